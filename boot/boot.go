@@ -1,0 +1,130 @@
+// Package boot holds the words that the rest of alpboot speaks: volumes, the
+// entries found on them, and the formats in which entries are written down.
+//
+// It imports nothing else of alpboot. docs/architecture.md shows who fills
+// these values in and who reads them.
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// Volume is one filesystem: on a partition, a whole disk, an md array, an LVM
+// volume, an opened LUKS container or an image file. A plain folder that is
+// taken as the root of a filesystem is a Volume too, with only Device set.
+type Volume struct {
+	Device string `json:"device"` // path of the block device, image file or folder
+	Disk   string `json:"-"`      // path of the whole disk that Device lies on; "" when it is one itself or is unknown
+	UUID   string `json:"uuid"`   // as blkid prints it
+	Label  string `json:"label"`  // label of the filesystem, not of the partition
+	Type   string `json:"type"`   // as blkid prints it: ext4, vfat, crypto_LUKS, ...
+}
+
+// Source is the place in a configuration file that an entry or note comes from.
+type Source struct {
+	File string // slash path from the volume's root, without a leading slash
+	Line int    // from 1; 0 when the whole file is meant
+}
+
+// String gives file:line, or the file alone; "" when there is no file.
+func (s Source) String() string {
+	switch {
+	case s.File == "":
+		return ""
+	case s.Line == 0:
+		return "/" + s.File
+	}
+	return fmt.Sprintf("/%s:%d", s.File, s.Line)
+}
+
+// Entry is one thing that can be booted. A format fills in what its
+// configuration says; package discover adds Volume, ID, Version and, where a
+// file is missing or unusable, Problem.
+//
+// Paths are slash paths from the volume's root as [fs.FS] takes them, with no
+// leading slash.
+type Entry struct {
+	ID      string // stable over reboots, without white space
+	Title   string // what the user sees in the list
+	Version string // kernel release, read from the kernel image; "" when unknown
+	Format  string // name of the format that gave it
+	Source  Source
+	Volume  Volume
+	Kernel  string
+	Initrds []string // in the order in which the kernel shall unpack them
+	Cmdline string
+	Default bool // its own configuration names it as the default
+
+	// Timeout is what the entry's own configuration says to wait before it is
+	// booted unattended; nil when it says nothing, negative for "wait for ever".
+	Timeout *time.Duration
+
+	Guessed bool     // no configuration gave the command line: it was synthesised
+	Problem string   // why it cannot be booted, as a sentence; "" when it can
+	Notes   []string // what else there is to know about it, a sentence each
+}
+
+// Note is a sentence about a file or a volume that concerns no single entry,
+// such as a line that could not be understood.
+type Note struct {
+	Source Source
+	Text   string
+}
+
+func (n Note) String() string {
+	if n.Source.File == "" {
+		return n.Text
+	}
+	return n.Source.String() + ": " + n.Text
+}
+
+// Listing is what one format found on one volume.
+type Listing struct {
+	Entries []Entry // in the order of the configuration
+	Notes   []Note
+}
+
+// Format is one way in which entries are written down.
+type Format struct {
+	Name string
+
+	// Parse reads the configuration on a volume whose root is fsys. A volume
+	// that holds nothing of this format gives an empty Listing and no error.
+	// An unreadable line costs that line's entry and leaves a Note; an error
+	// means that the format is there and nothing of it could be used.
+	Parse func(fsys fs.FS, vol Volume) (Listing, error)
+}
+
+// ErrTooLarge is returned for a file that is larger than anything that the
+// format writes, such as a configuration file of many megabytes.
+var ErrTooLarge = errors.New("file is too large")
+
+// ReadFile reads the file name from fsys, at most limit bytes of it; a larger
+// one gives [ErrTooLarge], and anything but a regular file an error, without
+// reading from it.
+func ReadFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")}
+	}
+	if st.Size() > limit {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, st.Size(), limit)}
+	}
+	// The size may lie (procfs) or change: the reader is limited all the same.
+	b, err := readLimited(f, limit)
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+	}
+	return b, nil
+}
