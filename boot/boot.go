@@ -8,6 +8,7 @@ package boot
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"time"
 )
@@ -98,6 +99,24 @@ type Format struct {
 	Parse func(fsys fs.FS, vol Volume) (Listing, error)
 }
 
+// Inventory is all that discovery knows at one moment.
+type Inventory struct {
+	Entries []Entry        // in the order in which they are listed
+	Volumes []VolumeStatus // in the order of their device names
+
+	// Settled is true when every device has answered or has been given up, and
+	// no new one has come for a while: from then on a default may be booted.
+	Settled bool
+}
+
+// VolumeStatus is what discovery can say about one volume besides its entries.
+type VolumeStatus struct {
+	Volume  Volume
+	Busy    bool   // still being looked at
+	Problem string // why nothing of it could be used, as a sentence that names the device
+	Notes   []Note
+}
+
 // ErrTooLarge is returned for a file that is larger than anything that the
 // format writes, such as a configuration file of many megabytes.
 var ErrTooLarge = errors.New("file is too large")
@@ -122,9 +141,12 @@ func ReadFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, st.Size(), limit)}
 	}
 	// The size may lie (procfs) or change: the reader is limited all the same.
-	b, err := readLimited(f, limit)
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)}
 	}
 	return b, nil
 }
