@@ -1,0 +1,47 @@
+// Package version says which alpboot this is.
+package version
+
+import (
+	"runtime/debug"
+)
+
+// Version is set by the linker when mkpayload builds the image:
+//
+//	-ldflags=-X=github.com/alpboot/alpboot/boot/version.Version=...
+//
+// It must have no initialiser, which gobusybox would run after the linker. Read
+// it through [String].
+var Version string
+
+// String gives the version to print: the one that mkpayload set, else what the
+// Go command recorded about the checkout, else "dev".
+func String() string {
+	if Version != "" {
+		return Version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "dev"
+	}
+	return fromBuildInfo(info)
+}
+
+func fromBuildInfo(info *debug.BuildInfo) string {
+	s := "dev"
+	dirty := false
+	for _, set := range info.Settings {
+		switch set.Key {
+		case "vcs.revision":
+			if len(set.Value) > 12 {
+				set.Value = set.Value[:12]
+			}
+			s += "-" + set.Value
+		case "vcs.modified":
+			dirty = set.Value == "true"
+		}
+	}
+	if dirty {
+		s += "-dirty"
+	}
+	return s
+}
