@@ -1,0 +1,52 @@
+package kernel
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+)
+
+// gunzipHead gives the first n bytes of what the gzip file r holds.
+func gunzipHead(r io.Reader, n int) ([]byte, error) {
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, n)
+	_, err = io.ReadFull(z, b)
+	return b, err
+}
+
+// initrdMagics are the beginnings that lib/decompress.c and init/initramfs.c
+// of the kernel know.
+var initrdMagics = [...]struct{ magic, name string }{
+	{"070701", "cpio"},
+	{"070702", "cpio"},
+	{"\x1f\x8b", "gzip"},
+	{"\x1f\x9e", "gzip"},
+	{"BZh", "bzip2"},
+	{"\x5d\x00\x00", "lzma"},
+	{"\xfd7zXZ\x00", "xz"},
+	{"\x89LZO", "lzo"},
+	{"\x02\x21\x4c\x18", "lz4"},
+	{"\x28\xb5\x2f\xfd", "zstd"},
+}
+
+// IdentifyInitrd tells how the initrd r of size bytes is packed: cpio for an
+// uncompressed one (microcode is), else the name of the compression. The error
+// says why no kernel could unpack it.
+func IdentifyInitrd(r io.ReaderAt, size int64) (string, error) {
+	if size == 0 {
+		return "", errors.New("the file is empty")
+	}
+	h := make([]byte, min(8, size))
+	if _, err := r.ReadAt(h, 0); err != nil && err != io.EOF {
+		return "", err
+	}
+	for _, m := range initrdMagics {
+		if at(h, 0, m.magic) {
+			return m.name, nil
+		}
+	}
+	return "", errors.New("the file is neither a cpio archive nor compressed in a way that kernels unpack")
+}

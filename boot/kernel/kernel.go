@@ -1,0 +1,185 @@
+// Package kernel tells what a kernel or initrd file is, by its contents and
+// never by its name: the image format, the processor it is for, its version,
+// and whether the file is whole.
+//
+// It reads headers only: a compressed payload is not unpacked, so the version
+// is known only where the image header carries it (x86).
+package kernel
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// The formats that [Identify] tells apart.
+const (
+	BzImage = "bzImage"  // Documentation/arch/x86/boot.rst
+	Zboot   = "zboot"    // drivers/firmware/efi/libstub/zboot-header.S
+	Image   = "Image"    // Documentation/arch/arm64/booting.rst
+	ImageGz = "Image.gz" // an Image inside a gzip file
+	PE      = "PE"       // some other EFI program: a UKI or a boot loader
+)
+
+// Info is what the header of a kernel image says.
+type Info struct {
+	Format  string // one of the constants above
+	Arch    string // as GOARCH spells it; "" when unknown
+	Version string // kernel release such as 6.12.1-0-lts; "" when the header has none
+}
+
+// ErrNotKernel means that a file is not a kernel image of any known format.
+var ErrNotKernel = errors.New("not a kernel image")
+
+// headerSize is how much of a file is looked at: the x86 setup header ends
+// below 0x280, and its version string lies in the first 32 KiB.
+const headerSize = 0x280
+
+// Identify reads the header of the kernel image r of size bytes. The error is
+// [ErrNotKernel], possibly wrapped, when r is something else; any other error
+// says what is wrong with the image.
+func Identify(r io.ReaderAt, size int64) (Info, error) {
+	if size == 0 {
+		return Info{}, errors.New("the file is empty")
+	}
+	h := make([]byte, min(headerSize, size))
+	if _, err := r.ReadAt(h, 0); err != nil && err != io.EOF {
+		return Info{}, err
+	}
+	switch {
+	case at(h, 0x1fe, "\x55\xaa") && at(h, 0x202, "HdrS"):
+		return bzImage(r, size, h)
+	case at(h, 0, "MZ") && at(h, 4, "zimg"):
+		return zboot(size, h)
+	case at(h, 0x38, "ARM\x64"):
+		return arm64Image(size, h)
+	case at(h, 0, "\x1f\x8b"):
+		return gzipped(r, size)
+	case at(h, 0, "MZ"):
+		if arch, ok := peArch(h); ok {
+			return Info{Format: PE, Arch: arch}, nil
+		}
+	case len(bytes.Trim(h, "\x00")) == 0:
+		return Info{}, fmt.Errorf("%w: the file begins with %d zero bytes, as after a crash while it was written", ErrNotKernel, len(h))
+	}
+	return Info{}, ErrNotKernel
+}
+
+func at(b []byte, off int, want string) bool {
+	return len(b) >= off+len(want) && string(b[off:off+len(want)]) == want
+}
+
+func u16(b []byte, off int) int64 { return int64(binary.LittleEndian.Uint16(b[off:])) }
+func u32(b []byte, off int) int64 { return int64(binary.LittleEndian.Uint32(b[off:])) }
+
+// truncated gives the error for a file that is shorter than its header says.
+func truncated(size, want int64) error {
+	return fmt.Errorf("the file is truncated: it has %d bytes and its header says %d", size, want)
+}
+
+// Setup header offsets, from Documentation/arch/x86/boot.rst.
+const (
+	offSetupSects    = 0x1f1
+	offSyssize       = 0x1f4
+	offProtocol      = 0x206
+	offKernelVersion = 0x20e
+	offXLoadFlags    = 0x236
+
+	xlfKernel64 = 1 << 0
+)
+
+func bzImage(r io.ReaderAt, size int64, h []byte) (Info, error) {
+	in := Info{Format: BzImage, Arch: "386"}
+	if len(h) < headerSize {
+		return in, truncated(size, headerSize)
+	}
+	setup := SetupSize(h)
+	if want := setup + u32(h, offSyssize)*16; size < want-15 { // syssize is rounded up to 16 bytes
+		return in, truncated(size, want)
+	}
+	if u16(h, offProtocol) >= 0x20c && u16(h, offXLoadFlags)&xlfKernel64 != 0 {
+		in.Arch = "amd64"
+	}
+	if p := u16(h, offKernelVersion); p != 0 && p+0x200 < setup {
+		v := make([]byte, min(128, setup-p-0x200))
+		if _, err := r.ReadAt(v, p+0x200); err == nil {
+			in.Version = firstWord(v)
+		}
+	}
+	return in, nil
+}
+
+// SetupSize gives the size in bytes of the real-mode part of a bzImage, boot
+// sector included: the protected-mode kernel begins there. h is the beginning
+// of the file, at least 0x200 bytes.
+func SetupSize(h []byte) int64 {
+	n := int64(h[offSetupSects])
+	if n == 0 { // "for backwards compatibility"
+		n = 4
+	}
+	return (n + 1) * 512
+}
+
+// firstWord gives the printable text up to the first white space or NUL.
+func firstWord(b []byte) string {
+	for i, c := range b {
+		if c <= ' ' || c > '~' {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}
+
+func zboot(size int64, h []byte) (Info, error) {
+	in := Info{Format: Zboot}
+	if len(h) < 0x40 {
+		return in, truncated(size, 0x40)
+	}
+	in.Arch, _ = peArch(h)
+	if want := u32(h, 8) + u32(h, 12); size < want {
+		return in, truncated(size, want)
+	}
+	return in, nil
+}
+
+func arm64Image(size int64, h []byte) (Info, error) {
+	// image_size counts .bss too, so it cannot tell whether the file is whole.
+	return Info{Format: Image, Arch: "arm64"}, nil
+}
+
+func gzipped(r io.ReaderAt, size int64) (Info, error) {
+	// Anything may be gzipped: only what is inside makes it a kernel.
+	h, err := gunzipHead(io.NewSectionReader(r, 0, size), 0x40)
+	if err != nil || !at(h, 0x38, "ARM\x64") {
+		return Info{}, ErrNotKernel
+	}
+	return Info{Format: ImageGz, Arch: "arm64"}, nil
+}
+
+// peArch reads the machine field of the COFF header that the DOS header names.
+func peArch(h []byte) (arch string, ok bool) {
+	if len(h) < 0x40 {
+		return "", false
+	}
+	pe := u32(h, 0x3c)
+	if pe > int64(len(h)-6) || !at(h, int(pe), "PE\x00\x00") {
+		return "", false
+	}
+	switch u16(h, int(pe)+4) {
+	case 0x8664:
+		return "amd64", true
+	case 0xaa64:
+		return "arm64", true
+	case 0x014c:
+		return "386", true
+	case 0x5064:
+		return "riscv64", true
+	case 0x6264:
+		return "loong64", true
+	case 0x01c2:
+		return "arm", true
+	}
+	return "", true
+}

@@ -1,0 +1,89 @@
+package kexec
+
+import (
+	"os"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// System is the running kernel.
+type System struct{}
+
+var _ Syscalls = System{}
+
+// FileLoad implements [Syscalls].
+func (System) FileLoad(kernel, initrd *os.File, cmdline string) error {
+	if initrd == nil {
+		return unix.KexecFileLoad(int(kernel.Fd()), 0, cmdline, unix.KEXEC_FILE_NO_INITRAMFS)
+	}
+	return unix.KexecFileLoad(int(kernel.Fd()), int(initrd.Fd()), cmdline, 0)
+}
+
+// kexecArch is the KEXEC_ARCH_* of the running kernel (linux/kexec.h): ELF's
+// machine number in the upper half.
+func kexecArch() uintptr {
+	switch runtime.GOARCH {
+	case "amd64":
+		return 62 << 16
+	case "arm64":
+		return 183 << 16
+	}
+	return 0 // KEXEC_ARCH_DEFAULT
+}
+
+// kexecSegment is struct kexec_segment of linux/kexec.h.
+type kexecSegment struct {
+	buf   unsafe.Pointer
+	bufsz uintptr
+	mem   uintptr
+	memsz uintptr
+}
+
+// Load implements [Syscalls].
+func (System) Load(entry uint64, segments []Segment) error {
+	raw := make([]kexecSegment, len(segments))
+	for i, s := range segments {
+		raw[i] = kexecSegment{unsafe.Pointer(unsafe.SliceData(s.Data)), uintptr(len(s.Data)), uintptr(s.Phys), uintptr(s.Size)}
+	}
+	return rawLoad(uintptr(entry), raw)
+}
+
+// Unload implements [Syscalls]: no segments means to forget those loaded.
+func (System) Unload() error { return rawLoad(0, nil) }
+
+func rawLoad(entry uintptr, raw []kexecSegment) error {
+	_, _, errno := unix.Syscall6(unix.SYS_KEXEC_LOAD, entry, uintptr(len(raw)),
+		uintptr(unsafe.Pointer(unsafe.SliceData(raw))), kexecArch(), 0, 0)
+	runtime.KeepAlive(raw)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// Reboot implements [Syscalls].
+func (System) Reboot() error { return unix.Reboot(unix.LINUX_REBOOT_CMD_KEXEC) }
+
+// memfile gives an unnamed file in memory.
+func memfile(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// mapFile gives the contents of f, at most size bytes, without copying them.
+func mapFile(f *os.File) (b []byte, unmap func(), err error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err = unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, nil, &os.PathError{Op: "mmap", Path: f.Name(), Err: err}
+	}
+	return b, func() { unix.Munmap(b) }, nil
+}

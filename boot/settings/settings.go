@@ -1,0 +1,86 @@
+// Package settings reads what a user has asked of alpboot. So far that comes
+// from one place, the kernel command line of the menu's own kernel, as
+// parameters of the form alpboot.NAME=VALUE; docs/reference.md lists them.
+package settings
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Settings is what was asked for. A nil or empty field means: not said.
+type Settings struct {
+	// Timeout is how long to wait for a key before the default is booted: 0
+	// boots at once, negative waits for ever.
+	Timeout *time.Duration
+
+	// Default names the entry to boot: its ID, its title or its number in the
+	// list.
+	Default string
+
+	// Notes tell what could not be understood, a sentence each.
+	Notes []string
+}
+
+const prefix = "alpboot."
+
+// maxTimeout keeps a slip of the finger from overflowing a duration.
+const maxTimeout = 24 * 60 * 60
+
+// FromCmdline takes the settings out of a kernel command line. A parameter
+// that stands there twice counts as its last one says, as in the kernel.
+func FromCmdline(cmdline string) Settings {
+	var s Settings
+	for _, word := range Words(cmdline) {
+		name, value, _ := strings.Cut(word, "=")
+		name, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			continue
+		}
+		switch name {
+		case "timeout":
+			n, err := strconv.Atoi(value)
+			if err != nil || n > maxTimeout {
+				s.Notes = append(s.Notes, fmt.Sprintf("%s is not understood: it takes whole seconds up to %d; 0 boots at once, -1 waits for ever.", word, maxTimeout))
+				continue
+			}
+			d := time.Duration(n) * time.Second
+			s.Timeout = &d
+		case "default":
+			s.Default = value
+		default:
+			s.Notes = append(s.Notes, fmt.Sprintf("%s%s is not a parameter of alpboot.", prefix, name))
+		}
+	}
+	return s
+}
+
+// Words splits a kernel command line as lib/cmdline.c does: at white space
+// that is not inside double quotes; the quotes around a word or its value are
+// taken off.
+func Words(cmdline string) []string {
+	var words []string
+	var word strings.Builder
+	quoted, inWord := false, false
+	for _, c := range cmdline {
+		switch {
+		case c == '"':
+			quoted, inWord = !quoted, true
+		case !quoted && (c == ' ' || c == '\t' || c == '\n'):
+			if inWord {
+				words = append(words, word.String())
+			}
+			word.Reset()
+			inWord = false
+		default:
+			word.WriteRune(c)
+			inWord = true
+		}
+	}
+	if inWord {
+		words = append(words, word.String())
+	}
+	return words
+}
