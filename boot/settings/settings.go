@@ -58,29 +58,36 @@ func FromCmdline(cmdline string) Settings {
 }
 
 // Words splits a kernel command line as lib/cmdline.c does: at white space
-// that is not inside double quotes; the quotes around a word or its value are
-// taken off.
+// that is not inside double quotes; the quotes are taken off.
 func Words(cmdline string) []string {
-	var words []string
-	var word strings.Builder
-	quoted, inWord := false, false
-	for _, c := range cmdline {
-		switch {
-		case c == '"':
-			quoted, inWord = !quoted, true
-		case !quoted && (c == ' ' || c == '\t' || c == '\n'):
-			if inWord {
-				words = append(words, word.String())
-			}
-			word.Reset()
-			inWord = false
-		default:
-			word.WriteRune(c)
-			inWord = true
-		}
-	}
-	if inWord {
-		words = append(words, word.String())
+	words := rawWords(cmdline)
+	for i, w := range words {
+		words[i] = strings.ReplaceAll(w, `"`, "")
 	}
 	return words
+}
+
+// rawWords splits like [Words] and leaves the quotes where they are.
+func rawWords(cmdline string) []string {
+	quoted := false
+	return strings.FieldsFunc(cmdline, func(c rune) bool {
+		if c == '"' {
+			quoted = !quoted
+		}
+		return !quoted && (c == ' ' || c == '\t' || c == '\n')
+	})
+}
+
+// ForTarget gives a command line that was made for the running kernel as one
+// for the next: without what a boot loader added (BOOT_IMAGE=, initrd=), and
+// without our own parameters.
+func ForTarget(cmdline string) string {
+	var keep []string
+	for _, word := range rawWords(cmdline) {
+		if strings.HasPrefix(word, "BOOT_IMAGE=") || strings.HasPrefix(word, "initrd=") || strings.HasPrefix(word, prefix) {
+			continue
+		}
+		keep = append(keep, word)
+	}
+	return strings.Join(keep, " ")
 }

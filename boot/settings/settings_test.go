@@ -49,3 +49,10 @@ func TestWords(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestForTarget(t *testing.T) {
+	got := ForTarget(`BOOT_IMAGE=/boot/vmlinuz-lts root=UUID=1 alpboot.default="Linux lts" initrd=\boot\initramfs-lts opt="a  b" quiet` + "\n")
+	if want := `root=UUID=1 opt="a  b" quiet`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,135 @@
+package kernel
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"strings"
+	"testing"
+)
+
+// bzImageFile makes a bzImage of one setup sector and a payload, as far as
+// Identify looks at one.
+func bzImageFile(version string, xloadflags uint16, payload int) []byte {
+	b := make([]byte, 2*512+1024+payload)
+	b[0x1f1] = 3
+	le := binary.LittleEndian
+	le.PutUint32(b[0x1f4:], uint32(payload/16))
+	copy(b[0x1fe:], "\x55\xaa")
+	copy(b[0x202:], "HdrS")
+	le.PutUint16(b[0x206:], 0x20f)
+	le.PutUint16(b[0x20e:], 0x300)
+	copy(b[0x500:], version)
+	le.PutUint16(b[0x236:], xloadflags)
+	return b
+}
+
+func zbootFile(machine uint16, payload int) []byte {
+	b := make([]byte, 0x200+payload)
+	copy(b, "MZ\x00\x00zimg")
+	le := binary.LittleEndian
+	le.PutUint32(b[8:], 0x200)
+	le.PutUint32(b[12:], uint32(payload))
+	copy(b[24:], "gzip")
+	le.PutUint32(b[0x3c:], 0x40)
+	copy(b[0x40:], "PE\x00\x00")
+	le.PutUint16(b[0x44:], machine)
+	return b
+}
+
+func arm64File() []byte {
+	b := make([]byte, 4096)
+	copy(b[0x38:], "ARM\x64")
+	return b
+}
+
+func gzipFile(b []byte) []byte {
+	var buf bytes.Buffer
+	z := gzip.NewWriter(&buf)
+	z.Write(b)
+	z.Close()
+	return buf.Bytes()
+}
+
+func TestIdentify(t *testing.T) {
+	whole := bzImageFile("6.12.1-0-lts (build@host) #1 SMP\x00", 1, 8192)
+	pe := zbootFile(0x8664, 0)
+	copy(pe[4:8], "\x00\x00\x00\x00")
+
+	tests := []struct {
+		name string
+		file []byte
+		want Info
+		err  string // what the error must contain; "" for none
+		not  bool   // the error is ErrNotKernel
+	}{
+		{name: "bzImage", file: whole, want: Info{BzImage, "amd64", "6.12.1-0-lts"}},
+		{name: "bzImage with a signature behind it", file: append(bytes.Clone(whole), 1, 2, 3), want: Info{BzImage, "amd64", "6.12.1-0-lts"}},
+		{name: "bzImage of 32 bits", file: bzImageFile("6.1.0\x00", 0, 64), want: Info{BzImage, "386", "6.1.0"}},
+		{name: "control characters end the version", file: bzImageFile("6.1\x1b[2J", 1, 64), want: Info{BzImage, "amd64", "6.1"}},
+		{name: "truncated bzImage", file: whole[:len(whole)-4096], want: Info{BzImage, "amd64", ""}, err: "truncated"},
+		{name: "bzImage cut in its header", file: whole[:0x210], want: Info{BzImage, "amd64", ""}, err: "truncated"},
+		{name: "zboot for arm64", file: zbootFile(0xaa64, 100), want: Info{Zboot, "arm64", ""}},
+		{name: "truncated zboot", file: zbootFile(0xaa64, 100)[:0x210], want: Info{Zboot, "arm64", ""}, err: "truncated"},
+		{name: "arm64 Image", file: arm64File(), want: Info{Image, "arm64", ""}},
+		{name: "arm64 Image, gzipped", file: gzipFile(arm64File()), want: Info{ImageGz, "arm64", ""}},
+		{name: "another EFI program", file: pe, want: Info{PE, "amd64", ""}},
+		{name: "something else that is gzipped", file: gzipFile([]byte("hello")), not: true},
+		{name: "text", file: []byte("#!/bin/sh\n"), not: true},
+		{name: "zeros", file: make([]byte, 8192), not: true, err: "zero bytes"},
+		{name: "empty", err: "empty"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Identify(bytes.NewReader(tt.file), int64(len(tt.file)))
+			if (err != nil) != (tt.not || tt.err != "") || errors.Is(err, ErrNotKernel) != tt.not || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Fatalf("error: got %v, want %q, ErrNotKernel %v", err, tt.err, tt.not)
+			}
+			if err == nil && got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+			if err != nil && got.Version != "" {
+				t.Errorf("a broken file gave the version %q", got.Version)
+			}
+		})
+	}
+}
+
+func TestIdentifyInitrd(t *testing.T) {
+	tests := []struct {
+		name, file, want string
+		err              string
+	}{
+		{name: "microcode", file: "070701000000", want: "cpio"},
+		{name: "gzip", file: "\x1f\x8b\x08\x00\x00\x00\x00\x00", want: "gzip"},
+		{name: "zstd", file: "\x28\xb5\x2f\xfd\x00", want: "zstd"},
+		{name: "xz", file: "\xfd7zXZ\x00\x00", want: "xz"},
+		{name: "empty", err: "empty"},
+		{name: "text", file: "hello world", err: "cpio"},
+		{name: "one byte", file: "\x1f", err: "cpio"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := IdentifyInitrd(strings.NewReader(tt.file), int64(len(tt.file)))
+			if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("got %q, %v; want %q, %q", got, err, tt.want, tt.err)
+			}
+		})
+	}
+}
+
+func FuzzIdentify(f *testing.F) {
+	for _, seed := range [][]byte{
+		bzImageFile("6.1\x00", 1, 64), zbootFile(0xaa64, 4), arm64File(), gzipFile(arm64File()), []byte("MZ"), nil,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		in, err := Identify(bytes.NewReader(b), int64(len(b)))
+		if err == nil && in.Format == "" {
+			t.Error("neither a format nor an error")
+		}
+		IdentifyInitrd(bytes.NewReader(b), int64(len(b)))
+	})
+}
