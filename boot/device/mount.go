@@ -1,0 +1,244 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot/device/superblock"
+	"golang.org/x/sys/unix"
+)
+
+// Mounter mounts filesystems read-only, where no path leads to them: a mount
+// is reachable by its Root alone, and is gone when that is closed or when the
+// process dies.
+type Mounter struct {
+	// BlockReadOnly makes the kernel take the device itself for read-only while
+	// it is mounted (BLKROSET). It is for a boot loader, which is alone with its
+	// disks. Where it is not set, as on a running host, the device is mounted
+	// through a read-only loop device.
+	BlockReadOnly bool
+
+	// Need is called with the name of the driver before it is used (ext4, loop),
+	// to load its module; nil when there is nothing to load.
+	Need func(driver string) error
+}
+
+// driver is how a filesystem is mounted.
+type driver struct {
+	name string
+
+	// options are sets of mount options, tried in turn while the kernel answers
+	// EINVAL: what it takes depends on its version and on its character sets.
+	options [][]string
+}
+
+// driverFor gives the driver for a type of superblock.
+func driverFor(fstype string) (driver, bool) {
+	switch fstype {
+	case "ext2", "ext3", "ext4":
+		// errors=continue, since the superblock can ask for a panic.
+		return driver{"ext4", [][]string{{"noload", "errors=continue"}}}, true
+	case "xfs":
+		// nouuid: a copy of a disk can be looked at beside the original.
+		return driver{"xfs", [][]string{{"norecovery", "nouuid"}}}, true
+	case "btrfs":
+		// subvolid=5: the whole tree, whatever the default subvolume is.
+		return driver{"btrfs", [][]string{
+			{"rescue=nologreplay", "subvolid=5"},
+			{"nologreplay", "subvolid=5"}, // before Linux 5.9
+		}}, true
+	case "f2fs":
+		return driver{"f2fs", [][]string{{"norecovery"}}}, true
+	case "vfat":
+		// The kernel's default character set may not have been built.
+		return driver{"vfat", [][]string{
+			{"utf8", "iocharset=ascii"},
+			{"iocharset=utf8"},
+			{"utf8"},
+			{},
+		}}, true
+	case "exfat", "iso9660":
+		return driver{fstype, [][]string{{"iocharset=utf8"}, {}}}, true
+	case "squashfs", "erofs":
+		return driver{fstype, [][]string{{}}}, true
+	}
+	return driver{}, false
+}
+
+// Mount mounts the filesystem sb on the device at path, without replaying its
+// journal. Errors are sentences that name the device and what can be done.
+//
+// It blocks as long as the device does. It takes no lock, and gives the mount
+// back when ctx has ended meanwhile, so that a caller need not wait for it.
+func (m *Mounter) Mount(ctx context.Context, path string, sb superblock.Superblock) (*Root, error) {
+	drv, ok := driverFor(sb.Type)
+	if !ok {
+		return nil, fmt.Errorf("%s holds %s, which is no filesystem that can be mounted", path, sb.Type)
+	}
+	if err := m.need(drv.name); err != nil {
+		return nil, fmt.Errorf("loading the driver for %s, needed by %s: %w", drv.name, path, err)
+	}
+	source, release, err := m.readOnly(path)
+	if err != nil {
+		return nil, err
+	}
+	var dir *os.File
+	for _, options := range drv.options {
+		if err = ctx.Err(); err != nil {
+			break
+		}
+		dir, err = mountDetached(drv.name, source, options)
+		if !errors.Is(err, unix.EINVAL) {
+			break
+		}
+	}
+	if err == nil && ctx.Err() != nil {
+		dir.Close()
+		err = ctx.Err()
+	}
+	if err != nil {
+		release()
+		return nil, mountError(err, path, sb.Type)
+	}
+	return &Root{dir: dir, release: release}, nil
+}
+
+func (m *Mounter) need(driver string) error {
+	if m.Need == nil {
+		return nil
+	}
+	return m.Need(driver)
+}
+
+// readOnly gives a block device with the bytes of path that the kernel does
+// not write to, and a function that undoes what was done for it.
+func (m *Mounter) readOnly(path string) (source string, release func(), err error) {
+	if !m.BlockReadOnly {
+		if err := m.need("loop"); err != nil {
+			return "", nil, fmt.Errorf("loading the loop driver, without which %s would not be safe from writes: %w", path, err)
+		}
+		loop, err := Loop(path, 0, 0)
+		if err != nil {
+			return "", nil, err
+		}
+		return loop.Path, func() { loop.Close() }, nil
+	}
+	dev, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return "", nil, fmt.Errorf("opening %s: %w", path, reason(err))
+	}
+	before, err := unix.IoctlGetInt(int(dev.Fd()), unix.BLKROGET)
+	if err == nil && before == 0 {
+		err = unix.IoctlSetPointerInt(int(dev.Fd()), unix.BLKROSET, 1)
+	}
+	if err != nil {
+		dev.Close()
+		return "", nil, fmt.Errorf("making %s read-only: %w", path, err)
+	}
+	return path, func() {
+		if before == 0 {
+			_ = unix.IoctlSetPointerInt(int(dev.Fd()), unix.BLKROSET, 0)
+		}
+		dev.Close()
+	}, nil
+}
+
+// mountDetached mounts source read-only and gives the root folder of the
+// mount, which has no mount point (fsopen(2), fsmount(2)).
+func mountDetached(fstype, source string, options []string) (*os.File, error) {
+	fsfd, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, &mountStepError{"fsopen", err, ""}
+	}
+	defer unix.Close(fsfd)
+	fail := func(step string, err error) error {
+		return &mountStepError{step, err, fsLog(fsfd)}
+	}
+	if err := unix.FsconfigSetString(fsfd, "source", source); err != nil {
+		return nil, fail("source", err)
+	}
+	for _, option := range append([]string{"ro"}, options...) {
+		key, value, hasValue := strings.Cut(option, "=")
+		if hasValue {
+			err = unix.FsconfigSetString(fsfd, key, value)
+		} else {
+			err = unix.FsconfigSetFlag(fsfd, key)
+		}
+		if err != nil {
+			return nil, fail("option "+option, err)
+		}
+	}
+	if err := unix.FsconfigCreate(fsfd); err != nil {
+		return nil, fail("mount", err)
+	}
+	fd, err := unix.Fsmount(fsfd, unix.FSMOUNT_CLOEXEC,
+		unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return nil, fail("fsmount", err)
+	}
+	return os.NewFile(uintptr(fd), source), nil
+}
+
+// mountStepError is a failed step of a mount, with what the kernel said to it.
+type mountStepError struct {
+	step string
+	err  error
+	log  string
+}
+
+func (e *mountStepError) Error() string {
+	if e.log == "" {
+		return e.step + ": " + e.err.Error()
+	}
+	return e.step + ": " + e.err.Error() + " (" + e.log + ")"
+}
+
+func (e *mountStepError) Unwrap() error { return e.err }
+
+// fsLog reads the messages that the kernel left for a filesystem context. Each
+// is a letter for its severity, a space and text.
+func fsLog(fsfd int) string {
+	var messages []string
+	buf := make([]byte, 4096)
+	for range 16 {
+		n, err := unix.Read(fsfd, buf)
+		if err != nil || n < 3 { // ENODATA: that was all
+			break
+		}
+		messages = append(messages, strings.TrimSpace(string(buf[2:n])))
+	}
+	return strings.Join(messages, "; ")
+}
+
+// mountError makes a sentence of a failed mount.
+func mountError(err error, path, fstype string) error {
+	var step *mountStepError
+	opening := errors.As(err, &step) && step.step == "fsopen"
+	var why string
+	switch {
+	case opening && errors.Is(err, unix.ENODEV):
+		return fmt.Errorf("this kernel has no support for %s, needed by %s: %w", fstype, path, unix.ENODEV)
+	case opening && errors.Is(err, unix.ENOSYS):
+		return fmt.Errorf("this kernel is older than 5.2 and cannot mount %s: %w", path, unix.ENOSYS)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		why = "given up"
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		why = "not allowed (are you root?)"
+	case errors.Is(err, unix.EBUSY):
+		why = "it is in use, mounted for writing or part of an array"
+	case errors.Is(err, unix.EUCLEAN), errors.Is(err, unix.EBADMSG):
+		why = "the " + fstype + " filesystem is damaged; check it with fsck from a running system"
+	case errors.Is(err, unix.EINVAL):
+		why = "the kernel does not accept its " + fstype + " superblock or a feature it names"
+	case errors.Is(err, unix.EIO):
+		why = "the device cannot be read"
+	case errors.Is(err, unix.ENOMEDIUM), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV):
+		why = "the device or its medium is gone"
+	default:
+		why = "as " + fstype
+	}
+	return fmt.Errorf("mounting %s failed: %s: %w", path, why, err)
+}
