@@ -13,6 +13,7 @@ package superblock
 
 import (
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -20,23 +21,94 @@ import (
 type Superblock struct {
 	Type  string // as blkid's TYPE: ext4, vfat, crypto_LUKS, linux_raid_member, ...
 	UUID  string // as blkid's UUID; "" when there is none
-	Label string // as blkid's LABEL; "" when there is none
+	Label string // as blkid's LABEL, with control characters replaced; "" when there is none
 }
 
-// ErrUnknown says that nothing known was found.
-var ErrUnknown = errors.New("no known filesystem")
+// What Probe says besides what it recognised.
+var (
+	// ErrUnknown: nothing known was found.
+	ErrUnknown = errors.New("no known filesystem")
+
+	// ErrDamaged: the Type is as given, but what the superblock says cannot be.
+	ErrDamaged = errors.New("damaged superblock")
+
+	// ErrAmbiguous: several filesystems left their mark, and only a mount can
+	// tell which one is alive. The one given is the first in the error's text.
+	ErrAmbiguous = errors.New("marks of more than one filesystem")
+)
+
+// prober recognises one kind of superblock. It gives a zero Superblock when the
+// device holds another, and an error that wraps ErrDamaged with a Type when it
+// is this one and broken. The Superblock may be set beside an error.
+type prober func(d *disk) (Superblock, error)
+
+// members lists what owns a device as a whole. One of them is the answer even
+// where a filesystem shows through, which it does in a mirror with its metadata
+// at the end.
+func members() []prober {
+	return []prober{probeRAID, probeLVM, probeLUKS}
+}
+
+// filesystems lists the rest, in the order in which an ambiguous result is told.
+func filesystems() []prober {
+	return []prober{
+		probeExt, probeFAT, probeXFS, probeBtrfs, probeISO9660, probeSquashfs,
+		probeF2FS, probeEROFS, probeExFAT, probeZFS, probeSwap,
+	}
+}
 
 // Probe tells what the size bytes of r hold. It gives [ErrUnknown] when nothing
-// is recognised. Another error together with a Type means "it is that, but
-// broken"; one without a Type, that it could not be read or that it is not
-// plain what it is. All are sentences that go after the name of a device.
+// is recognised, as for a disk that has only a partition table. An error
+// together with a Type wraps [ErrDamaged] or [ErrAmbiguous]; any other is a
+// failure to read. Errors are sentences that go after the name of a device.
 func Probe(r io.ReaderAt, size int64) (Superblock, error) {
-	return Superblock{}, ErrUnknown
+	d := newDisk(r, size)
+	for _, probe := range members() {
+		if sb, err := probe(d); sb.Type != "" {
+			return sb, err
+		}
+	}
+	return probeFilesystem(d)
 }
 
 // ProbeMember tells what a member of a RAID1 array holds when it is read as if
 // there were no array, as can be done where the array's metadata lie at the end
-// of its members (0.90 and 1.0). Anything else gives [ErrUnknown].
+// of its members (versions 0.90 and 1.0). Read so, a member may be older than
+// the array. Anything but such a member gives [ErrUnknown].
 func ProbeMember(r io.ReaderAt, size int64) (Superblock, error) {
-	return Superblock{}, ErrUnknown
+	d := newDisk(r, size)
+	if array, ok := findRAID(d); !ok || array.level != 1 || !array.atEnd {
+		return Superblock{}, ErrUnknown
+	}
+	return probeFilesystem(d)
+}
+
+func probeFilesystem(d *disk) (Superblock, error) {
+	var found []Superblock
+	var errs []error
+	for _, probe := range filesystems() {
+		if sb, err := probe(d); sb.Type != "" {
+			found, errs = append(found, sb), append(errs, err)
+		}
+	}
+	switch len(found) {
+	case 0:
+		if d.err != nil {
+			return Superblock{}, fmt.Errorf("reading it failed: %w", d.err)
+		}
+		return Superblock{}, ErrUnknown
+	case 1:
+		return found[0], errs[0]
+	}
+	// An intact superblock is more likely to be the living one.
+	types := ""
+	for i, sb := range found {
+		if errs[i] == nil && errs[0] != nil {
+			found[0], errs[0], sb = sb, nil, found[0]
+		}
+		if i > 0 {
+			types += " and " + sb.Type
+		}
+	}
+	return found[0], fmt.Errorf("%w: %s (wipefs takes the stale one off)", ErrAmbiguous, found[0].Type+types)
 }

@@ -1,0 +1,160 @@
+package superblock
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+)
+
+// disk is a reader that keeps what it read, since the probers look at the same
+// few places, and that remembers the first failure.
+type disk struct {
+	r    io.ReaderAt
+	size int64
+	kept map[int64][]byte
+
+	err      error // first failure to read
+	reads    int
+	failures int
+}
+
+const (
+	chunk     = 32 << 10
+	longest   = 1 << 20 // of what is asked for at once
+	maxReads  = 512     // of a chunk each, so 16 MiB
+	maxFailed = 8       // a failing disk takes seconds for each
+)
+
+func newDisk(r io.ReaderAt, size int64) *disk {
+	return &disk{r: r, size: size, kept: make(map[int64][]byte)}
+}
+
+// bytes gives the n bytes at offset off. It gives nil when they lie outside
+// the device, cannot be read, or when enough was read already.
+func (d *disk) bytes(off, n int64) []byte {
+	if off < 0 || n <= 0 || n > longest || off > d.size-n {
+		return nil
+	}
+	first := off / chunk * chunk
+	if off+n <= first+chunk {
+		if b := d.chunk(first); b != nil {
+			return b[off-first:][:n:n]
+		}
+	} else {
+		out := make([]byte, 0, n)
+		for at := first; at < off+n; at += chunk {
+			b := d.chunk(at)
+			if b == nil {
+				out = nil
+				break
+			}
+			out = append(out, b[max(0, off-at):min(int64(len(b)), off+n-at)]...)
+		}
+		if out != nil {
+			return out
+		}
+	}
+	// A bad sector elsewhere in the chunk shall not hide these.
+	return d.read(off, n)
+}
+
+// chunk gives the chunk that starts at off, which ends early at the end of the
+// device.
+func (d *disk) chunk(off int64) []byte {
+	b, ok := d.kept[off]
+	if !ok {
+		b = d.read(off, min(chunk, d.size-off))
+		d.kept[off] = b
+	}
+	return b
+}
+
+func (d *disk) read(off, n int64) []byte {
+	if d.reads == maxReads || d.failures == maxFailed {
+		return nil
+	}
+	d.reads++
+	b := make([]byte, n)
+	if got, err := d.r.ReadAt(b, off); int64(got) < n {
+		d.failures++
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		if d.err == nil {
+			d.err = err
+		}
+		return nil
+	}
+	return b
+}
+
+// has tells whether the bytes of magic lie at off.
+func (d *disk) has(off int64, magic string) bool {
+	return string(d.bytes(off, int64(len(magic)))) == magic
+}
+
+// damaged says what is wrong with a superblock of a certain type.
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrDamaged, fmt.Sprintf(format, args...))
+}
+
+// checkSize says so when a filesystem is larger than its device, as after an
+// image was cut off while being copied.
+func (d *disk) checkSize(blocks, blockSize uint64) error {
+	if blockSize == 0 || blocks > uint64(d.size)/blockSize {
+		return damaged("the filesystem has %d blocks of %d bytes, which is more than the %d bytes of its device", blocks, blockSize, d.size)
+	}
+	return nil
+}
+
+// formatUUID prints 16 bytes in the order in which they lie on disk; "" when
+// all are zero.
+func formatUUID(b []byte) string {
+	if isZero(b) {
+		return ""
+	}
+	h := hex.EncodeToString(b)
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// formatSerial prints the serial number of a FAT volume.
+func formatSerial(b []byte) string {
+	if isZero(b) {
+		return ""
+	}
+	return fmt.Sprintf("%02X%02X-%02X%02X", b[3], b[2], b[1], b[0])
+}
+
+func isZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+
+// text reads a label: up to the first NUL, without white space at its end. What
+// could upset a terminal becomes a question mark.
+func text(b []byte) string {
+	b, _, _ = bytes.Cut(b, []byte{0})
+	s := strings.ToValidUTF8(string(b), "?")
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+	return strings.TrimRight(s, " ")
+}
+
+// text16 reads a label in UTF-16, whose units get reads.
+func text16(b []byte, get func([]byte) uint16) string {
+	var units []uint16
+	for ; len(b) >= 2; b = b[2:] {
+		u := get(b)
+		if u == 0 {
+			break
+		}
+		units = append(units, u)
+	}
+	return text([]byte(string(utf16.Decode(units))))
+}

@@ -1,0 +1,73 @@
+package superblock
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+const isoDescriptors = 32 << 10
+
+// isISO9660 tells an image of a disc by its primary volume descriptor.
+func isISO9660(d *disk) bool { return d.has(isoDescriptors, "\x01CD001") }
+
+// probeISO9660 follows ECMA-119 section 8, and the Joliet specification for
+// labels that it cannot hold.
+func probeISO9660(d *disk) (Superblock, error) {
+	const descriptor = 2048
+	if !isISO9660(d) {
+		return Superblock{}, nil
+	}
+	primary := d.bytes(isoDescriptors, descriptor)
+	if primary == nil {
+		return Superblock{}, nil
+	}
+	label := primary[40:72]
+	sb := Superblock{Type: "iso9660", UUID: isoDate(primary[830:847]), Label: text(label)}
+	if sb.UUID == "" {
+		sb.UUID = isoDate(primary[813:830])
+	}
+	for i := range int64(16) {
+		v := d.bytes(isoDescriptors+(i+1)*descriptor, descriptor)
+		if v == nil || v[0] == 255 || string(v[1:6]) != "CD001" {
+			break
+		}
+		if escape := string(v[88:91]); v[0] == 2 && (escape == "%/@" || escape == "%/C" || escape == "%/E") {
+			sb.Label = mergeLabels(label, v[40:72])
+			break
+		}
+	}
+	return sb, nil
+}
+
+// mergeLabels makes the best of a label and its copy in the Joliet descriptor:
+// that has only half as many characters, but more of them to choose from, for
+// which the first then has an underscore.
+func mergeLabels(ascii, joliet []byte) string {
+	merged := make([]byte, 0, 2*len(ascii))
+	for i, c := range ascii {
+		unit := uint16(c)
+		if j := binary.BigEndian.Uint16(append(joliet[min(2*i, len(joliet)):len(joliet):len(joliet)], 0, 0)); c == '_' && j != 0 {
+			unit = j
+		}
+		merged = binary.BigEndian.AppendUint16(merged, unit)
+	}
+	return text16(merged, binary.BigEndian.Uint16)
+}
+
+// isoDate makes blkid's UUID of a date; "" when the date is not set.
+func isoDate(b []byte) string {
+	d, offset := string(b[:16]), b[16]
+	zeros := 0
+	for i := range len(d) {
+		if d[i] == '0' {
+			zeros++
+		}
+		if d[i] < '0' || d[i] > '9' {
+			return ""
+		}
+	}
+	if zeros == len(d) && offset == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s-%s-%s-%s-%s-%s-%s", d[:4], d[4:6], d[6:8], d[8:10], d[10:12], d[12:14], d[14:16])
+}
