@@ -1,24 +1,548 @@
 package menu
 
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
 // Model is the state of the menu. It is a value: Update gives a new one and
-// never changes what an older one shows.
+// never changes what an older one shows, so that consoles may paint one while
+// the next is being made.
 type Model struct {
 	config Config
+
+	inventory boot.Inventory
+	defaultID string
+	choice    []string          // notes of the last InventoryMsg
+	notices   []string          // warnings about the machine
+	failed    map[string]string // reasons by ID; never changed in place
+
+	// wanted is the ID of the selected entry. It is kept while the entry is not
+	// there or is filtered out; meanwhile the entry at index stands in for it.
+	wanted  string
+	index   int
+	touched bool // a key was typed: the selection follows the default no more
+
+	at      screen
+	top     int    // first line that a text screen shows
+	filter  string // words that an entry must contain to be shown
+	editor  editor
+	editing boot.Entry // what editor edits
+	draft   editor     // left by Esc, for the next time that draftID is edited
+	draftID string
+
+	booting string // ID of the entry that is being booted; "" when none is
+	status  string // what is going on
+	message message
+	moved   bool   // the selected entry went away by itself: ask before booting another
+
+	countdown countdown
 }
+
+// message is what came of the last key or attempt. It is gone with the next key.
+type message struct {
+	text string
+	bad  bool
+}
+
+func tell(format string, a ...any) message { return message{text: fmt.Sprintf(format, a...)} }
+func warn(format string, a ...any) message { return message{fmt.Sprintf(format, a...), true} }
+
+// screen is which of the screens the model is at.
+type screen uint8
+
+const (
+	listScreen screen = iota
+	filterScreen
+	detailsScreen
+	reasonScreen
+	notesScreen
+	helpScreen
+	powerScreen
+	editScreen
+)
 
 // New gives the menu as it is before anything is known.
 func New(c Config) Model { return Model{config: c} }
 
 // Update gives the model after msg, and what shall be done outside because of
 // it, nil for nothing.
-func (m Model) Update(msg Msg) (Model, Action) { return m, nil }
-
-// View paints the model for a console of the given size and character set.
-// Every cell of the screen is set.
-func (m Model) View(size Size, charset Charset) Screen {
-	s := Screen{Size: size, Cells: make([]Cell, size.W*size.H)}
-	for i := range s.Cells {
-		s.Cells[i].Rune = ' '
+func (m Model) Update(msg Msg) (Model, Action) {
+	switch msg := msg.(type) {
+	case KeyMsg:
+		return m.key(msg)
+	case PasteMsg:
+		return m.paste(msg.Text), nil
+	case TickMsg:
+		m.countdown.tick(msg.Now, m.config.Rearm)
+		return m.count()
+	case InventoryMsg:
+		return m.setInventory(msg).count()
+	case FailedMsg:
+		return m.fail(msg), nil
+	case StatusMsg:
+		m.status = msg.Text
+	case NoticeMsg:
+		if !slices.Contains(m.notices, msg.Text) {
+			m.notices = append(slices.Clip(m.notices), msg.Text)
+		}
+	case ShellDoneMsg:
+		m.countdown.key()
+		m.message = tell(wordShell)
+		if msg.Error != "" {
+			m.message = warn(wordShellFailed, msg.Error)
+		}
 	}
-	return s
+	return m, nil
+}
+
+func (m Model) setInventory(msg InventoryMsg) Model {
+	before, had := m.selected()
+	m.inventory = msg.Inventory
+	m.choice = msg.Notes
+	m.defaultID = msg.Default
+	if m.message.text == wordRescan {
+		m.message = message{}
+	}
+	if !m.touched {
+		if e, ok := m.entry(m.defaultID); ok {
+			m.wanted = e.ID
+		}
+		return m
+	}
+	if had && before.ID == m.wanted && m.entryIndex(m.wanted) < 0 {
+		if after, ok := m.selected(); ok {
+			m.moved = true
+			m.message = warn(wordGone, title(before), title(after))
+		}
+	}
+	return m
+}
+
+func (m Model) fail(msg FailedMsg) Model {
+	m.failed = maps.Clone(m.failed)
+	if m.failed == nil {
+		m.failed = map[string]string{}
+	}
+	m.failed[msg.ID] = msg.Reason
+	m.booting, m.status = "", ""
+	m.defaultID = ""
+	m.countdown.stop()
+	if e, ok := m.entry(msg.ID); ok {
+		if !m.touched {
+			m.wanted = msg.ID
+		}
+		m.message = warn(wordBootFailed, title(e), msg.Reason)
+	} else {
+		m.message = message{msg.Reason, true}
+	}
+	return m
+}
+
+// entryIndex gives the place of the entry with that ID in the inventory, -1
+// when there is none.
+func (m Model) entryIndex(id string) int {
+	if id == "" {
+		return -1
+	}
+	return slices.IndexFunc(m.inventory.Entries, func(e boot.Entry) bool { return e.ID == id })
+}
+
+func (m Model) entry(id string) (boot.Entry, bool) {
+	if i := m.entryIndex(id); i >= 0 {
+		return m.inventory.Entries[i], true
+	}
+	return boot.Entry{}, false
+}
+
+// visible gives the entries that the filter lets through.
+func (m Model) visible() []boot.Entry {
+	if m.filter == "" {
+		return m.inventory.Entries
+	}
+	var es []boot.Entry
+	words := strings.Fields(strings.ToLower(m.filter))
+	for _, e := range m.inventory.Entries {
+		text := strings.ToLower(strings.Join([]string{e.Title, e.Version, e.Format, e.Volume.Device, e.Volume.Label, e.Volume.Type}, " "))
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
+			es = append(es, e)
+		}
+	}
+	return es
+}
+
+// selection gives the place of the selected entry among the visible ones, -1
+// when there are none.
+func (m Model) selection(visible []boot.Entry) int {
+	if m.wanted != "" {
+		if i := slices.IndexFunc(visible, func(e boot.Entry) bool { return e.ID == m.wanted }); i >= 0 {
+			return i
+		}
+	}
+	if !m.touched {
+		// Without a default, the first that can be booted.
+		if i := slices.IndexFunc(visible, func(e boot.Entry) bool { return e.Problem == "" }); i >= 0 {
+			return i
+		}
+	}
+	return min(m.index, len(visible)-1)
+}
+
+func (m Model) selected() (boot.Entry, bool) {
+	visible := m.visible()
+	if i := m.selection(visible); i >= 0 {
+		return visible[i], true
+	}
+	return boot.Entry{}, false
+}
+
+func (m Model) selectAt(i int) Model {
+	visible := m.visible()
+	if len(visible) == 0 {
+		return m
+	}
+	m.index = min(max(i, 0), len(visible)-1)
+	m.wanted = visible[m.index].ID
+	return m
+}
+
+// title is what an entry is called, "" never.
+func title(e boot.Entry) string {
+	if s := strings.TrimSpace(e.Title); s != "" {
+		return s
+	}
+	if e.Kernel != "" {
+		return "/" + e.Kernel
+	}
+	return wordUntitled
+}
+
+func (m Model) paste(s string) Model {
+	m = m.touch()
+	switch m.at {
+	case editScreen:
+		m.editor = m.editor.paste(s)
+	case filterScreen:
+		m.filter = newEditor(m.filter).paste(s).text
+	}
+	return m
+}
+
+// touch is what every key does, whatever else it means.
+func (m Model) touch() Model {
+	m.countdown.key()
+	if !m.touched {
+		visible := m.visible()
+		m = m.selectAt(m.selection(visible))
+		m.touched = true
+	}
+	m.message = message{}
+	return m
+}
+
+func (m Model) key(k KeyMsg) (Model, Action) {
+	moved := m.moved
+	m = m.touch()
+	m.moved = false
+	if k.is() == ctrl('l') {
+		return m, Redraw{}
+	}
+	switch m.at {
+	case listScreen:
+		return m.listKey(k, moved)
+	case filterScreen:
+		return m.filterKey(k), nil
+	case editScreen:
+		return m.editKey(k)
+	case powerScreen:
+		switch find(powerKeys(), k) {
+		case cmdReboot:
+			return m, Reboot{}
+		case cmdPowerOff:
+			return m, PowerOff{}
+		case cmdBack:
+			m.at = listScreen
+		}
+		return m, nil
+	}
+	return m.textKey(k)
+}
+
+func (m Model) listKey(k KeyMsg, moved bool) (Model, Action) {
+	visible := m.visible()
+	i := m.selection(visible)
+	cmd := find(listKeys(), k)
+	switch cmd {
+	case cmdUp:
+		return m.selectAt(i - 1), nil
+	case cmdDown:
+		return m.selectAt(i + 1), nil
+	case cmdPgUp:
+		return m.selectAt(i - page(k.Size)), nil
+	case cmdPgDn:
+		return m.selectAt(i + page(k.Size)), nil
+	case cmdFirst:
+		return m.selectAt(0), nil
+	case cmdLast:
+		return m.selectAt(len(visible) - 1), nil
+	case cmdJump:
+		if n := int(k.Rune - '1'); n < len(visible) {
+			return m.selectAt(n), nil
+		}
+	case cmdDetails, cmdNotes, cmdHelp:
+		m.at = map[command]screen{cmdDetails: detailsScreen, cmdNotes: notesScreen, cmdHelp: helpScreen}[cmd]
+		m.top = 0
+	case cmdFilter:
+		m.at = filterScreen
+	case cmdPower:
+		m.at = powerScreen
+	case cmdRescan:
+		m.message = tell(wordRescan)
+		return m, Rescan{}
+	case cmdShell:
+		return m, Shell{Console: k.Console}
+	case cmdBack:
+		m.filter = ""
+	case cmdEdit:
+		return m.edit(), nil
+	case cmdBoot:
+		if i < 0 {
+			return m, nil
+		}
+		if moved {
+			m = m.selectAt(i) // seen and confirmed by the next key
+			m.message = warn(wordGone, wordEntryBefore, title(visible[i]))
+			return m, nil
+		}
+		if visible[i].Problem != "" {
+			m.at, m.top = reasonScreen, 0
+			return m, nil
+		}
+		return m.boot(visible[i], false, false)
+	}
+	return m, nil
+}
+
+// page is how many entries a key for a page goes on a console of size s.
+func page(s Size) int { return max(1, s.H/2-2) }
+
+func (m Model) filterKey(k KeyMsg) Model {
+	e := newEditor(m.filter)
+	switch find(filterKeys(), k) {
+	case cmdBoot:
+		m.at = listScreen
+		if len(m.visible()) == 0 {
+			m.filter = ""
+		}
+		return m.selectAt(m.selection(m.visible()))
+	case cmdBack:
+		m.at, m.filter = listScreen, ""
+	case cmdUp:
+		return m.selectAt(m.selection(m.visible()) - 1)
+	case cmdDown:
+		return m.selectAt(m.selection(m.visible()) + 1)
+	case cmdBackspace:
+		if m.filter == "" {
+			m.at = listScreen
+		}
+		m.filter = e.change(e.left(), e.pos, "").text
+	case cmdKillWord:
+		m.filter = e.change(e.parameterLeft(), e.pos, "").text
+	case cmdKillStart:
+		m.filter = ""
+	default:
+		if k.Key == KeyRune && k.Mod == 0 && len(m.filter) < maxFilter {
+			m.filter = e.paste(string(k.Rune)).text
+		}
+	}
+	return m
+}
+
+const maxFilter = 200
+
+// textKey is for the screens that only show text.
+func (m Model) textKey(k KeyMsg) (Model, Action) {
+	cmd := find(m.bindings(), k)
+	last := len(m.text(k.Size.W, ASCII)) - max(1, bodyHeight(k.Size))
+	switch cmd {
+	case cmdUp:
+		m.top--
+	case cmdDown:
+		m.top++
+	case cmdPgUp:
+		m.top -= bodyHeight(k.Size)
+	case cmdPgDn:
+		m.top += bodyHeight(k.Size)
+	case cmdFirst:
+		m.top = 0
+	case cmdLast:
+		m.top = last
+	case cmdEdit:
+		return m.edit(), nil
+	case cmdTry:
+		if e, ok := m.selected(); ok {
+			return m.boot(e, false, false)
+		}
+	case cmdBack:
+		m.at, m.top = listScreen, 0
+	}
+	m.top = max(0, min(m.top, last))
+	return m, nil
+}
+
+// bindings are the keys of the screen that the model is at.
+func (m Model) bindings() []binding {
+	switch m.at {
+	case filterScreen:
+		return filterKeys()
+	case editScreen:
+		return editorKeys()
+	case powerScreen:
+		return powerKeys()
+	case detailsScreen:
+		return detailsKeys()
+	case reasonScreen:
+		if e, ok := m.selected(); ok && e.Kernel != "" {
+			return reasonKeys()
+		}
+		return detailsKeys()
+	case notesScreen, helpScreen:
+		return textKeys()
+	}
+	return listKeys()
+}
+
+func (m Model) edit() Model {
+	e, ok := m.selected()
+	if !ok {
+		return m
+	}
+	m.at, m.editing = editScreen, e
+	m.editor = newEditor(e.Cmdline)
+	if m.draftID == e.ID && m.draft.original == e.Cmdline && m.draft.text != e.Cmdline {
+		m.editor = m.draft
+		m.message = tell(wordDraft)
+	}
+	return m
+}
+
+func (m Model) editKey(k KeyMsg) (Model, Action) {
+	e := m.editor
+	w := editWidth(k.Size.W)
+	switch find(editorKeys(), k) {
+	case cmdBoot:
+		if limit := m.config.CmdlineLimit; limit > 0 && len(e.text) > limit {
+			m.message = warn(wordTooLong, len(e.text), limit)
+			return m, nil
+		}
+		m.draft, m.draftID = e, m.editing.ID
+		entry := m.editing
+		entry.Cmdline = e.text
+		return m.boot(entry, e.text != e.original, false)
+	case cmdBack:
+		m.draft, m.draftID = e, m.editing.ID
+		m.at = listScreen
+	case cmdOriginal:
+		e = e.change(0, len(e.text), e.original)
+	case cmdUndo:
+		e = e.takeBack()
+	case cmdLeft:
+		e = e.moveTo(e.left())
+	case cmdRight:
+		e = e.moveTo(e.right())
+	case cmdWordLeft:
+		e = e.moveTo(e.wordLeft())
+	case cmdWordRight:
+		e = e.moveTo(e.wordRight())
+	case cmdUp:
+		e = e.lines(-1, w)
+	case cmdDown:
+		e = e.lines(1, w)
+	case cmdHome:
+		e = e.moveTo(0)
+	case cmdEnd:
+		e = e.moveTo(len(e.text))
+	case cmdBackspace:
+		e = e.change(e.left(), e.pos, "")
+	case cmdDelete:
+		i, j := e.pos, e.right()
+		e = e.change(i, j, "")
+	case cmdKillWord:
+		e = e.kill(e.parameterLeft(), e.pos)
+	case cmdKillStart:
+		e = e.kill(0, e.pos)
+	case cmdKillEnd:
+		e = e.kill(e.pos, len(e.text))
+	case cmdYank:
+		e = e.change(e.pos, e.pos, e.killed)
+	default:
+		if k.Key == KeyRune && k.Mod == 0 && k.Rune >= ' ' && k.Rune != 0x7f && utf8.ValidRune(k.Rune) {
+			e = e.insert(string(k.Rune))
+		}
+	}
+	m.editor = e
+	return m, nil
+}
+
+// boot asks for e to be booted, if that makes sense.
+func (m Model) boot(e boot.Entry, edited, unattended bool) (Model, Action) {
+	switch {
+	case m.booting != "":
+		m.message = warn(wordBusyBooting)
+		return m, nil
+	case e.Kernel == "":
+		m.message = warn(wordNoKernel, title(e))
+		return m, nil
+	}
+	m.booting = e.ID
+	m.status = fmt.Sprintf(wordBooting, title(e))
+	m.countdown.stop()
+	m.at, m.top = listScreen, 0
+	return m, Boot{Entry: e, Edited: edited, Unattended: unattended}
+}
+
+// count starts, stops or ends the countdown as the model now is.
+func (m Model) count() (Model, Action) {
+	e, ok := m.unattended()
+	if !ok {
+		m.countdown.stop()
+		return m, nil
+	}
+	length, ok := m.timeout(e)
+	if !ok {
+		m.countdown.stop()
+		return m, nil
+	}
+	if !m.countdown.run(e.ID, length, m.config.FallbackTimeout, m.inventory.Settled) {
+		return m, nil
+	}
+	return m.boot(e, false, true)
+}
+
+// unattended gives the entry that is booted when nobody types.
+func (m Model) unattended() (boot.Entry, bool) {
+	e, ok := m.entry(m.defaultID)
+	if !ok || m.booting != "" || e.Problem != "" || e.Kernel == "" {
+		return e, false
+	}
+	_, failed := m.failed[e.ID]
+	return e, !failed
+}
+
+// timeout is how long to wait before e is booted unattended; false for never.
+func (m Model) timeout(e boot.Entry) (time.Duration, bool) {
+	d := m.config.FallbackTimeout
+	switch {
+	case m.config.Timeout != nil:
+		d = *m.config.Timeout
+	case e.Timeout != nil:
+		d = *e.Timeout
+	}
+	return d, d >= 0
 }

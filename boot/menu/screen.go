@@ -9,14 +9,18 @@ type Style uint8
 const (
 	Normal   Style = iota
 	Title          // header line
-	Heading        // the line above the entries of a volume, labels in details
-	Selected       // entry under the cursor
+	Heading        // the line above the entries of a volume; labels
+	Selected       // the entry that Enter boots
 	Dim            // what cannot be booted, and side information
 	Bad            // errors and warnings
 	KeyName        // the name of a key in the footer and in help
 	Bar            // what is left of the countdown
 	Input          // text being typed
+	styles         // how many there are
 )
+
+// Styles is the number of roles: they are 0 to Styles-1.
+const Styles = int(styles)
 
 // Cell is one character position of a [Screen].
 type Cell struct {
@@ -24,15 +28,15 @@ type Cell struct {
 	Style Style
 }
 
+// Point is a cell position, from 0.
+type Point struct{ X, Y int }
+
 // Screen is a whole console, painted: every cell has a rune.
 type Screen struct {
 	Size   Size
 	Cells  []Cell // row by row
 	Cursor *Point // nil when the cursor is hidden
 }
-
-// Point is a cell position, from 0.
-type Point struct{ X, Y int }
 
 // At gives the cell in column x of row y.
 func (s Screen) At(x, y int) Cell { return s.Cells[y*s.Size.W+x] }
@@ -50,4 +54,75 @@ func (s Screen) String() string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// span is text of one style.
+type span struct {
+	text  string
+	style Style
+}
+
+// line is what stands on one row.
+type line []span
+
+// painter fills a Screen. Whatever is painted outside it is cut off.
+type painter struct {
+	Screen
+	charset Charset
+}
+
+func newPainter(size Size, cs Charset) *painter {
+	size.W, size.H = max(size.W, 0), max(size.H, 0)
+	p := &painter{Screen{Size: size, Cells: make([]Cell, size.W*size.H)}, cs}
+	for i := range p.Cells {
+		p.Cells[i].Rune = ' '
+	}
+	return p
+}
+
+// put paints s from column x of row y, not reaching column end, and gives the
+// column after it.
+func (p *painter) put(x, y, end int, s string, style Style) int {
+	end = min(end, p.Size.W)
+	if y < 0 || y >= p.Size.H {
+		return x
+	}
+	for _, r := range s {
+		if x >= end {
+			break
+		}
+		if x >= 0 {
+			p.Cells[y*p.Size.W+x] = Cell{cell(r, p.charset), style}
+		}
+		x++
+	}
+	return x
+}
+
+// line paints l into row y between the margins.
+func (p *painter) line(y int, l line) {
+	x := margin
+	for _, s := range l {
+		x = p.put(x, y, p.Size.W-margin, s.text, s.style)
+	}
+}
+
+// fill paints the whole row y with r.
+func (p *painter) fill(y int, r rune, style Style) {
+	p.put(0, y, p.Size.W, strings.Repeat(string(r), p.Size.W), style)
+}
+
+// margin is the columns that are left free at each side.
+const margin = 1
+
+// glyphs are the signs that differ between the character sets.
+type glyphs struct {
+	rule, pointer, up, down, full, empty rune
+}
+
+func (cs Charset) glyphs() glyphs {
+	if cs == UTF8 {
+		return glyphs{'─', '►', '▲', '▼', '█', '░'}
+	}
+	return glyphs{'-', '>', '^', 'v', '#', '.'}
 }

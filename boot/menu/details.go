@@ -1,0 +1,266 @@
+package menu
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// fact is a labelled text, such as the kernel of an entry.
+type fact struct {
+	label string
+	text  string
+	style Style
+}
+
+const labelWidth = 9
+
+// wrapLines gives the facts as lines of w columns with the labels in a column
+// of their own.
+func wrapLines(facts []fact, w int) []line {
+	var lines []line
+	for _, f := range facts {
+		if f.style == Bad {
+			// The label tells what is wrong: it may be long.
+			for _, s := range wrap(f.label+": "+f.text, w) {
+				lines = append(lines, line{{s, Bad}})
+			}
+			continue
+		}
+		label := pad(f.label, labelWidth)
+		for _, s := range wrap(f.text, w-labelWidth) {
+			lines = append(lines, line{{label, Heading}, {s, f.style}})
+			label = strings.Repeat(" ", labelWidth)
+		}
+	}
+	return lines
+}
+
+// summary is what the list tells about the selected entry, in at most height
+// lines.
+func (m Model) summary(w, height int, cs Charset) []line {
+	e, ok := m.selected()
+	if !ok {
+		return nil
+	}
+	facts := m.troubles(e, cs)
+	if height > 3 {
+		facts = append(facts, fact{wordFrom, from(e, cs), Normal})
+	}
+	facts = append(facts, m.files(e, cs)...)
+	facts = append(facts, fact{wordCmdline, orNone(clean(e.Cmdline, cs)), Normal})
+	facts = append(facts, notesOf(e, cs)...)
+	lines := wrapLines(facts, w)
+	if len(lines) > height {
+		last := lines[height-1]
+		end := last[len(last)-1]
+		if len(last) > 1 {
+			w -= labelWidth
+		}
+		end.text = more(end.text, w)
+		lines = append(lines[:height-1:height-1], append(last[:len(last)-1:len(last)-1], end))
+	}
+	return lines
+}
+
+// troubles is why e cannot be booted or was not.
+func (m Model) troubles(e boot.Entry, cs Charset) []fact {
+	var facts []fact
+	if reason, failed := m.failed[e.ID]; failed {
+		facts = append(facts, fact{wordDidNotBoot, clean(reason, cs), Bad})
+	}
+	if e.Problem != "" {
+		facts = append(facts, fact{wordCannotBoot, clean(e.Problem, cs), Bad})
+	}
+	return facts
+}
+
+// from is where e comes from, such as: /boot/extlinux.conf:12 (extlinux).
+func from(e boot.Entry, cs Charset) string {
+	s := e.Source.String()
+	switch {
+	case e.Format == "":
+	case s == "":
+		s = e.Format
+	default:
+		s += " (" + e.Format + ")"
+	}
+	return orNone(clean(s, cs))
+}
+
+func orNone(s string) string {
+	if strings.TrimSpace(s) == "" {
+		return wordNone
+	}
+	return s
+}
+
+func (m Model) files(e boot.Entry, cs Charset) []fact {
+	kernel, initrds := wordMissing, make([]string, len(e.Initrds))
+	if e.Kernel != "" {
+		kernel = "/" + clean(e.Kernel, cs)
+	}
+	for i, s := range e.Initrds {
+		initrds[i] = "/" + clean(s, cs)
+	}
+	return []fact{
+		{wordKernel, kernel, Normal},
+		{wordInitrd, orNone(strings.Join(initrds, ", ")), Normal},
+	}
+}
+
+func notesOf(e boot.Entry, cs Charset) []fact {
+	var facts []fact
+	if e.Guessed {
+		facts = append(facts, fact{wordNoteLabel, wordGuessedLong, Normal})
+	}
+	for _, n := range e.Notes {
+		facts = append(facts, fact{wordNoteLabel, clean(n, cs), Normal})
+	}
+	return facts
+}
+
+// text gives the lines of the text screen that the model is at, for a console
+// of width columns.
+func (m Model) text(columns int, cs Charset) []line {
+	w := max(columns, minWidth) - 2*margin
+	switch m.at {
+	case detailsScreen, reasonScreen:
+		return m.detailLines(w, cs)
+	case notesScreen:
+		return m.noteLines(w, cs)
+	case helpScreen:
+		return helpLines(w)
+	}
+	return nil
+}
+
+func heading(s string) line { return line{{s, Heading}} }
+
+func (m Model) detailLines(w int, cs Charset) []line {
+	e, ok := m.selected()
+	if !ok {
+		return []line{{{wordNothingChosen, Normal}}}
+	}
+	lines := []line{heading(wordDetails), nil}
+	if m.at == reasonScreen {
+		lines[0] = heading(wordReason)
+	}
+	if facts := m.troubles(e, cs); len(facts) > 0 {
+		lines = append(append(lines, wrapLines(facts, w)...), nil)
+	}
+	facts := []fact{{wordTitleLabel, clean(title(e), cs), Normal}}
+	add := func(label, text string) {
+		if text != "" {
+			facts = append(facts, fact{label, clean(text, cs), Normal})
+		}
+	}
+	add(wordVersion, e.Version)
+	facts = append(facts, fact{wordFrom, from(e, cs), Normal})
+	add(wordVolume, volumeText(e.Volume, cs))
+	facts = append(facts, m.files(e, cs)...)
+	facts = append(facts, fact{wordCmdline, orNone(clean(e.Cmdline, cs)), Normal})
+	if e.Timeout != nil {
+		text := wordForEver
+		if *e.Timeout >= 0 {
+			text = e.Timeout.String()
+		}
+		add(wordTimeout, text)
+	}
+	add(wordIdentity, e.ID)
+	return append(lines, wrapLines(append(facts, notesOf(e, cs)...), w)...)
+}
+
+func volumeText(v boot.Volume, cs Charset) string {
+	s := describe(v, cs)
+	if v.UUID != "" {
+		s += ", " + wordUUID + " " + clean(v.UUID, cs)
+	}
+	return s
+}
+
+func (m Model) noteLines(w int, cs Charset) []line {
+	lines := []line{heading(wordNotesHead)}
+	section := func(name string, notes []string, style Style) {
+		if len(notes) == 0 {
+			return
+		}
+		lines = append(lines, nil, heading(name))
+		for _, n := range notes {
+			for _, s := range wrap(clean(n, cs), w-2) {
+				lines = append(lines, line{{"  " + s, style}})
+			}
+		}
+	}
+	section(wordNoteMachine, m.notices, Bad)
+	section(wordNoteChoice, m.choice, Normal)
+	for _, v := range m.inventory.Volumes {
+		var notes []string
+		style := Normal
+		switch {
+		case v.Problem != "":
+			notes, style = append(notes, v.Problem), Bad
+		case v.Busy:
+			notes = append(notes, fmt.Sprintf(wordBusy, device(v.Volume)))
+		}
+		for _, n := range v.Notes {
+			notes = append(notes, n.String())
+		}
+		if len(notes) == 0 {
+			notes, style = append(notes, wordNoteClean), Dim
+		}
+		section(volumeText(v.Volume, cs), notes, style)
+	}
+	if len(lines) == 1 {
+		lines = append(lines, nil, line{{wordNoteNothing, Normal}})
+	}
+	return lines
+}
+
+const helpColumn = 24
+
+// helpLine is a binding with all its keys and what it does.
+func helpLine(b binding) line {
+	return line{{"  " + pad(strings.ReplaceAll(b.keys, " ", ", "), helpColumn-2), KeyName}, {b.help, Normal}}
+}
+
+func helpLines(w int) []line {
+	lines := []line{heading(wordHelp)}
+	column := helpColumn
+	if w < narrowWidth {
+		column = 12
+	}
+	entry := func(keys, help string) {
+		keys = "  " + keys
+		if width(keys) >= column {
+			lines = append(lines, line{{keys, KeyName}})
+			keys = ""
+		}
+		for _, s := range wrap(help, w-column) {
+			lines = append(lines, line{{pad(keys, column), KeyName}, {s, Normal}})
+			keys = ""
+		}
+	}
+	section := ""
+	for _, k := range Keys() {
+		if k.Screen != section {
+			section = k.Screen
+			lines = append(lines, nil, heading(section))
+		}
+		entry(strings.ReplaceAll(k.Keys, " ", ", "), k.Help)
+	}
+	lines = append(lines, nil, heading(wordMarks))
+	for _, m := range []struct {
+		letter     rune
+		word, help string
+	}{
+		{markDefault, wordDefault, wordHelpDefault},
+		{markFailed, wordFailed, wordHelpFailed},
+		{markCannot, wordCannot, wordHelpCannot},
+		{markGuessed, wordGuessed, wordHelpGuessed},
+	} {
+		entry(string(m.letter)+" "+m.word, m.help)
+	}
+	return lines
+}

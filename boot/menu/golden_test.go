@@ -1,0 +1,151 @@
+package menu
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var sizes = []Size{{80, 24}, {80, 25}, {132, 43}, {40, 12}}
+
+// many gives so many entries that no screen shows them all.
+func many() []boot.Entry {
+	var es []boot.Entry
+	for i := range 60 {
+		e := virt()
+		e.ID = fmt.Sprint("many-", i)
+		e.Title = fmt.Sprintf("Snapshot %d of the system, taken before an update of packages that had a long name", i+1)
+		e.Volume.Device = fmt.Sprintf("/dev/sd%c1", 'c'+i/20)
+		es = append(es, e)
+	}
+	return es
+}
+
+// TestGolden compares every state with testdata/NAME.golden: the text in both
+// character sets and, for 80x24, the roles of the cells.
+func TestGolden(t *testing.T) {
+	hostile := lts()
+	hostile.ID = "hostile"
+	hostile.Title = "\x1b[2J\x1b]0;owned\x07 \u202eevil\u202c 漢字 e\u0301 \u009b31m é\x00 “quoted” …"
+	hostile.Cmdline = "quiet\nroot=\x1b[31m/dev/sda\x7f \xff\xfe 🦙"
+	hostile.Volume.Label = "\x1b[5mBOOT\r\n"
+	hostile.Notes = []string{"a note\x1b[0m with an escape"}
+	all := []boot.Entry{lts(), virt(), guessed(), broken()}
+	settled := func(es ...boot.Entry) Msg { return found("root-lts", es...) }
+	tests := []struct {
+		name string
+		msgs []any
+	}{
+		{"start", nil},
+		{"looking", []any{InventoryMsg{Inventory: inventory(false)}}},
+		{"no-disk", []any{InventoryMsg{Inventory: boot.Inventory{Settled: true}}}},
+		{"no-entry", []any{found("")}},
+		{"arriving", []any{InventoryMsg{Inventory: inventory(false, lts(), virt())}}},
+		{"countdown", []any{settled(all...), at(0), at(1)}},
+		{"list", []any{settled(all...), at(0), key(KeyDown)}},
+		{"list-problem", []any{settled(all...), key(KeyEnd), NoticeMsg{"kexec_load_disabled is 1: nothing can be booted from here. Restart with p."}}},
+		{"list-scrolled", []any{found("", many()...), key(KeyPgDn), key(KeyPgDn)}},
+		{"list-end", []any{found("", many()...), key(KeyEnd)}},
+		{"booting", []any{settled(all...), key(KeyEnter), StatusMsg{"Loading boot/vmlinuz-lts (11 MB) ..."}}},
+		{"failed", []any{settled(all...), key(KeyEnter), FailedMsg{"root-lts", "The kernel refused vmlinuz-lts: it is not signed by a key that this machine trusts."}}},
+		{"filter", []any{settled(all...), text("/ext4 virt")}},
+		{"filter-none", []any{settled(all...), text("/windows")}},
+		{"filter-kept", []any{settled(all...), text("/virt"), key(KeyEnter)}},
+		{"details", []any{settled(all...), key(KeyDown), key(KeyDown), typedKey('i')}},
+		{"reason", []any{settled(all...), key(KeyEnd), key(KeyEnter)}},
+		{"notes", []any{settled(all...), NoticeMsg{"The clock says 1970: it may have lost its battery."}, typedKey('l')}},
+		{"help", []any{settled(all...), typedKey('?')}},
+		{"power", []any{settled(all...), typedKey('p')}},
+		{"edit", []any{settled(all...), typedKey('e'), control('a'), text("debug ")}},
+		{"edit-long", []any{settled(all...), typedKey('e'), PasteMsg{strings.Repeat(" option=value", 200)}, key(KeyEnter)}},
+		{"hostile", []any{found("hostile", hostile), typedKey('x')}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _ := run(New(config()), tt.msgs...)
+			var b strings.Builder
+			for _, size := range sizes {
+				for _, cs := range []Charset{UTF8, ASCII} {
+					s := m.View(size, cs)
+					fmt.Fprintf(&b, "== %dx%d %s\n%s", size.W, size.H, map[Charset]string{UTF8: "UTF-8", ASCII: "ASCII"}[cs], s)
+					if s.Cursor != nil {
+						fmt.Fprintf(&b, "-- cursor in column %d of row %d\n", s.Cursor.X, s.Cursor.Y)
+					}
+					if size == sizes[0] && cs == UTF8 {
+						fmt.Fprintf(&b, "-- roles\n%s", roles(s))
+					}
+					checkCells(t, s, cs)
+				}
+			}
+			golden(t, filepath.Join("testdata", tt.name+".golden"), b.String())
+		})
+	}
+	files, _ := filepath.Glob("testdata/*.golden")
+	for _, f := range files {
+		name := strings.TrimSuffix(filepath.Base(f), ".golden")
+		if !slices.ContainsFunc(tests, func(tt struct {
+			name string
+			msgs []any
+		}) bool {
+			return tt.name == name
+		}) {
+			t.Errorf("%s belongs to no test", f)
+		}
+	}
+}
+
+// roles gives a letter for the role of each cell, '.' for Normal.
+func roles(s Screen) string {
+	var b strings.Builder
+	for y := range s.Size.H {
+		var row strings.Builder
+		for x := range s.Size.W {
+			row.WriteByte(".THSDBK#I"[s.At(x, y).Style])
+		}
+		b.WriteString(strings.TrimRight(row.String(), "."))
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// checkCells fails where a cell holds what no console should get.
+func checkCells(t *testing.T, s Screen, cs Charset) {
+	t.Helper()
+	if len(s.Cells) != s.Size.W*s.Size.H {
+		t.Fatalf("%d cells for %v", len(s.Cells), s.Size)
+	}
+	for i, c := range s.Cells {
+		if c.Rune < ' ' || c.Rune >= 0x7f && (cs == ASCII || cell(c.Rune, cs) != c.Rune) {
+			t.Fatalf("cell %d,%d of %v holds %q", i%s.Size.W, i/s.Size.W, s.Size, c.Rune)
+		}
+	}
+	if p := s.Cursor; p != nil && (p.X < 0 || p.Y < 0 || p.X >= s.Size.W || p.Y >= s.Size.H) {
+		t.Fatalf("cursor %v is outside %v", *p, s.Size)
+	}
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+		t.Errorf("%s (-want +got, -update writes it anew):\n%s", file, diff)
+	}
+}

@@ -1,0 +1,213 @@
+package menu
+
+// command is what a key asks for.
+type command uint8
+
+const (
+	cmdNone command = iota
+	cmdUp
+	cmdDown
+	cmdPgUp
+	cmdPgDn
+	cmdFirst
+	cmdLast
+	cmdJump
+	cmdBoot
+	cmdTry
+	cmdEdit
+	cmdDetails
+	cmdFilter
+	cmdNotes
+	cmdRescan
+	cmdShell
+	cmdPower
+	cmdHelp
+	cmdBack
+	cmdReboot
+	cmdPowerOff
+	cmdLeft
+	cmdRight
+	cmdWordLeft
+	cmdWordRight
+	cmdHome
+	cmdEnd
+	cmdBackspace
+	cmdDelete
+	cmdKillWord
+	cmdKillStart
+	cmdKillEnd
+	cmdYank
+	cmdUndo
+	cmdOriginal
+)
+
+// chord is a key with its modifiers.
+type chord struct {
+	key  Key
+	rune rune
+	mod  Mod
+}
+
+func on(k Key) chord       { return chord{key: k} }
+func typed(r rune) chord   { return chord{key: KeyRune, rune: r} }
+func ctrl(r rune) chord    { return chord{key: KeyRune, rune: r, mod: ModCtrl} }
+func alt(r rune) chord     { return chord{key: KeyRune, rune: r, mod: ModAlt} }
+func ctrlKey(k Key) chord  { return chord{key: k, mod: ModCtrl} }
+func (k KeyMsg) is() chord { return chord{k.Key, k.Rune, k.Mod} }
+
+// action is one chord and what it asks for.
+type action struct {
+	chord chord
+	do    command
+}
+
+// binding is a line of the table of keys, from which come what keys do, the
+// footer, the help screen and the documentation.
+type binding struct {
+	keys string // how they are written, the most usual one first
+	foot string // the word in the footer; "" when it is not there
+	help string // what it does
+	do   []action
+}
+
+func one(c command, chords ...chord) []action {
+	var as []action
+	for _, ch := range chords {
+		as = append(as, action{ch, c})
+	}
+	return as
+}
+
+// The footer is filled in the order of the table, as far as there is room, but
+// always ends with the key for help. No screen binds the right arrow to
+// anything that boots, and Esc never loses anything.
+
+func listKeys() []binding {
+	var digits []chord
+	for r := '1'; r <= '9'; r++ {
+		digits = append(digits, typed(r))
+	}
+	return []binding{
+		{keyEnter, footBoot, helpBoot, one(cmdBoot, on(KeyEnter))},
+		{"e", footEdit, helpEdit, one(cmdEdit, typed('e'))},
+		{"s", footShell, helpShell, one(cmdShell, typed('s'))},
+		{"p", footPower, helpPower, one(cmdPower, typed('p'))},
+		{"i", footDetails, helpDetails, one(cmdDetails, typed('i'))},
+		{"r", footRescan, helpRescan, one(cmdRescan, typed('r'))},
+		{"/", footFilter, helpFilter, one(cmdFilter, typed('/'))},
+		{"l", footNotes, helpNotes, one(cmdNotes, typed('l'))},
+		{keyUp, "", helpUp, one(cmdUp, on(KeyUp), typed('k'), ctrl('p'))},
+		{keyDown, "", helpDown, one(cmdDown, on(KeyDown), typed('j'), ctrl('n'))},
+		{keyPgUp, "", helpPgUp, one(cmdPgUp, on(KeyPgUp))},
+		{keyPgDnList, "", helpPgDn, one(cmdPgDn, on(KeyPgDn))},
+		{keyFirst, "", helpFirst, one(cmdFirst, on(KeyHome), typed('g'))},
+		{keyLast, "", helpLast, one(cmdLast, on(KeyEnd), typed('G'))},
+		{keyJump, "", helpJump, one(cmdJump, digits...)},
+		{keyEsc, "", helpEsc, one(cmdBack, on(KeyEsc), ctrl('c'))},
+		helpBinding(),
+	}
+}
+
+func helpBinding() binding {
+	return binding{keyHelp, footHelp, helpHelp, one(cmdHelp, typed('?'), typed('h'), on(KeyF1))}
+}
+
+func textKeys() []binding {
+	return []binding{
+		{keyBack, footBack, helpBack, one(cmdBack, on(KeyEsc), typed('q'), ctrl('c'))},
+		{keyUp, "", helpLineUp, one(cmdUp, on(KeyUp), typed('k'), ctrl('p'))},
+		{keyDown, "", helpLineDown, one(cmdDown, on(KeyDown), typed('j'), ctrl('n'))},
+		{keyPgUp, "", helpPgUp, one(cmdPgUp, on(KeyPgUp))},
+		{keyPgDn, "", helpPgDn, one(cmdPgDn, on(KeyPgDn), typed(' '))},
+		{keyFirst, "", helpTop, one(cmdFirst, on(KeyHome), typed('g'))},
+		{keyLast, "", helpBottom, one(cmdLast, on(KeyEnd), typed('G'))},
+	}
+}
+
+func detailsKeys() []binding {
+	return append(textKeys(), binding{"e", footEdit, helpEdit, one(cmdEdit, typed('e'))})
+}
+
+func reasonKeys() []binding {
+	return append(detailsKeys(), binding{"t", footTry, helpTry, one(cmdTry, typed('t'))})
+}
+
+func editorKeys() []binding {
+	return []binding{
+		{keyEditBoot, footBoot, helpBootEdited, one(cmdBoot, on(KeyEnter), ctrl('x'), on(KeyF10))},
+		{keyEsc, footBack, helpEditBack, one(cmdBack, on(KeyEsc), ctrl('c'))},
+		{keyOriginal, footOriginal, helpOriginal, one(cmdOriginal, ctrl('r'))},
+		{keyUndo, footUndo, helpUndo, one(cmdUndo, ctrl('z'), ctrl('_'))},
+		{keyLeftRight, "", helpLeft, append(one(cmdLeft, on(KeyLeft), ctrl('b')), one(cmdRight, on(KeyRight), ctrl('f'))...)},
+		{keyWords, "", helpWord, append(one(cmdWordLeft, ctrlKey(KeyLeft), alt('b')), one(cmdWordRight, ctrlKey(KeyRight), alt('f'))...)},
+		{keyLines, "", helpLineMove, append(one(cmdUp, on(KeyUp), ctrl('p')), one(cmdDown, on(KeyDown), ctrl('n'))...)},
+		{keyHome, "", helpHome, one(cmdHome, on(KeyHome), ctrl('a'))},
+		{keyEnd, "", helpEnd, one(cmdEnd, on(KeyEnd), ctrl('e'))},
+		{keyBackspace, "", helpBackspace, one(cmdBackspace, on(KeyBackspace), ctrl('h'))},
+		{keyDelete, "", helpDelete, one(cmdDelete, on(KeyDelete), ctrl('d'))},
+		{keyKillWord, "", helpKillWord, one(cmdKillWord, ctrl('w'))},
+		{keyKillStart, "", helpKillStart, one(cmdKillStart, ctrl('u'))},
+		{keyKillEnd, "", helpKillEnd, one(cmdKillEnd, ctrl('k'))},
+		{keyYank, "", helpYank, one(cmdYank, ctrl('y'))},
+	}
+}
+
+func filterKeys() []binding {
+	return []binding{
+		{keyEnter, footKeep, helpKeep, one(cmdBoot, on(KeyEnter))},
+		{keyEsc, footAll, helpAll, one(cmdBack, on(KeyEsc), ctrl('c'))},
+		{keyLines, "", helpLineMove, append(one(cmdUp, on(KeyUp), ctrl('p')), one(cmdDown, on(KeyDown), ctrl('n'))...)},
+		{keyBackspace, "", helpBackspace, one(cmdBackspace, on(KeyBackspace), ctrl('h'))},
+		{keyKillWord, "", helpKillWord, one(cmdKillWord, ctrl('w'))},
+		{keyKillStart, "", helpKillStart, one(cmdKillStart, ctrl('u'))},
+	}
+}
+
+func powerKeys() []binding {
+	return []binding{
+		{"r", footReboot, helpReboot, one(cmdReboot, typed('r'))},
+		{"o", footPowerOff, helpOff, one(cmdPowerOff, typed('o'))},
+		{keyBack, footBack, helpBack, one(cmdBack, on(KeyEsc), typed('q'), ctrl('c'))},
+	}
+}
+
+// find gives what k asks for, cmdNone when it is bound to nothing.
+func find(bs []binding, k KeyMsg) command {
+	for _, b := range bs {
+		for _, a := range b.do {
+			if a.chord == k.is() {
+				return a.do
+			}
+		}
+	}
+	return cmdNone
+}
+
+// KeyHelp is a line of the documentation of keys.
+type KeyHelp struct {
+	Screen string // where they work
+	Keys   string // as they are written, separated by spaces
+	Help   string // what they do
+}
+
+// Keys gives every key that the menu knows, from the table that the footer and
+// the help screen are made from.
+func Keys() []KeyHelp {
+	var ks []KeyHelp
+	for _, s := range []struct {
+		name     string
+		bindings []binding
+	}{
+		{wordHelpList, listKeys()},
+		{wordHelpFilter, filterKeys()},
+		{wordHelpEditor, editorKeys()},
+		{wordHelpText, reasonKeys()},
+		{wordHelpPower, powerKeys()},
+		{wordAllKeys, []binding{{keys: keyRedraw, help: helpRedraw}}},
+	} {
+		for _, b := range s.bindings {
+			ks = append(ks, KeyHelp{s.name, b.keys, b.help})
+		}
+	}
+	return ks
+}

@@ -1,0 +1,116 @@
+package menu
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// The machine that most tests have: three disks, one of them broken.
+
+var (
+	root  = boot.Volume{Device: "/dev/sda2", UUID: "5f1f3a0e-8a58-4c3c-9c1e-7d3c2ad0f1b2", Label: "root", Type: "ext4"}
+	stick = boot.Volume{Device: "/dev/sdb1", UUID: "2E3A-11F0", Label: "ALPINE-EXT", Type: "vfat"}
+	data  = boot.Volume{Device: "/dev/nvme0n1p3", Type: "xfs"}
+)
+
+func seconds(n int) *time.Duration { d := time.Duration(n) * time.Second; return &d }
+
+func lts() boot.Entry {
+	return boot.Entry{
+		ID: "root-lts", Title: "Alpine Linux 3.22, linux-lts", Version: "6.12.63-0-lts", Format: "extlinux",
+		Source: boot.Source{File: "boot/extlinux.conf", Line: 12}, Volume: root,
+		Kernel: "boot/vmlinuz-lts", Initrds: []string{"boot/intel-ucode.img", "boot/initramfs-lts"},
+		Cmdline: "root=UUID=5f1f3a0e-8a58-4c3c-9c1e-7d3c2ad0f1b2 modules=sd-mod,usb-storage,ext4 quiet rootfstype=ext4",
+		Default: true, Timeout: seconds(3),
+	}
+}
+
+func virt() boot.Entry {
+	e := lts()
+	e.ID, e.Title, e.Version = "root-virt", "Alpine Linux 3.22, linux-virt", "6.12.63-0-virt"
+	e.Source.Line, e.Default = 18, false
+	e.Kernel, e.Initrds = "boot/vmlinuz-virt", []string{"boot/initramfs-virt"}
+	return e
+}
+
+func guessed() boot.Entry {
+	return boot.Entry{
+		ID: "stick-lts", Title: "linux-lts on ALPINE-EXT", Version: "6.12.13-0-lts", Format: "files", Volume: stick,
+		Source: boot.Source{File: "boot/vmlinuz-lts"},
+		Kernel: "boot/vmlinuz-lts", Initrds: []string{"boot/initramfs-lts"},
+		Cmdline: "modules=loop,squashfs,sd-mod,usb-storage quiet alpine_dev=UUID=2E3A-11F0", Guessed: true,
+	}
+}
+
+func broken() boot.Entry {
+	return boot.Entry{
+		ID: "stick-edge", Title: "Alpine Linux edge", Format: "extlinux", Volume: stick,
+		Source:  boot.Source{File: "syslinux.cfg", Line: 7},
+		Kernel:  "boot/vmlinuz-edge",
+		Initrds: []string{"boot/initramfs-edge"}, Cmdline: "modules=loop,squashfs quiet",
+		Problem: "The initrd boot/initramfs-edge, which syslinux.cfg names, is not on sdb1. Put it back, or edit the entry.",
+	}
+}
+
+func inventory(settled bool, es ...boot.Entry) boot.Inventory {
+	return boot.Inventory{
+		Entries: es, Settled: settled,
+		Volumes: []boot.VolumeStatus{
+			{Volume: data, Problem: "nvme0n1p3: the filesystem xfs has a version that this kernel does not know."},
+			{Volume: root},
+			{Volume: stick, Busy: !settled, Notes: []boot.Note{{
+				Source: boot.Source{File: "syslinux.cfg", Line: 3}, Text: "the command BEEP is unknown and was skipped.",
+			}}},
+		},
+	}
+}
+
+func found(def string, es ...boot.Entry) InventoryMsg {
+	return InventoryMsg{Inventory: inventory(true, es...), Default: def}
+}
+
+func config() Config {
+	return Config{Version: "0.1.0", FallbackTimeout: 5 * time.Second, Rearm: 5 * time.Minute, CmdlineLimit: 2047}
+}
+
+var start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func at(s float64) TickMsg { return TickMsg{start.Add(time.Duration(s * float64(time.Second)))} }
+
+func key(k Key) KeyMsg    { return KeyMsg{Key: k, Size: Size{80, 24}} }
+func typedKey(r rune) Msg { return KeyMsg{Key: KeyRune, Rune: r, Size: Size{80, 24}} }
+func control(r rune) Msg  { return KeyMsg{Key: KeyRune, Rune: r, Mod: ModCtrl, Size: Size{80, 24}} }
+func text(s string) []Msg {
+	var ms []Msg
+	for _, r := range s {
+		ms = append(ms, typedKey(r))
+	}
+	return ms
+}
+
+// run feeds messages, each a Msg or a slice of them, and gives the actions that
+// were asked for.
+func run(m Model, msgs ...any) (Model, []Action) {
+	var actions []Action
+	send := func(msg Msg) {
+		var a Action
+		if m, a = m.Update(msg); a != nil {
+			actions = append(actions, a)
+		}
+	}
+	for _, x := range msgs {
+		switch x := x.(type) {
+		case Msg:
+			send(x)
+		case []Msg:
+			for _, msg := range x {
+				send(msg)
+			}
+		default:
+			panic(fmt.Sprintf("%T is no message", x))
+		}
+	}
+	return m, actions
+}

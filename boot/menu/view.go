@@ -1,0 +1,591 @@
+package menu
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// The smallest console that more than one line is painted on.
+const (
+	minWidth  = 20
+	minHeight = 5
+)
+
+// A console that is lower or narrower than this has two lines for messages,
+// and no room for details below the list.
+const (
+	lowHeight   = 16
+	narrowWidth = 60
+)
+
+// View paints the model for a console of the given size and character set.
+// Every cell of the screen is set.
+func (m Model) View(size Size, charset Charset) Screen {
+	p := newPainter(size, charset)
+	if size.W < minWidth || size.H < minHeight {
+		p.put(0, 0, size.W, fmt.Sprintf(wordTooSmall, wordName, size.W, size.H), Bad)
+		return p.Screen
+	}
+	m.paintHeader(p)
+	m.paintMessage(p)
+	m.paintFooter(p)
+	switch m.at {
+	case listScreen, filterScreen:
+		m.paintList(p)
+	case editScreen:
+		m.paintEditor(p)
+	case powerScreen:
+		m.paintPower(p)
+	default:
+		m.paintText(p)
+	}
+	return p.Screen
+}
+
+// bodyHeight is the rows between the header and the messages.
+func bodyHeight(s Size) int { return s.H - 2 - messageHeight(s) }
+
+func messageHeight(s Size) int {
+	if s.H < lowHeight || s.W < narrowWidth {
+		return 2
+	}
+	return 1
+}
+
+func (m Model) paintHeader(p *painter) {
+	w := p.Size.W
+	p.fill(0, ' ', Title)
+	left := wordName + " " + clean(m.config.Version, p.charset)
+	x := p.put(margin, 0, w-margin, left, Title) + 2
+	right := ""
+	if n := len(m.inventory.Entries); n > 0 {
+		right = counted(n, wordEntry, wordEntries)
+	}
+	join := func(s string) {
+		if right != "" {
+			right += ", "
+		}
+		right += s
+	}
+	if n := len(m.notes()); n > 0 {
+		join(counted(n, wordNote, wordNotes))
+	}
+	if busy := m.busy(); len(busy) > 0 && len(m.inventory.Entries) > 0 {
+		join(fmt.Sprintf(wordLookingAt, clean(strings.Join(busy, " "), p.charset)))
+	}
+	right = fit(right, max(0, w-margin-x))
+	p.put(w-margin-width(right), 0, w-margin, right, Title)
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return fmt.Sprintf(one, n)
+	}
+	return fmt.Sprintf(many, n)
+}
+
+// notes are the sentences that are worth a look but concern no single entry.
+func (m Model) notes() []string {
+	notes := slices.Concat(m.notices, m.choice)
+	for _, v := range m.inventory.Volumes {
+		if v.Problem != "" {
+			notes = append(notes, v.Problem)
+		}
+		for _, n := range v.Notes {
+			notes = append(notes, n.String())
+		}
+	}
+	return notes
+}
+
+// busy are the names of the devices that have not answered yet.
+func (m Model) busy() []string {
+	var names []string
+	for _, v := range m.inventory.Volumes {
+		if v.Busy {
+			names = append(names, device(v.Volume))
+		}
+	}
+	return names
+}
+
+// device is what a volume's device is called on the screen.
+func device(v boot.Volume) string {
+	return strings.TrimPrefix(v.Device, "/dev/")
+}
+
+// describe names a volume in one line, such as: sda2 "root" ext4.
+func describe(v boot.Volume, cs Charset) string {
+	s := device(v)
+	if v.Label != "" {
+		s += ` "` + v.Label + `"`
+	}
+	if v.Type != "" {
+		s += " " + v.Type
+	}
+	if s = strings.TrimSpace(s); s == "" {
+		return wordUnknownPlace
+	}
+	return clean(s, cs)
+}
+
+// paintMessage paints what goes on, above the footer.
+func (m Model) paintMessage(p *painter) {
+	n := messageHeight(p.Size)
+	y := p.Size.H - 1 - n
+	w := p.Size.W - 2*margin
+	text, style := m.messageText(p.charset)
+	if m.status == "" && m.countdown.on {
+		m.paintCountdown(p, y, n, text)
+		return
+	}
+	if m.at == filterScreen && style == Input {
+		r := []rune(text)
+		x := p.put(margin, y, p.Size.W, string(r[max(0, len(r)-w+1):]), Input)
+		p.Cursor = &Point{x, y}
+		return
+	}
+	lines := wrap(text, w)
+	if len(lines) > n {
+		lines = append(lines[:n-1:n-1], fit(strings.Join(lines[n-1:], " "), w))
+	}
+	for i, l := range lines {
+		p.line(y+i, line{{l, style}})
+	}
+}
+
+// messageText is the most important thing to say now.
+func (m Model) messageText(cs Charset) (string, Style) {
+	switch {
+	case m.status != "":
+		return clean(m.status, cs), Normal
+	case m.countdown.on:
+		e, _ := m.entry(m.countdown.id)
+		left, _ := m.countdown.left()
+		return fmt.Sprintf(wordCountdown, clean(title(e), cs), left), Normal
+	case m.message.text != "":
+		if m.message.bad {
+			return clean(m.message.text, cs), Bad
+		}
+		return clean(m.message.text, cs), Normal
+	case m.at == filterScreen:
+		return wordFilter + clean(m.filter, cs), Input
+	case m.at != listScreen:
+		return "", Normal
+	case m.filter != "":
+		return fmt.Sprintf(wordFiltered, clean(m.filter, cs)), Normal
+	}
+	if e, ok := m.entry(m.defaultID); ok && e.Problem != "" && !m.touched {
+		return fmt.Sprintf(wordBadDefault, clean(title(e), cs)), Bad
+	}
+	return "", Normal
+}
+
+func (m Model) paintCountdown(p *painter, y, n int, text string) {
+	const most = 30
+	w := p.Size.W - 2*margin
+	left, all := m.countdown.left()
+	x, row := margin, y
+	if n == 1 {
+		// The bar ends at the right margin, so that it stays where it is when
+		// the number gets shorter.
+		text = fit(text, w-12)
+		size := min(most, w-width(text)-2)
+		x = p.Size.W - margin - size
+	} else {
+		text = fit(text, w)
+		row++
+	}
+	p.line(y, line{{text, Normal}})
+	size := min(most, p.Size.W-margin-x)
+	g := p.charset.glyphs()
+	full := (size*left + all - 1) / all
+	for i := range size {
+		r, style := g.full, Bar
+		if i >= full {
+			r, style = g.empty, Dim
+		}
+		p.put(x+i, row, p.Size.W, string(r), style)
+	}
+}
+
+// paintFooter paints the keys of the screen, as many as there is room for.
+func (m Model) paintFooter(p *painter) {
+	type item struct{ key, word string }
+	var items []item
+	room := p.Size.W - 2*margin
+	name := func(keys string) string { k, _, _ := strings.Cut(keys, " "); return k }
+	size := func(i item) int { return width(i.key) + 1 + width(i.word) }
+	help := helpBinding()
+	last := item{name(help.keys), help.foot}
+	if m.at == listScreen {
+		room -= size(last)
+	}
+	for _, b := range m.bindings() {
+		i := item{name(b.keys), b.foot}
+		if b.foot == "" || i == last || size(i)+2 > room {
+			continue
+		}
+		room -= size(i) + 2
+		items = append(items, i)
+	}
+	if m.at == listScreen {
+		items = append(items, last)
+	}
+	var l line
+	for _, i := range items {
+		l = append(l, span{i.key, KeyName}, span{" " + i.word + "  ", Normal})
+	}
+	p.line(p.Size.H-1, l)
+}
+
+// row is a line of the list.
+type row struct {
+	line  line
+	entry int // place among the visible entries, -1 for none
+}
+
+func (m Model) paintList(p *painter) {
+	top, height := 1, bodyHeight(p.Size)
+	if notice, ok := m.notice(p.charset); ok && height > 3 {
+		p.line(top, line{{fit(notice, p.Size.W-2*margin), Bad}})
+		top, height = top+1, height-1
+	}
+	visible := m.visible()
+	if details := m.summaryHeight(p.Size); details > 0 && len(visible) > 0 {
+		height -= details + 1
+		p.fill(top+height, p.charset.glyphs().rule, Dim)
+		for i, l := range m.summary(p.Size.W-2*margin, details, p.charset) {
+			p.line(top+height+1+i, l)
+		}
+	}
+	selected := m.selection(visible)
+	rows := m.rows(p, visible, selected)
+	first := scroll(rows, selected, height)
+	for i := 0; i < height && first+i < len(rows); i++ {
+		p.line(top+i, rows[first+i].line)
+	}
+	g := p.charset.glyphs()
+	x := p.Size.W - 1
+	if first > 0 {
+		p.put(x, top, x+1, string(g.up), Dim)
+	}
+	if first+height < len(rows) {
+		p.put(x, top+height-1, x+1, string(g.down), Dim)
+	}
+}
+
+// notice is what stands above the list: a message that has no room below it,
+// or a warning about the machine.
+func (m Model) notice(cs Charset) (string, bool) {
+	switch n := len(m.notices); {
+	case m.message.text != "" && (m.status != "" || m.countdown.on):
+		return clean(m.message.text, cs), true
+	case n == 1:
+		return clean(m.notices[0], cs), true
+	case n > 1:
+		return clean(fmt.Sprintf(wordAllNotices, m.notices[n-1], n), cs), true
+	}
+	return "", false
+}
+
+// scroll gives the first row to show so that the selected entry is among the
+// height rows. It depends on nothing but the selection, since every console
+// has another height, and changes in steps of half a screen, since a slow line
+// should paint the whole list as seldom as possible.
+func scroll(rows []row, selected, height int) int {
+	if len(rows) <= height || height <= 0 {
+		return 0
+	}
+	at := slices.IndexFunc(rows, func(r row) bool { return r.entry >= 0 && r.entry == selected })
+	most := len(rows) - height
+	if at < 0 {
+		return 0
+	}
+	last := !slices.ContainsFunc(rows[at+1:], func(r row) bool { return r.entry >= 0 })
+	if last {
+		return min(at, most) // all that follows it
+	}
+	step := max(1, height/2)
+	first := at/step*step - (height-step)/2
+	if at < height-1 && at/step == 0 {
+		first = 0
+	}
+	return min(max(first, 0), most)
+}
+
+// rows gives the whole list: the entries under the volumes that they are on,
+// and then the volumes that are of no use.
+func (m Model) rows(p *painter, visible []boot.Entry, selected int) []row {
+	w := p.Size.W - 2*margin
+	rows := m.entryRows(w, p.charset, visible, selected)
+	if len(visible) == 0 {
+		rows = m.emptyRows(w, p.charset)
+	}
+	if m.filter != "" {
+		return rows
+	}
+	first := true
+	for _, v := range m.inventory.Volumes {
+		text := v.Problem
+		switch {
+		case text != "":
+			if name := device(v.Volume); !strings.Contains(text, name) {
+				text = name + ": " + text
+			}
+		case v.Busy && len(visible) > 0:
+			text = fmt.Sprintf(wordBusy, device(v.Volume))
+		default:
+			continue
+		}
+		if first {
+			rows = append(rows, row{entry: -1})
+			first = false
+		}
+		rows = append(rows, row{line{{"  " + fit(clean(text, p.charset), w-2), Dim}}, -1})
+	}
+	return rows
+}
+
+// entryRows lays the entries out in columns: number, title, version, marks.
+func (m Model) entryRows(w int, cs Charset, visible []boot.Entry, selected int) []row {
+	const lead = 4 // pointer and number
+	narrow := w+2*margin < narrowWidth
+	var longest, version, marks int
+	for _, e := range m.inventory.Entries {
+		longest = max(longest, width(clean(title(e), cs)))
+		version = max(version, width(clean(e.Version, cs)))
+		marks = max(marks, width(m.marks(e, narrow)))
+	}
+	version = min(version, 24)
+	if narrow {
+		version = 0
+	}
+	rest := 0
+	for _, n := range []int{version, marks} {
+		if n > 0 {
+			rest += n + 2
+		}
+	}
+	if w-lead-rest < 24 && version > 0 {
+		rest -= version + 2
+		version = 0
+	}
+	column := max(1, min(longest, w-lead-rest))
+
+	var rows []row
+	for i, e := range visible {
+		if i == 0 || e.Volume.Device != visible[i-1].Volume.Device {
+			rows = append(rows, row{line{{fit(describe(e.Volume, cs), w), Heading}}, -1})
+		}
+		pointer, style := " ", Normal
+		side := Dim
+		if m.bad(e) {
+			style = Dim
+		}
+		if i == selected {
+			pointer, style = string(cs.glyphs().pointer), Selected
+		}
+		number := "  "
+		if i < 9 {
+			number = fmt.Sprintf("%d ", i+1)
+		}
+		l := line{{pointer, Normal}, {number, side}, {" " + pad(clean(title(e), cs), column) + " ", style}}
+		if version > 0 {
+			l = append(l, span{" " + pad(clean(e.Version, cs), version), side})
+		}
+		if s := m.marks(e, narrow); s != "" {
+			if m.bad(e) {
+				side = Bad
+			}
+			l = append(l, span{" " + s, side})
+		}
+		rows = append(rows, row{l, i})
+	}
+	return rows
+}
+
+// bad tells whether e cannot be booted or was tried in vain.
+func (m Model) bad(e boot.Entry) bool {
+	_, failed := m.failed[e.ID]
+	return failed || e.Problem != ""
+}
+
+// marks is what stands behind an entry.
+func (m Model) marks(e boot.Entry, narrow bool) string {
+	var words []string
+	var letters []rune
+	mark := func(when bool, word string, letter rune) {
+		if when {
+			words = append(words, word)
+			letters = append(letters, letter)
+		}
+	}
+	_, failed := m.failed[e.ID]
+	mark(e.ID != "" && e.ID == m.defaultID, wordDefault, markDefault)
+	mark(failed, wordFailed, markFailed)
+	mark(e.Problem != "", wordCannot, markCannot)
+	mark(e.Guessed, wordGuessed, markGuessed)
+	if narrow {
+		return string(letters)
+	}
+	return strings.Join(words, ", ")
+}
+
+// emptyRows says why there is no entry and what can be done.
+func (m Model) emptyRows(w int, cs Charset) []row {
+	var rows []row
+	say := func(style Style, s string) {
+		for _, l := range wrap(clean(s, cs), w) {
+			rows = append(rows, row{line{{l, style}}, -1})
+		}
+	}
+	gap := func() { rows = append(rows, row{entry: -1}) }
+	names := func(vs []boot.VolumeStatus) string {
+		const most = 8
+		var s []string
+		for _, v := range vs {
+			name := device(v.Volume)
+			if v.Volume.Type != "" {
+				name += " (" + v.Volume.Type + ")"
+			}
+			s = append(s, name)
+		}
+		if n := len(s); n > most {
+			s = append(s[:most], fmt.Sprintf(wordMore, n-most))
+		}
+		text := strings.Join(s, ", ")
+		if len(vs) == 1 {
+			return fmt.Sprintf(wordOneVolume, text)
+		}
+		return fmt.Sprintf(wordVolumes, len(vs), text)
+	}
+	gap()
+	switch volumes := m.inventory.Volumes; {
+	case m.filter != "":
+		say(Normal, fmt.Sprintf(wordNoMatch, m.filter))
+		gap()
+		say(Dim, wordNoMatchHelp)
+	case !m.inventory.Settled && len(volumes) == 0:
+		say(Normal, wordLooking)
+		gap()
+		say(Dim, wordWaiting)
+	case !m.inventory.Settled:
+		busy := slices.DeleteFunc(slices.Clone(volumes), func(v boot.VolumeStatus) bool { return !v.Busy })
+		if len(busy) == 0 {
+			busy = volumes
+		}
+		say(Normal, wordLooking)
+		gap()
+		say(Dim, fmt.Sprintf(wordLookingMore, names(busy)))
+	case len(volumes) == 0:
+		say(Normal, wordNoDisk)
+		gap()
+		say(Dim, wordNoDiskHelp)
+	default:
+		say(Normal, fmt.Sprintf(wordNoEntry, names(volumes)))
+		gap()
+		say(Dim, wordNoEntryHelp)
+	}
+	return rows
+}
+
+// summaryHeight is how many rows below the list tell about the selected entry.
+func (m Model) summaryHeight(s Size) int {
+	switch {
+	case messageHeight(s) > 1:
+		return 0
+	case s.H < 22:
+		return 3
+	case s.H < 32:
+		return 6
+	}
+	return 10
+}
+
+func (m Model) paintEditor(p *painter) {
+	w := editWidth(p.Size.W)
+	y, height := 1, bodyHeight(p.Size)
+	p.line(y, line{{fit(fmt.Sprintf(wordEdit, clean(title(m.editing), p.charset)), p.Size.W-2*margin), Heading}})
+	y, height = y+1, height-1
+	if height > 6 {
+		y, height = y+1, height-1
+	}
+	room := height
+	if height > 4 {
+		room -= 2 // a gap and the length
+	}
+	runes := []rune(m.editor.text)
+	before := width(m.editor.text[:m.editor.pos])
+	total := len(runes)/w + 1
+	first := min(max(0, before/w-room+1), max(0, total-room))
+	used := min(room, total)
+	for i := range used {
+		from := (first + i) * w
+		p.put(margin, y+i, margin+w, string(runes[min(from, len(runes)):min(from+w, len(runes))]), Input)
+	}
+	p.Cursor = &Point{margin + before%w, y + before/w - first}
+	if height > 4 {
+		n, style := len(m.editor.text), Dim
+		text := fmt.Sprintf(wordBytes, n)
+		if limit := m.config.CmdlineLimit; limit > 0 {
+			text = fmt.Sprintf(wordLength, n, limit)
+			if n > limit {
+				style = Bad
+			}
+		}
+		p.line(y+used+1, line{{text, style}})
+		for i, l := range wrapLines(m.files(m.editing, p.charset), p.Size.W-2*margin) {
+			if at := y + used + 3 + i; at < 1+bodyHeight(p.Size) {
+				p.line(at, l)
+			}
+		}
+	}
+}
+
+// editWidth is the length of the lines into which the editor breaks its text
+// on a console of width w.
+func editWidth(w int) int {
+	if w < minWidth {
+		return 0
+	}
+	return w - 2*margin
+}
+
+func (m Model) paintPower(p *painter) {
+	y := 1
+	if bodyHeight(p.Size) > 5 {
+		y++
+	}
+	p.line(y, line{{wordPower, Heading}})
+	if bodyHeight(p.Size) > 5 {
+		y++
+	}
+	for _, b := range powerKeys() {
+		y++
+		if y <= bodyHeight(p.Size) {
+			p.line(y, helpLine(b))
+		}
+	}
+}
+
+// paintText paints the screens that are nothing but text.
+func (m Model) paintText(p *painter) {
+	lines := m.text(p.Size.W, p.charset)
+	height := bodyHeight(p.Size)
+	first := min(m.top, max(0, len(lines)-height))
+	for i := 0; i < height && first+i < len(lines); i++ {
+		p.line(1+i, lines[first+i])
+	}
+	g := p.charset.glyphs()
+	x := p.Size.W - 1
+	if first > 0 {
+		p.put(x, 1, x+1, string(g.up), Dim)
+	}
+	if first+height < len(lines) {
+		p.put(x, height, x+1, string(g.down), Dim)
+	}
+}
