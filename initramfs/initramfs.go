@@ -1,0 +1,77 @@
+// Package initramfs holds what goes into the image, for mkpayload: the list of
+// commands, the list of kernel modules, and the kernel configurations.
+package initramfs
+
+import (
+	"bufio"
+	"embed"
+	"fmt"
+	"strings"
+)
+
+//go:embed commands.txt modules.txt kernel/*.config
+var files embed.FS
+
+// Commands gives the import paths of the Go commands in the image, the minimal
+// ones first; module is the import path that stands for "." in the list.
+func Commands(module string, minimal bool) []string {
+	var list []string
+	for _, line := range lines("commands.txt") {
+		switch {
+		case line == "[minimal]":
+		case line == "[shell]":
+			if minimal {
+				return list
+			}
+		case strings.HasPrefix(line, "./"):
+			list = append(list, module+line[1:])
+		default:
+			list = append(list, "github.com/u-root/u-root/cmds/"+strings.TrimPrefix(line, "u-root/"))
+		}
+	}
+	return list
+}
+
+// ModuleRule is one line of the list of kernel modules.
+type ModuleRule struct {
+	Pattern string // path below kernel/ without .ko, as [path.Match] takes it
+	Always  bool   // load it at the start, whatever the hardware
+}
+
+// Modules gives the rules that say which modules of a distribution's kernel go
+// into the image.
+func Modules() []ModuleRule {
+	var list []ModuleRule
+	for _, line := range lines("modules.txt") {
+		pattern, always := strings.CutPrefix(line, "+")
+		list = append(list, ModuleRule{Pattern: pattern, Always: always})
+	}
+	return list
+}
+
+// KernelConfig gives the fragment of the menu kernel's configuration for an
+// architecture, as uname -m spells it.
+func KernelConfig(arch string) (string, error) {
+	b, err := files.ReadFile("kernel/" + arch + ".config")
+	if err != nil {
+		return "", fmt.Errorf("there is no kernel configuration for %q", arch)
+	}
+	return string(b), nil
+}
+
+// lines gives the lines of an embedded list, without comments.
+func lines(name string) []string {
+	f, err := files.Open(name)
+	if err != nil {
+		panic(err) // the compiler embedded it
+	}
+	defer f.Close()
+	var list []string
+	for s := bufio.NewScanner(f); s.Scan(); {
+		line, _, _ := strings.Cut(s.Text(), "#")
+		if line = strings.TrimSpace(line); line != "" {
+			list = append(list, line)
+		}
+	}
+	return list
+}
