@@ -1,0 +1,196 @@
+// Package assets makes what the tests, the demo and the benchmark boot: the
+// initramfs, the menu's kernels, the kernels of targets and their initramfs.
+// Each is made when it is first asked for, by the command that a user would
+// run, and lies below build/ of the checkout afterwards.
+package assets
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alpboot/alpboot/qemu-tests/debian"
+	"github.com/alpboot/alpboot/qemu-tests/target"
+)
+
+// Assets makes things in one checkout. Its methods may be called at the same
+// time; each thing is made once.
+type Assets struct {
+	root     string
+	progress io.Writer
+
+	mu      sync.Mutex
+	made    map[string]*result
+	kernels map[string]debian.Kernel // by metapackage
+}
+
+type result struct {
+	once sync.Once
+	err  error
+}
+
+// Open finds the checkout that the current folder lies in. Lines about what is
+// being made, and how long that takes, go to progress.
+func Open(progress io.Writer) (*Assets, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	for {
+		b, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(b), "module github.com/alpboot/alpboot\n") {
+			return &Assets{root: dir, progress: progress, made: map[string]*result{}, kernels: map[string]debian.Kernel{}}, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return nil, errors.New("run this inside a checkout of alpboot")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// Root gives the folder of the checkout.
+func (a *Assets) Root() string { return a.root }
+
+// Path gives a path below build/x86_64, and makes its folder.
+func (a *Assets) Path(elem ...string) string {
+	p := filepath.Join(append([]string{a.root, "build", "x86_64"}, elem...)...)
+	os.MkdirAll(filepath.Dir(p), 0o755) // whoever writes there will say what is wrong
+	return p
+}
+
+// once runs make for a key the first time, and gives its error each time.
+func (a *Assets) once(key, saying string, make func() error) error {
+	a.mu.Lock()
+	r := a.made[key]
+	if r == nil {
+		r = &result{}
+		a.made[key] = r
+	}
+	a.mu.Unlock()
+	r.once.Do(func() {
+		start := time.Now()
+		if saying != "" {
+			fmt.Fprintf(a.progress, "%s ...\n", saying)
+		}
+		r.err = make()
+		if took := time.Since(start); saying != "" && r.err == nil {
+			fmt.Fprintf(a.progress, "%s: done in %.0f s\n", saying, took.Seconds())
+		}
+	})
+	return r.err
+}
+
+// command runs a program in the checkout.
+func (a *Assets) command(name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = a.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// mkpayload runs cmds/mkpayload, unless file is newer than everything that it
+// is made from in this checkout.
+func (a *Assets) mkpayload(file, saying string, args ...string) (string, error) {
+	if a.upToDate(file) {
+		return file, nil
+	}
+	return file, a.once(file, saying, func() error {
+		return a.command("go", append([]string{"run", "./cmds/mkpayload"}, append(args, "-o", file)...)...)
+	})
+}
+
+// upToDate tells whether a file is newer than all sources of what goes into an
+// initramfs.
+func (a *Assets) upToDate(file string) bool {
+	st, err := os.Stat(file)
+	if err != nil {
+		return false
+	}
+	newer := errors.New("newer")
+	for _, dir := range []string{"boot", "cmds", "initramfs", "go.mod"} {
+		err := filepath.WalkDir(filepath.Join(a.root, dir), func(name string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if strings.HasSuffix(name, "_test.go") || d.IsDir() {
+				return nil
+			}
+			info, err := d.Info()
+			if err == nil && info.ModTime().After(st.ModTime()) {
+				return newer
+			}
+			return err
+		})
+		if err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Initramfs gives the menu's initramfs for a kernel that needs no modules.
+func (a *Assets) Initramfs() (string, error) {
+	return a.mkpayload(a.Path("initramfs.cpio.xz"), "Building the initramfs (about half a minute)")
+}
+
+// MinimalInitramfs gives the one without a shell.
+func (a *Assets) MinimalInitramfs() (string, error) {
+	return a.mkpayload(a.Path("initramfs-minimal.cpio.xz"), "Building the minimal initramfs (about half a minute)", "--minimal")
+}
+
+// ModulesInitramfs gives the menu's initramfs with the modules that it needs
+// of a distribution's kernel.
+func (a *Assets) ModulesInitramfs(k debian.Kernel) (string, error) {
+	if k.Modules == "" {
+		return "", fmt.Errorf("kernel %s has no folder of modules beside it", k.Image)
+	}
+	return a.mkpayload(a.Path("initramfs-"+k.Release+".cpio.xz"), "Building the initramfs with the modules of "+k.Release+" (about a minute)",
+		"--kernel", k.Image, "--modules", k.Modules)
+}
+
+// HasKernel tells whether the menu's own kernel has been built.
+func (a *Assets) HasKernel() bool {
+	_, err := os.Stat(a.Path("vmlinuz"))
+	return err == nil
+}
+
+// Kernel gives the menu's own kernel. mkpayload kernel knows by itself when the
+// one that is there will do.
+func (a *Assets) Kernel() (string, error) {
+	file := a.Path("vmlinuz")
+	return file, a.once(file, "Building the menu's kernel (up to ten minutes on two cores, unless it is in the cache)", func() error {
+		return a.command("go", "run", "./cmds/mkpayload", "kernel", "-o", file)
+	})
+}
+
+// Debian gives one of Debian's kernels.
+func (a *Assets) Debian(l debian.Line) (debian.Kernel, error) {
+	err := a.once(l.Metapackage, "Getting Debian's kernel "+l.Metapackage+" (30 MB, unless it is in the cache)", func() error {
+		k, err := l.Get(filepath.Join(a.root, "build", "cache", "debian"))
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.kernels[l.Metapackage] = k
+		return err
+	})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.kernels[l.Metapackage], err
+}
+
+// TargetInit gives the program of a target's initramfs.
+func (a *Assets) TargetInit() ([]byte, error) {
+	file := a.Path("target-init")
+	if err := a.once(file, "", func() error { return target.BuildInit(file, "amd64") }); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file)
+}

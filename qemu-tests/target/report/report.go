@@ -1,0 +1,129 @@
+// Package report is what a target says about itself: written by its init on
+// the consoles, read back by the test.
+//
+// The form is lines between two marks, with values quoted as Go strings, so
+// that a value can neither end a line nor be cut by a terminal:
+//
+//	=== alpboot target ===
+//	release "6.12.117+deb12-cloud-amd64"
+//	banner "Linux version 6.12.117+deb12-cloud-amd64 ..."
+//	cmdline "root=UUID=... quiet"
+//	file "who" "lts\n"
+//	=== end of target ===
+package report
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Marks of a report's first and last line.
+const (
+	Begin = "=== alpboot target ==="
+	End   = "=== end of target ==="
+)
+
+// Payload is the folder of the initramfs whose files are reported; StayFile
+// the file that lets the target wait for a person instead of switching off.
+const (
+	Payload  = "payload"
+	StayFile = "stay"
+)
+
+// Report says what was booted.
+type Report struct {
+	Release string            // of the kernel, as uname -r
+	Banner  string            // the kernel's first line, as in its log
+	Cmdline string            // exactly as the kernel was given it
+	Files   map[string]string // content of each file of Payload, by its path there
+	Stay    bool              // not switching off; not part of the text
+}
+
+// Collect reads a report from the root filesystem of a running target. What
+// could be read is given with the error.
+func Collect(root fs.FS) (Report, error) {
+	var errs []error
+	read := func(name string) string {
+		b, err := fs.ReadFile(root, name)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		return strings.TrimSuffix(string(b), "\n")
+	}
+	r := Report{
+		Release: read("proc/sys/kernel/osrelease"),
+		Banner:  read("proc/version"),
+		Cmdline: read("proc/cmdline"),
+		Files:   map[string]string{},
+	}
+	err := fs.WalkDir(root, Payload, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(root, name)
+		r.Files[strings.TrimPrefix(name, Payload+"/")] = string(b)
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	_, err = fs.Stat(root, StayFile)
+	r.Stay = err == nil
+	return r, errors.Join(errs...)
+}
+
+// String gives the report as it is written on a console.
+func (r Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s\nrelease %q\nbanner %q\ncmdline %q\n", Begin, r.Release, r.Banner, r.Cmdline)
+	for _, n := range slices.Sorted(maps.Keys(r.Files)) {
+		fmt.Fprintf(&b, "file %q %q\n", n, r.Files[n])
+	}
+	fmt.Fprintf(&b, "%s\n", End)
+	return b.String()
+}
+
+// Parse finds the last whole report in the log of a console.
+func Parse(log string) (Report, error) {
+	log = strings.ReplaceAll(log, "\r", "")
+	start := strings.LastIndex(log, Begin+"\n")
+	if start < 0 {
+		return Report{}, errors.New("the log holds no report of a target")
+	}
+	text, _, ok := strings.Cut(log[start+len(Begin)+1:], End)
+	if !ok {
+		return Report{}, errors.New("the report of the target has no end")
+	}
+	r := Report{Files: map[string]string{}}
+	for line := range strings.Lines(text) {
+		var values []string
+		key, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		for rest != "" {
+			q, err := strconv.QuotedPrefix(rest)
+			if err != nil {
+				return Report{}, fmt.Errorf("line %q of the target's report: %w", line, err)
+			}
+			v, _ := strconv.Unquote(q)
+			values = append(values, v)
+			rest = strings.TrimPrefix(rest[len(q):], " ")
+		}
+		switch {
+		case key == "release" && len(values) == 1:
+			r.Release = values[0]
+		case key == "banner" && len(values) == 1:
+			r.Banner = values[0]
+		case key == "cmdline" && len(values) == 1:
+			r.Cmdline = values[0]
+		case key == "file" && len(values) == 2:
+			r.Files[values[0]] = values[1]
+		default:
+			return Report{}, fmt.Errorf("line %q of the target's report is not understood", line)
+		}
+	}
+	return r, nil
+}

@@ -1,0 +1,46 @@
+package report
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestReportComesBackAsItWasWritten(t *testing.T) {
+	r, err := Collect(fstest.MapFS{
+		"proc/sys/kernel/osrelease": {Data: []byte("6.1.0\n")},
+		"proc/version":              {Data: []byte("Linux version 6.1.0 (x)\n")},
+		"proc/cmdline":              {Data: []byte("root=LABEL=/ a=\"b c\"  quiet \n")},
+		"payload/who":               {Data: []byte("lts\nsecond line \"quoted\"\n")},
+		"payload/deep/er":           {Data: []byte("")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := "old noise\r\n" + strings.ReplaceAll(r.String(), "\n", "\r\n") + "reboot: Power down\r\n"
+	got, err := Parse(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(r, got); diff != "" {
+		t.Errorf("report changed on its way (-written +read):\n%s", diff)
+	}
+	if got, want := got.Cmdline, "root=LABEL=/ a=\"b c\"  quiet "; got != want {
+		t.Errorf("cmdline %q, want %q", got, want)
+	}
+}
+
+func TestParseRefusesWhatIsNoReport(t *testing.T) {
+	for name, log := range map[string]string{
+		"nothing":  "Linux version 6.1\n",
+		"cut":      Begin + "\nrelease \"6.1\"\n",
+		"a stray":  Begin + "\nrelease \"6.1\"\n[ 1.2] message\n" + End,
+		"unquoted": Begin + "\nrelease \"6.1\n" + End,
+	} {
+		if r, err := Parse(log); err == nil {
+			t.Errorf("%s: got %+v, want an error", name, r)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+// Package target makes the initramfs of a target: a system of one program that
+// reports what was booted and switches the machine off. It stands for the
+// Alpine that a user would boot, with the kernels of a distribution.
+package target
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/alpboot/alpboot/qemu-tests/target/report"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/u-root/u-root/pkg/cpio"
+)
+
+// Compression of an initramfs; mkinitfs offers more, and takes gzip.
+type Compression string
+
+const (
+	None Compression = ""
+	Gzip Compression = "gzip"
+	Zstd Compression = "zstd"
+)
+
+// Image is the content of one initramfs.
+type Image struct {
+	Init        []byte            // the program; nil for an initrd that only adds files
+	Files       map[string]string // what the target reports, by path in the payload folder
+	Stay        bool              // wait for Enter instead of switching off
+	Compression Compression
+}
+
+// BuildInit compiles the program of a target to file, for Linux on arch. The
+// current folder must lie in this module.
+func BuildInit(file, arch string) error {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", abs,
+		"github.com/alpboot/alpboot/qemu-tests/target/init")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the target's init: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// Initramfs gives the compressed cpio archive. The same Image gives the same
+// bytes.
+func Initramfs(im Image) ([]byte, error) {
+	records := []cpio.Record{
+		cpio.Directory("dev", 0o755),
+		cpio.CharDev("dev/console", 0o600, 5, 1),
+	}
+	if im.Init != nil {
+		records = append(records, cpio.StaticRecord(im.Init, cpio.Info{Name: "init", Mode: cpio.S_IFREG | 0o755}))
+	}
+	if im.Stay {
+		records = append(records, cpio.StaticFile(report.StayFile, "", 0o644))
+	}
+	folders := map[string]bool{}
+	for n := range im.Files {
+		for d := path.Dir(path.Join(report.Payload, n)); d != "."; d = path.Dir(d) {
+			folders[d] = true
+		}
+	}
+	// Sorted: a folder comes before what lies in it.
+	for _, d := range slices.Sorted(maps.Keys(folders)) {
+		records = append(records, cpio.Directory(d, 0o755))
+	}
+	for _, n := range slices.Sorted(maps.Keys(im.Files)) {
+		records = append(records, cpio.StaticFile(path.Join(report.Payload, n), im.Files[n], 0o644))
+	}
+	cpio.MakeAllReproducible(records)
+
+	var archive bytes.Buffer
+	w := cpio.Newc.Writer(&archive)
+	if err := cpio.WriteRecords(w, records); err != nil {
+		return nil, fmt.Errorf("writing the target's initramfs: %w", err)
+	}
+	if err := cpio.WriteTrailer(w); err != nil {
+		return nil, fmt.Errorf("writing the target's initramfs: %w", err)
+	}
+	return compress(archive.Bytes(), im.Compression)
+}
+
+func compress(b []byte, c Compression) ([]byte, error) {
+	var out bytes.Buffer
+	var w io.WriteCloser
+	var err error
+	switch c {
+	case None:
+		return b, nil
+	case Gzip:
+		w, err = gzip.NewWriterLevel(&out, gzip.BestCompression)
+	case Zstd:
+		w, err = zstd.NewWriter(&out, zstd.WithEncoderConcurrency(1))
+	default:
+		return nil, fmt.Errorf("compression %q is not known", c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(b); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}

@@ -1,0 +1,215 @@
+package vm
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Options describe a virtual machine. The zero value of each field but Kernel
+// means what its comment says.
+type Options struct {
+	Kernel  string // path of the kernel image; "" boots from Firmware or the disks
+	Initrd  string // path of its initramfs
+	Cmdline string // its command line
+	Memory  int    // MiB; 512
+	CPUs    int    // 2
+	Drives  []Drive
+	Serials int     // number of serial ports, ttyS0 first; 1
+	Display Display // none
+	Network bool    // a network card behind QEMU's user-mode network; none
+
+	Arch     string // x86_64, the only one so far
+	Machine  string // q35
+	Firmware string // path of a flash image for -bios; QEMU's own
+
+	Dir   string   // where the logs go; a new temporary folder
+	Extra []string // further arguments for QEMU
+}
+
+// Drive is a disk image attached to a machine.
+type Drive struct {
+	File   string
+	Format string // raw, qcow2; found from the content
+	Bus    Bus    // virtio
+	Access Access // Snapshot
+}
+
+// Display is the kind of screen a machine has besides its serial ports.
+type Display int
+
+const (
+	NoDisplay Display = iota
+	VGA               // reached through [VM.Screendump] and [VM.SendKey]
+)
+
+// Bus is the controller that a drive hangs on.
+type Bus string
+
+const (
+	Virtio Bus = "virtio"
+	SATA   Bus = "sata"
+	NVMe   Bus = "nvme"
+	USB    Bus = "usb"
+	CD     Bus = "cd" // a CD-ROM drive on SATA
+)
+
+// Access says what becomes of writes to a drive.
+type Access int
+
+const (
+	Snapshot  Access = iota // they are thrown away when the machine ends
+	ReadOnly                // the machine is told that the drive is read-only
+	Writeable               // they reach the file
+)
+
+// DetectFormat tells QEMU's name for the format of a disk image from its
+// first bytes: qcow2, or raw for anything else.
+func DetectFormat(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	magic := make([]byte, 4)
+	if n, _ := f.ReadAt(magic, 0); n == 4 && string(magic) == "QFI\xfb" {
+		return "qcow2", nil
+	}
+	return "raw", nil
+}
+
+// withDefaults fills in what the zero values stand for and refuses what cannot
+// work, such as a file that is not there.
+func (o Options) withDefaults() (Options, error) {
+	setDefault(&o.Memory, 512)
+	setDefault(&o.CPUs, 2)
+	setDefault(&o.Serials, 1)
+	setDefault(&o.Arch, "x86_64")
+	setDefault(&o.Machine, "q35")
+	if o.Arch != "x86_64" {
+		return o, fmt.Errorf("architecture %s is not supported", o.Arch)
+	}
+	for _, f := range []string{o.Kernel, o.Initrd, o.Firmware} {
+		if f == "" {
+			continue
+		}
+		if _, err := os.Stat(f); err != nil {
+			return o, err
+		}
+	}
+	drives := make([]Drive, len(o.Drives))
+	for i, d := range o.Drives {
+		setDefault(&d.Bus, Virtio)
+		if d.Format == "" {
+			format, err := DetectFormat(d.File)
+			if err != nil {
+				return o, err
+			}
+			d.Format = format
+		}
+		drives[i] = d
+	}
+	o.Drives = drives
+	return o, nil
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Command gives the program and arguments that run the machine with its first
+// serial port and QEMU's monitor on the terminal it is started from.
+func (o Options) Command() ([]string, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	args := append(o.args(), "-serial", "mon:stdio")
+	for range o.Serials - 1 {
+		args = append(args, "-serial", "null")
+	}
+	return args, nil
+}
+
+// args gives QEMU's command line but for the serial ports. o has its defaults.
+func (o Options) args() []string {
+	accel := "tcg,thread=multi"
+	// A KVM device may be there and yet hang, so it is never taken unasked.
+	cpu := "max"
+	if os.Getenv("ALPBOOT_QEMU_ACCEL") == "kvm" {
+		accel, cpu = "kvm", "host"
+	}
+	args := []string{
+		"qemu-system-" + o.Arch,
+		"-nodefaults", "-no-user-config", "-no-reboot",
+		"-machine", o.Machine, "-accel", accel, "-cpu", cpu,
+		"-m", strconv.Itoa(o.Memory), "-smp", strconv.Itoa(o.CPUs),
+		"-display", "none",
+	}
+	if o.Display == VGA {
+		args = append(args, "-device", "VGA")
+	}
+	if o.Firmware != "" {
+		args = append(args, "-bios", o.Firmware)
+	}
+	if o.Kernel != "" {
+		args = append(args, "-kernel", o.Kernel)
+		if o.Cmdline != "" {
+			args = append(args, "-append", o.Cmdline)
+		}
+	}
+	if o.Initrd != "" {
+		args = append(args, "-initrd", o.Initrd)
+	}
+	if o.Network {
+		args = append(args, "-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0")
+	}
+	usb := false
+	for i, d := range o.Drives {
+		id := fmt.Sprintf("disk%d", i)
+		// QEMU takes a comma in a value when it is doubled.
+		spec := "if=none,id=" + id + ",format=" + d.Format + ",file=" + strings.ReplaceAll(d.File, ",", ",,")
+		switch {
+		case d.Access == ReadOnly || d.Bus == CD:
+			spec += ",readonly=on"
+		case d.Access == Snapshot:
+			spec += ",snapshot=on"
+		}
+		var device string
+		switch d.Bus {
+		case SATA:
+			device = "ide-hd"
+		case NVMe:
+			device = "nvme,serial=" + id
+		case USB:
+			device = "usb-storage"
+			if !usb {
+				args = append(args, "-device", "qemu-xhci")
+				usb = true
+			}
+		case CD:
+			device = "ide-cd"
+		default:
+			device = "virtio-blk-pci"
+		}
+		args = append(args, "-drive", spec, "-device", device+",drive="+id)
+	}
+	return append(args, o.Extra...)
+}
+
+// ShellQuote joins arguments into a line that a POSIX shell takes apart again.
+func ShellQuote(args []string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,:=+@%"
+	quoted := make([]string, len(args))
+	for i, a := range args {
+		if a == "" || strings.Trim(a, plain) != "" {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		quoted[i] = a
+	}
+	return strings.Join(quoted, " ")
+}

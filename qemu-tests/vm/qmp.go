@@ -1,0 +1,97 @@
+package vm
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// monitor speaks QEMU's machine protocol, QMP:
+// https://www.qemu.org/docs/master/interop/qmp-spec.html
+type monitor struct {
+	mu   sync.Mutex
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// newMonitor greets QEMU and leaves the protocol's negotiation mode.
+func newMonitor(conn net.Conn) (*monitor, error) {
+	m := &monitor{conn: conn, in: bufio.NewReader(conn)}
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := m.in.ReadBytes('\n'); err != nil {
+		return nil, fmt.Errorf("waiting for QEMU's greeting: %w", err)
+	}
+	return m, m.execute("qmp_capabilities", nil, nil)
+}
+
+// execute runs one command and decodes what it returns into result, which may
+// be nil. Events that come in between are passed over.
+func (m *monitor) execute(command string, arguments, result any) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.conn.SetDeadline(time.Now().Add(30 * time.Second))
+	req := map[string]any{"execute": command}
+	if arguments != nil {
+		req["arguments"] = arguments
+	}
+	if err := json.NewEncoder(m.conn).Encode(req); err != nil {
+		return fmt.Errorf("QMP %s: %w", command, err)
+	}
+	for {
+		line, err := m.in.ReadBytes('\n')
+		if err != nil {
+			return fmt.Errorf("QMP %s: %w", command, err)
+		}
+		var resp struct {
+			Return json.RawMessage `json:"return"`
+			Error  *struct {
+				Desc string `json:"desc"`
+			} `json:"error"`
+		}
+		if err := json.Unmarshal(line, &resp); err != nil {
+			return fmt.Errorf("QMP %s: %w", command, err)
+		}
+		switch {
+		case resp.Error != nil:
+			return fmt.Errorf("QMP %s: %s", command, resp.Error.Desc)
+		case resp.Return != nil && result != nil:
+			return json.Unmarshal(resp.Return, result)
+		case resp.Return != nil:
+			return nil
+		}
+	}
+}
+
+// QMP runs a command of QEMU's machine protocol, such as device_add, and
+// decodes what it returns into result, which may be nil.
+func (m *VM) QMP(command string, arguments, result any) error {
+	return m.monitor.execute(command, arguments, result)
+}
+
+// Screendump writes a picture of the VGA screen to a PNG file.
+func (m *VM) Screendump(file string) error {
+	return m.QMP("screendump", map[string]any{"filename": file, "format": "png"}, nil)
+}
+
+// SendKey presses keys on the machine's own keyboard.
+func (m *VM) SendKey(keys ...Key) error {
+	for _, k := range keys {
+		chords := k.qcodes()
+		if chords == nil {
+			return fmt.Errorf("no key of a PC keyboard is known for %q", string(k))
+		}
+		for _, chord := range chords {
+			var values []map[string]string
+			for _, name := range chord {
+				values = append(values, map[string]string{"type": "qcode", "data": name})
+			}
+			if err := m.QMP("send-key", map[string]any{"keys": values}, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,227 @@
+// Package vm runs virtual machines under QEMU and looks at them as a user
+// does: each serial port is a terminal with a screen and a keyboard.
+//
+// Machines are emulated (TCG). ALPBOOT_QEMU_ACCEL=kvm in the environment takes
+// KVM instead; a KVM device alone does not, as it may be there and yet hang.
+//
+// Nothing sleeps and nothing waits for ever: a wait names a [Condition] and a
+// time limit, and when it fails its error shows the screen, the end of the
+// log, where the logs are kept, and the command that runs the machine by hand.
+//
+// Tests use [Start], other programs [Launch].
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// VM is a running machine.
+type VM struct {
+	options  Options
+	dir      string
+	start    time.Time
+	consoles []*Console
+	monitor  *monitor
+	process  *os.Process
+
+	ended   chan struct{} // closed when QEMU has ended and its output is read
+	exitErr error         // why, once ended is closed
+}
+
+// errEnded is what a wait ends with when the machine was switched off.
+var errEnded = errors.New("the machine was switched off")
+
+// Launch starts a machine. The caller ends it with [VM.Stop].
+func Launch(o Options) (*VM, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	m := &VM{options: o, dir: o.Dir, ended: make(chan struct{})}
+	if m.dir == "" {
+		if m.dir, err = os.MkdirTemp("", "alpboot-vm-"); err != nil {
+			return nil, err
+		}
+	} else if err := os.MkdirAll(m.dir, 0o755); err != nil {
+		return nil, err
+	}
+
+	// QEMU connects to our sockets, so that no byte is lost before we listen.
+	// Their names must be short (108 bytes), which those of a log folder may not be.
+	sockets, err := os.MkdirTemp("", "vm")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(sockets)
+	listen := func(name string) (*net.UnixListener, error) {
+		l, err := net.Listen("unix", filepath.Join(sockets, name))
+		if err != nil {
+			return nil, err
+		}
+		l.(*net.UnixListener).SetDeadline(time.Now().Add(30 * time.Second))
+		return l.(*net.UnixListener), nil
+	}
+
+	args := o.args()
+	var listeners []*net.UnixListener
+	defer func() {
+		for _, l := range listeners {
+			l.Close()
+		}
+	}()
+	for i := range o.Serials {
+		name := fmt.Sprintf("serial%d", i)
+		l, err := listen(name)
+		if err != nil {
+			return nil, err
+		}
+		listeners = append(listeners, l)
+		c, err := newConsole(m, name)
+		if err != nil {
+			return nil, err
+		}
+		m.consoles = append(m.consoles, c)
+		args = append(args, "-chardev", "socket,id="+name+",path="+l.Addr().String(), "-serial", "chardev:"+name)
+	}
+	l, err := listen("qmp")
+	if err != nil {
+		return nil, err
+	}
+	listeners = append(listeners, l)
+	args = append(args, "-qmp", "unix:"+l.Addr().String())
+
+	stderr, err := os.Create(filepath.Join(m.dir, "qemu.log"))
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdout, cmd.Stderr = stderr, stderr
+	// QEMU shall not outlive a test that is killed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	m.start = time.Now()
+	if err := cmd.Start(); err != nil {
+		stderr.Close()
+		return nil, fmt.Errorf("starting QEMU (Debian: qemu-system-x86): %w", err)
+	}
+	m.process = cmd.Process
+
+	exited := make(chan error, 1)
+	go func() {
+		err := cmd.Wait()
+		stderr.Close()
+		for _, l := range listeners {
+			l.SetDeadline(time.Now()) // nobody will come any more
+		}
+		exited <- err
+	}()
+
+	var serving sync.WaitGroup
+	for i, c := range m.consoles {
+		conn, acceptErr := listeners[i].Accept()
+		if acceptErr != nil {
+			err = acceptErr
+			break
+		}
+		serving.Go(func() { c.serve(conn) })
+	}
+	if err == nil {
+		var conn net.Conn
+		if conn, err = l.Accept(); err == nil {
+			m.monitor, err = newMonitor(conn)
+		}
+	}
+	if err != nil {
+		m.process.Kill()
+		<-exited
+		output, _ := os.ReadFile(stderr.Name())
+		return nil, fmt.Errorf("QEMU did not start: %w\n%s\n%s", err, strings.TrimSpace(string(output)), ShellQuote(args))
+	}
+
+	go func() {
+		err := <-exited
+		serving.Wait()
+		m.exitErr = errEnded
+		if err != nil {
+			m.exitErr = fmt.Errorf("QEMU ended: %w", err)
+		}
+		m.monitor.conn.Close()
+		for _, c := range m.consoles {
+			c.finish(m.exitErr)
+		}
+		close(m.ended)
+	}()
+	return m, nil
+}
+
+// since gives the time since the machine's start.
+func (m *VM) since() time.Duration { return time.Since(m.start) }
+
+// Serial gives the console at the n'th serial port, from 0.
+func (m *VM) Serial(n int) *Console { return m.consoles[n] }
+
+// Dir gives the folder with the logs: serialN.log with a time on each line,
+// and qemu.log with what QEMU itself had to say.
+func (m *VM) Dir() string { return m.dir }
+
+// Reproduce gives the shell command that runs the same machine with its first
+// serial port on the terminal.
+func (m *VM) Reproduce() string {
+	args, err := m.options.Command()
+	if err != nil {
+		return err.Error()
+	}
+	return ShellQuote(args)
+}
+
+// WaitEnd waits until the machine has switched itself off, at most limit, and
+// gives when that was.
+func (m *VM) WaitEnd(limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-m.ended:
+		if errors.Is(m.exitErr, errEnded) {
+			return nil
+		}
+		return m.exitErr
+	case <-timer.C:
+		return m.consoles[0].report(Condition{what: "the machine to switch itself off"}, fmt.Errorf("not within %v", limit))
+	}
+}
+
+// Stop ends the machine as pulling its plug does. It may be called again, and
+// for a machine that has ended by itself.
+func (m *VM) Stop() {
+	select {
+	case <-m.ended:
+		return
+	default:
+	}
+	m.process.Kill()
+	<-m.ended
+}
+
+// Run runs a machine with its first serial port and QEMU's monitor on the
+// terminal that stdin and stdout are, until it ends.
+func Run(o Options, stdin io.Reader, stdout, stderr io.Writer) error {
+	args, err := o.Command()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("running QEMU (Debian: qemu-system-x86): %w", err)
+	}
+	return nil
+}
