@@ -1,0 +1,417 @@
+package extlinux
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// list gives the entries of a configuration that has been read, submenus
+// flattened: the title of an entry begins with those of the menus it is in.
+func (p *parser) list(prefix string) []boot.Entry {
+	var out []boot.Entry
+	for _, m := range []struct {
+		text string
+		src  boot.Source
+	}{{p.ui, p.uiSrc}, {p.def, p.defSrc}} {
+		// "UI menu.c32 other.cfg" shows other.cfg in place of this file.
+		if module, args := cutWord(m.text); isMenu(module) {
+			out = append(out, p.opened(m.src, args, "", prefix)...)
+		}
+	}
+	def := p.defaultLabel()
+	out = p.flatten(out, p.root, prefix, def)
+	isDefault := func(e boot.Entry) bool { return e.Default }
+	if def != nil && def.hidden && !slices.ContainsFunc(out, isDefault) {
+		es := p.label2entries(def, prefix)
+		for i := range es {
+			es[i].Notes = append(es[i].Notes, "Its own menu hides it (MENU HIDE), but boots it by default.")
+		}
+		out = append(out, es...)
+	}
+	// One default a file: the first that claims it.
+	found := false
+	for i := range out {
+		out[i].Default = out[i].Default && !found
+		found = found || out[i].Default
+	}
+	return out
+}
+
+func (p *parser) flatten(out []boot.Entry, m *menu, prefix string, def *label) []boot.Entry {
+	for _, it := range m.items {
+		if it.sub != nil {
+			out = p.flatten(out, it.sub, join(prefix, it.sub.title), def)
+			continue
+		}
+		es := p.label2entries(it.label, prefix)
+		if p.follow(it.label) != def {
+			for i := range es {
+				es[i].Default = false
+			}
+		}
+		out = append(out, es...)
+	}
+	return out
+}
+
+// join gives the title of something inside the menu prefix.
+func join(prefix, title string) string {
+	title = clean(strings.ReplaceAll(title, "^", "")) // ^ marks the hotkey
+	switch {
+	case prefix == "":
+		return title
+	case title == "":
+		return prefix
+	}
+	return clean(prefix + " / " + title)
+}
+
+// defaultLabel gives the label that the configuration boots unattended; nil if
+// it names none.
+func (p *parser) defaultLabel() *label {
+	for _, c := range []struct {
+		text string
+		src  boot.Source
+	}{{p.onTimeout, p.onSrc}, {p.def, p.defSrc}} {
+		word, options := cutWord(c.text)
+		if word == "" || strings.HasSuffix(base(word), ".c32") {
+			continue
+		}
+		l := p.find(word)
+		switch {
+		case l == nil:
+			l = p.implicit(c.src, word, options)
+		case l.hidden && p.ui != "" && c.src == p.defSrc:
+			continue // a menu ignores a default that it does not show
+		case options != "":
+			l.notes = append(l.notes, fmt.Sprintf("When booted unattended, its own menu adds %s to the command line.", quote(options)))
+		}
+		if l != nil {
+			return p.follow(l)
+		}
+	}
+	m := p.start
+	for m.def >= 0 {
+		it := m.items[m.def]
+		if it.label != nil {
+			return p.follow(it.label)
+		}
+		m = it.sub
+	}
+	return nil
+}
+
+// find gives the label of that name. Case counts only if it has to.
+func (p *parser) find(name string) *label {
+	if i := slices.IndexFunc(p.all, func(l *label) bool { return l.name == name }); i >= 0 {
+		return p.all[i]
+	}
+	if i := slices.IndexFunc(p.all, func(l *label) bool { return strings.EqualFold(l.name, name) }); i >= 0 {
+		return p.all[i]
+	}
+	return nil
+}
+
+// implicit makes a label of a DEFAULT that names a kernel and its options.
+func (p *parser) implicit(src boot.Source, file, options string) *label {
+	if _, err := fs.Lstat(p.fsys, p.locate(file, p.dir, src.File)); p.noImplicit || err != nil {
+		p.note(src, fmt.Sprintf("%s is neither a label nor a file.", quote(file)))
+		return nil
+	}
+	l := &label{name: base(file), src: src, kind: kindKernel, image: file, append: p.append + " " + options}
+	p.root.items = append(p.root.items, item{label: l})
+	p.labels++
+	return l
+}
+
+// follow gives the label that l leads to, when l starts a module that only
+// chooses among labels.
+func (p *parser) follow(l *label) *label {
+	file, args := l.command()
+	words := strings.Fields(args)
+	target := ""
+	switch base(file) {
+	case "whichsys.c32": // -pxe- LABEL -iso- LABEL -sys- LABEL
+		for _, sys := range []string{"-iso-", "-sys-"} {
+			if i := slices.Index(words, sys); i >= 0 && i+1 < len(words) {
+				target = words[i+1]
+			}
+		}
+	case "ifcpu64.c32": // LABEL if it has 64 bits -- LABEL if not
+		if len(words) > 0 {
+			target = words[0]
+		}
+	}
+	if to := p.find(target); target != "" && to != nil && to != l {
+		return to
+	}
+	return l
+}
+
+// command gives the file that a label starts, and everything after it.
+func (l *label) command() (file, args string) {
+	if l.kind == kindNone {
+		return l.name, l.append
+	}
+	file, args = cutWord(l.image)
+	if l.kind == kindCom32 && !strings.Contains(base(file), ".") {
+		file += ".c32"
+	}
+	return file, strings.TrimSpace(args + " " + l.append)
+}
+
+// label2entries gives the entry of a label, several if it opens a
+// configuration file, and none if it starts nothing that could be booted.
+func (p *parser) label2entries(l *label, prefix string) []boot.Entry {
+	if to := p.follow(l); to != l {
+		if !to.hidden {
+			return nil // it is in the list itself
+		}
+		shown := *to
+		if shown.title == "" {
+			shown.title = l.title
+		}
+		l = &shown
+	}
+	file, args := l.command()
+	switch {
+	case l.kind == kindMenu || isNoKernel(file):
+		return nil
+	case l.kind == kindConfig:
+		// The title would be a label's bare name too often: only a text that
+		// is meant to be read goes in front of the entries.
+		dir := ""
+		if l.hasAppend {
+			dir, _ = cutWord(l.append)
+		}
+		name, _ := cutWord(l.image)
+		return p.opened(l.src, name, dir, join(prefix, l.title))
+	case isMenu(file):
+		if !l.hasAppend { // the global one is not about files
+			_, args = cutWord(l.image)
+		}
+		return p.opened(l.src, args, "", join(prefix, l.title))
+	case l.kind == kindNone && !p.exists(file, l.src):
+		p.note(l.src, fmt.Sprintf("Label %s names no kernel: it is left out.", quote(l.name)))
+		return nil
+	}
+	e := boot.Entry{
+		Title:   join(prefix, l.title),
+		Format:  "extlinux",
+		Source:  l.src,
+		Default: true, // flatten knows better
+		Timeout: p.wait(),
+		Problem: l.broken,
+		Notes:   slices.Clone(l.notes),
+	}
+	if l.title == "" {
+		e.Title = join(prefix, l.name)
+	}
+	if l.password {
+		e.Notes = append(e.Notes, "Its own menu asks for a password before it boots this (MENU PASSWD); alpboot does not.")
+	}
+	p.fill(&e, l, file, args)
+	return []boot.Entry{e}
+}
+
+// opened gives the entries of the configuration files that args names.
+func (p *parser) opened(src boot.Source, args, dir, prefix string) []boot.Entry {
+	p.labels++
+	var out []boot.Entry
+	for _, name := range strings.Fields(args) {
+		if strings.HasPrefix(name, "~") || strings.HasPrefix(name, "-") {
+			continue // this very file, or an option
+		}
+		if c := p.open(src, name, dir); c != nil {
+			out = append(out, c.list(prefix)...)
+		}
+	}
+	return out
+}
+
+// fill sets kernel, initrds and command line, and says why the entry cannot be
+// booted if that shows already.
+func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
+	problem := func(s string) {
+		if e.Problem == "" {
+			e.Problem = s
+		}
+	}
+	locate := func(name string) string {
+		if strings.Contains(name, "://") {
+			problem(fmt.Sprintf("The file %s lies on the network.", clean(name)))
+			return ""
+		}
+		return p.locate(name, p.dir, l.src.File)
+	}
+	name, kind := base(file), l.kind
+	switch {
+	case kind == kindLocalboot:
+		problem("It hands over to the firmware, to boot from another device: choose that device's own entry.")
+		return
+	case file == "":
+		problem("It names no kernel.")
+		return
+	case name == "linux.c32": // boots the kernel that its first argument names
+		file, args = cutWord(args)
+		name, kind = base(file), kindLinux
+	case name == "mboot.c32":
+		file, _ = cutWord(args)
+		e.Kernel, e.Cmdline = locate(file), clean(args)
+		if strings.HasPrefix(base(file), "xen") {
+			problem("Xen needs a multiboot loader, which kexec is not: choose an entry without Xen.")
+		} else {
+			problem("It is a multiboot kernel, which alpboot cannot start.")
+		}
+		return
+	}
+	if s := noLinux(kind, name); s != "" {
+		problem(s)
+	}
+	e.Kernel = locate(file)
+	cmdline, initrds := takeInitrds(args)
+	for i := range strings.SplitSeq(l.initrd, ",") {
+		if i = strings.TrimFunc(i, isSpace); i != "" {
+			initrds = append(initrds, i)
+		}
+	}
+	if len(initrds) > maxInitrds {
+		problem(fmt.Sprintf("It names %d initrds, more than the %d that alpboot reads.", len(initrds), maxInitrds))
+		initrds = initrds[:maxInitrds]
+	}
+	for _, i := range initrds {
+		if f := locate(i); f != "" && !slices.Contains(e.Initrds, f) {
+			e.Initrds = append(e.Initrds, f)
+		}
+	}
+	e.Cmdline = cmdline
+	if strings.Contains(cmdline, "${") {
+		e.Notes = append(e.Notes, "The command line holds ${...}, which u-boot would replace and alpboot does not.")
+	}
+	if l.fdt != "" {
+		e.Notes = append(e.Notes, fmt.Sprintf("Its device tree %s is not passed on: the kernel gets the one that this machine runs with.", clean(l.fdt)))
+	}
+	// Alpine names a folder of device trees also where there are none (x86).
+	if l.fdtdir != "" && p.exists(l.fdtdir, l.src) {
+		e.Notes = append(e.Notes, fmt.Sprintf("No device tree from %s is passed on: the kernel gets the one that this machine runs with.", clean(l.fdtdir)))
+	}
+}
+
+func (p *parser) exists(name string, src boot.Source) bool {
+	_, err := fs.Lstat(p.fsys, p.locate(name, p.dir, src.File))
+	return err == nil
+}
+
+// wait gives what the configuration says to wait before the default is booted.
+func (p *parser) wait() *time.Duration {
+	d := p.timeout
+	if p.total > 0 && (d == nil || *d < 0 || *d > p.total) {
+		d = &p.total
+	}
+	if d == nil {
+		return nil
+	}
+	own := *d
+	return &own
+}
+
+// isMenu tells whether a module shows the configuration files that are its
+// arguments.
+func isMenu(module string) bool {
+	switch base(module) {
+	case "menu.c32", "vesamenu.c32", "config.c32":
+		return true
+	}
+	return false
+}
+
+// isNoKernel tells whether file is something that nobody expects in a list of
+// systems.
+func isNoKernel(file string) bool {
+	name := base(file)
+	switch name {
+	case "reboot.c32", "reboot.com", "poweroff.c32", "poweroff.com", "hdt.c32", "meminfo.c32", "gfxboot.c32":
+		return true
+	}
+	return strings.HasPrefix(name, "memtest") || strings.HasPrefix(name, "mt86")
+}
+
+// noLinux says why a file of that name, or one that is started by that keyword,
+// is no Linux kernel; "" when it may be one.
+func noLinux(k kind, name string) string {
+	chain := "It starts the boot sector " + clean(name) + " through the firmware, which a running Linux cannot do."
+	switch {
+	case name == "memdisk":
+		return "It starts a disk image through the BIOS (memdisk), which a running Linux cannot do."
+	case name == "wimboot":
+		return "It starts Windows through the firmware (wimboot), which a running Linux cannot do."
+	case name == "chain.c32":
+		return "It starts another boot loader through the BIOS (chain.c32), which a running Linux cannot do."
+	case strings.HasSuffix(name, ".lkrn"):
+		return "It starts the network boot loader " + clean(name) + ", which needs the BIOS."
+	case k == kindLinux:
+		return ""
+	case k == kindBoot:
+		return chain
+	case k == kindPXE:
+		return "It starts the network boot program " + clean(name) + " through the firmware, which a running Linux cannot do."
+	case k == kindCom32 || strings.HasSuffix(name, ".c32"):
+		return "It starts the syslinux module " + clean(name) + ", which is no kernel."
+	}
+	// syslinux goes by the ending, and so takes vmlinuz-6.1.0 for a network
+	// boot program; nobody means that.
+	for _, kernel := range []string{"vmlinu", "linux", "bzimage", "zimage", "image", "kernel"} {
+		if strings.HasPrefix(name, kernel) {
+			return ""
+		}
+	}
+	for _, ending := range []string{".0", ".bin", ".bs", ".bss", ".com", ".cbt"} {
+		if strings.HasSuffix(name, ending) {
+			return chain
+		}
+	}
+	return ""
+}
+
+// takeInitrds takes the words initrd=FILE[,FILE...] out of a command line, and
+// BOOT_IMAGE=, which tells the kernel nothing. White space between words
+// becomes one space, also where it is some other control character.
+func takeInitrds(cmdline string) (rest string, initrds []string) {
+	var keep []string
+	for _, w := range words(cmdline) {
+		if files, ok := strings.CutPrefix(w, "initrd="); ok {
+			for f := range strings.SplitSeq(files, ",") {
+				if f != "" {
+					initrds = append(initrds, f)
+				}
+			}
+		} else if !strings.HasPrefix(w, "BOOT_IMAGE=") {
+			keep = append(keep, w)
+		}
+	}
+	return strings.Join(keep, " "), initrds
+}
+
+// words splits a command line as the kernel does: double quotes hold white
+// space together. With a quote that never closes, quotes mean nothing.
+func words(s string) []string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+	quoted := false
+	hasPairs := strings.Count(s, `"`)%2 == 0
+	return strings.FieldsFunc(s, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return r == ' ' && !(quoted && hasPairs)
+	})
+}

@@ -1,0 +1,263 @@
+// Package extlinux reads the configuration files of syslinux, extlinux and
+// isolinux, and those that u-boot reads under the name extlinux.conf.
+//
+// The language is the one of syslinux 6 (doc/syslinux.txt, doc/menu.txt and
+// com32/elflink/ldlinux/readconfig.c there) with u-boot's additions
+// (boot/pxe_utils.c). What only draws the menu is skipped. Entries that hand
+// over to the firmware, to a boot sector or to a syslinux module are given
+// with a Problem; those that reboot, power off or test memory are left out.
+// Device trees, passwords and SYSAPPEND are not acted on; the first two are
+// mentioned in a note.
+package extlinux
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// What is read of one volume, so that no stick can keep the menu waiting.
+const (
+	maxFile    = 1 << 20 // bytes of one file
+	maxTotal   = 8 << 20 // bytes of all files, included ones each time
+	maxFiles   = 256     // files, included ones each time
+	maxDepth   = 16      // INCLUDE and CONFIG inside each other, as in syslinux
+	maxLine    = 4096    // bytes of a line, as in syslinux
+	maxLabels  = 1000    // labels and submenus of all files
+	maxInitrds = 32      // of one entry
+	maxNotes   = 20
+	maxLinks   = 40      // symlinks in one path, as in Linux
+	maxSteps   = 1 << 17 // parts of all paths that are followed
+	maxUp      = 8       // folders below which an absolute path is looked for
+	maxSubvols = 100     // folders at the top of a btrfs volume
+)
+
+// folders are the places of configuration files. Names are compared without
+// regard to case, since FAT and ISO9660 have none.
+var folders = [...]string{
+	"",
+	"boot",
+	"extlinux",
+	"boot/extlinux",
+	"syslinux",
+	"boot/syslinux",
+	"isolinux",
+	"boot/isolinux",
+	"efi/syslinux",
+	"efi/boot",
+	"boot/efi/syslinux",
+}
+
+// fileNames are the names of configuration files in these folders.
+var fileNames = [...]string{"extlinux.conf", "syslinux.cfg", "isolinux.cfg", "syslx64.cfg"}
+
+// Format gives the format for discovery.
+func Format() boot.Format { return boot.Format{Name: "extlinux", Parse: Parse} }
+
+// Parse reads all configuration files on the volume whose root is fsys. One
+// that can be reached in several ways, as through Alpine's link /boot/boot, is
+// read once if fsys is an [fs.ReadLinkFS]; symlinks are followed inside the
+// volume only. Entries that are equal in kernel, initrds, command line and
+// title are given once.
+//
+// Kernel and initrd paths are those of the configuration, with the folder's
+// symlinks resolved; whether the files exist is not checked, except that an
+// absolute path which does not is looked for below the folders that the
+// configuration lies in: u-boot's configuration on Alpine says /vmlinuz-lts
+// also when that is /boot/vmlinuz-lts.
+//
+// At most one entry of a file is its default: the one that ONTIMEOUT, DEFAULT
+// or MENU DEFAULT names, in this order. Timeout is TIMEOUT, or TOTALTIMEOUT if
+// that is shorter; TIMEOUT 0 means to wait for ever.
+//
+// The error is about files that could not be read, when nothing else was
+// found; it wraps [boot.ErrTooLarge] for one of more than 1 MiB.
+func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
+	r := &reader{fsys: fsys, bytesLeft: maxTotal, filesLeft: maxFiles, labelsLeft: maxLabels, stepsLeft: maxSteps, configs: map[string]bool{}}
+	files, err := r.find(vol)
+	if err != nil {
+		r.errs = append(r.errs, err)
+	}
+	for _, f := range files {
+		r.configs[f] = true
+	}
+	var l boot.Listing
+	seen := map[string]int{} // key -> place in l.Entries
+	for _, f := range files {
+		for _, e := range r.entries(f) {
+			key := strings.Join(append([]string{e.Kernel, e.Cmdline, e.Title}, e.Initrds...), "\x00")
+			if i, dup := seen[key]; dup {
+				l.Entries[i].Default = l.Entries[i].Default || e.Default
+				continue
+			}
+			seen[key] = len(l.Entries)
+			l.Entries = append(l.Entries, e)
+		}
+	}
+	if len(l.Entries) > 0 {
+		for _, err := range r.errs {
+			r.note(boot.Source{}, err.Error())
+		}
+		r.errs = nil
+	}
+	l.Notes = r.notes
+	if r.dropped > 0 {
+		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about these files are left out.", r.dropped)})
+	}
+	return l, errors.Join(r.errs...)
+}
+
+// reader is one call of Parse: the volume, and what may still be taken from it.
+type reader struct {
+	fsys                 fs.FS
+	bytesLeft, filesLeft int
+	labelsLeft           int             // negative once something had to be left out
+	configs              map[string]bool // files that are, were or will be read on their own
+	stepsLeft            int
+	notes                []boot.Note
+	dropped              int // notes over the limit
+	errs                 []error
+}
+
+// note keeps a note, once and as long as there are not too many.
+func (r *reader) note(at boot.Source, text string) {
+	n := boot.Note{Source: at, Text: text}
+	if slices.Contains(r.notes, n) {
+		return
+	}
+	if len(r.notes) >= maxNotes {
+		r.dropped++
+		return
+	}
+	r.notes = append(r.notes, n)
+}
+
+// find gives the paths of all configuration files on the volume, free of
+// symlinks, each once.
+func (r *reader) find(vol boot.Volume) ([]string, error) {
+	tops := []string{"."}
+	if vol.Type == "btrfs" {
+		// The volume is mounted with subvolid=5: the root filesystem may lie
+		// in a subvolume such as @.
+		top, err := fs.ReadDir(r.fsys, ".")
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range top {
+			if d.IsDir() && len(tops) <= maxSubvols {
+				tops = append(tops, d.Name())
+			}
+		}
+	}
+	var files []string
+	var errs []error
+	searched := map[string]bool{}
+	for _, top := range tops {
+		for _, folder := range folders {
+			for _, dir := range r.findFold(top, folder) {
+				if searched[dir] {
+					continue
+				}
+				searched[dir] = true
+				found, err := r.configsIn(dir)
+				if err != nil {
+					errs = append(errs, fmt.Errorf("the folder /%s cannot be read: %w", strings.TrimPrefix(dir, "."), err))
+				}
+				for _, f := range found {
+					if !slices.Contains(files, f) {
+						files = append(files, f)
+					}
+				}
+			}
+		}
+	}
+	return files, errors.Join(errs...)
+}
+
+// findFold gives the folders that are reached from dir by the path rel, with
+// case ignored and symlinks resolved.
+func (r *reader) findFold(dir, rel string) []string {
+	if rel == "" {
+		return []string{dir}
+	}
+	first, rest, _ := strings.Cut(rel, "/")
+	list, _ := fs.ReadDir(r.fsys, dir) // its error is reported by configsIn
+	var found []string
+	for _, e := range list {
+		if !strings.EqualFold(e.Name(), first) {
+			continue
+		}
+		// A link is followed (a FAT has none) but never gives a folder twice.
+		p, err := r.canonical(path.Join(dir, e.Name()))
+		if err != nil {
+			continue
+		}
+		if st, err := fs.Stat(r.fsys, p); err != nil || !st.IsDir() {
+			continue
+		}
+		found = append(found, r.findFold(p, rest)...)
+	}
+	return found
+}
+
+// configsIn gives the configuration files in the folder dir.
+func (r *reader) configsIn(dir string) ([]string, error) {
+	list, err := fs.ReadDir(r.fsys, dir)
+	var found []string
+	for _, name := range fileNames {
+		for _, e := range list {
+			if !strings.EqualFold(e.Name(), name) {
+				continue
+			}
+			p, err := r.canonical(path.Join(dir, e.Name()))
+			if err != nil {
+				r.note(boot.Source{File: path.Join(dir, e.Name())}, "The link leads nowhere.")
+				continue
+			}
+			if st, err := fs.Stat(r.fsys, p); err == nil && st.IsDir() {
+				continue
+			}
+			found = append(found, p)
+		}
+	}
+	if len(list) > 0 {
+		err = nil // part of a damaged folder is better than nothing
+	}
+	return found, err
+}
+
+// entries gives the entries of the configuration file and of all that it
+// includes.
+func (r *reader) entries(file string) []boot.Entry {
+	before := len(r.errs)
+	p := newParser(r, path.Dir(file))
+	p.file(file)
+	p.endLabel()
+	entries := p.list("")
+	if len(entries) == 0 && len(r.errs) == before && p.labels == 0 {
+		r.notes = append(r.notes, boot.Note{Source: boot.Source{File: file}, Text: "The file holds no entry."})
+	}
+	return entries
+}
+
+// read gives the contents of a file, within what is left to read.
+func (r *reader) read(name string) (string, error) {
+	if r.filesLeft == 0 {
+		return "", fmt.Errorf("more than %d configuration files, included ones counted each time", maxFiles)
+	}
+	r.filesLeft--
+	b, err := boot.ReadFile(r.fsys, name, maxFile)
+	if err != nil {
+		return "", err
+	}
+	if len(b) > r.bytesLeft {
+		return "", fmt.Errorf("%w: more than %d MiB of configuration files, included ones counted each time", boot.ErrTooLarge, maxTotal>>20)
+	}
+	r.bytesLeft -= len(b)
+	return strings.TrimPrefix(string(b), "\ufeff"), nil
+}

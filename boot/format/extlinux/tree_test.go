@@ -1,0 +1,12 @@
+package extlinux_test
+
+import (
+	"testing"
+
+	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/format/extlinux"
+)
+
+func TestTrees(t *testing.T) {
+	boottest.Run(t, "testdata/*.txtar", boottest.Format(extlinux.Format()))
+}
