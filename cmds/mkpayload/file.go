@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// writeFile writes a file whole or not at all, making its folder if need be:
+// the content goes to a hidden file beside it, which takes its name at the end.
+func writeFile(name string, content func(io.Writer) error) (err error) {
+	dir := filepath.Dir(name)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("making the output folder: %w", err)
+	}
+	f, err := os.CreateTemp(dir, "."+filepath.Base(name)+".")
+	if err != nil {
+		return fmt.Errorf("making the output file: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if err := content(f); err != nil {
+		return err
+	}
+	// Sync, or a power cut could leave the new name on an empty file.
+	for _, step := range []func() error{
+		func() error { return f.Chmod(0o644) },
+		f.Sync,
+		f.Close,
+		func() error { return os.Rename(f.Name(), name) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// copyFile writes the content of the file from to the file to, as writeFile does.
+func copyFile(to, from string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	return writeFile(to, func(w io.Writer) error {
+		_, err := io.Copy(w, src)
+		return err
+	})
+}
+
+// fileSize gives the size of a file as people read it.
+func fileSize(name string) string {
+	st, err := os.Stat(name)
+	if err != nil {
+		return "size unknown"
+	}
+	return fmt.Sprintf("%.2f MiB", float64(st.Size())/(1<<20))
+}

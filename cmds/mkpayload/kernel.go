@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	content "github.com/alpboot/alpboot/initramfs"
+)
+
+// kernelLogic is part of the cache's key: count it up whenever a change below
+// makes a different kernel of the same inputs.
+const kernelLogic = 1
+
+// debianSource is where Debian's package linux-source-6.12 puts the source.
+const debianSource = "/usr/src/linux-source-6.12.tar.xz"
+
+// kernelBuild says which kernel to build, and of what.
+type kernelBuild struct {
+	arch   string // as uname -m says it, which names the configuration
+	source string // a tree or tarball of Linux
+	cache  string // folder of kernels built before
+	output string
+	jobs   int
+	force  bool
+}
+
+func runKernel(ctx context.Context, args []string, out output) error {
+	k := kernelBuild{arch: "x86_64"}
+	flags := flag.NewFlagSet("kernel", flag.ContinueOnError)
+	flags.StringVar(&k.source, "source", os.Getenv("KERNEL_SRC"), "tree or tarball of Linux (default $KERNEL_SRC, else "+debianSource+")")
+	flags.StringVar(&k.cache, "cache", "", "`DIR` that keeps what was built (default $XDG_CACHE_HOME/alpboot)")
+	flags.IntVar(&k.jobs, "jobs", runtime.NumCPU(), "how many compilers run at once")
+	flags.BoolVar(&k.force, "rebuild", false, "build even if the same was built before")
+	flags.StringVar(&k.output, "o", "", "`FILE` to write (default build/ARCH/vmlinuz, of the checkout)")
+	if err := parseFlags(flags, args, out); err != nil {
+		return err
+	}
+	if k.source == "" {
+		k.source = debianSource
+		if _, err := os.Stat(k.source); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("no source of Linux: install Debian's linux-source-6.12, or name a tree or tarball with --source or $KERNEL_SRC")
+		}
+	}
+	return k.build(ctx, out)
+}
+
+// build makes the kernel, or takes it from the cache, and writes it.
+func (k kernelBuild) build(ctx context.Context, out output) error {
+	fragment, err := content.KernelConfig(k.arch)
+	if err != nil {
+		return err
+	}
+	if k.output == "" {
+		src, err := findSource(ctx)
+		if err != nil {
+			return err
+		}
+		k.output = filepath.Join(src.Dir, "build", k.arch, "vmlinuz")
+	}
+	if k.cache == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return fmt.Errorf("where to keep what is built: %w; use --cache", err)
+		}
+		k.cache = filepath.Join(dir, "alpboot")
+	}
+	for _, tool := range []string{"make", "gcc", "ld", "flex", "bison", "bc", "tar", "xz"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return fmt.Errorf("%s is not installed: building Linux needs it", tool)
+		}
+	}
+	key, err := k.key(ctx, fragment)
+	if err != nil {
+		return err
+	}
+	cached := filepath.Join(k.cache, "vmlinuz-"+k.arch+"-"+key)
+	if _, err := os.Stat(cached); err != nil || k.force {
+		if err := k.compile(ctx, fragment, cached, out); err != nil {
+			return err
+		}
+	} else {
+		out.progress("the same kernel was built before: %s", cached)
+	}
+	if err := copyFile(k.output, cached); err != nil {
+		return err
+	}
+	release, err := kernelRelease(k.output)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out.stdout, "%s: Linux %s, %s\n", k.output, release, fileSize(k.output))
+	return nil
+}
+
+// key names what is built by all that goes into it: the configuration, the
+// source, the compiler and the steps below.
+func (k kernelBuild) key(ctx context.Context, fragment string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d\x00%s\x00%s\x00", kernelLogic, k.arch, fragment)
+	for _, tool := range []string{"gcc", "ld"} {
+		version, err := command(ctx, "", tool, "--version")
+		if err != nil {
+			return "", err
+		}
+		h.Write(version)
+	}
+	if err := hashSource(h, k.source); err != nil {
+		return "", fmt.Errorf("reading the kernel source: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8]), nil
+}
+
+// hashSource adds a tarball's content to h, or the name, size and time of each
+// file of a tree, whose content would take long to read.
+func hashSource(h hash.Hash, source string) error {
+	st, err := os.Stat(source)
+	if err != nil {
+		return err
+	}
+	if !st.IsDir() {
+		f, err := os.Open(source)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(h, f)
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(source, "Kconfig")); err != nil {
+		return fmt.Errorf("%s is not a tree of Linux: it has no Kconfig", source)
+	}
+	return filepath.WalkDir(source, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if d.Name() == ".git" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(source, name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%s\x00%d\x00%d\x00", rel, info.Size(), info.ModTime().UnixNano())
+		return nil
+	})
+}
+
+// compile builds the kernel and writes it to the file target. It works in a
+// folder beside the target, so that the source stays as it is.
+func (k kernelBuild) compile(ctx context.Context, fragment, target string, out output) error {
+	if err := os.MkdirAll(k.cache, 0o777); err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp(k.cache, ".build-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+
+	tree := k.source
+	if st, err := os.Stat(tree); err != nil {
+		return err
+	} else if !st.IsDir() {
+		out.progress("unpacking %s", k.source)
+		tree = filepath.Join(work, "source")
+		if err := os.Mkdir(tree, 0o777); err != nil {
+			return err
+		}
+		if _, err := command(ctx, "", "tar", "-x", "--strip-components=1", "-f", k.source, "-C", tree); err != nil {
+			return fmt.Errorf("unpacking %s: %w", k.source, err)
+		}
+	} else if tree, err = filepath.Abs(tree); err != nil {
+		return err
+	}
+	objects := filepath.Join(work, "objects")
+	if err := os.Mkdir(objects, 0o777); err != nil {
+		return err
+	}
+	m := kmake{ctx: ctx, tree: tree, objects: objects}
+	if err := m.configure(fragment); err != nil {
+		return err
+	}
+	release, err := m.run("-s", "kernelrelease")
+	if err != nil {
+		return err
+	}
+	out.progress("compiling Linux %s with %d compilers at once; two take six minutes", strings.TrimSpace(string(release)), k.jobs)
+	if _, err := m.run("-s", fmt.Sprintf("-j%d", k.jobs), "bzImage"); err != nil {
+		return fmt.Errorf("compiling Linux: %w", err)
+	}
+	return copyFile(target, filepath.Join(objects, "arch/x86/boot/bzImage"))
+}
+
+// kmake runs make for a kernel tree whose products go to another folder.
+type kmake struct {
+	ctx           context.Context
+	tree, objects string
+}
+
+// run runs make and gives what it printed; its error ends with the last lines
+// of that.
+func (m kmake) run(args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(m.ctx, "make", append([]string{"-C", m.tree, "O=" + m.objects, "--no-print-directory"}, args...)...)
+	// Killed, make would leave its compilers behind; terminated, it ends them.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	// The banner names a builder and a time: the same ones for everybody.
+	cmd.Env = append(environmentWithout("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "CROSS_COMPILE", "KCFLAGS", "KBUILD_OUTPUT"),
+		"LC_ALL=C", "KBUILD_BUILD_USER=alpboot", "KBUILD_BUILD_HOST=alpboot",
+		"KBUILD_BUILD_VERSION=1", "KBUILD_BUILD_TIMESTAMP=1970-01-01 00:00:00 UTC", "LOCALVERSION=")
+	var stdout, all bytes.Buffer
+	cmd.Stdout = io.MultiWriter(&stdout, &all)
+	cmd.Stderr = &all
+	if err := cmd.Run(); err != nil {
+		if bytes.Contains(all.Bytes(), []byte("mrproper")) {
+			return nil, fmt.Errorf("%s holds the products of an earlier build: run make mrproper in it, or use a copy without them", m.tree)
+		}
+		lines := strings.Split(strings.TrimSpace(all.String()), "\n")
+		return nil, fmt.Errorf("make %s: %w:\n%s", strings.Join(args, " "), err, strings.Join(lines[max(0, len(lines)-15):], "\n"))
+	}
+	return stdout.Bytes(), nil
+}
+
+func environmentWithout(names ...string) []string {
+	var env []string
+next:
+	for _, e := range os.Environ() {
+		for _, n := range names {
+			if strings.HasPrefix(e, n+"=") {
+				continue next
+			}
+		}
+		env = append(env, e)
+	}
+	return env
+}
+
+// configure writes .config: tinyconfig, overridden by the fragment. It fails
+// when the kernel's configuration system took another value than the fragment
+// asks for, as it does without a word when a dependency is missing.
+func (m kmake) configure(fragment string) error {
+	if _, err := m.run("-s", "tinyconfig"); err != nil {
+		return fmt.Errorf("configuring Linux: %w", err)
+	}
+	file := filepath.Join(m.objects, ".config")
+	base, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, []byte(mergeConfig(string(base), fragment)), 0o666); err != nil {
+		return err
+	}
+	if _, err := m.run("-s", "olddefconfig"); err != nil {
+		return fmt.Errorf("configuring Linux: %w", err)
+	}
+	result, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if refused := refusedOptions(fragment, string(result)); refused != nil {
+		return fmt.Errorf("configuring Linux: these options did not come out as asked for; each depends on another that is not set, is selected by one that is, or is unknown to this source:\n  %s", strings.Join(refused, "\n  "))
+	}
+	return nil
+}
