@@ -218,19 +218,24 @@ func (m Model) noteLines(w int, cs Charset) []line {
 	return lines
 }
 
-const helpColumn = 24
+// helpColumn is where the help for a key begins on a console of width w.
+func helpColumn(w int) int {
+	if w < narrowWidth {
+		return 12
+	}
+	return 24
+}
 
 // helpLine is a binding with all its keys and what it does.
-func helpLine(b binding) line {
-	return line{{"  " + pad(strings.ReplaceAll(b.keys, " ", ", "), helpColumn-2), KeyName}, {b.help, Normal}}
+func helpLine(b binding, w int) line {
+	return line{{pad("  "+keyList(b.keys), helpColumn(w)), KeyName}, {b.help, Normal}}
 }
+
+func keyList(keys string) string { return strings.ReplaceAll(keys, " ", ", ") }
 
 func helpLines(w int) []line {
 	lines := []line{heading(wordHelp)}
-	column := helpColumn
-	if w < narrowWidth {
-		column = 12
-	}
+	column := helpColumn(w)
 	entry := func(keys, help string) {
 		keys = "  " + keys
 		if width(keys) >= column {
@@ -248,7 +253,7 @@ func helpLines(w int) []line {
 			section = k.Screen
 			lines = append(lines, nil, heading(section))
 		}
-		entry(strings.ReplaceAll(k.Keys, " ", ", "), k.Help)
+		entry(keyList(k.Keys), k.Help)
 	}
 	lines = append(lines, nil, heading(wordMarks))
 	for _, m := range []struct {

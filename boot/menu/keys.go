@@ -41,6 +41,11 @@ const (
 	cmdOriginal
 )
 
+// needsEntry tells whether c does nothing in an empty list.
+func (c command) needsEntry() bool {
+	return c == cmdBoot || c == cmdEdit || c == cmdDetails || c == cmdFilter
+}
+
 // chord is a key with its modifiers.
 type chord struct {
 	key  Key

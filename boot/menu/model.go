@@ -40,19 +40,22 @@ type Model struct {
 	booting string // ID of the entry that is being booted; "" when none is
 	status  string // what is going on
 	message message
-	moved   bool   // the selected entry went away by itself: ask before booting another
+	moved   bool // the selected entry went away by itself: ask before booting another
 
 	countdown countdown
 }
 
 // message is what came of the last key or attempt. It is gone with the next key.
 type message struct {
-	text string
-	bad  bool
+	text  string
+	short string // where there is no room for text; "" to cut text
+	bad   bool
 }
 
 func tell(format string, a ...any) message { return message{text: fmt.Sprintf(format, a...)} }
-func warn(format string, a ...any) message { return message{fmt.Sprintf(format, a...), true} }
+func warn(format string, a ...any) message {
+	return message{text: fmt.Sprintf(format, a...), bad: true}
+}
 
 // screen is which of the screens the model is at.
 type screen uint8
@@ -139,8 +142,9 @@ func (m Model) fail(msg FailedMsg) Model {
 			m.wanted = msg.ID
 		}
 		m.message = warn(wordBootFailed, title(e), msg.Reason)
+		m.message.short = fmt.Sprintf(wordDidNot, title(e))
 	} else {
-		m.message = message{msg.Reason, true}
+		m.message = message{text: msg.Reason, bad: true}
 	}
 	return m
 }

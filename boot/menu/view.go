@@ -137,11 +137,11 @@ func (m Model) paintMessage(p *painter) {
 	n := messageHeight(p.Size)
 	y := p.Size.H - 1 - n
 	w := p.Size.W - 2*margin
-	text, style := m.messageText(p.charset)
 	if m.status == "" && m.countdown.on {
-		m.paintCountdown(p, y, n, text)
+		m.paintCountdown(p, y, n)
 		return
 	}
+	text, style := m.messageText(p.charset, n*w)
 	if m.at == filterScreen && style == Input {
 		r := []rune(text)
 		x := p.put(margin, y, p.Size.W, string(r[max(0, len(r)-w+1):]), Input)
@@ -157,20 +157,20 @@ func (m Model) paintMessage(p *painter) {
 	}
 }
 
-// messageText is the most important thing to say now.
-func (m Model) messageText(cs Charset) (string, Style) {
+// messageText is the most important thing to say now in about room columns.
+func (m Model) messageText(cs Charset, room int) (string, Style) {
 	switch {
 	case m.status != "":
 		return clean(m.status, cs), Normal
-	case m.countdown.on:
-		e, _ := m.entry(m.countdown.id)
-		left, _ := m.countdown.left()
-		return fmt.Sprintf(wordCountdown, clean(title(e), cs), left), Normal
 	case m.message.text != "":
-		if m.message.bad {
-			return clean(m.message.text, cs), Bad
+		text, style := clean(m.message.text, cs), Normal
+		if width(text) > room && m.message.short != "" {
+			text = clean(m.message.short, cs)
 		}
-		return clean(m.message.text, cs), Normal
+		if m.message.bad {
+			style = Bad
+		}
+		return text, style
 	case m.at == filterScreen:
 		return wordFilter + clean(m.filter, cs), Input
 	case m.at != listScreen:
@@ -184,31 +184,38 @@ func (m Model) messageText(cs Charset) (string, Style) {
 	return "", Normal
 }
 
-func (m Model) paintCountdown(p *painter, y, n int, text string) {
-	const most = 30
-	w := p.Size.W - 2*margin
+// paintCountdown says what is booted when, and that it can be stopped, in n
+// rows from y. On a wide console all of it stands in one row.
+func (m Model) paintCountdown(p *painter, y, n int) {
+	const longest = 30
+	const between = 2
+	end := p.Size.W - margin
 	left, all := m.countdown.left()
+	e, _ := m.entry(m.countdown.id)
+	name := clean(title(e), p.charset)
+	text := fmt.Sprintf(wordCountdown, left)
+	// Laid out for the longest number, so that nothing moves while it falls.
+	room := end - margin - width(fmt.Sprintf(wordCountdown, all))
 	x, row := margin, y
 	if n == 1 {
-		// The bar ends at the right margin, so that it stays where it is when
-		// the number gets shorter.
-		text = fit(text, w-12)
-		size := min(most, w-width(text)-2)
-		x = p.Size.W - margin - size
+		name = fit(name, room-2*between-width(wordAnyKey)-longest/3)
+		x = end - min(longest, room-width(name)-2*between-width(wordAnyKey))
+		p.put(x-between-width(wordAnyKey), y, end, wordAnyKey, Dim)
 	} else {
-		text = fit(text, w)
-		row++
+		name, row = fit(name, room), y+1
+		end -= between + width(wordAnyKey)
+		p.put(end+between, row, p.Size.W, wordAnyKey, Dim)
 	}
-	p.line(y, line{{text, Normal}})
-	size := min(most, p.Size.W-margin-x)
+	p.line(y, line{{text, Normal}, {name, Normal}})
 	g := p.charset.glyphs()
+	size := max(0, min(longest, end-x))
 	full := (size*left + all - 1) / all
 	for i := range size {
 		r, style := g.full, Bar
 		if i >= full {
 			r, style = g.empty, Dim
 		}
-		p.put(x+i, row, p.Size.W, string(r), style)
+		p.put(x+i, row, end, string(r), style)
 	}
 }
 
@@ -224,7 +231,11 @@ func (m Model) paintFooter(p *painter) {
 	if m.at == listScreen {
 		room -= size(last)
 	}
+	empty := m.at == listScreen && len(m.visible()) == 0
 	for _, b := range m.bindings() {
+		if empty && b.do[0].do.needsEntry() {
+			continue
+		}
 		i := item{name(b.keys), b.foot}
 		if b.foot == "" || i == last || size(i)+2 > room {
 			continue
@@ -382,10 +393,10 @@ func (m Model) entryRows(w int, cs Charset, visible []boot.Entry, selected int) 
 			rows = append(rows, row{line{{fit(describe(e.Volume, cs), w), Heading}}, -1})
 		}
 		pointer, style := " ", Normal
-		side := Dim
 		if m.bad(e) {
 			style = Dim
 		}
+		plain := style
 		if i == selected {
 			pointer, style = string(cs.glyphs().pointer), Selected
 		}
@@ -393,15 +404,15 @@ func (m Model) entryRows(w int, cs Charset, visible []boot.Entry, selected int) 
 		if i < 9 {
 			number = fmt.Sprintf("%d ", i+1)
 		}
-		l := line{{pointer, Normal}, {number, side}, {" " + pad(clean(title(e), cs), column) + " ", style}}
+		l := line{{pointer, Normal}, {number, Dim}, {" " + pad(clean(title(e), cs), column) + " ", style}}
 		if version > 0 {
-			l = append(l, span{" " + pad(clean(e.Version, cs), version), side})
+			l = append(l, span{" " + pad(clean(e.Version, cs), version) + " ", plain})
 		}
 		if s := m.marks(e, narrow); s != "" {
 			if m.bad(e) {
-				side = Bad
+				plain = Bad
 			}
-			l = append(l, span{" " + s, side})
+			l = append(l, span{" " + s, plain})
 		}
 		rows = append(rows, row{l, i})
 	}
@@ -567,7 +578,7 @@ func (m Model) paintPower(p *painter) {
 	for _, b := range powerKeys() {
 		y++
 		if y <= bodyHeight(p.Size) {
-			p.line(y, helpLine(b))
+			p.line(y, helpLine(b, p.Size.W))
 		}
 	}
 }

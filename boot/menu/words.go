@@ -13,7 +13,6 @@ const (
 	wordLookingAt    = "looking at %s"
 	wordBusy         = "%s: still being looked at ..."
 	wordUnknownPlace = "found on an unnamed volume"
-	wordUnusable     = "Not usable"
 	wordTooSmall     = "%s: %dx%d is too small"
 	wordMore         = "and %d more"
 	wordUntitled     = "(no title)"
@@ -58,12 +57,12 @@ const (
 
 // In the line of messages.
 const (
-	wordCountdown   = "%s boots in %d s. Any key stops this."
-	wordBarLeft     = "["
-	wordBarRight    = "]"
+	wordCountdown   = "Booting in %d s: "
+	wordAnyKey      = "Any key stops."
 	wordBooting     = "Booting %s ..."
 	wordBusyBooting = "Another entry is being booted already."
 	wordBootFailed  = "%s did not boot: %s"
+	wordDidNot      = "%s did not boot. i tells why."
 	wordNoKernel    = "%s cannot be booted: it has no kernel."
 	wordBadDefault  = "The default, %s, cannot be booted, so nothing is booted by itself."
 	wordGone        = "%s is gone. Now %s is selected; Enter again boots it."

@@ -1,0 +1,425 @@
+package menu
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// asked tells the actions in a word each.
+func asked(actions []Action) string {
+	var words []string
+	for _, a := range actions {
+		switch a := a.(type) {
+		case Boot:
+			s := "boot " + a.Entry.ID
+			if a.Edited {
+				s += " edited"
+			}
+			if a.Unattended {
+				s += " unattended"
+			}
+			words = append(words, s)
+		default:
+			words = append(words, strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", a), "menu.")))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+func TestUnattended(t *testing.T) {
+	never := time.Duration(-1)
+	timed := func(d *time.Duration) boot.Entry { e := lts(); e.Timeout = d; return e }
+	bad := lts()
+	bad.Problem = "The kernel is not there."
+	setting := func(d *time.Duration) func(*Config) { return func(c *Config) { c.Timeout = d } }
+	ticks := func(from, to int) []Msg {
+		var ms []Msg
+		for s := from; s <= to; s++ {
+			ms = append(ms, at(float64(s)))
+		}
+		return ms
+	}
+	tests := []struct {
+		name   string
+		config func(*Config)
+		msgs   []any
+		want   string
+	}{
+		{name: "boots after the entry's timeout", msgs: []any{at(0), found("root-lts", lts()), ticks(1, 4)}, want: "boot root-lts unattended"},
+		{name: "not before it", msgs: []any{at(0), found("root-lts", lts()), ticks(1, 3)}},
+		{name: "not before the first tick", msgs: []any{found("root-lts", lts())}},
+		{name: "the setting overrides it", config: setting(seconds(60)), msgs: []any{found("root-lts", lts()), ticks(0, 59)}},
+		{name: "and boots in the end", config: setting(seconds(60)), msgs: []any{found("root-lts", lts()), ticks(0, 60)}, want: "boot root-lts unattended"},
+		{name: "falls back when nobody says", msgs: []any{found("root-lts", timed(nil)), ticks(0, 4)}},
+		{name: "and boots after that", msgs: []any{found("root-lts", timed(nil)), ticks(0, 5)}, want: "boot root-lts unattended"},
+		{name: "negative waits for ever", msgs: []any{found("root-lts", timed(&never)), ticks(0, 5000)}},
+		{name: "0 boots at once, without a tick", config: setting(seconds(0)), msgs: []any{found("root-lts", lts())}, want: "boot root-lts unattended"},
+		{name: "0 of the entry as well", msgs: []any{found("root-lts", timed(seconds(0)))}, want: "boot root-lts unattended"},
+		{name: "0 does not boot when a key came before", config: setting(seconds(0)), msgs: []any{key(KeyOther), found("root-lts", lts()), ticks(0, 200)}},
+		{name: "nothing before the devices have settled", msgs: []any{InventoryMsg{Inventory: inventory(false, lts()), Default: "root-lts"}, ticks(0, 100)}},
+		{name: "settled later", msgs: []any{InventoryMsg{Inventory: inventory(false, lts()), Default: "root-lts"}, ticks(0, 9), found("root-lts", lts()), ticks(10, 13)}, want: "boot root-lts unattended"},
+		{name: "a device that comes later does not stop it", msgs: []any{found("root-lts", lts()), at(0), InventoryMsg{Inventory: inventory(false, lts()), Default: "root-lts"}, ticks(1, 3)}, want: "boot root-lts unattended"},
+		{name: "another default begins anew", msgs: []any{found("root-lts", lts(), virt()), ticks(0, 2), found("root-virt", lts(), virt()), ticks(3, 5)}},
+		{name: "and is booted", msgs: []any{found("root-lts", lts(), virt()), ticks(0, 2), found("root-virt", lts(), virt()), ticks(3, 6)}, want: "boot root-virt unattended"},
+		{name: "the default goes away", msgs: []any{found("root-lts", lts()), ticks(0, 2), found("root-lts"), ticks(3, 100)}},
+		{name: "no default", msgs: []any{found("", lts()), ticks(0, 1000)}},
+		{name: "a default with a problem is never booted", msgs: []any{found("root-lts", bad), ticks(0, 1000)}},
+		{name: "any key stops it", msgs: []any{found("root-lts", lts()), ticks(0, 2), key(KeyOther), ticks(3, 200)}},
+		{name: "Esc stops it", msgs: []any{found("root-lts", lts()), at(0), key(KeyEsc), ticks(1, 200)}},
+		{name: "a paste stops it", msgs: []any{found("root-lts", lts()), at(0), PasteMsg{"x"}, ticks(1, 200)}},
+		{name: "it starts again after five minutes", msgs: []any{found("root-lts", lts()), at(0), key(KeyOther), ticks(1, 307)}, want: "boot root-lts unattended"},
+		{name: "but not sooner", msgs: []any{found("root-lts", lts()), at(0), key(KeyOther), ticks(1, 306)}},
+		{name: "and every key puts it off", msgs: []any{found("root-lts", lts()), at(0), key(KeyOther), ticks(1, 200), key(KeyOther), ticks(201, 450)}},
+		{name: "rearmed, 0 becomes the fallback", config: setting(seconds(0)), msgs: []any{key(KeyOther), found("root-lts", lts()), ticks(0, 305)}},
+		{name: "and boots then", config: setting(seconds(0)), msgs: []any{key(KeyOther), found("root-lts", lts()), ticks(0, 306)}, want: "boot root-lts unattended"},
+		{name: "a stray e in the list does not hang it", msgs: []any{found("root-lts", lts()), at(0), typedKey('e'), typedKey('x'), ticks(1, 400)}, want: "boot root-lts unattended"},
+		{name: "a stray / neither", msgs: []any{found("root-lts", lts()), at(0), typedKey('/'), typedKey('x'), ticks(1, 400)}, want: "boot root-lts unattended"},
+		{name: "without rearming it stays off", config: func(c *Config) { c.Rearm = 0 }, msgs: []any{found("root-lts", lts()), at(0), key(KeyOther), ticks(1, 5000)}},
+		{name: "a long shell is no quiet time", msgs: []any{found("root-lts", lts()), at(0), typedKey('s'), at(4000), at(4001)}, want: "shell"},
+		{name: "after the shell it is quiet from its end", msgs: []any{found("root-lts", lts()), at(0), typedKey('s'), ShellDoneMsg{}, ticks(4000, 4200)}, want: "shell"},
+		{name: "a failed entry is not booted again", msgs: []any{found("root-lts", lts()), ticks(0, 3), FailedMsg{"root-lts", "No."}, found("root-lts", lts()), ticks(4, 1000)}, want: "boot root-lts unattended"},
+		{name: "after a failure there is no default until one is named", msgs: []any{found("root-lts", lts(), virt()), ticks(0, 3), FailedMsg{"root-lts", "No."}, ticks(4, 1000)}, want: "boot root-lts unattended"},
+		{name: "the next default is booted after a failure", msgs: []any{found("root-lts", lts(), virt()), ticks(0, 3), FailedMsg{"root-lts", "No."}, found("root-virt", lts(), virt()), ticks(4, 7)}, want: "boot root-lts unattended, boot root-virt unattended"},
+		{name: "nothing is booted while something is being booted", msgs: []any{found("root-lts", lts()), ticks(0, 3), found("root-lts", lts()), ticks(4, 900)}, want: "boot root-lts unattended"},
+		{name: "a clock that goes back does not boot early", msgs: []any{at(1000), found("root-lts", lts()), at(1001), at(0), ticks(1, 2)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := config()
+			if tt.config != nil {
+				tt.config(&c)
+			}
+			_, actions := run(New(c), tt.msgs...)
+			if got := asked(actions); got != tt.want {
+				t.Errorf("asked for %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestKeys(t *testing.T) {
+	all := found("root-lts", lts(), virt(), guessed(), broken())
+	nokernel := broken()
+	nokernel.Kernel = ""
+	loose := found("root-lts", lts(), nokernel)
+	tests := []struct {
+		name     string
+		msgs     []any
+		want     string // actions
+		selected string // ID
+		cmdline  string // of the entry that is booted
+		shows    string // somewhere on the screen
+	}{
+		{name: "Enter boots the selection", msgs: []any{all, key(KeyDown), key(KeyEnter)}, want: "boot root-virt", selected: "root-virt"},
+		{name: "a second Enter does not boot twice", msgs: []any{all, key(KeyEnter), key(KeyDown), key(KeyEnter)}, want: "boot root-lts", selected: "root-virt"},
+		{name: "after a failure it boots again", msgs: []any{all, key(KeyEnter), FailedMsg{"root-lts", "No."}, key(KeyEnter)}, want: "boot root-lts, boot root-lts", selected: "root-lts"},
+		{name: "the right arrow does not boot", msgs: []any{all, key(KeyRight), key(KeyLeft)}, selected: "root-lts"},
+		{name: "j and k", msgs: []any{all, text("jjjk")}, selected: "stick-lts"},
+		{name: "Up stays at the top", msgs: []any{all, key(KeyUp)}, selected: "root-lts"},
+		{name: "End and Down", msgs: []any{all, key(KeyEnd), key(KeyDown)}, selected: "stick-edge"},
+		{name: "G and g", msgs: []any{all, text("Gg")}, selected: "root-lts"},
+		{name: "PgDn", msgs: []any{found("", many()...), key(KeyPgDn)}, selected: "many-10"},
+		{name: "PgUp", msgs: []any{found("", many()...), key(KeyEnd), key(KeyPgUp)}, selected: "many-49"},
+		{name: "a number selects and does not boot", msgs: []any{all, text("3")}, selected: "stick-lts"},
+		{name: "a number too high does nothing", msgs: []any{all, text("9")}, selected: "root-lts"},
+		{name: "Enter in an empty list", msgs: []any{found(""), key(KeyEnter), typedKey('e'), typedKey('i'), key(KeyEsc)}},
+		{name: "Ctrl-L", msgs: []any{all, control('l')}, want: "redraw", selected: "root-lts"},
+		{name: "rescan", msgs: []any{all, text("r")}, want: "rescan", selected: "root-lts", shows: wordRescan},
+		{name: "restart", msgs: []any{all, text("pr")}, want: "reboot", selected: "root-lts"},
+		{name: "power off", msgs: []any{all, text("po")}, want: "poweroff", selected: "root-lts"},
+		{name: "Esc leaves the power menu", msgs: []any{all, text("p"), key(KeyEsc), text("o")}, selected: "root-lts"},
+		{name: "o and r in the list do not switch off", msgs: []any{all, text("oq")}, selected: "root-lts"},
+		{name: "shell", msgs: []any{all, text("s"), ShellDoneMsg{"exit status 1"}}, want: "shell", selected: "root-lts", shows: "exit status 1"},
+		{name: "Enter on a problem tells it", msgs: []any{all, key(KeyEnd), key(KeyEnter)}, selected: "stick-edge", shows: wordReason},
+		{name: "and Enter again does not boot", msgs: []any{all, key(KeyEnd), key(KeyEnter), key(KeyEnter)}, selected: "stick-edge"},
+		{name: "but t does", msgs: []any{all, key(KeyEnd), key(KeyEnter), text("t")}, want: "boot stick-edge", selected: "stick-edge"},
+		{name: "unless there is no kernel", msgs: []any{loose, key(KeyEnd), key(KeyEnter), text("t")}, selected: "stick-edge"},
+		{name: "edited without a kernel", msgs: []any{loose, key(KeyEnd), text("e"), key(KeyEnter)}, selected: "stick-edge", shows: "no kernel"},
+
+		{name: "edit and boot", msgs: []any{all, text("e"), text(" debug"), key(KeyEnter)}, want: "boot root-lts edited", selected: "root-lts", cmdline: lts().Cmdline + " debug"},
+		{name: "Ctrl-X and F10 boot too", msgs: []any{all, text("e"), key(KeyF10), FailedMsg{"root-lts", "No."}, text("e"), control('x')}, want: "boot root-lts, boot root-lts", selected: "root-lts", cmdline: lts().Cmdline},
+		{name: "Esc changes nothing", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), key(KeyEnter)}, want: "boot root-lts", selected: "root-lts", cmdline: lts().Cmdline},
+		{name: "but the edit is there again", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), text("e"), key(KeyEnter)}, want: "boot root-lts edited", selected: "root-lts", cmdline: lts().Cmdline + " debug"},
+		{name: "which is said", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), text("e")}, selected: "root-lts", shows: wordDraft},
+		{name: "not for another entry", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), text("je"), key(KeyEnter)}, want: "boot root-virt", selected: "root-virt", cmdline: virt().Cmdline},
+		{name: "and after a failure", msgs: []any{all, text("e"), text(" debug"), key(KeyEnter), FailedMsg{"root-lts", "No."}, text("e"), control('r'), key(KeyEnter)}, want: "boot root-lts edited, boot root-lts", selected: "root-lts", cmdline: lts().Cmdline},
+		{name: "an entry that goes away can still be booted from the editor", msgs: []any{all, text("e"), found("", virt()), key(KeyEnter)}, want: "boot root-lts", selected: "root-virt"},
+		{name: "a command line that is too long is refused", msgs: []any{all, text("e"), PasteMsg{strings.Repeat("x", 2000)}, key(KeyEnter)}, selected: "root-lts", shows: "takes only 2047"},
+		{name: "keys of the list are text in the editor", msgs: []any{all, text("e"), control('u'), text("spr?o1"), key(KeyEnter)}, want: "boot root-lts edited", selected: "root-lts", cmdline: "spr?o1"},
+		{name: "a paste with line ends does not boot", msgs: []any{all, text("e"), control('u'), PasteMsg{"a\r\nb\n\x1b[A\n"}, key(KeyEnter)}, want: "boot root-lts edited", selected: "root-lts", cmdline: "a  b [A"},
+
+		{name: "filter", msgs: []any{all, text("/edge")}, selected: "stick-edge"},
+		{name: "filter by volume and in any order", msgs: []any{all, text("/LTS sdb")}, selected: "stick-lts"},
+		{name: "Enter keeps it, and Enter boots", msgs: []any{all, text("/virt"), key(KeyEnter), key(KeyEnter)}, want: "boot root-virt", selected: "root-virt"},
+		{name: "Esc shows all and finds the old selection", msgs: []any{all, key(KeyDown), text("/edge"), key(KeyEsc)}, selected: "root-virt"},
+		{name: "Esc after keeping as well", msgs: []any{all, text("/edge"), key(KeyEnter), key(KeyEsc), text("g")}, selected: "root-lts"},
+		{name: "no match", msgs: []any{all, text("/windows"), key(KeyEnter), key(KeyEnter)}, want: "boot root-lts", selected: "root-lts"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, actions := run(New(config()), tt.msgs...)
+			if got := asked(actions); got != tt.want {
+				t.Errorf("asked for %q, want %q", got, tt.want)
+			}
+			if e, _ := m.selected(); e.ID != tt.selected {
+				t.Errorf("selected %q, want %q", e.ID, tt.selected)
+			}
+			if screen := m.View(Size{100, 30}, ASCII).String(); !strings.Contains(screen, tt.shows) {
+				t.Errorf("the screen does not show %q:\n%s", tt.shows, screen)
+			}
+			if tt.cmdline != "" {
+				if got := actions[len(actions)-1].(Boot).Entry.Cmdline; got != tt.cmdline {
+					t.Errorf("cmdline %q, want %q", got, tt.cmdline)
+				}
+			}
+		})
+	}
+}
+
+func TestSelection(t *testing.T) {
+	tests := []struct {
+		name string
+		msgs []any
+		want string
+	}{
+		{"follows the default before any key", []any{found("root-virt", lts(), virt()), found("stick-lts", lts(), virt(), guessed())}, "stick-lts"},
+		{"is the first that can be booted without a default", []any{found("", broken(), lts())}, "root-lts"},
+		{"stays when entries come above it", []any{found("root-virt", virt()), key(KeyOther), found("root-lts", lts(), guessed(), virt())}, "root-virt"},
+		{"stays when the default changes", []any{found("root-lts", lts(), virt()), key(KeyDown), found("root-lts", virt(), lts())}, "root-virt"},
+		{"moves to a neighbour when its entry goes away", []any{found("", lts(), virt(), guessed()), key(KeyDown), found("", lts(), guessed())}, "stick-lts"},
+		{"and comes back with it", []any{found("", lts(), virt(), guessed()), key(KeyDown), found(""), found("", guessed(), lts(), virt())}, "root-virt"},
+		{"is the failed entry when nobody typed", []any{found("root-virt", lts(), virt()), at(0), at(3), FailedMsg{"root-virt", "No."}, found("", lts(), virt())}, "root-virt"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _ := run(New(config()), tt.msgs...)
+			if e, _ := m.selected(); e.ID != tt.want {
+				t.Errorf("selected %q, want %q", e.ID, tt.want)
+			}
+		})
+	}
+	t.Run("Enter right after the entry went away asks first", func(t *testing.T) {
+		m, actions := run(New(config()), found("", lts(), virt()), key(KeyDown), found("", lts()), key(KeyEnter))
+		if len(actions) != 0 {
+			t.Fatalf("asked for %q", asked(actions))
+		}
+		if s := m.View(Size{132, 43}, ASCII).String(); !strings.Contains(s, "is gone") {
+			t.Errorf("nothing is said about it:\n%s", s)
+		}
+		if _, actions = run(m, key(KeyEnter)); asked(actions) != "boot root-lts" {
+			t.Errorf("asked for %q at the second Enter", asked(actions))
+		}
+	})
+}
+
+func TestEditor(t *testing.T) {
+	const w = 80 - 2*margin
+	long := strings.Repeat("x", w) + strings.Repeat("y", w) + "zz"
+	tests := []struct {
+		name string
+		text string
+		msgs []any
+		want string // with | for the cursor
+	}{
+		{"begins at the end", "a b", nil, "a b|"},
+		{"insert", "ac", []any{key(KeyLeft), text("b")}, "ab|c"},
+		{"letters beyond ASCII", "é", []any{key(KeyLeft), text("ü"), key(KeyRight), key(KeyBackspace)}, "ü|"},
+		{"Home and End", "ab", []any{key(KeyHome), text("1"), key(KeyEnd), text("2")}, "1ab2|"},
+		{"Ctrl-A and Ctrl-E", "ab", []any{control('a'), text("1"), control('e'), text("2")}, "1ab2|"},
+		{"Delete and Ctrl-D", "abcd", []any{control('a'), key(KeyDelete), control('d')}, "|cd"},
+		{"Delete at the end", "ab", []any{key(KeyDelete)}, "ab|"},
+		{"Backspace at the beginning", "ab", []any{control('a'), key(KeyBackspace)}, "|ab"},
+		{"Ctrl-U", "root=a quiet", []any{alt2('b'), control('u')}, "|quiet"},
+		{"Ctrl-K", "root=a quiet", []any{alt2('b'), control('k')}, "root=a |"},
+		{"Ctrl-W takes a parameter", "quiet root=UUID=1-2 ", []any{control('w')}, "quiet |"},
+		{"Ctrl-Y puts it back", "a b=c", []any{control('w'), control('a'), control('y'), text(" ")}, "b=c |a "},
+		{"words are parts of parameters", "root=/dev/sda1 ro", []any{alt2('b'), alt2('b')}, "root=/dev/|sda1 ro"},
+		{"words forward", "root=/dev/sda1 ro", []any{control('a'), alt2('f'), KeyMsg{Key: KeyRight, Mod: ModCtrl}}, "root=/dev|/sda1 ro"},
+		{"undo takes a typed word and the space before it", "a", []any{text(" quiet"), control('z')}, "a|"},
+		{"undo to the beginning and beyond", "a", []any{text(" b c"), control('u'), control('_'), control('z'), control('z'), control('z'), control('z'), control('z')}, "a|"},
+		{"the original", "a b", []any{control('u'), text("x"), control('r')}, "a b|"},
+		{"and undo of that", "a b", []any{control('u'), text("x"), control('r'), control('z')}, "x|"},
+		{"up a line", long, []any{key(KeyUp)}, strings.Repeat("x", w) + "yy|" + strings.Repeat("y", w-2) + "zz"},
+		{"up two lines and more", long, []any{key(KeyUp), key(KeyUp), key(KeyUp)}, "xx|" + strings.Repeat("x", w-2) + strings.Repeat("y", w) + "zz"},
+		{"down to a shorter line", long, []any{control('a'), key(KeyDown), text("12345"), key(KeyDown)}, strings.Repeat("x", w) + "12345" + strings.Repeat("y", w) + "zz|"},
+		{"down in the last line", "ab", []any{control('a'), key(KeyDown)}, "|ab"},
+		{"control characters are not typed", "a", []any{control('g'), KeyMsg{Key: KeyRune, Rune: 0x1b}, KeyMsg{Key: KeyRune, Rune: 0x7f}, KeyMsg{Key: KeyRune, Rune: -1}}, "a|"},
+		{"bytes that are no UTF-8 stay", "a\xff\xfeb", []any{key(KeyLeft), key(KeyLeft), text("-")}, "a\xff-|\xfeb"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			e := lts()
+			e.Cmdline = tt.text
+			m, _ := run(New(config()), append([]any{found("", e), typedKey('e')}, tt.msgs...)...)
+			if got := m.editor.text[:m.editor.pos] + "|" + m.editor.text[m.editor.pos:]; got != tt.want {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+			for _, size := range sizes {
+				checkCells(t, m.View(size, UTF8), UTF8)
+			}
+		})
+	}
+}
+
+func alt2(r rune) Msg { return KeyMsg{Key: KeyRune, Rune: r, Mod: ModAlt} }
+
+// TestEditorShares fails when an edit of one model shows in another one that
+// was made from the same.
+func TestEditorShares(t *testing.T) {
+	m, _ := run(New(config()), found("", lts()), text("e"), control('u'), text("a b"))
+	one, _ := run(m, text(" one"))
+	two, _ := run(m, text(" two"))
+	one, _ = run(one, control('z'), control('z'))
+	two, _ = run(two, control('z'))
+	if one.editor.text != "a" || two.editor.text != "a b" {
+		t.Errorf("undone to %q and %q", one.editor.text, two.editor.text)
+	}
+}
+
+// TestRandom sends messages at random. No state may panic, paint a cell that no
+// console should get, lose the selection, or have no way back to the list.
+func TestRandom(t *testing.T) {
+	steps := 20000
+	if testing.Short() {
+		steps = 2000
+	}
+	rng := rand.New(rand.NewPCG(2026, 11))
+	sizes := append([]Size{{0, 0}, {1, 1}, {19, 5}, {20, 5}, {21, 7}, {59, 16}, {60, 15}, {300, 3}, {-1, 4}}, sizes...)
+	pool := append([]boot.Entry{lts(), virt(), guessed(), broken(), {ID: "empty"}, {ID: "none", Problem: "No."}}, many()[:30]...)
+	pool[3].Title = "漢字\x1b[2J\u0301" + strings.Repeat("long ", 60)
+	keys := []Key{KeyOther, KeyEnter, KeyEsc, KeyTab, KeyBackspace, KeyDelete, KeyUp, KeyDown, KeyLeft, KeyRight, KeyHome, KeyEnd, KeyPgUp, KeyPgDn, KeyF1, KeyF10}
+	runes := []rune("eeiilphr/s?jkgGhtbq19 o\x1b\x00éx漢=-")
+	now := start
+	m := New(config())
+	one := func() Msg {
+		size := sizes[rng.IntN(len(sizes))]
+		switch n := rng.IntN(100); {
+		case n < 40:
+			return KeyMsg{Key: keys[rng.IntN(len(keys))], Mod: Mod(rng.IntN(8) / 6), Size: size}
+		case n < 70:
+			return KeyMsg{Key: KeyRune, Rune: runes[rng.IntN(len(runes))], Size: size}
+		case n < 78:
+			return KeyMsg{Key: KeyRune, Rune: 'a' + rune(rng.IntN(26)), Mod: Mod(1 + rng.IntN(2)), Size: size}
+		case n < 80:
+			return PasteMsg{strings.Repeat("past\x1be\n", rng.IntN(500))}
+		case n < 88:
+			now = now.Add(time.Duration(rng.IntN(400)-20) * time.Second)
+			return TickMsg{now}
+		case n < 94:
+			var es []boot.Entry
+			for _, i := range rng.Perm(len(pool))[:rng.IntN(len(pool))] {
+				es = append(es, pool[i])
+			}
+			msg := InventoryMsg{Inventory: inventory(rng.IntN(2) == 0, es...)}
+			if rng.IntN(3) == 0 {
+				msg.Inventory.Volumes = nil
+			}
+			if len(es) > 0 {
+				msg.Default = es[rng.IntN(len(es))].ID
+			}
+			return msg
+		case n < 97:
+			return FailedMsg{pool[rng.IntN(len(pool))].ID, "It failed\x1b."}
+		case n < 98:
+			return StatusMsg{strings.Repeat("busy ", rng.IntN(80))}
+		case n < 99:
+			return NoticeMsg{fmt.Sprint("notice ", rng.IntN(4))}
+		}
+		return ShellDoneMsg{}
+	}
+	seen := map[screen]bool{}
+	for step := range steps {
+		msg := one()
+		before := m
+		show := func() string { return before.View(Size{80, 24}, UTF8).String() }
+		shown := ""
+		if step%8 == 0 {
+			shown = show()
+		}
+		next, action := m.Update(msg)
+		if step%8 == 0 && show() != shown {
+			t.Fatalf("step %d: %#v changed the model before it from\n%s\nto\n%s", step, msg, shown, show())
+		}
+		m = next
+		seen[m.at] = true
+		if b, ok := action.(Boot); ok {
+			if b.Entry.Kernel == "" {
+				t.Fatalf("step %d: %#v boots an entry without a kernel", step, msg)
+			}
+			if _, failed := m.failed[b.Entry.ID]; b.Unattended && (failed || b.Entry.Problem != "") {
+				t.Fatalf("step %d: %s is booted unattended", step, b.Entry.ID)
+			}
+		}
+		visible := m.visible()
+		i := m.selection(visible)
+		if (len(visible) > 0) != (i >= 0) || i >= len(visible) {
+			t.Fatalf("step %d: %#v leaves selection %d of %d", step, msg, i, len(visible))
+		}
+		if _, isKey := msg.(KeyMsg); !isKey && m.touched && m.entryIndex(m.wanted) >= 0 && m.filter == "" && visible[i].ID != m.wanted {
+			t.Fatalf("step %d: %#v moves the selection to %q from %q", step, msg, visible[i].ID, m.wanted)
+		}
+		size, cs := sizes[rng.IntN(len(sizes))], Charset(rng.IntN(2))
+		s := m.View(size, cs)
+		checkCells(t, s, cs)
+		if m.at == listScreen && size.W >= 40 && size.H >= 12 && i >= 0 {
+			if !slices.ContainsFunc(s.Cells, func(c Cell) bool { return c.Style == Selected }) {
+				t.Fatalf("step %d: the selection is not on the screen of %v:\n%s", step, size, s)
+			}
+		}
+		if back, actions := run(m, key(KeyEsc), key(KeyEsc)); back.at != listScreen || len(actions) > 0 {
+			t.Fatalf("step %d: Esc leads to screen %d and asks for %q", step, back.at, asked(actions))
+		}
+	}
+	if len(seen) != int(editScreen)+1 {
+		t.Errorf("only screens %v were seen", seen)
+	}
+}
+
+// TestTables fails where a key means two things on one screen, or where the
+// footer of a screen lacks the way back.
+func TestTables(t *testing.T) {
+	for name, bs := range map[string][]binding{
+		"list": listKeys(), "filter": filterKeys(), "editor": editorKeys(), "reason": reasonKeys(), "power": powerKeys(),
+	} {
+		seen := map[chord]string{}
+		for _, b := range bs {
+			for _, a := range b.do {
+				if other, ok := seen[a.chord]; ok {
+					t.Errorf("%s: %+v is bound to %q and %q", name, a.chord, other, b.help)
+				}
+				seen[a.chord] = b.help
+			}
+		}
+		if find(bs, KeyMsg{Key: KeyEsc}) != cmdBack {
+			t.Errorf("%s: Esc does not lead back", name)
+		}
+		if c := find(bs, KeyMsg{Key: KeyRight}); c != cmdNone && c != cmdRight {
+			t.Errorf("%s: the right arrow is bound to %d", name, c)
+		}
+	}
+	for _, size := range sizes {
+		footer := New(config()).View(size, ASCII)
+		if !strings.Contains(footer.String(), "? help") {
+			t.Errorf("%v: the footer has no help", size)
+		}
+	}
+}
+
+func TestSmall(t *testing.T) {
+	m, _ := run(New(config()), found("root-lts", lts()))
+	for w := range 25 {
+		for h := range 8 {
+			s := m.View(Size{w, h}, UTF8)
+			checkCells(t, s, UTF8)
+			if small := w < minWidth || h < minHeight; small && w > 8 && h > 0 && !strings.HasPrefix(s.String(), "alpboot:") {
+				t.Errorf("%dx%d shows %q", w, h, s.String())
+			}
+		}
+	}
+}
