@@ -3,6 +3,9 @@ package superblock
 import (
 	"encoding/binary"
 	"fmt"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 const isoDescriptors = 32 << 10
@@ -39,19 +42,37 @@ func probeISO9660(d *disk) (Superblock, error) {
 	return sb, nil
 }
 
-// mergeLabels makes the best of a label and its copy in the Joliet descriptor:
-// that has only half as many characters, but more of them to choose from, for
-// which the first then has an underscore.
-func mergeLabels(ascii, joliet []byte) string {
-	merged := make([]byte, 0, 2*len(ascii))
-	for i, c := range ascii {
+// mergeLabels makes one label of that in the primary descriptor and its copy in
+// the Joliet descriptor, which has room for half as many characters but more of
+// them to choose from. Where one is not the beginning of the other, the Joliet
+// label is the answer.
+func mergeLabels(primary, joliet []byte) string {
+	be := binary.BigEndian
+	var merged []byte
+	rest := joliet
+	for _, c := range primary {
 		unit := uint16(c)
-		if j := binary.BigEndian.Uint16(append(joliet[min(2*i, len(joliet)):len(joliet):len(joliet)], 0, 0)); c == '_' && j != 0 {
-			unit = j
+		if len(rest) >= 2 {
+			j := be.Uint16(rest)
+			rest = rest[2:]
+			if utf16.IsSurrogate(rune(j)) && len(rest) >= 2 { // two units for one underscore
+				merged = be.AppendUint16(merged, j)
+				j = be.Uint16(rest)
+				rest = rest[2:]
+			}
+			switch {
+			case c == '_':
+				unit = j
+			case j == '_', j == unit:
+			case j < utf8.RuneSelf && unicode.ToLower(rune(j)) == unicode.ToLower(rune(c)):
+				unit = max(unit, j) // the lower-case one
+			default:
+				return text16(joliet, be.Uint16)
+			}
 		}
-		merged = binary.BigEndian.AppendUint16(merged, unit)
+		merged = be.AppendUint16(merged, unit)
 	}
-	return text16(merged, binary.BigEndian.Uint16)
+	return text16(merged, be.Uint16)
 }
 
 // isoDate makes blkid's UUID of a date; "" when the date is not set.

@@ -1,0 +1,386 @@
+package superblock_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alpboot/alpboot/boot/device/superblock"
+	"golang.org/x/sys/unix"
+)
+
+// sparse is a device of zeros with some bytes in it.
+type sparse map[int64][]byte
+
+func (s sparse) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	for _, at := range slices.Sorted(maps.Keys(s)) {
+		b := s[at]
+		if from := at - off; from >= 0 && from < int64(len(p)) {
+			copy(p[from:], b)
+		} else if from < 0 && -from < int64(len(b)) {
+			copy(p, b[-from:])
+		}
+	}
+	return len(p), nil
+}
+
+// write makes an image file of it, for blkid.
+func (s sparse) write(t *testing.T, size int64) string {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "image")
+	f, err := os.Create(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	for at, b := range s {
+		if _, err := f.WriteAt(b, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return image
+}
+
+// fields makes n bytes with strings, and little-endian numbers, at offsets.
+func fields(n int, values map[int]any) []byte {
+	b := make([]byte, n)
+	for at, v := range values {
+		switch v := v.(type) {
+		case string:
+			copy(b[at:], v)
+		case uint32:
+			binary.LittleEndian.PutUint32(b[at:], v)
+		case uint64:
+			binary.LittleEndian.PutUint64(b[at:], v)
+		}
+	}
+	return b
+}
+
+// md1 is the superblock of an md array of version 1.x that lies at offset at.
+func md1(at int64, level uint32) []byte {
+	return fields(256, map[int]any{
+		0: uint32(0xa92b4efc), 4: uint32(1), 16: "0123456789abcdef", 32: "alpine:boot",
+		72: level, 144: uint64(at / 512), 168: "fedcba9876543210",
+	})
+}
+
+// md0 is one of version 0.90, as setup-disk of Alpine makes for /boot.
+func md0(order binary.ByteOrder, level uint32) []byte {
+	b := make([]byte, 4096)
+	for at, v := range map[int]uint32{0: 0xa92b4efc, 8: 90, 20: 0x01234567, 28: level, 52: 0x89abcdef, 56: 0xfedcba98, 60: 0x76543210} {
+		order.PutUint32(b[at:], v)
+	}
+	return b
+}
+
+// zfsLabel is a ZFS vdev label with as many uberblocks as said.
+func zfsLabel(uberblocks int, order binary.ByteOrder) []byte {
+	be := binary.BigEndian
+	b := make([]byte, 256<<10)
+	list := []byte{1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}
+	pair := func(name string, kind uint32, value []byte) {
+		p := be.AppendUint32(nil, uint32(len(name)))
+		p = append(p, name...)
+		p = append(p, make([]byte, (4-len(name)%4)%4)...)
+		p = be.AppendUint32(be.AppendUint32(p, kind), 1)
+		p = append(p, value...)
+		list = be.AppendUint32(be.AppendUint32(list, uint32(len(p)+8)), uint32(len(p)+8))
+		list = append(list, p...)
+	}
+	pair("version", 8, be.AppendUint64(nil, 5000))
+	pair("name", 9, append(be.AppendUint32(nil, 5), "bpool\x00\x00\x00"...))
+	pair("pool_guid", 8, be.AppendUint64(nil, 12345678901234567890))
+	pair("guid", 8, be.AppendUint64(nil, 42))
+	copy(b[16<<10:], append(list, make([]byte, 8)...))
+	for i := range uberblocks {
+		order.PutUint64(b[128<<10+i*1024:], 0x00bab10c)
+	}
+	return b
+}
+
+const mib = 1 << 20
+
+// TestMembers makes, by hand, what the tools of md and ZFS only make together
+// with their drivers, and asks blkid whether it is right.
+func TestMembers(t *testing.T) {
+	const mdUUID = "30313233-3435-3637-3839-616263646566"
+	const md0UUID = "01234567-89ab-cdef-fedc-ba9876543210"
+	ext4 := readPiece(t, "ext4")
+	tests := []struct {
+		name   string
+		device sparse
+		size   int64
+		want   superblock.Superblock
+		inside superblock.Superblock // what ProbeMember says
+	}{
+		{
+			name:   "raid 1.1",
+			device: sparse{0: md1(0, 1)}, size: 16 * mib,
+			want: superblock.Superblock{Type: "linux_raid_member", UUID: mdUUID, Label: "alpine:boot"},
+		}, {
+			name:   "raid 1.2",
+			device: sparse{4096: md1(4096, 5)}, size: 16 * mib,
+			want: superblock.Superblock{Type: "linux_raid_member", UUID: mdUUID, Label: "alpine:boot"},
+		}, {
+			name:   "raid 1.0 mirror of ext4, at an odd size",
+			device: sparse{1024: ext4.bytes, 16*mib + 4096 - 8192: md1(16*mib+4096-8192, 1)}, size: 16*mib + 4096 + 512,
+			want:   superblock.Superblock{Type: "linux_raid_member", UUID: mdUUID, Label: "alpine:boot"},
+			inside: ext4.want,
+		}, {
+			name:   "raid 0.90 mirror of ext4",
+			device: sparse{1024: ext4.bytes, 16*mib - 65536: md0(binary.LittleEndian, 1)}, size: 16*mib + 2048,
+			want:   superblock.Superblock{Type: "linux_raid_member", UUID: md0UUID},
+			inside: ext4.want,
+		}, {
+			name:   "raid 0.90 stripes: what shows at their beginning is a part",
+			device: sparse{1024: ext4.bytes, 16*mib - 65536: md0(binary.LittleEndian, 0)}, size: 16 * mib,
+			want: superblock.Superblock{Type: "linux_raid_member", UUID: md0UUID},
+		}, {
+			name:   "raid 0.90 of a big-endian machine",
+			device: sparse{16*mib - 65536: md0(binary.BigEndian, 1)}, size: 16 * mib,
+			want: superblock.Superblock{Type: "linux_raid_member", UUID: md0UUID},
+		}, {
+			name: "raid 0.90 of the last partition, seen through the whole disk",
+			device: sparse{
+				446: {0, 0, 0, 0, 0xfd, 0, 0, 0, 0, 8, 0, 0, 0x00, 0x78, 0, 0}, 510: {0x55, 0xaa}, // 1 MiB to the end
+				16*mib - 65536: md0(binary.LittleEndian, 1),
+			},
+			size: 16 * mib,
+		}, {
+			name:   "copy of a raid superblock elsewhere",
+			device: sparse{4096: md1(0, 1)}, size: 16 * mib,
+		}, {
+			name:   "zfs",
+			device: sparse{0: zfsLabel(4, binary.LittleEndian)}, size: 64 * mib,
+			want: superblock.Superblock{Type: "zfs_member", UUID: "12345678901234567890", Label: "bpool"},
+		}, {
+			name:   "zfs of a big-endian machine",
+			device: sparse{0: zfsLabel(8, binary.BigEndian)}, size: 64 * mib,
+			want: superblock.Superblock{Type: "zfs_member", UUID: "12345678901234567890", Label: "bpool"},
+		}, {
+			name:   "too few uberblocks for zfs",
+			device: sparse{0: zfsLabel(3, binary.LittleEndian)}, size: 64 * mib,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := superblock.Probe(tt.device, tt.size)
+			if got != tt.want {
+				t.Errorf("Probe gives %+v, want %+v", got, tt.want)
+			}
+			if unknown := tt.want == (superblock.Superblock{}); errors.Is(err, superblock.ErrUnknown) != unknown || err != nil && !unknown {
+				t.Errorf("Probe: %v", err)
+			}
+			inside, err := superblock.ProbeMember(tt.device, tt.size)
+			if inside != tt.inside {
+				t.Errorf("ProbeMember gives %+v, want %+v", inside, tt.inside)
+			}
+			if (err == nil) != (inside.Type != "") {
+				t.Errorf("ProbeMember: %v", err)
+			}
+			if says := blkid(t, tt.device.write(t, tt.size)); says != tt.want {
+				t.Errorf("blkid says %+v, want %+v", says, tt.want)
+			}
+		})
+	}
+}
+
+// damage changes bytes of a device.
+func (s sparse) with(at int64, b ...byte) sparse {
+	c := make(sparse)
+	for off, piece := range s {
+		c[off] = slices.Clone(piece)
+		if i := at - off; i >= 0 && i < int64(len(piece)) {
+			copy(c[off][i:], b)
+		}
+	}
+	return c
+}
+
+func TestDamaged(t *testing.T) {
+	tests := []struct {
+		piece string
+		at    int64
+		bytes []byte
+		size  int64 // 0: as it was
+		want  string
+	}{
+		{piece: "ext4", at: 1024 + 0x70, bytes: []byte{0xff, 0xff}, want: "checksum of the ext4 superblock is wrong"},
+		{piece: "ext2", at: 1024 + 0x18, bytes: []byte{9}, want: "ext2 blocks of 2^19 bytes"},
+		{piece: "ext4", size: 1 * mib, want: "more than the 1048576 bytes of its device"},
+		{piece: "xfs", at: 40, bytes: []byte{0xff}, want: "checksum of the xfs superblock is wrong"},
+		{piece: "xfs", at: 4, bytes: []byte{1, 2, 3, 4}, want: "xfs blocks of 16909060 bytes"},
+		{piece: "xfs", at: 102, bytes: []byte{3, 3}, want: "xfs sectors of 771 bytes"},
+		{piece: "btrfs", at: 65536 + 0x80, bytes: []byte{0xff}, want: "checksum of the btrfs superblock is wrong"},
+		{piece: "btrfs", at: 65536 + 0xc4, bytes: []byte{0xff}, want: "btrfs checksums of unknown kind 255"},
+		{piece: "btrfs", size: 1 * mib, want: "more than the 1048576 bytes"},
+		{piece: "fat12", size: 100 << 10, want: "more than the 102400 bytes"},
+		{piece: "squashfs", size: 128, want: "more than the 128 bytes"},
+		{piece: "exfat", at: 200, bytes: []byte{1}, want: "checksum of the exfat boot sectors is wrong"},
+		{piece: "exfat", at: 0x6c, bytes: []byte{31}, want: "exfat sectors of 2^31 bytes"},
+		{piece: "f2fs", at: 1024 + 16, bytes: []byte{40}, want: "f2fs blocks of 2^40 bytes"},
+		{piece: "erofs", at: 1024 + 20, bytes: []byte{0xff}, want: "checksum of the erofs superblock is wrong"},
+		{piece: "erofs", at: 1024 + 12, bytes: []byte{200}, want: "erofs blocks of 2^200 bytes"},
+		{piece: "luks2", at: 7, bytes: []byte{9}, want: "LUKS of unknown version 9"},
+		{piece: "lvm2", at: 512 + 40, bytes: []byte{'!'}, want: "checksum of the LVM2 label is wrong"},
+		{piece: "swap", at: 1024, bytes: []byte{7}, want: "swap space of version 7"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.piece+": "+tt.want, func(t *testing.T) {
+			p := readPiece(t, tt.piece)
+			size := p.size
+			if tt.size != 0 {
+				size = tt.size
+			}
+			got, err := superblock.Probe(p.device().with(tt.at, tt.bytes...), size)
+			if !errors.Is(err, superblock.ErrDamaged) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+			if got.Type != p.want.Type {
+				t.Errorf("type %q, want %q", got.Type, p.want.Type)
+			}
+		})
+	}
+}
+
+func TestAmbiguous(t *testing.T) {
+	ext4, btrfs, fat := readPiece(t, "ext4"), readPiece(t, "btrfs"), readPiece(t, "fat12")
+	both := sparse{ext4.at: ext4.bytes, btrfs.at: btrfs.bytes}
+	tests := []struct {
+		name   string
+		device sparse
+		size   int64
+		want   superblock.Superblock
+		says   string
+	}{
+		{"two that are intact", both, btrfs.size, ext4.want, "ext4 and btrfs"},
+		{"the first of two is damaged", both.with(1024+0x70, 0xff), btrfs.size, btrfs.want, "btrfs and ext4"},
+		{"a FAT boot sector before ext4", sparse{0: fat.bytes[:512], ext4.at: ext4.bytes}, ext4.size, ext4.want, "ext4 and vfat"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := superblock.Probe(tt.device, tt.size)
+			if !errors.Is(err, superblock.ErrAmbiguous) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("error %v, want %q", err, tt.says)
+			}
+			if got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestNotFAT has sectors that end like a FAT boot sector and are none.
+func TestNotFAT(t *testing.T) {
+	fat := readPiece(t, "fat12")
+	tests := []struct {
+		name   string
+		device sparse
+	}{
+		{"the MBR that GRUB writes", sparse{0: {0xeb, 0x63, 0x90}, 446: {0x80, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0}, 510: {0x55, 0xaa}}},
+		{"the MBR that sfdisk writes", sparse{446: {0, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0}, 510: {0x55, 0xaa}}},
+		{"the boot sector of HPFS", sparse{0: fat.bytes}.with(0x36, []byte("HPFS    ")...)},
+		{"no FATs", sparse{0: fat.bytes}.with(0x10, 0)},
+		{"no reserved sectors", sparse{0: fat.bytes}.with(0x0e, 0, 0)},
+		{"no sectors", sparse{0: fat.bytes}.with(0x13, 0, 0)},
+		{"clusters of three sectors", sparse{0: fat.bytes}.with(0x0d, 3)},
+		{"sectors of 513 bytes", sparse{0: fat.bytes}.with(0x0b, 1, 2)},
+		{"media byte of nothing", sparse{0: fat.bytes}.with(0x15, 0x12)},
+		{"a FAT larger than the volume", sparse{0: fat.bytes}.with(0x16, 0xff, 0xff)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := superblock.Probe(tt.device, fat.size)
+			if !errors.Is(err, superblock.ErrUnknown) {
+				t.Errorf("got %+v, %v", got, err)
+			}
+			if says := blkid(t, tt.device.write(t, fat.size)); says.Type != "" {
+				t.Errorf("blkid says %+v", says)
+			}
+		})
+	}
+}
+
+func TestHostileLabel(t *testing.T) {
+	ext2 := readPiece(t, "ext2")
+	device := ext2.device().with(1024+0x78, []byte("\x1b[2J\xff ok \n  \x00hidden")...)
+	got, err := superblock.Probe(device, ext2.size)
+	if want := "?[2J? ok ?"; err != nil || got.Label != want {
+		t.Errorf("label %q, %v; want %q", got.Label, err, want)
+	}
+}
+
+// failing is a device that cannot be read between two offsets.
+type failing struct {
+	io.ReaderAt
+	from, to int64
+	reads    int
+}
+
+func (f *failing) ReadAt(p []byte, off int64) (int, error) {
+	f.reads++
+	if off < f.to && off+int64(len(p)) > f.from {
+		return 0, unix.EIO
+	}
+	return f.ReaderAt.ReadAt(p, off)
+}
+
+func TestUnreadable(t *testing.T) {
+	ext4, iso := readPiece(t, "ext4"), readPiece(t, "iso9660")
+	tests := []struct {
+		name     string
+		piece    piece
+		from, to int64
+		known    bool
+	}{
+		{"all of it", ext4, 0, ext4.size, false},
+		{"its superblock", ext4, 1024, 1536, false},
+		{"a sector beside its superblock", ext4, 4096, 4608, true},
+		{"its end, where an array would be told of", ext4, ext4.size - 65536*2, ext4.size, true},
+		{"the end of a disc", iso, iso.size - 8192, iso.size, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := &failing{ReaderAt: tt.piece.device(), from: tt.from, to: tt.to}
+			got, err := superblock.Probe(f, tt.piece.size)
+			if tt.known && (err != nil || got != tt.piece.want) {
+				t.Errorf("got %+v, %v; want %+v", got, err, tt.piece.want)
+			}
+			if !tt.known && (!errors.Is(err, unix.EIO) || got.Type != "") {
+				t.Errorf("got %+v, %v; want an I/O error", got, err)
+			}
+			if f.reads > 40 {
+				t.Errorf("%d reads", f.reads)
+			}
+		})
+	}
+}
+
+// TestShort probes devices that end anywhere, among them ones that are shorter
+// than they say.
+func TestShort(t *testing.T) {
+	for _, p := range pieces {
+		whole := readPiece(t, p.name)
+		b := make([]byte, whole.at+int64(len(whole.bytes)))
+		copy(b[whole.at:], whole.bytes)
+		for _, size := range []int64{0, 1, 511, 512, 1023, 1024, 1025, 4096, 5000, 65536, 65537, 69000} {
+			got, err := superblock.Probe(bytes.NewReader(b[:min(size, int64(len(b)))]), size)
+			if err == nil && got != whole.want && got.Label != "" {
+				t.Errorf("%s cut at %d: %+v", p.name, size, got)
+			}
+			_, _ = superblock.Probe(bytes.NewReader(b[:min(size, int64(len(b)))]), 1<<40)
+		}
+	}
+}
