@@ -1,0 +1,373 @@
+// Package discover finds what can be booted: it looks at every block device,
+// reads its filesystem with every format it knows, and reports what it found as
+// it goes on, with a reason for what it could not use.
+//
+// Every device is looked at in a goroutine of its own. One that is broken or
+// never answers becomes a line that says so, and holds back no other.
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/format/bare"
+	"github.com/alpboot/alpboot/boot/format/extlinux"
+)
+
+// Formats gives the formats that are looked for, the more trusted ones first.
+// A new format is one folder under boot/format and one line here.
+func Formats() []boot.Format {
+	return []boot.Format{
+		extlinux.Format(),
+		bare.Format(),
+	}
+}
+
+// Machine is what discovery needs of the machine; [System] is the real one.
+type Machine interface {
+	// Devices lists what there is to look at, in the order in which it shall be
+	// shown. The errors tell about single devices that are left out.
+	Devices() ([]device.Block, []error)
+	// Probe reads the superblock of a device.
+	Probe(path string) (superblock.Superblock, error)
+	// Mount gives the filesystem of a device, read-only.
+	Mount(ctx context.Context, path string, sb superblock.Superblock) (Filesystem, error)
+}
+
+// Filesystem is a mounted filesystem. Close unmounts it.
+type Filesystem interface {
+	fs.FS
+	Close() error
+}
+
+// Scanner says how to look. Machine must be set.
+type Scanner struct {
+	Machine Machine
+	Formats []boot.Format
+
+	// Events gives the uevents of the running kernel, which bring in devices
+	// that appear and take out those that go: [device.Events]. Nil when the
+	// devices that are there at the start are all there will be.
+	Events func(context.Context) (<-chan device.Event, error)
+
+	// Settle is how long no event must have come before an inventory counts as
+	// settled. Without Events it does not matter.
+	Settle time.Duration
+
+	// Ready is closed when the drivers of all devices have been loaded: before
+	// that no inventory counts as settled. Nil when nothing is to be loaded.
+	Ready <-chan struct{}
+
+	// Limit is how long one device may take until it is reported as not
+	// answering. Should it answer later, that counts all the same.
+	Limit time.Duration
+}
+
+// Scan is a search under way.
+type Scan struct {
+	scanner     *Scanner
+	inventories chan boot.Inventory
+	results     chan result
+	opens       chan openRequest
+	cancel      context.CancelFunc
+	stopped     chan struct{}
+	stopping    <-chan struct{}
+}
+
+// Start begins to look and goes on until ctx ends or [Scan.Stop] is called.
+func (s *Scanner) Start(ctx context.Context) *Scan {
+	ctx, cancel := context.WithCancel(ctx)
+	sc := &Scan{
+		scanner:     s,
+		inventories: make(chan boot.Inventory),
+		results:     make(chan result),
+		opens:       make(chan openRequest),
+		cancel:      cancel,
+		stopped:     make(chan struct{}),
+		stopping:    ctx.Done(),
+	}
+	go sc.run(ctx)
+	return sc
+}
+
+// Inventories gives what is known each time that it changes. A slow reader
+// misses what lies between two changes and never the last. It is closed when
+// the scan ends.
+func (sc *Scan) Inventories() <-chan boot.Inventory { return sc.inventories }
+
+// stopLimit is how long Stop waits for filesystems to be unmounted.
+const stopLimit = 5 * time.Second
+
+// Stop ends the scan and unmounts everything. A filesystem that does not let go
+// within five seconds is left behind.
+func (sc *Scan) Stop() {
+	sc.cancel()
+	select {
+	case <-sc.stopped:
+	case <-time.After(stopLimit):
+	}
+}
+
+// errGone is what Open gives for a volume that was pulled out.
+var errGone = errors.New("the volume is gone")
+
+type openRequest struct {
+	device string
+	answer chan<- fs.FS // gets nil when the volume is not mounted
+}
+
+// Open opens a file of a volume that the scan has mounted.
+func (sc *Scan) Open(vol boot.Volume, name string) (fs.File, error) {
+	answer := make(chan fs.FS, 1)
+	select {
+	case sc.opens <- openRequest{vol.Device, answer}:
+	case <-sc.stopping:
+		return nil, &fs.PathError{Op: "open", Path: vol.Device, Err: fs.ErrClosed}
+	}
+	fsys := <-answer
+	if fsys == nil {
+		return nil, &fs.PathError{Op: "open", Path: vol.Device, Err: errGone}
+	}
+	return fsys.Open(name)
+}
+
+// volume is a device as the scan knows it.
+type volume struct {
+	block   device.Block
+	since   time.Time // when it was first looked at
+	overdue bool      // it has not answered within the limit
+	found   *found    // nil until it has answered
+}
+
+// result is what a device's goroutine comes back with. vol tells whether the
+// device is still the one that was looked at.
+type result struct {
+	vol   *volume
+	found found
+}
+
+// relistDelay lets a burst of events, as a disk with its partitions makes, end
+// before the devices are listed again.
+const relistDelay = 20 * time.Millisecond
+
+func (sc *Scan) run(ctx context.Context) {
+	s := sc.scanner
+	vols := map[string]*volume{} // by path
+	var order []string           // the paths as Devices lists them
+	var listErrs []error
+	defer func() {
+		closeAll(vols)
+		close(sc.stopped)
+		close(sc.inventories)
+	}()
+
+	list := func() {
+		var blocks []device.Block
+		blocks, listErrs = s.Machine.Devices()
+		order = nil
+		for _, b := range blocks {
+			order = append(order, b.Path)
+			old := vols[b.Path]
+			if old != nil && old.block == b {
+				continue
+			}
+			drop(old)
+			v := &volume{block: b, since: time.Now()}
+			vols[b.Path] = v
+			go sc.lookAt(ctx, v)
+		}
+		for path, v := range vols {
+			if !slices.Contains(order, path) {
+				drop(v)
+				delete(vols, path)
+			}
+		}
+	}
+	quietAt := time.Now()
+	var events <-chan device.Event
+	var eventsErr error
+	if s.Events != nil { // before listing, so that no device falls between the two
+		events, eventsErr = s.Events(ctx)
+		quietAt = quietAt.Add(s.Settle)
+	}
+	list()
+
+	var relistAt time.Time
+	ready := s.Ready
+	changed := true
+	var inv boot.Inventory
+	var out chan<- boot.Inventory
+	for {
+		now := time.Now()
+		busy := false
+		next := quietAt // when something may change without an event
+		for _, v := range vols {
+			if v.found != nil || v.overdue {
+				continue
+			}
+			if due := v.since.Add(s.Limit); now.Before(due) {
+				busy = true
+				next = sooner(next, due, now)
+			} else {
+				v.overdue, changed = true, true
+			}
+		}
+		if settled := !busy && ready == nil && relistAt.IsZero() && !now.Before(quietAt); changed || settled != inv.Settled {
+			inv = inventory(vols, order, listErrs, s.Limit)
+			if eventsErr != nil {
+				inv.Volumes = append(inv.Volumes, boot.VolumeStatus{Problem: sentence("Devices that are plugged in later are not noticed: %v", eventsErr)})
+			}
+			inv.Settled = settled
+			changed, out = false, sc.inventories
+		}
+		timer := time.NewTimer(max(0, sooner(next, relistAt, now).Sub(now)))
+		if !next.After(now) && relistAt.IsZero() {
+			timer.Stop() // nothing to wait for but answers and events
+		}
+
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case out <- inv:
+			out = nil
+		case r := <-sc.results:
+			if vols[r.vol.block.Path] != r.vol { // pulled out, or replaced by another
+				r.found.close()
+				break
+			}
+			r.vol.found, r.vol.overdue, changed = &r.found, false, true
+		case <-ready:
+			ready = nil
+			quietAt = time.Now().Add(s.Settle)
+		case ev, ok := <-events:
+			if !ok {
+				events = nil
+				break
+			}
+			quietAt = time.Now().Add(s.Settle)
+			if (ev.Subsystem == "block" || ev.Lost) && relistAt.IsZero() {
+				relistAt = time.Now().Add(relistDelay)
+			}
+		case r := <-sc.opens:
+			var fsys fs.FS
+			if v := vols[r.device]; v != nil && v.found != nil && v.found.fsys != nil {
+				fsys = v.found.fsys
+			}
+			r.answer <- fsys
+		case <-timer.C:
+		}
+		timer.Stop()
+		if !relistAt.IsZero() && !time.Now().Before(relistAt) {
+			relistAt = time.Time{}
+			list()
+			changed = true
+		}
+	}
+}
+
+// sooner gives the sooner one of a and b that still lies ahead of now; a when
+// neither does.
+func sooner(a, b, now time.Time) time.Time {
+	if b.After(now) && (!a.After(now) || b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// drop lets go of a volume without waiting: unmounting a disk that was pulled
+// out may take long.
+func drop(v *volume) {
+	if v != nil && v.found != nil {
+		go v.found.close()
+	}
+}
+
+func closeAll(vols map[string]*volume) {
+	for _, v := range vols {
+		if v.found != nil {
+			v.found.close()
+		}
+	}
+}
+
+// lookAt finds out what there is on v and sends it to run.
+func (sc *Scan) lookAt(ctx context.Context, v *volume) {
+	f := look(ctx, sc.scanner, v.block)
+	select {
+	case sc.results <- result{v, f}:
+	case <-ctx.Done():
+		f.close()
+	}
+}
+
+// inventory puts together what is known of all volumes.
+func inventory(vols map[string]*volume, order []string, listErrs []error, limit time.Duration) boot.Inventory {
+	var inv boot.Inventory
+	for _, err := range listErrs {
+		inv.Volumes = append(inv.Volumes, boot.VolumeStatus{Problem: fmt.Sprintf("A device is left out: %v.", err)})
+	}
+	var founds []*found
+	for _, path := range order {
+		v := vols[path]
+		if v.found != nil {
+			founds = append(founds, v.found)
+			inv.Volumes = append(inv.Volumes, v.found.status)
+			continue
+		}
+		st := boot.VolumeStatus{Volume: boot.Volume{Device: path, Disk: v.block.Disk}, Busy: true}
+		if v.overdue {
+			st.Busy = false
+			st.Problem = fmt.Sprintf("%s has not answered for %d seconds. Check its cable and power; r looks again.", path, int(limit.Seconds()))
+		}
+		inv.Volumes = append(inv.Volumes, st)
+	}
+	inv.Entries = entries(founds)
+	return inv
+}
+
+// entries merges the entries of all volumes into the list that a user sees.
+func entries(founds []*found) []boot.Entry {
+	var roots []bare.Root
+	for _, f := range founds {
+		roots = append(roots, f.roots...)
+	}
+	seen := map[string]int{}
+	var list []boot.Entry
+	for _, f := range founds {
+		for _, e := range f.entries {
+			e = bare.Complete(e, roots)
+			e.ID = id(e)
+			// Two entries alike to the hash are told apart by their order.
+			seen[e.ID]++
+			if n := seen[e.ID]; n > 1 {
+				e.ID = fmt.Sprintf("%s-%d", e.ID, n)
+			}
+			list = append(list, e)
+		}
+	}
+	// Entries of a configuration come first: what is guessed is second choice.
+	slices.SortStableFunc(list, func(a, b boot.Entry) int {
+		switch {
+		case a.Guessed == b.Guessed:
+			return 0
+		case b.Guessed:
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// sentence makes an error the end of a sentence: with one full stop.
+func sentence(format string, args ...any) string {
+	return strings.TrimRight(fmt.Sprintf(format, args...), ".\n ") + "."
+}

@@ -1,0 +1,429 @@
+package discover
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/superblock"
+)
+
+// fakeMachine has the devices that a test puts in.
+type fakeMachine struct {
+	mu      sync.Mutex
+	devices []fakeDevice
+	events  chan device.Event
+	mounted int // filesystems that are mounted now
+}
+
+type fakeDevice struct {
+	block    device.Block
+	sb       superblock.Superblock
+	probeErr error
+	mountErr error
+	delay    time.Duration // until it answers
+	tree     fstest.MapFS
+}
+
+type fakeFS struct {
+	fstest.MapFS
+	close func()
+}
+
+func (f fakeFS) Close() error { f.close(); return nil }
+
+func (m *fakeMachine) set(devs ...fakeDevice) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.devices = devs
+}
+
+func (m *fakeMachine) Devices() ([]device.Block, []error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var blocks []device.Block
+	for _, d := range m.devices {
+		blocks = append(blocks, d.block)
+	}
+	return blocks, nil
+}
+
+func (m *fakeMachine) device(path string) fakeDevice {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := slices.IndexFunc(m.devices, func(d fakeDevice) bool { return d.block.Path == path })
+	return m.devices[i]
+}
+
+func (m *fakeMachine) Probe(path string) (superblock.Superblock, error) {
+	d := m.device(path)
+	time.Sleep(d.delay)
+	return d.sb, d.probeErr
+}
+
+func (m *fakeMachine) Mount(ctx context.Context, path string, sb superblock.Superblock) (Filesystem, error) {
+	d := m.device(path)
+	if d.mountErr != nil {
+		return nil, d.mountErr
+	}
+	m.count(1)
+	return fakeFS{d.tree, func() { m.count(-1) }}, nil
+}
+
+func (m *fakeMachine) count(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mounted += n
+}
+
+func (m *fakeMachine) Events(context.Context) (<-chan device.Event, error) { return m.events, nil }
+
+// bzImage is as much of a kernel as is looked at.
+func bzImage(version string) *fstest.MapFile {
+	b := make([]byte, 8*512)
+	b[0x1f1] = 3
+	copy(b[0x1fe:], "\x55\xaa\xeb\x6aHdrS")
+	binary.LittleEndian.PutUint16(b[0x206:], 0x20f)
+	binary.LittleEndian.PutUint16(b[0x20e:], 0x300)
+	b[0x236] = 1
+	copy(b[0x500:], version+"\x00")
+	return &fstest.MapFile{Data: b, Mode: 0o644}
+}
+
+func text(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s), Mode: 0o644} }
+
+var initrd = text("\x1f\x8b\x08\x00")
+
+// alpine is a disk of one partition, as setup-disk makes it, with one entry.
+func alpine(path, uuid, flavour string) fakeDevice {
+	return fakeDevice{
+		block: device.Block{Path: path, Size: 1 << 30},
+		sb:    superblock.Superblock{Type: "ext4", UUID: uuid},
+		tree: fstest.MapFS{
+			"boot/vmlinuz-" + flavour:   bzImage("6.12.1-0-" + flavour),
+			"boot/initramfs-" + flavour: initrd,
+			"boot/extlinux.conf": text(fmt.Sprintf("LABEL %s\n MENU LABEL Linux %s\n LINUX vmlinuz-%s\n INITRD initramfs-%s\n APPEND root=UUID=%s\n",
+				flavour, flavour, flavour, flavour, uuid)),
+		},
+	}
+}
+
+func (m *fakeMachine) scanner() *Scanner {
+	s := &Scanner{Machine: m, Formats: Formats(), Settle: time.Second, Limit: 10 * time.Second}
+	if m.events != nil {
+		s.Events = m.Events
+	}
+	return s
+}
+
+// settled waits for the inventory that a default may be booted from.
+func settled(t *testing.T, sc *Scan) boot.Inventory {
+	t.Helper()
+	for inv := range sc.Inventories() {
+		if inv.Settled {
+			return inv
+		}
+	}
+	t.Fatal("the scan ended before it had settled")
+	return boot.Inventory{}
+}
+
+func titles(inv boot.Inventory) string {
+	var s []string
+	for _, e := range inv.Entries {
+		s = append(s, e.Title)
+	}
+	return strings.Join(s, ", ")
+}
+
+func problems(inv boot.Inventory) string {
+	var s []string
+	for _, v := range inv.Volumes {
+		if v.Problem != "" {
+			s = append(s, v.Problem)
+		}
+	}
+	return strings.Join(s, "\n")
+}
+
+func TestScanFindsEntries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fakeMachine{}
+		m.set(alpine("/dev/sda2", "u1", "lts"), alpine("/dev/sda10", "u2", "virt"))
+		sc := m.scanner().Start(t.Context())
+		inv := settled(t, sc)
+		if got, want := titles(inv), "Linux lts, Linux virt"; got != want {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+		e := inv.Entries[0]
+		if e.Version != "6.12.1-0-lts" || e.Problem != "" || e.Volume.UUID != "u1" || e.Format != "extlinux" || !strings.HasPrefix(e.ID, "linux-lts-") {
+			t.Errorf("got %+v", e)
+		}
+		f, err := sc.Open(e.Volume, e.Kernel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if m.mounted != 2 {
+			t.Errorf("%d filesystems are mounted, want 2", m.mounted)
+		}
+		sc.Stop()
+		if m.mounted != 0 {
+			t.Errorf("%d filesystems are still mounted after Stop", m.mounted)
+		}
+		if _, err := sc.Open(e.Volume, e.Kernel); err == nil {
+			t.Error("a stopped scan opened a file")
+		}
+	})
+}
+
+func TestIDsAreStable(t *testing.T) {
+	ids := func(devs ...fakeDevice) (ids []string) {
+		synctest.Test(t, func(t *testing.T) {
+			m := &fakeMachine{}
+			m.set(devs...)
+			sc := m.scanner().Start(t.Context())
+			for _, e := range settled(t, sc).Entries {
+				ids = append(ids, e.ID)
+				if strings.ContainsAny(e.ID, " \t/") {
+					t.Errorf("ID %q cannot be typed as it is", e.ID)
+				}
+			}
+			sc.Stop()
+		})
+		return ids
+	}
+	a, b := alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u2", "lts")
+	both := ids(a, b)
+	if len(both) != 2 || both[0] == both[1] {
+		t.Fatalf("got %q, want two different ones", both)
+	}
+	// The disks come in another order and by other names, and a command line changes.
+	a.block.Path, b.block.Path = "/dev/sdb1", "/dev/sda1"
+	a.tree["boot/extlinux.conf"] = text(strings.ReplaceAll(string(a.tree["boot/extlinux.conf"].Data), "APPEND", "APPEND quiet"))
+	swapped := ids(b, a)
+	if swapped[0] != both[1] || swapped[1] != both[0] {
+		t.Errorf("got %q after %q", swapped, both)
+	}
+	// A copy of a disk has the same UUIDs: its entries are told apart all the same.
+	c := alpine("/dev/sdc1", "u1", "lts")
+	if twins := ids(alpine("/dev/sda1", "u1", "lts"), c); twins[0] == twins[1] {
+		t.Errorf("got %q twice", twins[0])
+	}
+}
+
+func TestScanProblems(t *testing.T) {
+	good := func() fakeDevice { return alpine("/dev/sda1", "u1", "lts") }
+	with := func(change func(*fakeDevice)) fakeDevice { d := good(); change(&d); return d }
+	tests := []struct {
+		name    string
+		dev     fakeDevice
+		entry   string // what the only entry's problem contains; "none" for no entry
+		volume  string // what the volume's problem contains; "" for no problem
+		mounted int
+	}{
+		{name: "nothing wrong", dev: good(), mounted: 1},
+		{name: "kernel missing", dev: with(func(d *fakeDevice) { delete(d.tree, "boot/vmlinuz-lts") }), entry: "kernel /boot/vmlinuz-lts is missing", mounted: 1},
+		{name: "initrd missing", dev: with(func(d *fakeDevice) { delete(d.tree, "boot/initramfs-lts") }), entry: "initrd /boot/initramfs-lts is missing", mounted: 1},
+		{name: "initrd empty", dev: with(func(d *fakeDevice) { d.tree["boot/initramfs-lts"] = text("") }), entry: "the file is empty", mounted: 1},
+		{name: "kernel truncated", dev: with(func(d *fakeDevice) {
+			k := bzImage("6.1")
+			binary.LittleEndian.PutUint32(k.Data[0x1f4:], 1<<20)
+			d.tree["boot/vmlinuz-lts"] = k
+		}), entry: "truncated", mounted: 1},
+		{name: "kernel is a folder", dev: with(func(d *fakeDevice) {
+			d.tree["boot/vmlinuz-lts"] = &fstest.MapFile{Mode: fs.ModeDir}
+		}), entry: "not a regular file", mounted: 1},
+		{name: "kernel of 32 bits", dev: with(func(d *fakeDevice) { d.tree["boot/vmlinuz-lts"].Data[0x236] = 0 }), entry: "is for 386", mounted: 1},
+		{name: "the kernel cannot mount it", dev: with(func(d *fakeDevice) {
+			d.mountErr = errors.New("this kernel has no support for xfs, needed by /dev/sda1")
+		}),
+			entry: "none", volume: "no support for xfs"},
+		{name: "damaged superblock", dev: with(func(d *fakeDevice) { d.probeErr = errors.New("its ext4 superblock is damaged") }), entry: "none", volume: "/dev/sda1 cannot be used: its ext4"},
+		{name: "nothing known on it", dev: with(func(d *fakeDevice) { d.probeErr = superblock.ErrUnknown }), entry: "none", volume: "no filesystem"},
+		{name: "a small boot partition of some firmware", dev: with(func(d *fakeDevice) { d.probeErr, d.block.Size = superblock.ErrUnknown, 2<<20 }), entry: "none"},
+		{name: "a disk that only holds partitions", dev: with(func(d *fakeDevice) { d.probeErr, d.block.Partitions = superblock.ErrUnknown, 2 }), entry: "none"},
+		{name: "an empty drive", dev: with(func(d *fakeDevice) { d.probeErr = fmt.Errorf("opening: %w", syscall.ENOMEDIUM) }), entry: "none"},
+		{name: "swap", dev: with(func(d *fakeDevice) { d.sb.Type = "swap" }), entry: "none"},
+		{name: "encrypted", dev: with(func(d *fakeDevice) { d.sb.Type = "crypto_LUKS" }), entry: "none", volume: "encrypted"},
+		{name: "never answers", dev: with(func(d *fakeDevice) { d.delay = time.Hour }), entry: "none", volume: "has not answered for 10 seconds"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := &fakeMachine{}
+				m.set(tt.dev, alpine("/dev/sdb1", "u2", "virt"))
+				sc := m.scanner().Start(t.Context())
+				defer func() {
+					sc.Stop()
+					time.Sleep(tt.dev.delay) // the device's goroutine must end with the test
+				}()
+				inv := settled(t, sc)
+				if got := problems(inv); (got == "") != (tt.volume == "") || !strings.Contains(got, tt.volume) {
+					t.Errorf("the volume's problem: got %q, want %q", got, tt.volume)
+				}
+				want := 2
+				if tt.entry == "none" {
+					want = 1
+				}
+				if len(inv.Entries) != want {
+					t.Fatalf("got %q", titles(inv))
+				}
+				if virt := inv.Entries[want-1]; virt.Title != "Linux virt" || virt.Problem != "" {
+					t.Errorf("the other disk suffered: %+v", virt)
+				}
+				if tt.entry != "none" {
+					if got := inv.Entries[0].Problem; (got == "") != (tt.entry == "") || !strings.Contains(got, tt.entry) {
+						t.Errorf("the entry's problem: got %q, want %q", got, tt.entry)
+					}
+				}
+				if m.mounted != tt.mounted+1 {
+					t.Errorf("%d filesystems are mounted, want %d", m.mounted, tt.mounted+1)
+				}
+			})
+		})
+	}
+}
+
+func TestSlowDeviceHoldsBackNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fakeMachine{}
+		slow := alpine("/dev/sda1", "u1", "lts")
+		slow.delay = 15 * time.Second
+		m.set(slow, alpine("/dev/sdb1", "u2", "virt"))
+		sc := m.scanner().Start(t.Context())
+		defer sc.Stop()
+		start := time.Now()
+		var first, gaveUp, late time.Duration = -1, -1, -1
+		for inv := range sc.Inventories() {
+			now := time.Since(start)
+			if titles(inv) == "Linux virt" && first < 0 {
+				first = now
+			}
+			if inv.Settled && gaveUp < 0 {
+				gaveUp = now
+			}
+			if titles(inv) == "Linux lts, Linux virt" {
+				late = now
+				if p := problems(inv); p != "" {
+					t.Errorf("it has answered, and the list still says %q", p)
+				}
+				break
+			}
+		}
+		if first != 0 || gaveUp != 10*time.Second || late != 15*time.Second {
+			t.Errorf("the fast disk came after %v, the slow one was given up after %v and came after %v; want 0s, 10s, 15s", first, gaveUp, late)
+		}
+	})
+}
+
+func TestHotplug(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fakeMachine{events: make(chan device.Event)}
+		m.set(alpine("/dev/sda1", "u1", "lts"))
+		sc := m.scanner().Start(t.Context())
+		defer sc.Stop()
+		start := time.Now()
+		next := func() boot.Inventory {
+			synctest.Wait()
+			return settled(t, sc)
+		}
+		if got := titles(next()); got != "Linux lts" {
+			t.Fatalf("got %q", got)
+		}
+		if got := time.Since(start); got != time.Second {
+			t.Errorf("it settled after %v, want the second in which no device came", got)
+		}
+		m.set(alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u2", "virt"))
+		m.events <- device.Event{Action: "add", Subsystem: "block"}
+		for inv := range sc.Inventories() {
+			if titles(inv) == "Linux lts, Linux virt" {
+				break
+			}
+		}
+		if m.mounted != 2 {
+			t.Errorf("%d filesystems are mounted, want 2", m.mounted)
+		}
+		m.set(alpine("/dev/sdb1", "u2", "virt"))
+		m.events <- device.Event{Action: "remove", Subsystem: "block"}
+		for inv := range sc.Inventories() {
+			if titles(inv) == "Linux virt" {
+				break
+			}
+		}
+		synctest.Wait()
+		if m.mounted != 1 {
+			t.Errorf("%d filesystems are mounted after one was pulled out, want 1", m.mounted)
+		}
+		if _, err := sc.Open(boot.Volume{Device: "/dev/sda1"}, "boot/vmlinuz-lts"); !errors.Is(err, errGone) {
+			t.Errorf("opening a file of the disk that is gone: got %v", err)
+		}
+	})
+}
+
+func TestDriversHoldBackSettling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fakeMachine{events: make(chan device.Event)}
+		m.set(alpine("/dev/sda1", "u1", "lts"))
+		s := m.scanner()
+		ready := make(chan struct{})
+		s.Ready = ready
+		time.AfterFunc(5*time.Second, func() { close(ready) })
+		start := time.Now()
+		sc := s.Start(t.Context())
+		defer sc.Stop()
+		settled(t, sc)
+		if got := time.Since(start); got != 6*time.Second {
+			t.Errorf("it settled after %v, want one second after the drivers were loaded", got)
+		}
+	})
+}
+
+func TestGuessedOnlyWhereNothingIsConfigured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := alpine("/dev/sda1", "u1", "lts")
+		d.tree["boot/vmlinuz-edge"], d.tree["boot/initramfs-edge"] = bzImage("6.18.1-0-edge"), initrd
+		d.tree["etc/os-release"] = text("ID=alpine\nPRETTY_NAME=\"Alpine Linux v3.23\"\n")
+		d.tree["etc/fstab"] = text("UUID=u1\t/\text4\trw,relatime\t0 1\n")
+		m := &fakeMachine{}
+		m.set(d)
+		sc := m.scanner().Start(t.Context())
+		defer sc.Stop()
+		inv := settled(t, sc)
+		if len(inv.Entries) != 2 {
+			t.Fatalf("got %q, want the configured entry and a guessed one for the other kernel", titles(inv))
+		}
+		if e := inv.Entries[1]; !e.Guessed || e.Kernel != "boot/vmlinuz-edge" || !strings.Contains(e.Cmdline, "root=UUID=u1") {
+			t.Errorf("got %+v", e)
+		}
+	})
+}
+
+func TestParserPanicIsContained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fakeMachine{}
+		m.set(alpine("/dev/sda1", "u1", "lts"))
+		s := m.scanner()
+		s.Formats = []boot.Format{{Name: "broken", Parse: func(fs.FS, boot.Volume) (boot.Listing, error) { panic("index out of range") }}}
+		sc := s.Start(t.Context())
+		defer sc.Stop()
+		if got := problems(settled(t, sc)); !strings.Contains(got, "/dev/sda1") || !strings.Contains(got, "index out of range") {
+			t.Errorf("got %q", got)
+		}
+		if m.mounted != 0 {
+			t.Error("the filesystem is still mounted")
+		}
+	})
+}

@@ -1,0 +1,237 @@
+package discover
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/format/bare"
+	"github.com/alpboot/alpboot/boot/kernel"
+)
+
+// found is what looking at one device has brought.
+type found struct {
+	status  boot.VolumeStatus
+	entries []boot.Entry
+	roots   []bare.Root // the volume, when it is a root filesystem
+	fsys    Filesystem  // nil when there is none, or nothing on it can be booted
+}
+
+func (f *found) close() {
+	if f.fsys != nil {
+		f.fsys.Close()
+		f.fsys = nil
+	}
+}
+
+// quietSize is the size in bytes up to which a partition without a known
+// filesystem is no news: GRUB's and the firmware's own ones are that small.
+const quietSize = 8 << 20
+
+// look probes, mounts and reads one device.
+func look(ctx context.Context, s *Scanner, b device.Block) (f found) {
+	f.status.Volume = boot.Volume{Device: b.Path, Disk: b.Disk}
+	problem := func(format string, args ...any) { f.status.Problem = sentence(format, args...) }
+	defer func() {
+		// What lies on a disk may be made to break us: the menu goes on.
+		if r := recover(); r != nil {
+			f.close()
+			f = found{status: boot.VolumeStatus{Volume: f.status.Volume}}
+			f.status.Problem = sentence("%s could not be read because of a defect in alpboot (%v); please report it", b.Path, r)
+		}
+	}()
+
+	sb, err := s.Machine.Probe(b.Path)
+	f.status.Volume.Type, f.status.Volume.UUID, f.status.Volume.Label = sb.Type, sb.UUID, sb.Label
+	switch {
+	case errors.Is(err, syscall.ENOMEDIUM):
+		return f // an empty drive is no news
+	case errors.Is(err, superblock.ErrUnknown):
+		if b.Partitions == 0 && b.Size > quietSize {
+			problem("%s holds no filesystem that alpboot knows", b.Path)
+		}
+		return f
+	case err != nil:
+		problem("%s cannot be used: %v", b.Path, err)
+		return f
+	}
+	switch sb.Type {
+	case "swap":
+		return f
+	case "crypto_LUKS":
+		if root, ok := bare.FindRoot(nil, f.status.Volume); ok { // there may be a root filesystem in it
+			f.roots = []bare.Root{root}
+		}
+		problem("%s is encrypted (LUKS), and alpboot cannot open it yet", b.Path)
+		return f
+	case "LVM2_member", "linux_raid_member", "zfs_member":
+		problem("%s belongs to a volume set (%s), and alpboot cannot put these together yet", b.Path, sb.Type)
+		return f
+	}
+	fsys, err := s.Machine.Mount(ctx, b.Path, sb)
+	if err != nil {
+		problem("%v", err)
+		return f
+	}
+	f.fsys = fsys
+	f.read(s.Formats)
+	return f
+}
+
+// read reads f's filesystem with all formats.
+func (f *found) read(formats []boot.Format) {
+	vol := f.status.Volume
+	if root, ok := bare.FindRoot(f.fsys, vol); ok {
+		f.roots = []bare.Root{root}
+	}
+	configured := map[string]bool{} // the kernels of configured entries; true when one can be booted
+	for _, format := range formats {
+		listing, err := format.Parse(f.fsys, vol)
+		if err != nil {
+			f.status.Notes = append(f.status.Notes, boot.Note{Text: sentence("%s: the %s configuration cannot be used: %v", vol.Device, format.Name, err)})
+		}
+		f.status.Notes = append(f.status.Notes, listing.Notes...)
+		for _, e := range listing.Entries {
+			e.Format, e.Volume = format.Name, vol
+			key := f.check(&e)
+			bootable, known := configured[key]
+			switch {
+			case !e.Guessed:
+				configured[key] = bootable || e.Problem == ""
+			case bootable, known && e.Problem != "":
+				continue // a guess helps only where the configuration does not boot
+			}
+			f.entries = append(f.entries, e)
+		}
+	}
+}
+
+// check completes e from the files that it names: the version of its kernel,
+// and what is wrong with them. It gives what tells one kernel file from another.
+func (f *found) check(e *boot.Entry) (key string) {
+	key = e.Kernel
+	if e.Kernel == "" {
+		if e.Problem == "" {
+			e.Problem = "It names no kernel."
+		}
+		return key
+	}
+	fail := func(format string, args ...any) {
+		if e.Problem == "" {
+			e.Problem = sentence(format, args...)
+		}
+	}
+	if r, st, err := openFile(f.fsys, e.Kernel); err != nil {
+		fail("%s", unusable("kernel", e.Kernel, err))
+	} else {
+		defer r.Close()
+		if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+			key = fmt.Sprint(sys.Dev, ":", sys.Ino)
+		}
+		info, err := kernel.Identify(r, st.Size())
+		e.Version = info.Version
+		switch {
+		case err != nil:
+			fail("%s", unusable("kernel", e.Kernel, err))
+		case info.Format == kernel.PE:
+			fail("Its kernel /%s is an EFI program without a Linux boot header, and alpboot cannot start these yet", e.Kernel)
+		case info.Arch != "" && info.Arch != runtime.GOARCH:
+			fail("Its kernel /%s is for %s, and this machine is %s", e.Kernel, info.Arch, runtime.GOARCH)
+		}
+	}
+	for _, name := range e.Initrds {
+		r, st, err := openFile(f.fsys, name)
+		if err == nil {
+			_, err = kernel.IdentifyInitrd(r, st.Size())
+			r.Close()
+		}
+		if err != nil {
+			fail("%s", unusable("initrd", name, err))
+		}
+	}
+	return key
+}
+
+// unusable says why the kernel or initrd name cannot be used.
+func unusable(what, name string, err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Sprintf("Its %s /%s is missing", what, name)
+	}
+	var pe *fs.PathError
+	if errors.As(err, &pe) { // the path stands in the sentence already
+		err = pe.Err
+	}
+	return fmt.Sprintf("Its %s /%s cannot be used: %v", what, name, err)
+}
+
+// readerAtCloser is what a kernel or initrd must be to be looked at.
+type readerAtCloser interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// openFile opens a regular file.
+func openFile(fsys fs.FS, name string) (readerAtCloser, fs.FileInfo, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = errors.New("it is not a regular file")
+	}
+	r, ok := f.(readerAtCloser)
+	if err == nil && !ok {
+		err = errors.New("it cannot be read at an offset")
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return r, st, nil
+}
+
+// id gives a name for e that is the same at every boot, short enough to type:
+// its title in plain letters and a hash of where it comes from. The command
+// line is no part of it, so that it outlives a change of that.
+func id(e boot.Entry) string {
+	vol := e.Volume.UUID
+	if vol == "" {
+		vol = e.Volume.Label
+	}
+	if vol == "" {
+		vol = e.Volume.Device
+	}
+	h := sha256.Sum256([]byte(strings.Join([]string{vol, e.Format, e.Source.File, e.Title, e.Kernel}, "\x00")))
+	return slug(e.Title) + "-" + hex.EncodeToString(h[:4])
+}
+
+// slug gives s in lower-case ASCII letters, digits and single dashes.
+func slug(s string) string {
+	var b strings.Builder
+	for _, c := range strings.ToLower(s) {
+		switch {
+		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.':
+			b.WriteRune(c)
+		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
+			b.WriteByte('-')
+		}
+		if b.Len() >= 32 {
+			break
+		}
+	}
+	if s := strings.Trim(b.String(), "-."); s != "" {
+		return s
+	}
+	return "entry"
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/version"
+)
+
+const usage = `Usage: lsboot [--json] [DIR|DEVICE|IMAGE...]
+
+Lists what can be booted. A folder is taken as the root of a filesystem; a whole
+disk or an image file of one is looked at with all its partitions. Without
+arguments all block devices are looked at. Nothing is ever written.
+
+  --json      print an array of objects, one an entry
+  --version   print the version
+
+Exit status: 0 when there are entries, 1 when there are none, 2 on misuse.
+`
+
+// The exit codes, as documented in docs/reference.md.
+const (
+	exitFound = iota
+	exitNone
+	exitMisuse
+)
+
+// deviceLimit is how long one device may take.
+const deviceLimit = 10 * time.Second
+
+func run(args []string, stdout, stderr io.Writer) int {
+	f := flag.NewFlagSet("lsboot", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Usage = func() { io.WriteString(stderr, usage) }
+	asJSON := f.Bool("json", false, "")
+	showVersion := f.Bool("version", false, "")
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitFound
+	case err != nil:
+		return exitMisuse
+	case *showVersion:
+		fmt.Fprintln(stdout, "lsboot", version.String())
+		return exitFound
+	}
+
+	system := discover.System{Sysfs: os.DirFS("/sys"), Mounter: device.Mounter{}}
+	var machine discover.Machine = &system
+	if f.NArg() > 0 {
+		t, err := newTargets(&system, f.Args())
+		if err != nil {
+			fmt.Fprintln(stderr, "lsboot:", err)
+			return exitMisuse
+		}
+		machine = t
+	}
+	inv := look(&discover.Scanner{Machine: machine, Formats: discover.Formats(), Limit: deviceLimit})
+
+	var err error
+	if *asJSON {
+		err = printJSON(stdout, inv.Entries)
+		printProblems(stderr, inv.Volumes)
+	} else {
+		err = printTable(stdout, inv.Entries)
+		printProblems(stdout, inv.Volumes)
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintln(stderr, "lsboot:", err)
+		return exitMisuse
+	case len(inv.Entries) == 0:
+		fmt.Fprintln(stderr, "lsboot: nothing was found that can be booted")
+		return exitNone
+	}
+	return exitFound
+}
+
+// look waits until every device has answered or has been given up.
+func look(s *discover.Scanner) boot.Inventory {
+	scan := s.Start(context.Background())
+	defer scan.Stop()
+	var inv boot.Inventory
+	for inv = range scan.Inventories() {
+		if inv.Settled {
+			break
+		}
+	}
+	return inv
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// jsonEntry is an entry as docs/reference.md promises it.
+type jsonEntry struct {
+	ID      string      `json:"id"`
+	Title   string      `json:"title"`
+	Version string      `json:"version"`
+	Format  string      `json:"format"`
+	Source  string      `json:"source"`
+	Volume  boot.Volume `json:"volume"`
+	Kernel  string      `json:"kernel"`
+	Initrds []string    `json:"initrds"`
+	Cmdline string      `json:"cmdline"`
+	Default bool        `json:"default"`
+	Guessed bool        `json:"guessed"`
+	Problem string      `json:"problem"`
+}
+
+func printJSON(w io.Writer, entries []boot.Entry) error {
+	out := []jsonEntry{} // an empty array, not null
+	for _, e := range entries {
+		j := jsonEntry{
+			ID: e.ID, Title: e.Title, Version: e.Version, Format: e.Format, Source: e.Source.String(), Volume: e.Volume,
+			Kernel: rooted(e.Kernel), Initrds: []string{}, Cmdline: e.Cmdline,
+			Default: e.Default, Guessed: e.Guessed, Problem: e.Problem,
+		}
+		for _, name := range e.Initrds {
+			j.Initrds = append(j.Initrds, rooted(name))
+		}
+		out = append(out, j)
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(out)
+}
+
+// rooted writes a path on a volume as its user would.
+func rooted(name string) string {
+	if name == "" {
+		return ""
+	}
+	return "/" + name
+}
+
+// The table is 80 columns wide: a mark, the number, title, version and volume.
+const (
+	width        = 80
+	titleWidth   = 30
+	versionWidth = 24
+	volumeWidth  = width - 2 - 4 - titleWidth - 1 - versionWidth - 1
+)
+
+// printTable lists the entries with the numbers that alpboot.default takes.
+func printTable(w io.Writer, entries []boot.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	line := func(mark, number, title, version, volume string) {
+		s := fmt.Sprintf("%-2s%3s %s %s %s", mark, number, pad(title, titleWidth), pad(version, versionWidth), fitEnd(volume, volumeWidth))
+		b.WriteString(strings.TrimRight(s, " ") + "\n")
+	}
+	line("", "", "TITLE", "VERSION", "VOLUME")
+	marks := ""
+	for i, e := range entries {
+		mark := markOf(e)
+		marks += mark
+		line(mark, fmt.Sprint(i+1), e.Title, e.Version, e.Volume.Device)
+		if e.Problem != "" {
+			b.WriteString(wrap(e.Problem, "      "))
+		}
+	}
+	for _, m := range marksMeaning {
+		if strings.Contains(marks, m.mark) {
+			fmt.Fprintf(&b, "%s  %s\n", m.mark, m.meaning)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+var marksMeaning = [...]struct{ mark, meaning string }{
+	{"*", "default of its configuration"},
+	{"?", "guessed: no configuration gives its command line"},
+	{"!", "cannot be booted"},
+}
+
+func markOf(e boot.Entry) string {
+	switch {
+	case e.Problem != "":
+		return "!"
+	case e.Default:
+		return "*"
+	case e.Guessed:
+		return "?"
+	}
+	return ""
+}
+
+// printProblems tells about volumes that could not be used, and what their
+// configurations hold that was not understood.
+func printProblems(w io.Writer, volumes []boot.VolumeStatus) {
+	for _, v := range volumes {
+		if v.Problem != "" {
+			io.WriteString(w, wrap(v.Problem, ""))
+		}
+		for _, n := range v.Notes {
+			io.WriteString(w, wrap(v.Volume.Device+": "+n.String(), ""))
+		}
+	}
+}
+
+// pad gives s in exactly n columns.
+func pad(s string, n int) string {
+	s = fit(s, n)
+	return s + strings.Repeat(" ", n-utf8.RuneCountInString(s))
+}
+
+// fit cuts s to n columns. What comes from a disk must not steer the terminal.
+func fit(s string, n int) string {
+	s = printable(s)
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:n-3]) + "..."
+}
+
+// fitEnd cuts s to n columns and keeps its end, which tells paths apart.
+func fitEnd(s string, n int) string {
+	s = printable(s)
+	if r := []rune(s); len(r) > n {
+		return "..." + string(r[len(r)-n+3:])
+	}
+	return s
+}
+
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return '?'
+	}, s)
+}
+
+// wrap breaks s into lines of the table's width, each with the indent.
+func wrap(s, indent string) string {
+	var b, line strings.Builder
+	for word := range strings.FieldsSeq(printable(s)) {
+		if line.Len() > 0 && utf8.RuneCountInString(line.String())+1+utf8.RuneCountInString(word) > width-len(indent) {
+			b.WriteString(indent + line.String() + "\n")
+			line.Reset()
+		}
+		if line.Len() > 0 {
+			line.WriteByte(' ')
+		}
+		line.WriteString(word)
+	}
+	b.WriteString(indent + line.String() + "\n")
+	return b.String()
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/device/table"
+	"github.com/alpboot/alpboot/boot/discover"
+)
+
+// targets are the folders, devices and image files named as arguments, as a
+// machine that has nothing else.
+type targets struct {
+	system *discover.System
+	blocks []device.Block
+	pieces map[string]piece // by the Path of their block; devices have none
+}
+
+// piece is a folder, or a part of an image file.
+type piece struct {
+	folder      string
+	image       string
+	start, size int64
+}
+
+var _ discover.Machine = (*targets)(nil)
+
+func newTargets(system *discover.System, args []string) (*targets, error) {
+	t := &targets{system: system, pieces: map[string]piece{}}
+	for _, arg := range args {
+		if err := t.add(arg); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+func (t *targets) add(arg string) error {
+	st, err := os.Stat(arg)
+	switch {
+	case err != nil:
+		return err
+	case st.IsDir():
+		t.blocks = append(t.blocks, device.Block{Path: arg})
+		t.pieces[arg] = piece{folder: arg}
+		return nil
+	case st.Mode().IsRegular():
+		return t.addImage(arg, st.Size())
+	case st.Mode()&os.ModeDevice != 0 && st.Mode()&os.ModeCharDevice == 0:
+		return t.addDevice(arg)
+	}
+	return fmt.Errorf("%s is neither a folder nor a block device nor an image file", arg)
+}
+
+// addImage adds an image file and its partitions: loop devices have no nodes
+// for these everywhere.
+func (t *targets) addImage(name string, size int64) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	parts, err := table.Read(f, size)
+	if err != nil {
+		return fmt.Errorf("the partition table of %s: %w", name, err)
+	}
+	t.blocks = append(t.blocks, device.Block{Path: name, Size: size, Partitions: len(parts)})
+	t.pieces[name] = piece{image: name, size: size}
+	for _, p := range parts {
+		path := fmt.Sprintf("%s#%d", name, p.Number)
+		t.blocks = append(t.blocks, device.Block{Path: path, Disk: name, Partition: p.Number, Size: p.Size})
+		t.pieces[path] = piece{image: name, start: p.Start, size: p.Size}
+	}
+	return nil
+}
+
+// addDevice adds a block device, by whatever path it was named, and its partitions.
+func (t *targets) addDevice(arg string) error {
+	path, err := filepath.EvalSymlinks(arg)
+	if err != nil {
+		return err
+	}
+	all, _ := t.system.Devices()
+	n := len(t.blocks)
+	for _, b := range all {
+		node, err := filepath.EvalSymlinks(b.Path)
+		if err == nil && node == path || b.Disk == path {
+			t.blocks = append(t.blocks, b)
+		}
+	}
+	if len(t.blocks) == n {
+		return fmt.Errorf("%s is no device that could hold a system", arg)
+	}
+	return nil
+}
+
+// Devices implements [discover.Machine].
+func (t *targets) Devices() ([]device.Block, []error) { return slices.Clone(t.blocks), nil }
+
+// Probe implements [discover.Machine].
+func (t *targets) Probe(path string) (superblock.Superblock, error) {
+	p, ok := t.pieces[path]
+	switch {
+	case !ok:
+		return t.system.Probe(path)
+	case p.folder != "":
+		return superblock.Superblock{}, nil
+	}
+	f, err := os.Open(p.image)
+	if err != nil {
+		return superblock.Superblock{}, err
+	}
+	defer f.Close()
+	return superblock.Probe(io.NewSectionReader(f, p.start, p.size), p.size)
+}
+
+// Mount implements [discover.Machine].
+func (t *targets) Mount(ctx context.Context, path string, sb superblock.Superblock) (discover.Filesystem, error) {
+	p, ok := t.pieces[path]
+	switch {
+	case !ok:
+		return t.system.Mount(ctx, path, sb)
+	case p.folder != "":
+		return device.Folder(p.folder)
+	}
+	loop, err := device.Loop(p.image, p.start, p.size)
+	if errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("looking into %s needs root rights: %w", path, err)
+	} else if err != nil {
+		return nil, err
+	}
+	defer loop.Close() // the mount keeps it
+	fsys, err := t.system.Mount(ctx, loop.Path, sb)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return fsys, nil
+}
