@@ -60,8 +60,8 @@ type KeyMsg struct {
 // never boot anything.
 type PasteMsg struct{ Text string }
 
-// TickMsg tells the time. Send one at least every second; the seconds of the
-// countdown and its end come from nothing else.
+// TickMsg tells the time. Send one at least every second: the countdown knows
+// the time from nothing else.
 type TickMsg struct{ Now time.Time }
 
 // InventoryMsg replaces everything that is known about disks and entries.
@@ -109,7 +109,8 @@ type Boot struct {
 	Unattended bool       // the countdown ran out: nobody may be watching
 }
 
-// Shell asks for a shell on a console; the answer is a [ShellDoneMsg].
+// Shell asks for a shell on a console. The answer is always a [ShellDoneMsg],
+// also when there is none to open: until then nothing is booted unattended.
 type Shell struct{ Console string } // device of the console, "" when unknown
 
 // Rescan asks for all disks to be looked at again.

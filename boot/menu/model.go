@@ -37,6 +37,7 @@ type Model struct {
 	draft   editor     // left by Esc, for the next time that draftID is edited
 	draftID string
 
+	shells  int    // how many are open: the countdown waits for their end
 	booting string // ID of the entry that is being booted; "" when none is
 	status  string // what is going on
 	message message
@@ -83,6 +84,9 @@ func (m Model) Update(msg Msg) (Model, Action) {
 	case PasteMsg:
 		return m.paste(msg.Text), nil
 	case TickMsg:
+		if m.shells > 0 {
+			m.countdown.key() // somebody is at work
+		}
 		m.countdown.tick(msg.Now, m.config.Rearm)
 		return m.count()
 	case InventoryMsg:
@@ -97,6 +101,7 @@ func (m Model) Update(msg Msg) (Model, Action) {
 		}
 	case ShellDoneMsg:
 		m.countdown.key()
+		m.shells = max(0, m.shells-1)
 		m.message = tell(wordShell)
 		if msg.Error != "" {
 			m.message = warn(wordShellFailed, msg.Error)
@@ -310,6 +315,7 @@ func (m Model) listKey(k KeyMsg, moved bool) (Model, Action) {
 		m.message = tell(wordRescan)
 		return m, Rescan{}
 	case cmdShell:
+		m.shells++
 		return m, Shell{Console: k.Console}
 	case cmdBack:
 		m.filter = ""

@@ -60,6 +60,11 @@ func clean(s string, cs Charset) string {
 	return b.String()
 }
 
+// Clean gives s as it can be written on a console of the given character set,
+// for texts that are not part of a [Screen]: no control characters, line ends
+// included, and one column for every rune.
+func Clean(s string, cs Charset) string { return clean(s, cs) }
+
 func plain(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {

@@ -4,63 +4,456 @@
 // Every console has its own goroutine, size, character set and colours. None
 // waits for another, and no caller waits for a console: a serial line that is
 // slow or dead shows an old screen, and that is all.
+//
+// The drawing is done by tcell, which is told nothing about the environment:
+// TERM, LANG and the terminfo database do not matter.
 package term
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/gdamore/tcell/v2"
 )
 
 // Options say how a console is to be used; the zero value finds out.
 type Options struct {
 	Charset Charset
 	Mono    bool      // no colours, attributes only; also when NO_COLOR is set
-	Size    menu.Size // overrides what the console says
+	Size    menu.Size // overrides what the terminal says
 }
 
 // Charset tells which characters a console can show.
 type Charset uint8
 
-// Auto is UTF-8 on virtual terminals and ASCII on all other lines.
+// Auto is UTF8 on virtual terminals and ASCII on all other lines.
 const (
 	Auto Charset = iota
 	ASCII
 	UTF8
 )
 
-// Console is one terminal that shows the menu.
-type Console struct{}
+// Console is one terminal that shows the menu. Its methods may be called from
+// any goroutine.
+type Console struct {
+	name    string
+	line    line
+	screen  tcell.Screen
+	charset menu.Charset
+	looks   [menu.Styles]tcell.Style
+	events  chan menu.Msg
+
+	wake   chan struct{} // there is something to draw
+	orders chan order
+	lost   chan error    // the line is gone
+	ended  chan struct{} // closed when run has returned
+
+	mu    sync.Mutex
+	model *menu.Model // to be shown; nil before the first
+	fresh bool        // the whole screen is to be painted anew
+	size  menu.Size
+	err   error
+
+	// These belong to run.
+	shown  menu.Screen // what is on the terminal
+	paused bool
+}
+
+// order is something that run does between two screens.
+type order struct {
+	do    func() error
+	close bool
+	done  chan error
+}
+
+// patience is how long a terminal has for the last bytes before it is given up.
+const patience = 300 * time.Millisecond
+
+// ErrStuck is what Suspend, Resume and Close give when the terminal did not let
+// go in time. It was put back into its own mode all the same.
+var ErrStuck = errors.New("the terminal does not answer")
+
+// ErrClosed is what Suspend and Resume give after the console has ended.
+var ErrClosed = errors.New("the console is closed")
 
 // Open starts to show the menu on the terminal device dev. It does not wait
-// for the line: the error is about dev not being there or no terminal.
-func Open(dev string, o Options) (*Console, error) { return nil, errors.ErrUnsupported }
+// for the line: the error is about dev not being there or being no terminal.
+func Open(dev string, o Options) (*Console, error) {
+	d, err := openDevice(dev, o.Size)
+	if err != nil {
+		return nil, err
+	}
+	return start(dev, d, !virtual(dev), o)
+}
+
+func start(name string, l line, serial bool, o Options) (*Console, error) {
+	s, err := tcell.NewTerminfoScreenFromTtyTerminfo(l, terminal(serial))
+	if err != nil {
+		l.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	c := &Console{
+		name:    name,
+		line:    l,
+		screen:  s,
+		charset: menu.ASCII,
+		looks:   looks(o.Mono || os.Getenv("NO_COLOR") != ""),
+		events:  make(chan menu.Msg, 256),
+		wake:    make(chan struct{}, 1),
+		orders:  make(chan order, 1),
+		lost:    make(chan error, 1),
+		ended:   make(chan struct{}),
+	}
+	if o.Charset == UTF8 || o.Charset == Auto && !serial {
+		c.charset = menu.UTF8
+	}
+	c.size = c.lineSize()
+	go c.run()
+	return c, nil
+}
 
 // Events gives what is typed on the console: [menu.KeyMsg] and
-// [menu.PasteMsg]. It is closed when the console is closed or lost; see Err.
-func (c *Console) Events() <-chan menu.Msg { return nil }
+// [menu.PasteMsg]. Keys typed while nobody receives are kept, up to a number.
+// It is closed when the console is closed or lost; see Err.
+func (c *Console) Events() <-chan menu.Msg { return c.events }
 
 // Draw shows m as soon as the line can take it. It never waits; of several
 // models drawn faster than the line takes them, the last one is shown.
-func (c *Console) Draw(m menu.Model) {}
+func (c *Console) Draw(m menu.Model) {
+	c.mu.Lock()
+	c.model = &m
+	c.mu.Unlock()
+	c.nudge()
+}
 
 // Redraw paints the whole screen anew, for when something else has written
-// over it. It never waits.
-func (c *Console) Redraw() {}
+// over it, and asks a serial terminal again for its size. It never waits.
+func (c *Console) Redraw() {
+	c.mu.Lock()
+	c.fresh = true
+	c.mu.Unlock()
+	c.nudge()
+}
+
+func (c *Console) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
 
 // Size is the size in cells that is drawn for.
-func (c *Console) Size() menu.Size { return menu.Size{} }
+func (c *Console) Size() menu.Size {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.size
+}
+
+// Err is why Events was closed: nil after Close.
+func (c *Console) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
 
 // Suspend gives the terminal back as it was, cleared but for the text last,
 // for a shell or for a kernel to use it. Nothing is read from it or drawn on it
-// until Resume.
-func (c *Console) Suspend(last string) error { return nil }
+// until Resume. It takes half a second at most on a line that sends nothing.
+func (c *Console) Suspend(last string) error {
+	return c.order(order{do: func() error {
+		if c.paused {
+			return nil
+		}
+		c.paused = true
+		c.line.limit(patience)
+		err := c.screen.Suspend()
+		if last != "" {
+			c.write(last)
+		}
+		c.drain(patience, 0)
+		return err
+	}})
+}
+
+// write puts text on the suspended terminal.
+func (c *Console) write(text string) {
+	for l := range strings.SplitSeq(strings.TrimRight(text, "\r\n"), "\n") {
+		c.line.Write([]byte(menu.Clean(strings.TrimRight(l, "\r"), c.charset) + "\r\n"))
+	}
+}
 
 // Resume takes the terminal again after Suspend and paints the last model.
-func (c *Console) Resume() error { return nil }
+func (c *Console) Resume() error {
+	return c.order(order{do: func() error {
+		if !c.paused {
+			return nil
+		}
+		if err := c.screen.Resume(); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		c.paused = false
+		c.shown = menu.Screen{}
+		c.Redraw()
+		return nil
+	}})
+}
 
-// Close gives the terminal back as it was and ends the console.
-func (c *Console) Close() error { return nil }
+// Close gives the terminal back as it was and ends the console. It may be
+// called more than once.
+func (c *Console) Close() error {
+	err := c.order(order{close: true, do: func() error { return nil }})
+	if errors.Is(err, ErrClosed) {
+		return nil
+	}
+	return err
+}
 
-// Err is why Events was closed: nil after Close.
-func (c *Console) Err() error { return nil }
+// order lets run do something, even when the line is stuck.
+func (c *Console) order(o order) error {
+	o.done = make(chan error, 1)
+	const most = 2 * time.Second
+	timeout := time.NewTimer(most)
+	defer timeout.Stop()
+	select {
+	case c.orders <- o:
+	case <-c.ended:
+		return ErrClosed
+	case <-timeout.C:
+		return fmt.Errorf("%s: %w", c.name, ErrStuck)
+	}
+	c.line.limit(patience) // for what is being written now
+	select {
+	case err := <-o.done:
+		return err
+	case <-c.ended:
+		return ErrClosed
+	case <-timeout.C:
+		c.line.Stop()
+		return fmt.Errorf("%s: %w", c.name, ErrStuck)
+	}
+}
+
+// run owns the screen.
+func (c *Console) run() {
+	defer close(c.ended)
+	err := initScreen(c.screen)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", c.name, err)
+		c.line.Close()
+	}
+	var pump sync.WaitGroup
+	if err == nil {
+		pump.Add(1)
+		go func() { defer pump.Done(); c.pump() }()
+		err = c.serve()
+		c.line.limit(patience)
+		c.screen.Fini()
+		pump.Wait()
+	}
+	c.mu.Lock()
+	c.err = err
+	c.mu.Unlock()
+	close(c.events)
+}
+
+// serve draws and obeys until the console is closed or lost.
+func (c *Console) serve() error {
+	for {
+		select {
+		case o := <-c.orders:
+			err := o.do()
+			if o.close {
+				defer func() { o.done <- err }()
+				return nil
+			}
+			o.done <- err
+		case err := <-c.lost:
+			return fmt.Errorf("%s: %w", c.name, err)
+		case <-c.wake:
+			c.draw()
+		}
+	}
+}
+
+// draw brings the last model to the terminal.
+func (c *Console) draw() {
+	if c.paused {
+		return
+	}
+	// A frame that waits behind another one in the line is old when it arrives:
+	// the last model is taken only when the line is free.
+	for c.line.pending() > 32 && len(c.orders) == 0 {
+		c.drain(50*time.Millisecond, 32)
+	}
+	c.mu.Lock()
+	m, fresh := c.model, c.fresh
+	c.fresh = false
+	c.mu.Unlock()
+	if m == nil {
+		return
+	}
+	size := c.lineSize()
+	if w, h := c.screen.Size(); w != size.W || h != size.H {
+		c.screen.Show() // takes the new size
+		c.mu.Lock()
+		c.size = size
+		c.mu.Unlock()
+	}
+	s := m.View(size, c.charset)
+	if !fresh && s.Size == c.shown.Size && slices.Equal(s.Cells, c.shown.Cells) && samePoint(s.Cursor, c.shown.Cursor) {
+		return
+	}
+	// Every cell is painted, once: tcell sends those that differ. Clearing the
+	// screen before would make them all differ.
+	for i, cell := range s.Cells {
+		c.screen.SetContent(i%s.Size.W, i/s.Size.W, cell.Rune, nil, c.looks[cell.Style])
+	}
+	if s.Cursor != nil {
+		c.screen.ShowCursor(s.Cursor.X, s.Cursor.Y)
+	} else {
+		c.screen.HideCursor()
+	}
+	c.shown = s
+	if fresh {
+		c.line.ask()
+		c.screen.Sync()
+	} else {
+		c.screen.Show()
+	}
+}
+
+func samePoint(a, b *menu.Point) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
+// drain waits until no more than rest bytes wait to be sent, d at most.
+func (c *Console) drain(d time.Duration, rest int) {
+	for end := time.Now().Add(d); c.line.pending() > rest && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (c *Console) lineSize() menu.Size {
+	ws, _ := c.line.WindowSize()
+	return menu.Size{W: ws.Width, H: ws.Height}
+}
+
+// pump hands on what tcell has read. It never waits for anybody, since tcell
+// cannot end while its queue is full.
+func (c *Console) pump() {
+	var paste paster
+	for {
+		ev := c.screen.PollEvent()
+		if ev == nil {
+			return
+		}
+		switch ev := ev.(type) {
+		case *tcell.EventKey:
+			k := translate(ev)
+			if paste.take(k, ev.When()) {
+				continue
+			}
+			k.Size, k.Console = c.Size(), c.name
+			c.post(k)
+		case *tcell.EventPaste:
+			if ev.Start() {
+				paste.begin(ev.When())
+			} else if text := paste.end(); text != "" {
+				c.post(menu.PasteMsg{Text: text})
+			}
+		case *tcell.EventResize:
+			c.nudge()
+		case *tcell.EventError:
+			select {
+			case c.lost <- ev:
+			default:
+			}
+		}
+	}
+}
+
+// post drops what nobody receives for so long that the channel is full.
+func (c *Console) post(msg menu.Msg) {
+	select {
+	case c.events <- msg:
+	default:
+	}
+}
+
+// paster collects a paste.
+type paster struct {
+	on   bool
+	last time.Time
+	text strings.Builder
+}
+
+// The most that is pasted, and how long it may pause: noise that looks like the
+// beginning of a paste must not swallow all keys.
+const (
+	maxPaste   = 16 << 10
+	pastePause = time.Second
+)
+
+func (p *paster) begin(now time.Time) {
+	p.on, p.last = true, now
+	p.text.Reset()
+}
+
+// take tells whether k is part of a paste.
+func (p *paster) take(k menu.KeyMsg, now time.Time) bool {
+	if p.on && (now.Sub(p.last) > pastePause || p.text.Len() > maxPaste) {
+		p.on = false
+	}
+	if !p.on {
+		return false
+	}
+	p.last = now
+	switch k.Key {
+	case menu.KeyRune:
+		if k.Mod == 0 {
+			p.text.WriteRune(k.Rune)
+		}
+	case menu.KeyEnter, menu.KeyTab:
+		p.text.WriteByte('\n')
+	}
+	return true
+}
+
+func (p *paster) end() string {
+	if !p.on {
+		return ""
+	}
+	p.on = false
+	return p.text.String()
+}
+
+// environment guards the environment while initScreen may change it. It belongs
+// to the process, and so does this.
+var environment sync.Mutex
+
+// initScreen initialises s for UTF-8, of which the menu uses the ASCII part for
+// consoles that know no more. tcell takes the character set from nowhere but
+// the environment, which in an initramfs is empty: that means UTF-8, too.
+func initScreen(s tcell.Screen) error {
+	environment.Lock()
+	defer environment.Unlock()
+	const name = "LC_ALL"
+	old, was := os.LookupEnv(name)
+	if old != "" || os.Getenv("LC_CTYPE") != "" || os.Getenv("LANG") != "" {
+		os.Setenv(name, "C.UTF-8")
+		defer func() {
+			if was {
+				os.Setenv(name, old)
+			} else {
+				os.Unsetenv(name)
+			}
+		}()
+	}
+	return s.Init()
+}
