@@ -1,0 +1,455 @@
+package device_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/superblock"
+	"golang.org/x/sys/unix"
+)
+
+// needRoot skips what only root can do.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+}
+
+func run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
+// kernelHas tells whether the running kernel can mount a filesystem.
+func kernelHas(t *testing.T, fstype string) bool {
+	t.Helper()
+	fd, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
+}
+
+// content is a folder as a system has it.
+func content(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "boot/grub"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "boot/vmlinuz-lts"), []byte("kernel"), 0o644))
+	must(t, os.Symlink("/boot/vmlinuz-lts", filepath.Join(dir, "vmlinuz")))
+	must(t, os.Symlink("/etc/passwd", filepath.Join(dir, "escape")))
+	return dir
+}
+
+// makeImage runs a tool, with IMAGE and DIR replaced in its arguments.
+func makeImage(t *testing.T, size int64, command ...string) string {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "image")
+	if size > 0 {
+		must(t, os.WriteFile(image, nil, 0o644))
+		must(t, os.Truncate(image, size))
+	}
+	replace := strings.NewReplacer("IMAGE", image, "DIR", content(t))
+	args := make([]string, len(command))
+	for i, arg := range command {
+		args[i] = replace.Replace(arg)
+	}
+	run(t, args[0], args[1:]...)
+	return image
+}
+
+func checksum(t *testing.T, image string) [sha256.Size]byte {
+	t.Helper()
+	b, err := os.ReadFile(image)
+	must(t, err)
+	return sha256.Sum256(b)
+}
+
+func probe(t *testing.T, path string) superblock.Superblock {
+	t.Helper()
+	f, err := device.Open(path)
+	must(t, err)
+	defer f.Close()
+	sb, err := superblock.Probe(f, f.Size)
+	must(t, err)
+	return sb
+}
+
+const mib = 1 << 20
+
+// mountable are filesystems that hold content.
+var mountable = []struct {
+	name    string
+	size    int64
+	command []string
+	driver  string
+}{
+	{"ext2", 8 * mib, []string{"mkfs.ext2", "-q", "-d", "DIR", "IMAGE"}, "ext4"},
+	{"ext3", 8 * mib, []string{"mkfs.ext3", "-q", "-d", "DIR", "IMAGE"}, "ext4"},
+	{"ext4", 8 * mib, []string{"mkfs.ext4", "-q", "-d", "DIR", "IMAGE"}, "ext4"},
+	{"ext4 that wants a panic on errors", 8 * mib, []string{"mkfs.ext4", "-q", "-e", "panic", "-d", "DIR", "IMAGE"}, "ext4"},
+	{"btrfs", 128 * mib, []string{"mkfs.btrfs", "-q", "--rootdir", "DIR", "IMAGE"}, "btrfs"},
+	{"squashfs", 0, []string{"mksquashfs", "DIR", "IMAGE", "-quiet", "-no-progress"}, "squashfs"},
+	{"erofs", 0, []string{"mkfs.erofs", "--quiet", "IMAGE", "DIR"}, "erofs"},
+}
+
+// TestMount mounts filesystems and reads files from them, and checks that no
+// byte of them has changed and that no mount can be seen.
+func TestMount(t *testing.T) {
+	needRoot(t)
+	for _, tt := range mountable {
+		t.Run(tt.name, func(t *testing.T) {
+			if !kernelHas(t, tt.driver) {
+				t.Skipf("this kernel has no %s", tt.driver)
+			}
+			image := makeImage(t, tt.size, tt.command...)
+			before := checksum(t, image)
+			var needed []string
+			m := device.Mounter{Need: func(driver string) error {
+				needed = append(needed, driver)
+				return nil
+			}}
+			root, err := m.Mount(t.Context(), image, probe(t, image))
+			must(t, err)
+			checkContent(t, root)
+			loops := loopsOver(t, image)
+			if len(loops) != 1 {
+				t.Errorf("the loop devices are %q, want one", loops)
+			}
+			mounts, err := os.ReadFile("/proc/self/mountinfo")
+			must(t, err)
+			for _, loop := range loops {
+				if strings.Contains(string(mounts), loop+" ") {
+					t.Errorf("the mount can be seen:\n%s", mounts)
+				}
+			}
+			must(t, root.Close())
+			if loops := loopsOver(t, image); len(loops) > 0 {
+				t.Errorf("%q stay", loops)
+			}
+			if checksum(t, image) != before {
+				t.Error("the image has changed")
+			}
+			if got := strings.Join(needed, " "); got != tt.driver+" loop" {
+				t.Errorf("Need was asked for %q", got)
+			}
+		})
+	}
+}
+
+func checkContent(t *testing.T, root *device.Root) {
+	t.Helper()
+	for _, name := range []string{"boot/vmlinuz-lts", "vmlinuz"} {
+		if b, err := fs.ReadFile(root, name); string(b) != "kernel" || err != nil {
+			t.Errorf("%s holds %q, %v", name, b, err)
+		}
+	}
+	if _, err := fs.ReadFile(root, "escape"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a symlink to the host's files gives %v", err)
+	}
+	entries, err := root.ReadDir("boot")
+	if err != nil || len(entries) != 2 || !entries[0].IsDir() || entries[1].Name() != "vmlinuz-lts" {
+		t.Errorf("ReadDir gives %v, %v", entries, err)
+	}
+}
+
+// dirty makes an image of a filesystem as it lies on disk while it is mounted
+// and written to, with a file that is deleted and still open.
+func dirty(t *testing.T, size int64, command ...string) string {
+	t.Helper()
+	image := makeImage(t, size, command...)
+	mnt := t.TempDir()
+	run(t, "mount", "-o", "loop", image, mnt)
+	mounted := true
+	defer func() {
+		if mounted {
+			run(t, "umount", mnt)
+		}
+	}()
+	must(t, os.MkdirAll(filepath.Join(mnt, "boot/grub"), 0o755))
+	must(t, os.WriteFile(filepath.Join(mnt, "boot/vmlinuz-lts"), []byte("kernel"), 0o644))
+	_ = os.Symlink("/boot/vmlinuz-lts", filepath.Join(mnt, "vmlinuz"))
+	_ = os.Symlink("/etc/passwd", filepath.Join(mnt, "escape"))
+	unix.Sync()
+	run(t, "fsfreeze", "-f", mnt) // xfs writes its metadata back only then
+	run(t, "fsfreeze", "-u", mnt)
+	orphan, err := os.Create(filepath.Join(mnt, "orphan"))
+	must(t, err)
+	_, err = orphan.Write(make([]byte, 256<<10))
+	must(t, err)
+	must(t, orphan.Sync())
+	must(t, os.Remove(orphan.Name()))
+	late, err := os.Create(filepath.Join(mnt, "late"))
+	must(t, err)
+	must(t, late.Sync()) // commits the journal, with the deletion
+	must(t, late.Close())
+	copied := filepath.Join(t.TempDir(), "copy")
+	run(t, "cp", "--sparse=always", image, copied)
+	must(t, orphan.Close())
+	run(t, "umount", mnt)
+	mounted = false
+	return copied
+}
+
+// TestMountLeavesJournals mounts filesystems that were not unmounted. Their
+// drivers would write to them, given a chance, and that ruins a hibernated
+// system.
+func TestMountLeavesJournals(t *testing.T) {
+	needRoot(t)
+	tests := []struct {
+		name    string
+		size    int64
+		command []string
+		mark    func(t *testing.T, image string) bool // that it needs recovery
+	}{
+		{"ext3", 8 * mib, []string{"mkfs.ext3", "-q", "IMAGE"}, needsRecovery},
+		{"ext4", 8 * mib, []string{"mkfs.ext4", "-q", "IMAGE"}, needsRecovery},
+		{"xfs", 320 * mib, []string{"mkfs.xfs", "-q", "IMAGE"}, nil},
+		{"btrfs", 128 * mib, []string{"mkfs.btrfs", "-q", "IMAGE"}, nil},
+	}
+	for _, tt := range tests {
+		if tt.name != "ext3" && !kernelHas(t, tt.name) {
+			continue
+		}
+		for _, blockReadOnly := range []bool{false, true} {
+			t.Run(tt.name+map[bool]string{false: " through a loop device", true: " with the device made read-only"}[blockReadOnly], func(t *testing.T) {
+				image := dirty(t, tt.size, tt.command...)
+				if tt.mark != nil && !tt.mark(t, image) {
+					t.Fatal("the image does not need recovery: nothing is tested")
+				}
+				before := checksum(t, image)
+				path, sb := image, probe(t, image)
+				if blockReadOnly {
+					path = writableLoop(t, image)
+				}
+				m := device.Mounter{BlockReadOnly: blockReadOnly}
+				root, err := m.Mount(t.Context(), path, sb)
+				must(t, err)
+				checkContent(t, root)
+				if blockReadOnly && !isReadOnly(t, path) {
+					t.Errorf("%s can be written to while it is mounted", path)
+				}
+				must(t, root.Close())
+				if blockReadOnly && isReadOnly(t, path) {
+					t.Errorf("%s stays read-only", path)
+				}
+				unix.Sync()
+				if checksum(t, image) != before {
+					t.Error("the image has changed")
+				}
+			})
+		}
+	}
+}
+
+// needsRecovery tells whether an ext filesystem has a journal to be replayed
+// and an inode that was deleted while open.
+func needsRecovery(t *testing.T, image string) bool {
+	t.Helper()
+	f, err := os.Open(image)
+	must(t, err)
+	defer f.Close()
+	var sb [1024]byte
+	_, err = f.ReadAt(sb[:], 1024)
+	must(t, err)
+	return sb[0x60]&0x4 != 0
+}
+
+// writableLoop puts a writable block device over an image.
+func writableLoop(t *testing.T, image string) string {
+	t.Helper()
+	out, err := exec.Command("losetup", "-f", "--show", image).Output()
+	if err != nil {
+		t.Skipf("no loop device can be had: %v", err)
+	}
+	loop := strings.TrimSpace(string(out))
+	t.Cleanup(func() { run(t, "losetup", "-d", loop) })
+	return loop
+}
+
+func isReadOnly(t *testing.T, path string) bool {
+	t.Helper()
+	b, err := os.ReadFile("/sys/class/block/" + filepath.Base(path) + "/ro")
+	must(t, err)
+	return strings.TrimSpace(string(b)) == "1"
+}
+
+// TestMountDuplicate mounts a filesystem and its copy, as after a disk was
+// cloned, which xfs refuses unless it is told.
+func TestMountDuplicate(t *testing.T) {
+	needRoot(t)
+	if !kernelHas(t, "xfs") {
+		t.Skip("this kernel has no xfs")
+	}
+	image := makeImage(t, 320*mib, "mkfs.xfs", "-q", "IMAGE")
+	copied := filepath.Join(t.TempDir(), "copy")
+	run(t, "cp", "--sparse=always", image, copied)
+	var m device.Mounter
+	for _, path := range []string{image, copied} {
+		root, err := m.Mount(t.Context(), path, probe(t, path))
+		must(t, err)
+		defer root.Close()
+	}
+}
+
+// TestMountBtrfsDefaultSubvolume looks at the whole tree, whatever is mounted
+// by default.
+func TestMountBtrfsDefaultSubvolume(t *testing.T) {
+	needRoot(t)
+	if !kernelHas(t, "btrfs") {
+		t.Skip("this kernel has no btrfs")
+	}
+	image := makeImage(t, 128*mib, "mkfs.btrfs", "-q", "IMAGE")
+	mnt := t.TempDir()
+	run(t, "mount", "-o", "loop", image, mnt)
+	run(t, "btrfs", "-q", "subvolume", "create", mnt+"/@")
+	must(t, os.WriteFile(mnt+"/@/inside", []byte("kernel"), 0o644))
+	run(t, "btrfs", "-q", "subvolume", "set-default", mnt+"/@")
+	run(t, "umount", mnt)
+	var m device.Mounter
+	root, err := m.Mount(t.Context(), image, probe(t, image))
+	must(t, err)
+	defer root.Close()
+	if b, err := fs.ReadFile(root, "@/inside"); string(b) != "kernel" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+func TestMountErrors(t *testing.T) {
+	needRoot(t)
+	ext4 := makeImage(t, 8*mib, "mkfs.ext4", "-q", "-O", "^metadata_csum", "IMAGE")
+	patch := func(at int64, b ...byte) string {
+		image := filepath.Join(t.TempDir(), "patched")
+		run(t, "cp", ext4, image)
+		f, err := os.OpenFile(image, os.O_RDWR, 0)
+		must(t, err)
+		_, err = f.WriteAt(b, at)
+		must(t, err)
+		must(t, f.Close())
+		return image
+	}
+	sb := superblock.Superblock{Type: "ext4"}
+	short := patch(0)
+	must(t, os.Truncate(short, 1*mib))
+	zeros := filepath.Join(t.TempDir(), "zeros")
+	must(t, os.WriteFile(zeros, make([]byte, mib), 0o644))
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	tests := []struct {
+		name string
+		ctx  context.Context
+		m    device.Mounter
+		path string
+		sb   superblock.Superblock
+		want []string
+		err  error
+	}{
+		{name: "LUKS", path: ext4, sb: superblock.Superblock{Type: "crypto_LUKS"}, want: []string{ext4, "crypto_LUKS", "no filesystem that can be mounted"}},
+		{name: "a driver that cannot be loaded", m: device.Mounter{Need: func(string) error { return errors.New("no such module") }}, path: ext4, sb: sb, want: []string{ext4, "ext4", "no such module"}},
+		{name: "no such device", path: "/dev/nowhere", sb: sb, want: []string{"/dev/nowhere"}, err: fs.ErrNotExist},
+		{name: "a feature of the future", path: patch(1024+0x60, 0xff, 0xff, 0xff, 0xff), sb: sb, want: []string{"does not accept its ext4 superblock"}, err: unix.EINVAL},
+		{name: "a group descriptor of zeros", path: patch(2048, make([]byte, 64)...), sb: sb, want: []string{"the ext4 filesystem is damaged"}, err: unix.EUCLEAN},
+		{name: "not what it is taken for", path: zeros, sb: sb, want: []string{zeros, "does not accept"}, err: unix.EINVAL},
+		{name: "an image that was cut off", path: short, sb: sb, want: []string{short}},
+		{name: "the caller has given up", ctx: ended, path: ext4, sb: sb, want: []string{ext4, "given up"}, err: context.Canceled},
+		{name: "no loop device over a folder", path: t.TempDir(), sb: sb, want: []string{"loop device"}},
+		{name: "a file is no device to make read-only", m: device.Mounter{BlockReadOnly: true}, path: ext4, sb: sb, want: []string{ext4, "read-only"}, err: unix.ENOTTY},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.ctx == nil {
+				tt.ctx = t.Context()
+			}
+			root, err := tt.m.Mount(tt.ctx, tt.path, tt.sb)
+			if err == nil {
+				root.Close()
+				t.Fatal("mounted")
+			}
+			t.Log(err)
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q does not say %q", err, want)
+				}
+			}
+			if tt.err != nil && !errors.Is(err, tt.err) {
+				t.Errorf("%v is not %v", err, tt.err)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("several lines: %q", err)
+			}
+		})
+	}
+}
+
+// TestMountWithoutDriver takes what this kernel cannot mount; the fixed types
+// of the kernel here may differ elsewhere.
+func TestMountWithoutDriver(t *testing.T) {
+	needRoot(t)
+	image := makeImage(t, 8*mib, "mkfs.ext4", "-q", "IMAGE")
+	tested := false
+	for _, fstype := range []string{"vfat", "iso9660", "f2fs", "exfat"} {
+		if kernelHas(t, fstype) {
+			continue
+		}
+		tested = true
+		var m device.Mounter
+		_, err := m.Mount(t.Context(), image, superblock.Superblock{Type: fstype})
+		want := "this kernel has no support for " + fstype + ", needed by " + image
+		if err == nil || !strings.HasPrefix(err.Error(), want) || !errors.Is(err, unix.ENODEV) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	if !tested {
+		t.Skip("this kernel mounts everything")
+	}
+}
+
+// TestMountsEnd checks that neither a closed nor a failed mount keeps a loop
+// device.
+func TestMountsEnd(t *testing.T) {
+	needRoot(t)
+	image := makeImage(t, 8*mib, "mkfs.ext4", "-q", "-d", "DIR", "IMAGE")
+	var m device.Mounter
+	for range 20 { // more than there are loop devices at first
+		root, err := m.Mount(t.Context(), image, superblock.Superblock{Type: "ext4"})
+		must(t, err)
+		must(t, root.Close())
+		if _, err := m.Mount(t.Context(), image, superblock.Superblock{Type: "squashfs"}); err == nil {
+			t.Fatal("mounted as squashfs")
+		}
+	}
+	if loops := loopsOver(t, image); len(loops) > 0 {
+		t.Errorf("%q stay", loops)
+	}
+}
+
+// loopsOver gives the loop devices over an image.
+func loopsOver(t *testing.T, image string) (loops []string) {
+	t.Helper()
+	names, err := filepath.Glob("/sys/class/block/loop*/loop/backing_file")
+	must(t, err)
+	for _, name := range names {
+		if b, _ := os.ReadFile(name); strings.HasPrefix(string(b), image) {
+			loops = append(loops, "/dev/"+filepath.Base(filepath.Dir(filepath.Dir(name))))
+		}
+	}
+	return loops
+}
