@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -38,14 +39,32 @@ var compressors = map[string]struct {
 	"zstd": {".cpio.zst", []string{"zstd", "-19", "-T1", "-q", "-c"}},
 }
 
+// extraFile is a file or folder of this machine and its path in the image.
+type extraFile struct {
+	source, path string
+}
+
+// parseExtraFile reads SOURCE:PATH.
+func parseExtraFile(s string) (extraFile, error) {
+	source, to, ok := strings.Cut(s, ":")
+	to = strings.TrimPrefix(path.Clean(to), "/")
+	if !ok || source == "" || to == "." || !filepath.IsLocal(to) {
+		return extraFile{}, errors.New("must be SOURCE:PATH, with a path inside the image")
+	}
+	if _, err := os.Lstat(source); err != nil {
+		return extraFile{}, err
+	}
+	return extraFile{source, to}, nil
+}
+
 // image says what an initramfs consists of.
 type image struct {
 	goarch   string
 	minimal  bool
-	compress string   // a key of compressors
-	kernel   string   // image of a distribution's kernel whose modules to pack, or ""
-	modules  string   // folder of them
-	files    []string // SOURCE:PATH
+	compress string // a key of compressors
+	kernel   string // image of a distribution's kernel whose modules to pack, or ""
+	modules  string // folder of them
+	files    []extraFile
 	output   string
 }
 
@@ -58,8 +77,9 @@ func runInitramfs(ctx context.Context, args []string, out output) error {
 	flags.StringVar(&im.kernel, "kernel", "", "pack the modules that the menu needs on this `FILE`, a distribution's kernel")
 	flags.StringVar(&im.modules, "modules", "/lib/modules", "`DIR` with the modules of --kernel: lib/modules/RELEASE, or its parent")
 	flags.Func("files", "add the file or folder `SOURCE:PATH`, with the shared libraries that it needs; may be repeated", func(s string) error {
-		im.files = append(im.files, s)
-		return nil
+		f, err := parseExtraFile(s)
+		im.files = append(im.files, f)
+		return err
 	})
 	flags.StringVar(&im.output, "o", "", "`FILE` to write (default build/ARCH/initramfs.cpio.xz, of the checkout)")
 	if err := parseFlags(flags, args, out); err != nil {
@@ -177,19 +197,15 @@ func (im image) assemble(bb busybox, binary string, packed []cpio.Record) (*init
 		}
 	}
 	for _, f := range im.files {
-		from, to, ok := strings.Cut(f, ":")
-		if to = strings.TrimPrefix(filepath.Clean(to), "/"); !ok || from == "" || !filepath.IsLocal(to) {
-			return nil, fmt.Errorf("--files %q: must be SOURCE:PATH, with a path inside the image", f)
-		}
 		// Its libraries are found by running the loader, which only this machine's can.
 		libraries := im.goarch == runtime.GOARCH
 		var failed []string
 		log := llog.New(0, func(format string, args ...any) { failed = append(failed, fmt.Sprintf(format, args...)) })
-		if err := uimage.ParseExtraFiles(log, files, []string{from + ":" + to}, libraries); err != nil {
-			return nil, fmt.Errorf("--files %q: %w", f, err)
+		if err := uimage.ParseExtraFiles(log, files, []string{f.source + ":" + f.path}, libraries); err != nil {
+			return nil, fmt.Errorf("adding %s: %w", f.source, err)
 		}
 		if failed != nil {
-			return nil, fmt.Errorf("--files %q: %w", f, errors.New(strings.Join(failed, "; ")))
+			return nil, fmt.Errorf("adding %s: %s", f.source, strings.Join(failed, "; "))
 		}
 	}
 	return files, nil

@@ -29,6 +29,9 @@ const kernelLogic = 1
 // debianSource is where Debian's package linux-source-6.12 puts the source.
 const debianSource = "/usr/src/linux-source-6.12.tar.xz"
 
+// kernelTools are the programs that building Linux runs.
+var kernelTools = []string{"make", "gcc", "ld", "flex", "bison", "bc", "tar", "xz"}
+
 // kernelBuild says which kernel to build, and of what.
 type kernelBuild struct {
 	arch   string // as uname -m says it, which names the configuration
@@ -79,7 +82,7 @@ func (k kernelBuild) build(ctx context.Context, out output) error {
 		}
 		k.cache = filepath.Join(dir, "alpboot")
 	}
-	for _, tool := range []string{"make", "gcc", "ld", "flex", "bison", "bc", "tar", "xz"} {
+	for _, tool := range kernelTools {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is not installed: building Linux needs it", tool)
 		}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	content "github.com/alpboot/alpboot/initramfs"
+)
+
+// needTools skips the test when a program is missing; on CI none may be.
+func needTools(t *testing.T, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+	}
+}
+
+func TestMergeConfig(t *testing.T) {
+	base := "# Linux\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"old\"\nCONFIG_AB=y\n"
+	fragment := "# a reason, CONFIG_A=n in words\nCONFIG_B=y\nCONFIG_C=\"-new\"\n# CONFIG_D is not set\n"
+	want := "CONFIG_A=y\nCONFIG_AB=y\nCONFIG_B=y\nCONFIG_C=\"-new\"\n# CONFIG_D is not set\n"
+	if got := mergeConfig(base, fragment); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestRefusedOptions(t *testing.T) {
+	fragment := "CONFIG_KEPT=y\nCONFIG_LOST=y\nCONFIG_MODULE=y\nCONFIG_TEXT=\"a\"\n# CONFIG_OFF is not set\n# CONFIG_UNKNOWN is not set\n# CONFIG_FORCED is not set\nCONFIG_OFF2=n\n"
+	result := "CONFIG_KEPT=y\nCONFIG_MODULE=m\nCONFIG_TEXT=\"b\"\n# CONFIG_OFF is not set\nCONFIG_FORCED=y\nCONFIG_OFF2=y\n"
+	want := []string{
+		`CONFIG_LOST=y: is not there at all`,
+		`CONFIG_MODULE=y: is m`,
+		`CONFIG_TEXT="a": is "b"`,
+		`# CONFIG_FORCED is not set: is y`,
+		`# CONFIG_OFF2 is not set: is y`,
+	}
+	if got := refusedOptions(fragment, result); !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+}
+
+// Every line of the fragment must be understood, or its check would pass it by.
+func TestFragment(t *testing.T) {
+	text, err := content.KernelConfig("x86_64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		o, ok := parseOption(line)
+		if !ok {
+			if line != "" && !strings.HasPrefix(line, "# ") && line != "#" || strings.HasPrefix(line, "# CONFIG_") {
+				t.Errorf("is neither an option nor a comment: %q", line)
+			}
+			continue
+		}
+		if seen[o.name] {
+			t.Errorf("%s comes twice", o.name)
+		}
+		seen[o.name] = true
+		if o.value == "m" {
+			t.Errorf("%s is a module, and the image carries none for this kernel", o.name)
+		}
+		if line != o.String() {
+			t.Errorf("%q: write it %q", line, o)
+		}
+	}
+	for _, name := range []string{"CONFIG_KEXEC", "CONFIG_KEXEC_FILE", "CONFIG_BLK_DEV_INITRD", "CONFIG_RD_XZ", "CONFIG_RD_ZSTD"} {
+		if !seen[name] {
+			t.Errorf("%s is missing: nothing would boot", name)
+		}
+	}
+}
+
+func TestKernelKey(t *testing.T) {
+	needTools(t, "gcc", "ld")
+	dir := writeTree(t, map[string][]byte{"tree/Kconfig": []byte("a"), "tree/Makefile": []byte("b"), "tree/.git/index": []byte("c"), "linux.tar": []byte("d")})
+	tree := filepath.Join(dir, "tree")
+	key := func(source, fragment string) string {
+		k, err := kernelBuild{arch: "x86_64", source: source}.key(t.Context(), fragment)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	keys := map[string]string{"at first": key(tree, "CONFIG_A=y")}
+	if key(tree, "CONFIG_A=y") != keys["at first"] {
+		t.Error("the same inputs give another key")
+	}
+	if err := os.WriteFile(filepath.Join(tree, ".git/index"), []byte("changed"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if key(tree, "CONFIG_A=y") != keys["at first"] {
+		t.Error("git's own files give another key")
+	}
+	keys["other fragment"] = key(tree, "CONFIG_A=n")
+	keys["tarball"] = key(filepath.Join(dir, "linux.tar"), "CONFIG_A=y")
+	if err := os.Chtimes(filepath.Join(tree, "Makefile"), time.Time{}, time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	keys["edited file"] = key(tree, "CONFIG_A=y")
+	seen := make(map[string]string)
+	for name, k := range keys {
+		if other := seen[k]; other != "" {
+			t.Errorf("%s and %s have the same key", name, other)
+		}
+		seen[k] = name
+	}
+}
+
+// The build itself takes minutes; what is tested here is that it is not begun
+// again for the same inputs, and that its product is checked.
+func TestKernelCache(t *testing.T) {
+	needTools(t, kernelTools...)
+	dir := writeTree(t, map[string][]byte{"linux.tar": []byte("d")})
+	k := kernelBuild{arch: "x86_64", source: filepath.Join(dir, "linux.tar"), cache: filepath.Join(dir, "cache"), output: filepath.Join(dir, "out/vmlinuz"), jobs: 1}
+	fragment, err := content.KernelConfig(k.arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := k.key(t.Context(), fragment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(k.cache, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	want := bzImage(testRelease)
+	if err := os.WriteFile(filepath.Join(k.cache, "vmlinuz-x86_64-"+key), want, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	if err := k.build(t.Context(), output{&stdout, &stderr}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(k.output); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("wrote %d bytes, %v", len(got), err)
+	}
+	if !strings.Contains(stdout.String(), "Linux "+testRelease) || !strings.Contains(stderr.String(), "built before") {
+		t.Errorf("said %q and %q", stdout.String(), stderr.String())
+	}
+
+	// With --rebuild it starts over, finds no kernel source, and leaves nothing.
+	k.force, k.output = true, filepath.Join(dir, "out/second")
+	if err := k.build(t.Context(), output{io.Discard, io.Discard}); err == nil || !strings.Contains(err.Error(), "unpacking") {
+		t.Errorf("a tarball that is none gives %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(k.cache, ".build-*")); left != nil {
+		t.Errorf("left behind: %q", left)
+	}
+	if _, err := os.Stat(k.output); err == nil {
+		t.Error("wrote a kernel all the same")
+	}
+}
+
+func TestKernelSource(t *testing.T) {
+	needTools(t, "gcc", "ld")
+	dir := writeTree(t, map[string][]byte{"empty/README": nil})
+	for source, want := range map[string]string{
+		filepath.Join(dir, "empty"):  "is not a tree of Linux",
+		filepath.Join(dir, "absent"): "no such file",
+	} {
+		k := kernelBuild{arch: "x86_64", source: source, cache: dir, output: filepath.Join(dir, "vmlinuz")}
+		if _, err := k.key(t.Context(), ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", source, err, want)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestRun(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		args       []string
+		wantCode   int
+		wantStdout string
+		wantStderr string
+	}{
+		{name: "version", args: []string{"--version"}, wantStdout: "mkpayload "},
+		{name: "help", args: []string{"--help"}, wantStdout: "usage: mkpayload"},
+		{name: "help of a verb", args: []string{"kernel", "--help"}, wantStderr: "-source"},
+		{name: "unknown verb", args: []string{"rom"}, wantCode: 2, wantStderr: `no verb "rom"`},
+		{name: "unknown flag of the verb that is meant", args: []string{"--nope"}, wantCode: 2, wantStderr: "-nope"},
+		{name: "stray argument", args: []string{"initramfs", "out.cpio"}, wantCode: 2, wantStderr: `"out.cpio"`},
+		{name: "modules of what", args: []string{"--modules", "/lib/modules"}, wantCode: 2, wantStderr: "needs --kernel"},
+		{name: "arch", args: []string{"--arch", "vax"}, wantCode: 1, wantStderr: `unknown --arch "vax"`},
+		{name: "compress", args: []string{"--compress", "arj"}, wantCode: 1, wantStderr: `unknown --compress "arj"`},
+		{name: "kernel that is none", args: []string{"--kernel", "main.go", "-o", "/nonexistent/x"}, wantCode: 1, wantStderr: "not a kernel image"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var stdout, stderr strings.Builder
+			if code := run(tt.args, &stdout, &stderr); code != tt.wantCode {
+				t.Errorf("exit code %d, want %d", code, tt.wantCode)
+			}
+			if !strings.Contains(stdout.String(), tt.wantStdout) || !strings.Contains(stderr.String(), tt.wantStderr) {
+				t.Errorf("stdout %q\nstderr %q", stdout.String(), stderr.String())
+			}
+		})
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "a/b")
+	write := func(text string, err error) error {
+		return writeFile(name, func(w io.Writer) error {
+			io.WriteString(w, text)
+			return err
+		})
+	}
+	if err := write("old", nil); err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("no space left")
+	if err := write("half", full); !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+	if got, _ := os.ReadFile(name); string(got) != "old" {
+		t.Errorf("a failed write left %q", got)
+	}
+	if err := write("new", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(name); string(got) != "new" {
+		t.Errorf("got %q", got)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(name)); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		changelog string
+		want      string
+	}{
+		{name: "no history at all", want: "dev"},
+		{name: "unpacked release", changelog: "# Changelog\n\n## [1.2.3] - 2026-12-01\n\n## [1.2.2]\n", want: "1.2.3"},
+		{name: "unreleased", changelog: "# Changelog\n\n## Unreleased\n\n## v0.9.0-rc1\n", want: "0.9.0-rc1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			t.Setenv("GIT_CEILING_DIRECTORIES", filepath.Dir(dir))
+			if tt.changelog != "" {
+				if err := os.WriteFile(filepath.Join(dir, "CHANGELOG.md"), []byte(tt.changelog), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := (source{Dir: dir}).describe(t.Context()); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
