@@ -1,0 +1,318 @@
+// Package bare finds kernels that no boot loader's configuration needs to name:
+// a vmlinuz and the initramfs that belongs to it, by Alpine's names and by
+// those of Debian, Fedora and Arch. Their command lines are put together from
+// what the installed system says about itself, the way that Alpine's
+// setup-disk would (alpine-conf, setup-disk.in); such entries are Guessed.
+//
+// A kernel on a boot partition of its own says nothing about its root
+// filesystem. Parse leaves the command line of such an entry empty, and
+// [Complete] fills it in once [FindRoot] has met the right root volume.
+package bare
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+const (
+	formatName = "bare"
+
+	maxConfig  = 256 << 10 // bytes of a configuration file
+	maxKernels = 100       // in one folder
+	maxSubvols = 100       // folders at the top of a btrfs volume
+)
+
+// noRoot is the Problem of an entry that waits for Complete.
+const noRoot = "No root filesystem that belongs to this kernel has been found, so its command line is not known."
+
+// Format gives the format for discovery.
+func Format() boot.Format { return boot.Format{Name: formatName, Parse: Parse} }
+
+// Parse gives an entry for each kernel at the top of the volume whose root is
+// fsys and in its /boot, and on btrfs, which is taken to be mounted with
+// subvolid=5, in the boot folder of each subvolume. Symlinks are not followed.
+//
+// The command line comes from the root filesystem around the folder, or is the
+// one of an Alpine medium that runs from memory. Otherwise it is empty and
+// Problem says so: see [Complete].
+func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
+	var l boot.Listing
+	top, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return l, err
+	}
+	// look takes the kernels in the folder dir of the root filesystem root.
+	look := func(dir, root string, list []fs.DirEntry) {
+		pairs := findPairs(list)
+		if len(pairs) == 0 {
+			return
+		}
+		if len(pairs) > maxKernels {
+			l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("There are %d kernels in /%s: only %d of them are listed.", len(pairs), strings.TrimPrefix(dir, "."), maxKernels)})
+			pairs = pairs[:maxKernels]
+		}
+		sys, isRoot := findRoot(fsys, vol, root)
+		medium, isMedium := mediumName(fsys, top)
+		for _, p := range pairs {
+			switch {
+			case isMedium && root == "." && p.modloop:
+				l.Entries = append(l.Entries, p.mediumEntry(dir, medium))
+			case isRoot:
+				e := sys.complete(p.entry(dir))
+				if dir != root && sys.shadowed {
+					e.Notes = append(e.Notes, "The system mounts another volume on /boot: this kernel may be out of date.")
+				}
+				l.Entries = append(l.Entries, e)
+			default:
+				l.Entries = append(l.Entries, p.entry(dir))
+			}
+		}
+	}
+	// lookIn takes those in root itself and in its folder boot.
+	lookIn := func(root string, list []fs.DirEntry) {
+		for _, d := range list {
+			if !d.IsDir() || !strings.EqualFold(d.Name(), "boot") {
+				continue
+			}
+			dir := path.Join(root, d.Name())
+			files, err := fs.ReadDir(fsys, dir)
+			if err != nil {
+				l.Notes = append(l.Notes, boot.Note{Source: boot.Source{File: dir}, Text: "The folder cannot be read: " + err.Error() + "."})
+			}
+			look(dir, root, files)
+		}
+	}
+	look(".", ".", top)
+	lookIn(".", top)
+	if vol.Type == "btrfs" {
+		for _, d := range subvolumes(top) {
+			// What cannot be read here is no folder that anybody boots from.
+			if list, err := fs.ReadDir(fsys, d); err == nil {
+				lookIn(d, list)
+			}
+		}
+	}
+	return l, nil
+}
+
+// subvolumes gives the folders of a btrfs volume's top that may be subvolumes.
+func subvolumes(top []fs.DirEntry) []string {
+	var names []string
+	for _, d := range top {
+		if d.IsDir() && d.Name() != "boot" && len(names) < maxSubvols {
+			names = append(names, d.Name())
+		}
+	}
+	return names
+}
+
+// mediumName tells whether the volume whose top folder is given is an Alpine
+// ISO or stick, and what it calls itself.
+func mediumName(fsys fs.FS, top []fs.DirEntry) (string, bool) {
+	if hasFile(top, ".alpine-release") {
+		if b, err := boot.ReadFile(fsys, ".alpine-release", maxConfig); err == nil {
+			line, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+			if line = clean(line); line != "" {
+				return line, true
+			}
+		}
+		return "Alpine Linux", true
+	}
+	_, err := fs.Stat(fsys, "apks/.boot_repository")
+	return "Alpine Linux", err == nil
+}
+
+func hasFile(list []fs.DirEntry, name string) bool {
+	return slices.ContainsFunc(list, func(d fs.DirEntry) bool { return d.Name() == name && !d.IsDir() })
+}
+
+// pair is a kernel and what belongs to it, as names in one folder.
+type pair struct {
+	kernel  string
+	initrds []string // microcode included
+	missing bool     // no initramfs, only microcode if anything
+	modloop bool     // the modules of an Alpine medium are there too
+}
+
+// legacy are the flavours that Alpine had before kernels were called vmlinuz-:
+// the kernel is /boot/<flavour> and the initramfs /boot/<flavour>.gz.
+var legacy = [...]string{"grsec", "hardened", "vanilla", "virt", "virtgrsec", "rpi", "rpi2", "vserver", "lts"}
+
+// findPairs gives the kernels in a folder: flavours by name, then versions,
+// newest first.
+func findPairs(list []fs.DirEntry) []pair {
+	var pairs []pair
+	for _, d := range list {
+		name := d.Name()
+		if !d.Type().IsRegular() || isBackup(name) {
+			continue // also links: what they point to is found by itself
+		}
+		if name != "vmlinuz" && !strings.HasPrefix(name, "vmlinuz-") &&
+			!(slices.Contains(legacy[:], name) && hasFile(list, name+".gz")) {
+			continue
+		}
+		p := pair{kernel: name, missing: true}
+		for _, u := range []string{"intel-ucode.img", "amd-ucode.img"} {
+			// They are there on x86 only. The kernel wants them first.
+			if hasFile(list, u) {
+				p.initrds = append(p.initrds, u)
+			}
+		}
+		for _, i := range initrdNames(name) {
+			if hasFile(list, i) {
+				p.initrds = append(p.initrds, i)
+				p.missing = false
+				break
+			}
+		}
+		p.modloop = hasFile(list, "modloop-"+flavour(name))
+		pairs = append(pairs, p)
+	}
+	slices.SortStableFunc(pairs, func(a, b pair) int {
+		av, bv := flavour(a.kernel), flavour(b.kernel)
+		switch {
+		case isVersion(av) && isVersion(bv):
+			return compareVersions(bv, av)
+		case isVersion(av):
+			return 1
+		case isVersion(bv):
+			return -1
+		}
+		return 0 // ReadDir has sorted them
+	})
+	return pairs
+}
+
+// flavour gives the part of a kernel's name that its initramfs has too: lts of
+// vmlinuz-lts; "" of vmlinuz.
+func flavour(kernel string) string {
+	if f, ok := strings.CutPrefix(kernel, "vmlinuz"); ok {
+		return strings.TrimPrefix(f, "-")
+	}
+	return kernel
+}
+
+// isVersion tells 6.1.0-18-amd64 from lts.
+func isVersion(flavour string) bool {
+	return flavour != "" && '0' <= flavour[0] && flavour[0] <= '9'
+}
+
+// initrdNames gives the names that the initramfs of a kernel may have, the most
+// likely ones first.
+func initrdNames(kernel string) []string {
+	f := flavour(kernel)
+	switch {
+	case f == kernel: // legacy
+		return []string{f + ".gz"}
+	case f == "":
+		return []string{"initramfs", "initramfs-vanilla", "initramfs.img", "initrd.img", "initrd"}
+	}
+	return []string{"initramfs-" + f, "initrd.img-" + f, "initramfs-" + f + ".img", "initrd-" + f, "initrd-" + f + ".img"}
+}
+
+// isBackup tells whether a file is one that a package manager or a person has
+// put aside.
+func isBackup(name string) bool {
+	if strings.HasPrefix(name, ".") || strings.Contains(name, ".apk.") {
+		return true
+	}
+	for _, s := range []string{".old", ".bak", ".new", ".apk-new", "~", ".sig", ".dpkg-bak", ".dpkg-new", ".dpkg-tmp", ".hmac"} {
+		if strings.HasSuffix(name, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// compareVersions compares runs of digits as numbers, and the rest as text.
+func compareVersions(a, b string) int {
+	digits := func(s string) int {
+		if i := strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
+			return i
+		}
+		return len(s)
+	}
+	for a != "" && b != "" {
+		i, j := digits(a), digits(b)
+		if i > 0 && j > 0 {
+			x, y := strings.TrimLeft(a[:i], "0"), strings.TrimLeft(b[:j], "0")
+			if len(x) != len(y) {
+				return len(x) - len(y)
+			}
+			if x != y {
+				return strings.Compare(x, y)
+			}
+			a, b = a[i:], b[j:]
+			continue
+		}
+		if a[0] != b[0] {
+			return int(a[0]) - int(b[0])
+		}
+		a, b = a[1:], b[1:]
+	}
+	return len(a) - len(b)
+}
+
+// entry gives the entry for a pair in the folder dir, without a command line.
+func (p pair) entry(dir string) boot.Entry {
+	e := boot.Entry{
+		Title:   title("Linux", p.kernel),
+		Format:  formatName,
+		Kernel:  path.Join(dir, p.kernel),
+		Guessed: true,
+		Problem: noRoot,
+	}
+	for _, i := range p.initrds {
+		e.Initrds = append(e.Initrds, path.Join(dir, i))
+	}
+	if p.missing {
+		// Also what Alpine leaves behind when it builds unified kernel images
+		// only (disable_trigger in mkinitfs.conf): those are another format.
+		e.Problem = fmt.Sprintf("There is no %s beside it, and without an initramfs it does not find its root filesystem.", initrdNames(p.kernel)[0])
+	}
+	return e
+}
+
+// mediumEntry gives the entry for a pair on an ISO or stick of the given name.
+// There is no root= by intention: that makes Alpine run from the medium.
+func (p pair) mediumEntry(dir, name string) boot.Entry {
+	e := p.entry(dir)
+	e.Title = title(name, p.kernel) + ", diskless"
+	e.Cmdline = "modules=loop,squashfs,sd-mod,usb-storage quiet"
+	if !p.missing {
+		e.Problem = ""
+	}
+	e.Notes = []string{"No configuration file names this kernel: its command line is the one of Alpine's own media."}
+	return e
+}
+
+// title gives what the user sees: the system and which of its kernels.
+func title(name, kernel string) string {
+	if f := flavour(kernel); f != "" {
+		return name + " (" + clean(f) + ")"
+	}
+	return name
+}
+
+// clean gives text from a disk without what could disturb a terminal, and not
+// longer than a line or two.
+func clean(s string) string {
+	const most = 200
+	s = strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "..."
+	}
+	return s
+}

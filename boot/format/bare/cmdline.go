@@ -1,0 +1,218 @@
+package bare
+
+import (
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// system is a root filesystem whose command line is being put together.
+type system struct {
+	fsys   fs.FS
+	vol    boot.Volume
+	dir    string
+	alpine bool
+	fstab  []mount
+}
+
+// read gives the text of a file of the system, "" when there is none that can
+// be read: each of them is one of several sources.
+func (s system) read(name string) string {
+	b, err := boot.ReadFile(s.fsys, path.Join(s.dir, name), maxConfig)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+// cmdline gives the command line for the kernels of the system, and what there
+// is to say about it. The sources in order: update-extlinux.conf if setup-disk
+// has written it, default/grub, what unified kernel images are built with,
+// update-extlinux.conf as its package ships it, and fstab alone.
+func (s system) cmdline() (string, []string) {
+	root, notes := s.root()
+	ext := map[string]string{}
+	if s.alpine {
+		ext = assignments(s.read("etc/update-extlinux.conf"))
+	}
+	grub := assignments(s.read("etc/default/grub"))
+	grubOpts := words(grub["GRUB_CMDLINE_LINUX"], grub["GRUB_CMDLINE_LINUX_DEFAULT"])
+	uki, ukiFrom := s.ukiCmdline()
+
+	var from string
+	var line []string
+	switch {
+	case ext["root"] != "" || ext["default_kernel_opts"] != "" && len(grubOpts) == 0 && uki == "":
+		from = "/etc/update-extlinux.conf"
+		if ext["root"] != "" {
+			root.spec = ext["root"]
+		}
+		line = words("root="+root.spec, "modules="+ext["modules"], ext["default_kernel_opts"])
+	case len(grubOpts) > 0:
+		from = "/etc/default/grub and /etc/fstab"
+		line = append([]string{"root=" + root.spec, "ro"}, grubOpts...)
+	case uki != "":
+		from = ukiFrom
+		line = words(uki)
+		if !hasKey(line, "root") {
+			line = append([]string{"root=" + root.spec}, line...)
+		}
+	case s.alpine:
+		from = "/etc/fstab"
+		line = words("root="+root.spec, "quiet")
+	default:
+		from = "/etc/fstab"
+		line = words("root="+root.spec, "ro")
+	}
+	if len(s.fstab) == 0 {
+		from = strings.Replace(from, "/etc/fstab", "the volume itself", 1)
+	}
+	line = slices.DeleteFunc(line, func(w string) bool {
+		return w == "modules=" || w == "root=" || strings.HasPrefix(w, "initrd=") || strings.HasPrefix(w, "BOOT_IMAGE=")
+	})
+	if !hasKey(line, "root") {
+		return "", nil
+	}
+	if s.alpine {
+		// Without rootfstype=, or without its module, Alpine's init cannot
+		// mount the root.
+		if !hasKey(line, "modules") {
+			line = slices.Insert(line, 1, "modules="+s.modules(root.fstype))
+		}
+		if !hasKey(line, "rootfstype") && root.fstype != "" {
+			line = append(line, "rootfstype="+root.fstype)
+		}
+	}
+	if !hasKey(line, "rootflags") && root.flags != "" {
+		line = append(line, "rootflags="+root.flags)
+	}
+	if s.inLUKS() && !hasKey(line, "cryptroot") {
+		notes = append(notes, "The root filesystem lies in a LUKS container that the command line does not name: add cryptroot=UUID=... cryptdm=...")
+	}
+	return strings.Join(line, " "), append([]string{"No configuration file names this kernel: its command line was put together from " + from + "."}, notes...)
+}
+
+// rootFS is how the kernel is told of its root filesystem.
+type rootFS struct {
+	spec   string // what comes after root=
+	fstype string
+	flags  string // what comes after rootflags=
+}
+
+// root gives what fstab says about /, put right where the volume itself shows
+// that it has changed.
+func (s system) root() (rootFS, []string) {
+	line, _ := find(s.fstab, "/")
+	r := rootFS{spec: line.source, fstype: s.vol.Type}
+	if r.fstype == "" && line.fstype != "auto" {
+		r.fstype = line.fstype
+	}
+	if strings.ContainsFunc(line.source, isSpace) {
+		line.source, r.spec = "", "" // a command line cannot hold it
+	}
+	if line.fstype == "zfs" && line.source != "" {
+		return rootFS{spec: "ZFS=" + strings.TrimPrefix(line.source, "ZFS="), fstype: "zfs"}, nil
+	}
+	switch sub := line.option("subvol"); {
+	case s.dir != ".":
+		r.flags = "subvol=" + s.dir
+	case sub != "":
+		r.flags = "subvol=" + sub
+	case line.option("subvolid") != "":
+		r.flags = "subvolid=" + line.option("subvolid")
+	}
+	var notes []string
+	switch own := names(line.source, s.vol); {
+	case isMapped(line.source):
+		// Only the initramfs can put it together, and goes by this name.
+	case own == yes && (strings.HasPrefix(line.source, "LABEL=") || strings.HasPrefix(line.source, "UUID=")):
+	case s.vol.UUID != "":
+		if own == no {
+			notes = append(notes, "/etc/fstab names another root filesystem ("+clean(line.source)+"), so this may be a copy of another disk.")
+		}
+		r.spec = "UUID=" + s.vol.UUID
+	case r.spec == "" && s.vol.Label != "":
+		r.spec = "LABEL=" + s.vol.Label
+	}
+	return r, notes
+}
+
+// isMapped tells whether a device of fstab is one of LVM, LUKS or md.
+func isMapped(source string) bool {
+	name, ok := strings.CutPrefix(source, "/dev/")
+	if !ok || strings.HasPrefix(name, "disk/") {
+		return false
+	}
+	return strings.Contains(name, "/") || strings.HasPrefix(name, "md")
+}
+
+// modules gives what setup-disk puts into modules= (setup-disk.in,
+// install_mounted_root).
+func (s system) modules(fstype string) string {
+	m := []string{"sd-mod", "usb-storage"}
+	if fstype != "" {
+		m = append(m, fstype)
+	}
+	features := s.features()
+	line, _ := find(s.fstab, "/")
+	if slices.Contains(features, "raid") || strings.HasPrefix(line.source, "/dev/md") {
+		m = append(m, "raid1", "raid456") // which level it is fstab does not say
+	}
+	if slices.Contains(features, "nvme") {
+		m = append(m, "nvme")
+	}
+	return strings.Join(m, ",")
+}
+
+// features gives what mkinitfs.conf puts into the initramfs.
+func (s system) features() []string {
+	return strings.Fields(assignments(s.read("etc/mkinitfs/mkinitfs.conf"))["features"])
+}
+
+// inLUKS tells whether the system seems to lie in an opened LUKS container.
+func (s system) inLUKS() bool {
+	return s.alpine && strings.HasPrefix(s.vol.Device, "/dev/mapper/") && slices.Contains(s.features(), "cryptsetup")
+}
+
+// ukiCmdline gives the command line that unified kernel images of this system
+// are built with, and the file that has it (Alpine's secureboot-hook and
+// systemd's ukify).
+func (s system) ukiCmdline() (line, from string) {
+	for _, f := range []string{"etc/kernel-hooks.d/secureboot.conf", "etc/kernel-hooks.d/ukify.conf"} {
+		line := assignments(s.read(f))["cmdline"]
+		if strings.HasPrefix(line, "/") || strings.HasPrefix(line, ".") {
+			f = path.Clean("/" + line)[1:]
+			line = withoutComments(s.read(f))
+		}
+		if line != "" {
+			return line, "/" + f
+		}
+	}
+	const f = "etc/kernel/cmdline"
+	return withoutComments(s.read(f)), "/" + f
+}
+
+func withoutComments(text string) string {
+	var lines []string
+	for l := range strings.Lines(text) {
+		if l = strings.TrimSpace(l); l != "" && l[0] != '#' {
+			lines = append(lines, l)
+		}
+	}
+	return strings.Join(lines, " ")
+}
+
+// words gives the words of several parts of a command line, control characters
+// taken for white space.
+func words(parts ...string) []string {
+	return strings.FieldsFunc(strings.Join(parts, " "), isSpace)
+}
+
+func isSpace(r rune) bool { return r <= ' ' || r == 0x7f }
+
+func hasKey(line []string, key string) bool {
+	return slices.ContainsFunc(line, func(w string) bool { return strings.HasPrefix(w, key+"=") })
+}

@@ -1,0 +1,268 @@
+package bare
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// Root is what is known of one root filesystem that could belong to a kernel
+// on another volume.
+type Root struct {
+	Volume  boot.Volume
+	Dir     string // the root's folder on the volume: "." or a btrfs subvolume
+	Name    string // PRETTY_NAME of os-release; "" when unknown
+	Alpine  bool
+	Cmdline string   // the command line for its kernels; "" when nothing gives one
+	Notes   []string // where Cmdline comes from, and what is doubtful about it
+
+	// Boot is what its fstab mounts at /boot, /boot/efi and /efi, as the first
+	// field of the line: UUID=, LABEL=, a device, ...
+	Boot []string
+
+	// Releases are the kernels that it has modules for (folders of lib/modules).
+	Releases []string
+
+	// Locked is true for a LUKS volume that nobody has opened: there may be a
+	// root filesystem in it. Volume and Locked are all that is set then.
+	Locked bool
+
+	shadowed bool // fstab mounts another volume over the folder /boot
+}
+
+const luks = "crypto_LUKS"
+
+// FindRoot tells whether the volume whose root is fsys holds a root filesystem,
+// and what that says about itself. On btrfs, taken to be mounted with
+// subvolid=5, it may be in a subvolume; @ comes before others. A LUKS volume
+// (Type crypto_LUKS) always counts, as Locked; fsys is not used then and may be
+// nil.
+func FindRoot(fsys fs.FS, vol boot.Volume) (Root, bool) {
+	if vol.Type == luks {
+		return Root{Volume: vol, Locked: true}, true
+	}
+	if r, ok := findRoot(fsys, vol, "."); ok || vol.Type != "btrfs" {
+		return r, ok
+	}
+	top, _ := fs.ReadDir(fsys, ".") // a volume that cannot be read has no root
+	for _, d := range append([]string{"@"}, subvolumes(top)...) {
+		if r, ok := findRoot(fsys, vol, d); ok {
+			return r, true
+		}
+	}
+	return Root{}, false
+}
+
+// findRoot looks at one folder.
+func findRoot(fsys fs.FS, vol boot.Volume, dir string) (Root, bool) {
+	sys := system{fsys: fsys, vol: vol, dir: dir}
+	release := ""
+	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
+		if release = sys.read(name); release != "" {
+			break
+		}
+	}
+	if release == "" {
+		return Root{}, false
+	}
+	id := assignments(release)
+	r := Root{Volume: vol, Dir: dir, Name: clean(id["PRETTY_NAME"])}
+	if r.Name == "" {
+		r.Name = clean(id["NAME"])
+	}
+	r.Alpine = id["ID"] == "alpine" || slices.Contains(strings.Fields(id["ID_LIKE"]), "alpine")
+	sys.alpine = r.Alpine
+	sys.fstab = readFstab(sys.read("etc/fstab"))
+	for _, at := range []string{"/boot", "/boot/efi", "/efi"} {
+		if m, ok := find(sys.fstab, at); ok {
+			r.Boot = append(r.Boot, m.source)
+			r.shadowed = r.shadowed || at == "/boot" && names(m.source, vol) == no
+		}
+	}
+	for _, d := range []string{"lib/modules", "usr/lib/modules"} {
+		modules, _ := fs.ReadDir(fsys, path.Join(dir, d)) // there may be none
+		for _, m := range modules {
+			r.Releases = append(r.Releases, m.Name())
+		}
+		if len(modules) > 0 {
+			break // often the two are one folder
+		}
+	}
+	r.Cmdline, r.Notes = sys.cmdline()
+	return r, true
+}
+
+// complete gives e with the name and command line of this root.
+func (r Root) complete(e boot.Entry) boot.Entry {
+	name := r.Name
+	if name == "" {
+		name = "Linux"
+	}
+	e.Title = title(name, path.Base(e.Kernel))
+	e.Cmdline = r.Cmdline
+	e.Notes = append(slices.Clone(e.Notes), r.Notes...)
+	switch {
+	case e.Problem == noRoot && r.Cmdline == "":
+		e.Problem = fmt.Sprintf("Nothing says how the root filesystem on %s is to be found at boot.", r.where())
+	case e.Problem == noRoot:
+		e.Problem = ""
+	}
+	return e
+}
+
+// where names the root for a sentence.
+func (r Root) where() string {
+	if r.Dir != "." && r.Dir != "" {
+		return r.Volume.Device + ", subvolume " + r.Dir
+	}
+	return r.Volume.Device
+}
+
+// answer is what an fstab can say about a volume.
+type answer int
+
+const (
+	no answer = iota
+	unknown
+	yes
+)
+
+// names tells whether the first field of an fstab line means the volume.
+func names(source string, vol boot.Volume) answer {
+	is := func(s, t string) answer {
+		switch {
+		case t == "":
+			return unknown
+		case strings.EqualFold(s, t):
+			return yes
+		}
+		return no
+	}
+	tag, value, tagged := strings.Cut(source, "=")
+	switch {
+	case source == "":
+		return unknown
+	case tagged && tag == "UUID":
+		return is(value, vol.UUID)
+	case tagged && tag == "LABEL":
+		return is(value, vol.Label)
+	case strings.HasPrefix(source, "/dev/disk/by-uuid/"):
+		return is(path.Base(source), vol.UUID)
+	case source == vol.Device:
+		return yes
+	}
+	return unknown // PARTUUID=, or a device name that may have changed
+}
+
+// Complete gives e, an entry of Parse with its Volume set, a command line if
+// one of roots is the root filesystem of its kernel. In this order:
+//
+//   - the root whose fstab mounts the entry's volume at /boot, /boot/efi or /efi;
+//   - a root on the same disk that has modules for the kernel, if its fstab
+//     does not say that its kernels are elsewhere;
+//   - for a kernel with Alpine's name, a LUKS volume on the same disk, in the
+//     form of setup-disk: mapped as root, without LVM. That is a guess to be
+//     checked in the editor, and the entry says so.
+//
+// If there are several, or none, Problem says so. Other entries, those that
+// have a command line or another Problem, are given back as they are. A later
+// root can change the answer: call it again with the entry of Parse, not with
+// what an earlier call gave.
+func Complete(e boot.Entry, roots []Root) boot.Entry {
+	if e.Format != formatName || e.Cmdline != "" || e.Problem != noRoot {
+		return e
+	}
+	for _, tier := range []func(Root) bool{
+		func(r Root) bool { return !r.Locked && r.mounts(e.Volume) == yes },
+		func(r Root) bool {
+			return !r.Locked && sameDisk(r.Volume, e.Volume) && r.mounts(e.Volume) != no && r.hasModules(e)
+		},
+		func(r Root) bool { return r.Locked && sameDisk(r.Volume, e.Volume) && isAlpine(e) },
+	} {
+		fit := slices.DeleteFunc(slices.Clone(roots), func(r Root) bool { return !tier(r) })
+		if near := slices.DeleteFunc(slices.Clone(fit), func(r Root) bool { return !sameDisk(r.Volume, e.Volume) }); len(near) > 0 {
+			fit = near // of copies of a disk, each has its own
+		}
+		switch {
+		case len(fit) == 1 && fit[0].Locked:
+			return fit[0].unlock(e)
+		case len(fit) == 1:
+			return fit[0].complete(e)
+		case len(fit) > 1:
+			var where []string
+			for _, r := range fit {
+				where = append(where, r.where())
+			}
+			e.Problem = fmt.Sprintf("Several root filesystems could belong to this kernel, and nothing says which: %s.", strings.Join(where, "; "))
+			return e
+		}
+	}
+	return e
+}
+
+// mounts tells whether the root's fstab mounts the volume as a boot volume. A
+// root that mounts none has its kernels in its own /boot, or the line is
+// missing.
+func (r Root) mounts(vol boot.Volume) answer {
+	best := no
+	if len(r.Boot) == 0 {
+		best = unknown
+	}
+	for _, b := range r.Boot {
+		best = max(best, names(b, vol))
+	}
+	return best
+}
+
+// hasModules tells whether the root has modules for the kernel of e: for its
+// version, or if that is not known, for its flavour.
+func (r Root) hasModules(e boot.Entry) bool {
+	f := flavour(path.Base(e.Kernel))
+	return slices.ContainsFunc(r.Releases, func(release string) bool {
+		if e.Version != "" {
+			return release == e.Version
+		}
+		return f != "" && (release == f || strings.HasSuffix(release, "-"+f))
+	})
+}
+
+// sameDisk tells whether two volumes lie on one disk. Of LVM, LUKS and md
+// volumes that is not known, and they may.
+func sameDisk(a, b boot.Volume) bool {
+	if isMapped(a.Device) && a.Disk == "" || isMapped(b.Device) && b.Disk == "" {
+		return true
+	}
+	disk := func(v boot.Volume) string {
+		if v.Disk == "" {
+			return v.Device
+		}
+		return v.Disk
+	}
+	return disk(a) == disk(b)
+}
+
+// isAlpine tells whether the files of e have names that only Alpine gives.
+func isAlpine(e boot.Entry) bool {
+	f := flavour(path.Base(e.Kernel))
+	return f != "" && !isVersion(f) && len(e.Initrds) > 0 &&
+		path.Base(e.Initrds[len(e.Initrds)-1]) == "initramfs-"+f
+}
+
+// unlock gives e the command line for a root in this LUKS volume.
+func (r Root) unlock(e boot.Entry) boot.Entry {
+	if r.Volume.UUID == "" {
+		return e
+	}
+	// What filesystem is inside nobody knows: with its module loaded, and
+	// without rootfstype=, Alpine's mount finds out.
+	e.Cmdline = "root=/dev/mapper/root modules=sd-mod,usb-storage,ext4,xfs,btrfs cryptroot=UUID=" + r.Volume.UUID + " cryptdm=root quiet"
+	e.Problem = ""
+	e.Title = title("Alpine Linux", path.Base(e.Kernel))
+	e.Notes = append(slices.Clone(e.Notes), fmt.Sprintf(
+		"The root filesystem is guessed to be in the LUKS volume %s, without LVM: check the command line before you boot this.", r.Volume.Device))
+	return e
+}
