@@ -39,11 +39,12 @@ type session struct {
 	loader    *kexec.Loader
 	startScan func() *discover.Scan
 
-	scan      *discover.Scan
-	inventory boot.Inventory
-	failed    map[string]bool // entries, by ID, that could not be started
-	loading   bool
-	msgs      chan any // menu.Msg, loaded and shellEnded
+	scan        *discover.Scan
+	inventories <-chan boot.Inventory // those of scan; nil once it has been stopped
+	inventory   boot.Inventory        // the last one
+	failed      map[string]bool       // entries, by ID, that could not be started
+	loading     bool
+	msgs        chan any // menu.Msg, loaded and shellEnded
 }
 
 // tick is how often the menu is told the time: often enough for a countdown to
@@ -72,14 +73,14 @@ func (s *session) run(ctx context.Context) error {
 			c.Close()
 		}
 	}()
-	s.update(menu.TickMsg{Now: time.Now()})
+	s.update(ctx, menu.TickMsg{Now: time.Now()})
 	for _, c := range s.consoles {
 		go s.forward(ctx, c.Events())
 	}
 	if kexec.Disabled() {
-		s.update(menu.NoticeMsg{Text: "This kernel forbids kexec, so nothing can be booted from here: it must be started with kexec_load_disabled=0 on its command line."})
+		s.update(ctx, menu.NoticeMsg{Text: "This kernel forbids kexec, so nothing can be booted from here: it must be started with kexec_load_disabled=0 on its command line."})
 	}
-	s.scan = s.startScan()
+	s.look()
 	defer func() { s.scan.Stop() }()
 
 	ticker := time.NewTicker(tick)
@@ -89,16 +90,24 @@ func (s *session) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case now := <-ticker.C:
-			s.update(menu.TickMsg{Now: now})
-		case inv, ok := <-s.scan.Inventories():
-			if ok {
-				s.inventory = inv
-				s.showInventory()
+			s.update(ctx, menu.TickMsg{Now: now})
+		case inv, ok := <-s.inventories:
+			if !ok {
+				s.inventories = nil
+				break
 			}
+			s.inventory = inv
+			s.showInventory(ctx)
 		case msg := <-s.msgs:
 			s.handle(ctx, msg)
 		}
 	}
+}
+
+// look starts a new scan.
+func (s *session) look() {
+	s.scan = s.startScan()
+	s.inventories = s.scan.Inventories()
 }
 
 // forward hands what is typed on a console to run.
@@ -118,41 +127,41 @@ func (s *session) send(ctx context.Context, msg any) {
 func (s *session) handle(ctx context.Context, msg any) {
 	switch msg := msg.(type) {
 	case menu.Msg:
-		s.act(ctx, s.update(msg))
+		s.update(ctx, msg)
 	case loaded:
 		s.loading = false
 		err := msg.err
 		if err == nil {
-			err = s.jump(msg.entry) // comes back only when it failed
+			err = s.jump(ctx, msg.entry) // comes back only when it failed
 		}
 		s.failed[msg.entry.ID] = true
-		s.update(menu.StatusMsg{})
-		s.update(menu.FailedMsg{ID: msg.entry.ID, Reason: sentence(err)})
-		s.showInventory() // with another default
+		s.update(ctx, menu.StatusMsg{})
+		s.update(ctx, menu.FailedMsg{ID: msg.entry.ID, Reason: sentence(err)})
+		s.showInventory(ctx) // with another default
 	case shellEnded:
 		var done menu.ShellDoneMsg
 		if err := errors.Join(msg.err, msg.console.Resume()); err != nil {
 			done.Error = sentence(err)
 		}
 		kernelMessages(false)
-		s.update(done)
-		s.scan = s.startScan()
+		s.update(ctx, done)
+		s.look()
 	}
 }
 
-// update changes the model and shows it everywhere.
-func (s *session) update(msg menu.Msg) menu.Action {
+// update changes the model, shows it everywhere, and does what it asks for.
+func (s *session) update(ctx context.Context, msg menu.Msg) {
 	var action menu.Action
 	s.model, action = s.model.Update(msg)
 	for _, c := range s.consoles {
 		c.Draw(s.model)
 	}
-	return action
+	s.act(ctx, action)
 }
 
 // showInventory shows what was found, with the default that follows from it.
 // What could not be started once is not started unattended again.
-func (s *session) showInventory() {
+func (s *session) showInventory(ctx context.Context) {
 	candidates := s.inventory
 	candidates.Entries = slices.Clone(candidates.Entries)
 	for i, e := range candidates.Entries {
@@ -165,7 +174,7 @@ func (s *session) showInventory() {
 	if note != "" {
 		notes = append(notes, note)
 	}
-	s.update(menu.InventoryMsg{Inventory: s.inventory, Default: id, Notes: notes})
+	s.update(ctx, menu.InventoryMsg{Inventory: s.inventory, Default: id, Notes: notes})
 }
 
 func (s *session) act(ctx context.Context, action menu.Action) {
@@ -175,20 +184,20 @@ func (s *session) act(ctx context.Context, action menu.Action) {
 			return
 		}
 		s.loading = true
-		s.update(menu.StatusMsg{Text: fmt.Sprintf("Loading %s ...", path.Base(action.Entry.Kernel))})
+		s.update(ctx, menu.StatusMsg{Text: fmt.Sprintf("Loading %s ...", path.Base(action.Entry.Kernel))})
 		scan := s.scan
 		go func() {
 			s.send(ctx, loaded{action.Entry, load(ctx, s.loader, scan, action.Entry)})
 		}()
 	case menu.Rescan:
 		s.scan.Stop()
-		s.scan = s.startScan()
+		s.look()
 	case menu.Shell:
 		s.shell(ctx, action.Console)
 	case menu.Reboot:
-		s.leave("Restarting ...", unix.LINUX_REBOOT_CMD_RESTART)
+		s.leave(ctx, "Restarting ...", unix.LINUX_REBOOT_CMD_RESTART)
 	case menu.PowerOff:
-		s.leave("Switching off ...", unix.LINUX_REBOOT_CMD_POWER_OFF)
+		s.leave(ctx, "Switching off ...", unix.LINUX_REBOOT_CMD_POWER_OFF)
 	case menu.Redraw:
 		for _, c := range s.consoles {
 			c.Redraw()
@@ -229,25 +238,25 @@ func load(ctx context.Context, loader *kexec.Loader, scan *discover.Scan, e boot
 
 // jump starts what is loaded. It comes back only when that failed, with the
 // menu as it was.
-func (s *session) jump(e boot.Entry) error {
+func (s *session) jump(ctx context.Context, e boot.Entry) error {
 	s.suspend(fmt.Sprintf("Starting %s. The screen may stay dark for a moment.\r\n", e.Title))
 	s.scan.Stop()
 	unix.Sync()
 	err := s.loader.Exec()
 	s.resume()
-	s.scan = s.startScan()
+	s.look()
 	return err
 }
 
 // leave restarts the machine or switches it off.
-func (s *session) leave(text string, how int) {
+func (s *session) leave(ctx context.Context, text string, how int) {
 	s.suspend(text + "\r\n")
 	s.scan.Stop()
 	unix.Sync()
 	err := unix.Reboot(how)
 	s.resume()
-	s.update(menu.NoticeMsg{Text: sentence(err)})
-	s.scan = s.startScan()
+	s.update(ctx, menu.NoticeMsg{Text: sentence(err)})
+	s.look()
 }
 
 // suspend gives all consoles to the next kernel, with a last line of text.
@@ -284,13 +293,13 @@ func (s *session) shell(ctx context.Context, dev string) {
 		}
 	}
 	if name == "" {
-		s.update(menu.ShellDoneMsg{Error: "This image has no shell."})
+		s.update(ctx, menu.ShellDoneMsg{Error: "This image has no shell."})
 		return
 	}
 	s.scan.Stop()
 	if err := on.Suspend("Type exit to come back to the menu. Commands: ls /bbin\r\n"); err != nil {
-		s.update(menu.ShellDoneMsg{Error: sentence(err)})
-		s.scan = s.startScan()
+		s.update(ctx, menu.ShellDoneMsg{Error: sentence(err)})
+		s.look()
 		return
 	}
 	kernelMessages(true)
