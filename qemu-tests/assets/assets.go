@@ -157,15 +157,25 @@ func (a *Assets) ModulesInitramfs(k debian.Kernel) (string, error) {
 		"--kernel", k.Image, "--modules", k.Modules)
 }
 
-// HasKernel tells whether the menu's own kernel has been built.
+// HasKernel tells whether the menu's own kernel need not be built.
 func (a *Assets) HasKernel() bool {
+	if os.Getenv(kernelVariable) != "" {
+		return true
+	}
 	_, err := os.Stat(a.Path("vmlinuz"))
 	return err == nil
 }
 
-// Kernel gives the menu's own kernel. mkpayload kernel knows by itself when the
-// one that is there will do.
+// kernelVariable is an environment variable that names a kernel for the menu,
+// for whom its build takes too long.
+const kernelVariable = "ALPBOOT_MENU_KERNEL"
+
+// Kernel gives the menu's own kernel, or the one that ALPBOOT_MENU_KERNEL
+// names. mkpayload kernel knows by itself when the one that is there will do.
 func (a *Assets) Kernel() (string, error) {
+	if file := os.Getenv(kernelVariable); file != "" {
+		return filepath.Abs(file)
+	}
 	file := a.Path("vmlinuz")
 	return file, a.once(file, "Building the menu's kernel (up to ten minutes on two cores, unless it is in the cache)", func() error {
 		return a.command("go", "run", "./cmds/mkpayload", "kernel", "-o", file)

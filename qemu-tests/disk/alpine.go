@@ -181,9 +181,10 @@ const (
 //
 //	1  an entry that is good, and three whose files are truncated, empty, missing
 //	2  ext4 whose superblock is damaged
-//	3  a filesystem that the menu's kernel lacks
-//	4  an extlinux.conf of 10 MiB of garbage
-//	5  symbolic links in circles, around a kernel without a configuration
+//	3  exfat, which the menu's own kernel lacks
+//	4  minix, which alpboot does not know
+//	5  an extlinux.conf of 10 MiB of garbage
+//	6  symbolic links in circles, around a kernel without a configuration
 func BadDisk(good Kernel, kernel []byte) Layout {
 	conf := "DEFAULT menu.c32\nPROMPT 0\nTIMEOUT 10\n"
 	label := func(name, title, kernel, initrd string) {
@@ -215,8 +216,26 @@ func BadDisk(good Kernel, kernel []byte) Layout {
 			{Offset: 1024 + 24, Data: []byte{0xff, 0xff, 0xff, 0xff}},
 			{Offset: 1024 + 40, Data: []byte{0, 0, 0, 0}},
 		}}},
-		{Size: 4, FS: FS{Type: "minix"}},
+		{Size: 16, FS: FS{Type: "exfat"}},
+		{Size: 16, FS: FS{Type: "minix"}},
 		{Size: 32, FS: FS{Type: "ext4", UUID: GarbageUUID, Files: []File{{Path: "extlinux.conf", Data: garbage(10 * mebibyte)}}}},
 		{Size: 64, FS: FS{Type: "ext4", UUID: LoopsUUID, Files: loops}},
 	}}
+}
+
+// ISOCmdline is the kernel command line on [ISO].
+const ISOCmdline = "modules=loop,squashfs,sd-mod,usb-storage quiet"
+
+// ISO is Alpine's installation medium for BIOS, without its packages.
+func ISO(in Install) Layout {
+	conf := "TIMEOUT 10\nPROMPT 1\nDEFAULT " + in.Kernels[0].Flavour + "\n"
+	for _, k := range in.Kernels {
+		conf += fmt.Sprintf("\nLABEL %s\nMENU LABEL Linux %s\nKERNEL /boot/vmlinuz-%s\nINITRD /boot/initramfs-%s\nFDTDIR /boot/dtbs-%s\nAPPEND %s\n",
+			k.Flavour, k.Flavour, k.Flavour, k.Flavour, k.Flavour, ISOCmdline)
+	}
+	return Layout{Partitions: []Partition{{FS: FS{Type: "iso9660", Label: "alpine-std 3.23.0 x86_64", Files: append(in.files("boot/"),
+		File{Path: ".alpine-release", Data: []byte("alpine-std-3.23.0 260601\n")},
+		File{Path: "boot/syslinux/syslinux.cfg", Data: []byte(conf)},
+		File{Path: "boot/modloop-lts", Data: []byte("hsqs")},
+	)}}}}
 }

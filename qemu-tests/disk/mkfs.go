@@ -63,11 +63,11 @@ func (fs FS) make(file, tree string) error {
 		option("-L", fs.Label)
 		option("-U", fs.UUID)
 		return tool("", "mkswap", append(args, file)...)
-	case "minix":
+	case "minix", "exfat":
 		if len(fs.Files) > 0 {
 			return fmt.Errorf("files cannot be put there")
 		}
-		return tool("", "mkfs.minix", append(fs.Options, file)...)
+		return tool("", "mkfs."+fs.Type, append(fs.Options, file)...)
 	}
 	return fmt.Errorf("it is not known how")
 }

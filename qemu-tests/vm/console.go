@@ -343,7 +343,7 @@ func (c *Console) Await(limit time.Duration, cond Condition) (time.Duration, err
 // report makes an error of all that helps to find out why a wait failed.
 func (c *Console) report(cond Condition, reason error) error {
 	log := c.Log()
-	const tail = 4000
+	const tail = 1500
 	if len(log) > tail {
 		log = log[len(log)-tail:]
 	}

@@ -144,6 +144,9 @@ func Launch(o Options) (*VM, error) {
 		m.process.Kill()
 		<-exited
 		output, _ := os.ReadFile(stderr.Name())
+		if o.Dir == "" {
+			os.RemoveAll(m.dir)
+		}
 		return nil, fmt.Errorf("QEMU did not start: %w\n%s\n%s", err, strings.TrimSpace(string(output)), ShellQuote(args))
 	}
 

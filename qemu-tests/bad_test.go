@@ -1,0 +1,58 @@
+package qemutests
+
+import (
+	"os"
+	"testing"
+
+	"github.com/alpboot/alpboot/qemu-tests/debian"
+	"github.com/alpboot/alpboot/qemu-tests/disk"
+	"github.com/alpboot/alpboot/qemu-tests/target"
+	"github.com/alpboot/alpboot/qemu-tests/vm"
+)
+
+// On a disk on which almost everything is broken, the menu shows each broken
+// entry as one that cannot boot and says why, tells about each volume that it
+// cannot use, and boots the one entry that is good.
+func TestBadInput(t *testing.T) {
+	needQEMU(t)
+	t.Parallel()
+	k := kernelOf(t, debian.Older)
+	image, err := os.ReadFile(k.Image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"still": "boots"}
+	good := disk.Kernel{Flavour: "lts", Image: k.Image, Initramfs: initramfs(t, target.Gzip, files)}
+	m := start(t, ownKernel, "alpboot.timeout=-1", vm.Drive{File: write(t, disk.BadDisk(good, image))})
+
+	m.row(menuLimit, disk.GoodTitle, inList(k.Release))
+	for _, tt := range []struct{ title, why string }{
+		{disk.TruncatedTitle, "/vmlinuz-truncated cannot be used"},
+		{disk.EmptyInitramfsTitle, "/initramfs-empty cannot be used"},
+		{disk.MissingInitramfsTitle, "/initramfs-missing is missing"},
+	} {
+		m.row(drawLimit, tt.title, "cannot boot")
+		m.Type(vm.Down)
+		m.selected(tt.title)
+		m.text(drawLimit, tt.why)
+	}
+
+	// The notes say what is wrong with the volumes.
+	m.Type("l")
+	for _, tt := range []struct{ volume, why string }{
+		{"/dev/vda2", "cannot be used"},
+		{"/dev/vda3", "this kernel has no support for exfat"},
+		{"/dev/vda4", "holds no filesystem that alpboot knows"},
+		{"/dev/vda5", "too large"},
+	} {
+		m.text(drawLimit, tt.volume)
+		m.text(drawLimit, tt.why)
+	}
+	m.Type(vm.Escape)
+
+	m.row(drawLimit, disk.GoodTitle)
+	m.Type(vm.Home)
+	m.selected(disk.GoodTitle)
+	m.Type(vm.Enter)
+	m.target(want{k, "root=UUID=" + disk.RootUUID + " console=ttyS0,115200", files})
+}

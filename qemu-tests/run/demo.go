@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/alpboot/alpboot/qemu-tests/assets"
+	"github.com/alpboot/alpboot/qemu-tests/debian"
+	"github.com/alpboot/alpboot/qemu-tests/disk"
+	"github.com/alpboot/alpboot/qemu-tests/target"
+	"github.com/alpboot/alpboot/qemu-tests/vm"
+)
+
+// demo is what to show.
+type demo struct {
+	disk, iso  string // files of the user's own, or ""
+	memory     int    // MiB
+	parameters string
+}
+
+// options gives the machine to run, with all that it needs built.
+func (d demo) options(a *assets.Assets, progress io.Writer) (vm.Options, error) {
+	o := vm.Options{Memory: d.memory, Cmdline: "console=ttyS0,115200 " + d.parameters}
+	// Waiting for a kernel build is no demonstration: Debian's will do.
+	var err error
+	if a.HasKernel() {
+		if o.Kernel, err = a.Kernel(); err == nil {
+			o.Initrd, err = a.Initramfs()
+		}
+	} else {
+		var k debian.Kernel
+		if k, err = a.Debian(debian.Newer); err == nil {
+			o.Kernel = k.Image
+			o.Initrd, err = a.ModulesInitramfs(k)
+		}
+	}
+	if err != nil {
+		return o, err
+	}
+	for file, bus := range map[string]vm.Bus{d.disk: vm.Virtio, d.iso: vm.CD} {
+		if file != "" {
+			o.Drives = append(o.Drives, vm.Drive{File: file, Bus: bus})
+		}
+	}
+	if len(o.Drives) == 0 {
+		file, err := demoDisk(a, progress)
+		if err != nil {
+			return o, err
+		}
+		o.Drives = []vm.Drive{{File: file}}
+	}
+	return o, nil
+}
+
+// demoDisk makes a disk in Alpine's layout with two kernels. What they boot is
+// not Alpine, but a system of one program that says what it is.
+func demoDisk(a *assets.Assets, progress io.Writer) (string, error) {
+	fmt.Fprintln(progress, "Making the demo disk ...")
+	init, err := a.TargetInit()
+	if err != nil {
+		return "", err
+	}
+	in := disk.Install{Options: "console=ttyS0,115200"}
+	for _, k := range []struct {
+		flavour string
+		line    debian.Line
+	}{{"lts", debian.Newer}, {"virt", debian.Older}} {
+		kernel, err := a.Debian(k.line)
+		if err != nil {
+			return "", err
+		}
+		initramfs, err := target.Initramfs(target.Image{Init: init, Stay: true, Compression: target.Gzip, Files: map[string]string{"flavour": k.flavour}})
+		if err != nil {
+			return "", err
+		}
+		in.Kernels = append(in.Kernels, disk.Kernel{Flavour: k.flavour, Image: kernel.Image, Initramfs: initramfs})
+	}
+	file := a.Path("demo.img")
+	return file, disk.GPTDisk(in).Write(file)
+}
+
+// show runs the machine on the terminal.
+func show(o vm.Options, stdin io.Reader, stdout, stderr io.Writer) error {
+	fmt.Fprint(stdout, `
+The machine starts now; this terminal is its serial line. Its disk is not written to.
+To leave it: Ctrl-A, then X.
+Should nothing appear after you have booted an entry of your own disk, its kernel does
+not use the serial line: press e in the menu and add console=ttyS0.
+
+`)
+	err := vm.Run(o, stdin, stdout, stderr)
+	// The machine may have ended in the middle of a screen: back to the normal
+	// one, with a cursor and plain colours.
+	fmt.Fprint(stdout, "\x1b[?1049l\x1b[?25h\x1b[0m\r\n")
+	return err
+}

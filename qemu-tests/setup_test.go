@@ -1,0 +1,255 @@
+package qemutests
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alpboot/alpboot/qemu-tests/assets"
+	"github.com/alpboot/alpboot/qemu-tests/debian"
+	"github.com/alpboot/alpboot/qemu-tests/disk"
+	"github.com/alpboot/alpboot/qemu-tests/target"
+	"github.com/alpboot/alpboot/qemu-tests/target/report"
+	"github.com/alpboot/alpboot/qemu-tests/vm"
+)
+
+// How long things may take on a slow, busy machine that emulates another.
+const (
+	menuLimit   = 3 * time.Minute // from power on to the menu
+	drawLimit   = time.Minute     // from a key to what it changes on the screen
+	targetLimit = 3 * time.Minute // from Enter to the target's report
+)
+
+// made is what is built once for all tests.
+var made *assets.Assets
+
+// slots holds a token for each machine that may run: on two cores a third
+// would only make all slower.
+var slots = make(chan struct{}, 2)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// A test that waits for its turn, or for a kernel to be built, occupies
+	// none of the places that run.
+	flag.Set("test.parallel", "64")
+	var err error
+	if made, err = assets.Open(os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	// The kernel takes by far the longest, and half of the tests do without.
+	if !testing.Short() && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.list").Value.String() == "" {
+		go made.Kernel()
+	}
+	os.Exit(m.Run())
+}
+
+// needQEMU skips a test where there is no QEMU; in CI that is a failure.
+func needQEMU(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short leaves virtual machines out")
+	}
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("qemu-system-x86_64 is not installed (Debian: package qemu-system-x86)")
+	}
+}
+
+// payload is a kernel for the menu, and an initramfs that fits it.
+type payload struct {
+	name string
+	get  func() (kernel, initrd string, err error)
+}
+
+// ownKernel is the kernel that make kernel builds: everything is built in.
+var ownKernel = payload{"own kernel", func() (string, string, error) {
+	initrd, err := made.Initramfs()
+	if err != nil {
+		return "", "", err
+	}
+	kernel, err := made.Kernel()
+	return kernel, initrd, err
+}}
+
+// debianKernel is a stock kernel of Debian, with the modules that it needs in
+// the initramfs.
+var debianKernel = payload{"Debian's kernel", func() (string, string, error) {
+	k, err := made.Debian(debian.Newer)
+	if err != nil {
+		return "", "", err
+	}
+	initrd, err := made.ModulesInitramfs(k)
+	return k.Image, initrd, err
+}}
+
+// machine is a virtual machine that runs the menu.
+type machine struct {
+	*vm.Machine
+	t *testing.T
+}
+
+// start starts a machine with the menu on its serial port. Parameters are
+// further ones for the menu's kernel.
+func start(t *testing.T, p payload, parameters string, drives ...vm.Drive) machine {
+	t.Helper()
+	kernel, initrd, err := p.get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slots <- struct{}{}
+	t.Cleanup(func() { <-slots })
+	o := vm.Options{
+		Kernel: kernel, Initrd: initrd, Drives: drives,
+		Cmdline: strings.TrimSpace("console=ttyS0,115200 " + parameters),
+		// Kept by the build, so that a failed run can be looked at.
+		Dir: made.Path("qemu-tests", t.Name()),
+	}
+	return machine{vm.Start(t, o), t}
+}
+
+// row waits until one row of the screen holds all texts.
+func (m machine) row(limit time.Duration, texts ...string) {
+	m.t.Helper()
+	m.Await(limit, vm.ScreenIs(fmt.Sprintf("a row with %q", texts), func(s vm.Screen) bool { return rowOf(s, texts...) >= 0 }))
+}
+
+// rowOf gives the first row that holds all texts, or -1.
+func rowOf(s vm.Screen, texts ...string) int {
+rows:
+	for y, line := range s.Lines() {
+		for _, text := range texts {
+			if !strings.Contains(line, text) {
+				continue rows
+			}
+		}
+		return y
+	}
+	return -1
+}
+
+// text waits until the screen holds a text, wherever its lines are broken.
+func (m machine) text(limit time.Duration, text string) {
+	m.t.Helper()
+	m.Await(limit, vm.ScreenIs(fmt.Sprintf("%q on the screen", text), func(s vm.Screen) bool {
+		return strings.Contains(flowing(s), text)
+	}))
+}
+
+// flowing gives the text of the screen with every run of white space as one
+// blank.
+func flowing(s vm.Screen) string {
+	return strings.Join(strings.Fields(s.String()), " ")
+}
+
+// inList is as much of a kernel's release as the list is sure to have room for.
+func inList(release string) string {
+	return release[:min(len(release), 15)]
+}
+
+// selected waits until the row that the menu marks holds text.
+func (m machine) selected(text string) {
+	m.t.Helper()
+	m.Await(drawLimit, vm.ScreenIs(fmt.Sprintf("%q selected", text), func(s vm.Screen) bool {
+		y := rowOf(s, text)
+		return y >= 0 && strings.ContainsAny(string([]rune(s.Lines()[y] + "  ")[:2]), "►>")
+	}))
+}
+
+// want is what a target must say.
+type want struct {
+	kernel  debian.Kernel
+	cmdline string
+	files   map[string]string
+}
+
+// target waits for the target's report and checks all of it.
+func (m machine) target(w want) {
+	m.t.Helper()
+	m.Await(targetLimit, vm.InLog(report.End))
+	m.AwaitEnd(time.Minute)
+	r, err := report.Parse(m.Serial(0).Log())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if r.Release != w.kernel.Release {
+		m.t.Errorf("kernel %q was booted, want %q", r.Release, w.kernel.Release)
+	}
+	if !strings.HasPrefix(r.Banner, "Linux version "+w.kernel.Release+" ") {
+		m.t.Errorf("the kernel's banner is %q", r.Banner)
+	}
+	if r.Cmdline != w.cmdline {
+		m.t.Errorf("command line\n  got  %q\n  want %q", r.Cmdline, w.cmdline)
+	}
+	for name, content := range w.files {
+		if r.Files[name] != content {
+			m.t.Errorf("file %s of the initramfs is %q, want %q", name, r.Files[name], content)
+		}
+	}
+	if len(r.Files) != len(w.files) {
+		m.t.Errorf("the initramfs holds %v, want %v", r.Files, w.files)
+	}
+}
+
+// kernelOf gives one of Debian's kernels.
+func kernelOf(t *testing.T, l debian.Line) debian.Kernel {
+	t.Helper()
+	k, err := made.Debian(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// initramfs gives a target's initramfs that carries files.
+func initramfs(t *testing.T, c target.Compression, files map[string]string) []byte {
+	t.Helper()
+	init, err := made.TargetInit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := target.Initramfs(target.Image{Init: init, Files: files, Compression: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// write makes the image file of a disk, which is kept when the test fails.
+func write(t *testing.T, l disk.Layout) string {
+	t.Helper()
+	file := made.Path("qemu-tests", t.Name(), "disk.img")
+	if err := l.Write(file); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !t.Failed() {
+			os.Remove(file)
+		}
+	})
+	return file
+}
+
+// sum gives the SHA-256 of a file.
+func sum(t *testing.T, file string) string {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
