@@ -53,13 +53,18 @@ func (m Model) summary(w, height int, cs Charset) []line {
 	facts = append(facts, notesOf(e, cs)...)
 	lines := wrapLines(facts, w)
 	if len(lines) > height {
-		last := lines[height-1]
-		end := last[len(last)-1]
+		last, next := lines[height-1], lines[height]
+		end := &last[len(last)-1]
 		if len(last) > 1 {
 			w -= labelWidth
 		}
-		end.text = more(end.text, w)
-		lines = append(lines[:height-1:height-1], append(last[:len(last)-1:len(last)-1], end))
+		if strings.TrimSpace(next[0].text) == "" {
+			// The rest of the same text fills the line up.
+			end.text = fit(end.text+" "+next[len(next)-1].text+" ...", w)
+		} else {
+			end.text = more(end.text, w)
+		}
+		lines = lines[:height]
 	}
 	return lines
 }

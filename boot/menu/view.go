@@ -449,9 +449,9 @@ func (m Model) marks(e boot.Entry, narrow bool) string {
 // emptyRows says why there is no entry and what can be done.
 func (m Model) emptyRows(w int, cs Charset) []row {
 	var rows []row
-	say := func(style Style, s string) {
+	say := func(s string) {
 		for _, l := range wrap(clean(s, cs), w) {
-			rows = append(rows, row{line{{l, style}}, -1})
+			rows = append(rows, row{line{{l, Normal}}, -1})
 		}
 	}
 	gap := func() { rows = append(rows, row{entry: -1}) }
@@ -477,40 +477,44 @@ func (m Model) emptyRows(w int, cs Charset) []row {
 	gap()
 	switch volumes := m.inventory.Volumes; {
 	case m.filter != "":
-		say(Normal, fmt.Sprintf(wordNoMatch, m.filter))
+		say(fmt.Sprintf(wordNoMatch, m.filter))
 		gap()
-		say(Dim, wordNoMatchHelp)
+		say(wordNoMatchHelp)
 	case !m.inventory.Settled && len(volumes) == 0:
-		say(Normal, wordLooking)
+		say(wordLooking)
 		gap()
-		say(Dim, wordWaiting)
+		say(wordWaiting)
 	case !m.inventory.Settled:
 		busy := slices.DeleteFunc(slices.Clone(volumes), func(v boot.VolumeStatus) bool { return !v.Busy })
 		if len(busy) == 0 {
 			busy = volumes
 		}
-		say(Normal, wordLooking)
+		say(wordLooking)
 		gap()
-		say(Dim, fmt.Sprintf(wordLookingMore, names(busy)))
+		say(fmt.Sprintf(wordLookingMore, names(busy)))
 	case len(volumes) == 0:
-		say(Normal, wordNoDisk)
+		say(wordNoDisk)
 		gap()
-		say(Dim, wordNoDiskHelp)
+		say(wordNoDiskHelp)
 	default:
-		say(Normal, fmt.Sprintf(wordNoEntry, names(volumes)))
+		say(fmt.Sprintf(wordNoEntry, names(volumes)))
 		gap()
-		say(Dim, wordNoEntryHelp)
+		say(wordNoEntryHelp)
 	}
 	return rows
 }
 
 // summaryHeight is how many rows below the list tell about the selected entry.
+// On 24 rows, which is a serial line, they are so few that moving the selection
+// from one volume to another takes no more than 300 bytes.
 func (m Model) summaryHeight(s Size) int {
 	switch {
 	case messageHeight(s) > 1:
 		return 0
 	case s.H < 22:
 		return 3
+	case s.H < 25:
+		return 4
 	case s.H < 32:
 		return 6
 	}

@@ -51,7 +51,7 @@ func looks(mono bool) [menu.Styles]tcell.Style {
 		menu.Normal:   s,
 		menu.Title:    s.Reverse(true),
 		menu.Heading:  s.Bold(true),
-		menu.Selected: s.Reverse(true).Bold(true),
+		menu.Selected: s.Reverse(true),
 		menu.Dim:      s.Dim(true),
 		menu.Bad:      s.Bold(true),
 		menu.KeyName:  s.Bold(true),
@@ -61,11 +61,9 @@ func looks(mono bool) [menu.Styles]tcell.Style {
 	if mono {
 		return l
 	}
-	// Colours that differ in brightness, too. The bold ones are bright on the
-	// kernel's console.
-	l[menu.Title] = s.Foreground(tcell.ColorSilver).Background(tcell.ColorNavy).Bold(true)
+	// Reverse colours, too: a terminal without any still shows them reversed.
+	l[menu.Title] = s.Foreground(tcell.ColorNavy).Background(tcell.ColorSilver).Reverse(true)
 	l[menu.Heading] = s.Foreground(tcell.ColorTeal)
-	l[menu.Selected] = s.Foreground(tcell.ColorBlack).Background(tcell.ColorSilver)
 	l[menu.Bad] = s.Foreground(tcell.ColorOlive).Bold(true)
 	l[menu.KeyName] = s.Foreground(tcell.ColorTeal).Bold(true)
 	l[menu.Bar] = s.Foreground(tcell.ColorGreen)

@@ -62,14 +62,15 @@ type Console struct {
 
 	// These belong to run.
 	shown  menu.Screen // what is on the terminal
+	locked []bool      // cells that tcell is not to touch
 	paused bool
 }
 
-// order is something that run does between two screens.
+// order is something that run does between two screens. Without do it is to
+// end.
 type order struct {
-	do    func() error
-	close bool
-	done  chan error
+	do   func() error
+	done chan error
 }
 
 // patience is how long a terminal has for the last bytes before it is given up.
@@ -166,7 +167,7 @@ func (c *Console) Err() error {
 // for a shell or for a kernel to use it. Nothing is read from it or drawn on it
 // until Resume. It takes half a second at most on a line that sends nothing.
 func (c *Console) Suspend(last string) error {
-	return c.order(order{do: func() error {
+	return c.order(func() error {
 		if c.paused {
 			return nil
 		}
@@ -178,7 +179,7 @@ func (c *Console) Suspend(last string) error {
 		}
 		c.drain(patience, 0)
 		return err
-	}})
+	})
 }
 
 // write puts text on the suspended terminal.
@@ -190,7 +191,7 @@ func (c *Console) write(text string) {
 
 // Resume takes the terminal again after Suspend and paints the last model.
 func (c *Console) Resume() error {
-	return c.order(order{do: func() error {
+	return c.order(func() error {
 		if !c.paused {
 			return nil
 		}
@@ -201,13 +202,13 @@ func (c *Console) Resume() error {
 		c.shown = menu.Screen{}
 		c.Redraw()
 		return nil
-	}})
+	})
 }
 
 // Close gives the terminal back as it was and ends the console. It may be
 // called more than once.
 func (c *Console) Close() error {
-	err := c.order(order{close: true, do: func() error { return nil }})
+	err := c.order(nil)
 	if errors.Is(err, ErrClosed) {
 		return nil
 	}
@@ -215,8 +216,9 @@ func (c *Console) Close() error {
 }
 
 // order lets run do something, even when the line is stuck.
-func (c *Console) order(o order) error {
-	o.done = make(chan error, 1)
+func (c *Console) order(do func() error) error {
+	o := order{do, make(chan error, 1)}
+	c.line.limit(patience) // for what is being written now
 	const most = 2 * time.Second
 	timeout := time.NewTimer(most)
 	defer timeout.Stop()
@@ -227,7 +229,6 @@ func (c *Console) order(o order) error {
 	case <-timeout.C:
 		return fmt.Errorf("%s: %w", c.name, ErrStuck)
 	}
-	c.line.limit(patience) // for what is being written now
 	select {
 	case err := <-o.done:
 		return err
@@ -267,12 +268,10 @@ func (c *Console) serve() error {
 	for {
 		select {
 		case o := <-c.orders:
-			err := o.do()
-			if o.close {
-				defer func() { o.done <- err }()
+			if o.do == nil {
 				return nil
 			}
-			o.done <- err
+			o.done <- o.do()
 		case err := <-c.lost:
 			return fmt.Errorf("%s: %w", c.name, err)
 		case <-c.wake:
@@ -288,8 +287,7 @@ func (c *Console) draw() {
 	}
 	// A frame that waits behind another one in the line is old when it arrives:
 	// the last model is taken only when the line is free.
-	for c.line.pending() > 32 && len(c.orders) == 0 {
-		c.drain(50*time.Millisecond, 32)
+	for len(c.orders) == 0 && !c.drain(100*time.Millisecond, 32) {
 	}
 	c.mu.Lock()
 	m, fresh := c.model, c.fresh
@@ -301,42 +299,94 @@ func (c *Console) draw() {
 	size := c.lineSize()
 	if w, h := c.screen.Size(); w != size.W || h != size.H {
 		c.screen.Show() // takes the new size
-		c.mu.Lock()
-		c.size = size
-		c.mu.Unlock()
 	}
+	c.mu.Lock()
+	c.size = size
+	c.mu.Unlock()
 	s := m.View(size, c.charset)
-	if !fresh && s.Size == c.shown.Size && slices.Equal(s.Cells, c.shown.Cells) && samePoint(s.Cursor, c.shown.Cursor) {
+	old := c.shown
+	c.shown = s
+	if fresh || s.Size != old.Size {
+		c.line.ask()
+		c.paint(s, nil)
+		c.screen.Sync()
 		return
 	}
-	// Every cell is painted, once: tcell sends those that differ. Clearing the
-	// screen before would make them all differ.
+	if !slices.Equal(s.Cells, old.Cells) || !samePoint(s.Cursor, old.Cursor) {
+		c.paint(s, old.Cells)
+		c.screen.Show()
+	}
+}
+
+// paint hands s to tcell, which sends the cells that differ from what it sent
+// before. Clearing its screen first would make them all differ. Two things that
+// it does not know save a slow line a lot:
+//
+//   - On a screen just cleared, for which old is nil, blank cells need not be
+//     sent. They are locked until something else is to be shown there.
+//   - Where few cells between two that differ are the same, sending them is
+//     shorter than going around them.
+func (c *Console) paint(s menu.Screen, old []menu.Cell) {
+	w := s.Size.W
+	if old == nil {
+		c.locked = make([]bool, len(s.Cells))
+	}
+	differs := func(i int) bool { return old != nil && s.Cells[i] != old[i] }
+	last := -1 // the last cell that differs
 	for i, cell := range s.Cells {
-		c.screen.SetContent(i%s.Size.W, i/s.Size.W, cell.Rune, nil, c.looks[cell.Style])
+		x, y := i%w, i/w
+		blank := cell == menu.Cell{Rune: ' '}
+		switch {
+		case old == nil && blank:
+			c.locked[i] = true
+			c.screen.LockRegion(x, y, 1, 1, true)
+		case c.locked[i] && !blank:
+			c.locked[i] = false
+			c.screen.LockRegion(x, y, 1, 1, false)
+		}
+		c.screen.SetContent(x, y, cell.Rune, nil, c.looks[cell.Style])
+		if !differs(i) {
+			continue
+		}
+		if last >= 0 && last/w == y && i-last <= shortGap && sameStyle(s.Cells[last:i+1]) {
+			for j := last + 1; j < i; j++ {
+				// There is no other way to say that a cell is to be sent.
+				c.screen.LockRegion(j%w, y, 1, 1, true)
+				c.screen.LockRegion(j%w, y, 1, 1, false)
+				c.locked[j] = false
+			}
+		}
+		last = i
 	}
 	if s.Cursor != nil {
 		c.screen.ShowCursor(s.Cursor.X, s.Cursor.Y)
 	} else {
 		c.screen.HideCursor()
 	}
-	c.shown = s
-	if fresh {
-		c.line.ask()
-		c.screen.Sync()
-	} else {
-		c.screen.Show()
-	}
+}
+
+// shortGap is the length of the usual sequence that moves the cursor.
+const shortGap = 7
+
+func sameStyle(cells []menu.Cell) bool {
+	return !slices.ContainsFunc(cells, func(c menu.Cell) bool { return c.Style != cells[0].Style })
 }
 
 func samePoint(a, b *menu.Point) bool {
 	return a == b || a != nil && b != nil && *a == *b
 }
 
-// drain waits until no more than rest bytes wait to be sent, d at most.
-func (c *Console) drain(d time.Duration, rest int) {
-	for end := time.Now().Add(d); c.line.pending() > rest && time.Now().Before(end); {
+// drain waits until no more than rest bytes wait to be sent, d at most, and
+// tells whether that is so.
+func (c *Console) drain(d time.Duration, rest int) bool {
+	end := time.Now().Add(d)
+	for c.line.pending() > rest {
+		if time.Now().After(end) {
+			return false
+		}
 		time.Sleep(5 * time.Millisecond)
 	}
+	return true
 }
 
 func (c *Console) lineSize() menu.Size {
