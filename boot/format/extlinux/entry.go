@@ -14,10 +14,7 @@ import (
 // flattened: the title of an entry begins with those of the menus it is in.
 func (p *parser) list(prefix string) []boot.Entry {
 	var out []boot.Entry
-	for _, m := range []struct {
-		text string
-		src  boot.Source
-	}{{p.ui, p.uiSrc}, {p.def, p.defSrc}} {
+	for _, m := range []setting{p.ui, p.def} {
 		// "UI menu.c32 other.cfg" shows other.cfg in place of this file.
 		if module, args := cutWord(m.text); isMenu(module) {
 			out = append(out, p.opened(m.src, args, "", prefix)...)
@@ -27,7 +24,7 @@ func (p *parser) list(prefix string) []boot.Entry {
 	out = p.flatten(out, p.root, prefix, def)
 	isDefault := func(e boot.Entry) bool { return e.Default }
 	if def != nil && def.hidden && !slices.ContainsFunc(out, isDefault) {
-		es := p.label2entries(def, prefix)
+		es := p.entriesOf(def, prefix)
 		for i := range es {
 			es[i].Notes = append(es[i].Notes, "Its own menu hides it (MENU HIDE), but boots it by default.")
 		}
@@ -42,13 +39,15 @@ func (p *parser) list(prefix string) []boot.Entry {
 	return out
 }
 
+// flatten adds the entries of a menu and its submenus to out. Only those of the
+// label def, or that lead to it, are defaults.
 func (p *parser) flatten(out []boot.Entry, m *menu, prefix string, def *label) []boot.Entry {
 	for _, it := range m.items {
 		if it.sub != nil {
 			out = p.flatten(out, it.sub, join(prefix, it.sub.title), def)
 			continue
 		}
-		es := p.label2entries(it.label, prefix)
+		es := p.entriesOf(it.label, prefix)
 		if p.follow(it.label) != def {
 			for i := range es {
 				es[i].Default = false
@@ -74,10 +73,7 @@ func join(prefix, title string) string {
 // defaultLabel gives the label that the configuration boots unattended; nil if
 // it names none.
 func (p *parser) defaultLabel() *label {
-	for _, c := range []struct {
-		text string
-		src  boot.Source
-	}{{p.onTimeout, p.onSrc}, {p.def, p.defSrc}} {
+	for _, c := range []setting{p.onTimeout, p.def} {
 		word, options := cutWord(c.text)
 		if word == "" || strings.HasSuffix(base(word), ".c32") {
 			continue
@@ -86,7 +82,7 @@ func (p *parser) defaultLabel() *label {
 		switch {
 		case l == nil:
 			l = p.implicit(c.src, word, options)
-		case l.hidden && p.ui != "" && c.src == p.defSrc:
+		case l.hidden && p.ui.text != "" && c == p.def:
 			continue // a menu ignores a default that it does not show
 		case options != "":
 			l.notes = append(l.notes, fmt.Sprintf("When booted unattended, its own menu adds %s to the command line.", quote(options)))
@@ -147,7 +143,10 @@ func (p *parser) follow(l *label) *label {
 			target = words[0]
 		}
 	}
-	if to := p.find(target); target != "" && to != nil && to != l {
+	if target == "" {
+		return l
+	}
+	if to := p.find(target); to != nil {
 		return to
 	}
 	return l
@@ -165,9 +164,9 @@ func (l *label) command() (file, args string) {
 	return file, strings.TrimSpace(args + " " + l.append)
 }
 
-// label2entries gives the entry of a label, several if it opens a
+// entriesOf gives the entry of a label, several if it opens a
 // configuration file, and none if it starts nothing that could be booted.
-func (p *parser) label2entries(l *label, prefix string) []boot.Entry {
+func (p *parser) entriesOf(l *label, prefix string) []boot.Entry {
 	if to := p.follow(l); to != l {
 		if !to.hidden {
 			return nil // it is in the list itself
@@ -247,7 +246,12 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 			problem(fmt.Sprintf("The file %s lies on the network.", clean(name)))
 			return ""
 		}
-		return p.locate(name, p.dir, l.src.File)
+		f := p.locate(name, p.dir, l.src.File)
+		if name == "" || f == "." {
+			problem(fmt.Sprintf("%s is no file.", quote(name)))
+			return ""
+		}
+		return f
 	}
 	name, kind := base(file), l.kind
 	switch {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -79,6 +81,9 @@ func TestLabel(t *testing.T) {
 		{name: "through a linked folder", config: "LABEL a\nLINUX /kernels/vmlinuz\n", title: "a", kernel: "boot/vmlinuz"},
 		{name: "network", config: "LABEL a\nLINUX http://host/vmlinuz\n", title: "a", problem: "network"},
 		{name: "empty path", config: "LABEL a\nLINUX\n", title: "a", problem: "names no kernel"},
+
+		{name: "root folder", config: "LABEL a\nLINUX /\n", title: "a", problem: `"/" is no file`},
+		{name: "module without a kernel", config: "LABEL a\nCOM32 linux.c32\n", title: "a", problem: `"" is no file`},
 
 		{name: "comma list", config: "LABEL a\nLINUX k\nINITRD /u, ,/i,\n", title: "a", kernel: "boot/syslinux/k", initrds: "u i"},
 		{name: "initrd in APPEND", config: "LABEL a\nLINUX k\nAPPEND root=x initrd=/u,/i quiet\n", title: "a", kernel: "boot/syslinux/k", initrds: "u i", cmdline: "root=x quiet"},
@@ -433,6 +438,19 @@ func FuzzParse(f *testing.F) {
 	f.Add("DEFAULT menu.c32\nTIMEOUT 10\nLABEL lts\n  MENU DEFAULT\n  MENU LABEL Linux ^lts\n  LINUX vmlinuz-lts\n  INITRD u,i\n  APPEND root=UUID=x initrd=\\a,b quiet\n\nMENU SEPARATOR\n", "")
 	f.Add("UI vesamenu.c32 inc.cfg\nMENU BEGIN s\nMENU INCLUDE inc.cfg tag\nMENU END\nLABEL c\nCONFIG inc.cfg\nAPPEND ..\n", "LABEL x\nCOM32 mboot.c32\nAPPEND xen.gz --- k\nINCLUDE extlinux.conf\n")
 	f.Add("DEFAULT k single\r\nONTIMEOUT l\x00\nTEXT HELP\nENDTEXT\nLABEL l\nCOM32 ifcpu64.c32\nAPPEND k -- l\n", "\ufeffTOTALTIMEOUT 9\n")
+	trees, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(trees) == 0 {
+		f.Fatal("no seeds", err)
+	}
+	for _, tree := range trees {
+		for _, v := range boottest.Load(f, tree).Volumes {
+			for name, file := range v.FS {
+				if ext := path.Ext(name); ext == ".conf" || ext == ".cfg" {
+					f.Add(string(file.Data), "")
+				}
+			}
+		}
+	}
 	f.Fuzz(func(t *testing.T, config, included string) {
 		l, err := extlinux.Parse(fstest.MapFS{
 			"boot/extlinux.conf": file(config),

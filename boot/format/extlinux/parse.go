@@ -60,6 +60,12 @@ type item struct {
 	sub   *menu
 }
 
+// setting is the text of a line that names what to boot, and its place.
+type setting struct {
+	text string
+	src  boot.Source
+}
+
 // parser reads one configuration. Files that it includes go on where the
 // including one stands, as if they were one file.
 type parser struct {
@@ -75,14 +81,11 @@ type parser struct {
 	all    []*label
 	labels int // labels met, also those that gave no entry
 
-	append     string // the global one
-	def        string // DEFAULT
-	defSrc     boot.Source
-	ui         string // UI
-	uiSrc      boot.Source
-	onTimeout  string
-	onSrc      boot.Source
-	noImplicit bool // IMPLICIT 0: DEFAULT must name a label
+	append     string  // the global one
+	def        setting // DEFAULT
+	ui         setting // UI
+	onTimeout  setting // ONTIMEOUT
+	noImplicit bool    // IMPLICIT 0: DEFAULT must name a label
 	timeout    *time.Duration
 	total      time.Duration
 }
@@ -185,11 +188,11 @@ func (p *parser) line(src boot.Source, word, rest string) {
 	case "include":
 		p.include(src, rest)
 	case "default":
-		p.def, p.defSrc = rest, src
+		p.def = setting{rest, src}
 	case "ui":
-		p.ui, p.uiSrc = rest, src
+		p.ui = setting{rest, src}
 	case "ontimeout":
-		p.onTimeout, p.onSrc = rest, src
+		p.onTimeout = setting{rest, src}
 	case "timeout":
 		if d, ok := p.tenths(src, rest); ok {
 			if d == 0 {
