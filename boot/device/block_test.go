@@ -27,7 +27,7 @@ func TestList(t *testing.T) {
 		"sda10/size": "2048", "sda10/uevent": "DEVNAME=sda10", "sda10/partition": "10",
 		"nvme0n1/size": "1000", "nvme0n1/uevent": "DEVNAME=nvme0n1",
 		"nvme0c0n1/size": "1000", "nvme0c0n1/uevent": "DEVTYPE=disk", "nvme0c0n1/hidden": "1",
-		"mmcblk0/size": "1000", "mmcblk0/uevent": "DEVNAME=mmcblk0",
+		"mmcblk0/size": "1000", "mmcblk0/uevent": "DEVNAME=mmcblk0", "mmcblk0/device/name": "SD32G",
 		"mmcblk0boot0/size": "8192", "mmcblk0boot0/uevent": "DEVNAME=mmcblk0boot0",
 		"mmcblk0rpmb/size": "8192", "mmcblk0rpmb/uevent": "DEVNAME=mmcblk0rpmb",
 		"dm-0/size": "1000", "dm-0/uevent": "DEVNAME=dm-0", "dm-0/dm/name": "vg0-lv_root",
@@ -48,10 +48,10 @@ func TestList(t *testing.T) {
 	got, errs := List(tree)
 	want := []Block{
 		{Name: "cciss!c0d0", Path: "/dev/cciss/c0d0", Size: 512000},
-		{Name: "dm-0", Path: "/dev/mapper/vg0-lv_root", Size: 512000},
+		{Name: "dm-0", Path: "/dev/dm-0", Mapping: "vg0-lv_root", Size: 512000},
 		{Name: "loop1", Path: "/dev/loop1", Size: 512000},
 		{Name: "md127", Path: "/dev/md127", Size: 512000},
-		{Name: "mmcblk0", Path: "/dev/mmcblk0", Size: 512000},
+		{Name: "mmcblk0", Path: "/dev/mmcblk0", Size: 512000, Model: "SD32G"},
 		{Name: "nvme0n1", Path: "/dev/nvme0n1", Size: 512000},
 		{Name: "sda", Path: "/dev/sda", Partitions: 3, Size: 209715200 * 512, Removable: true, Model: "USB Stick"},
 		{Name: "sda1", Path: "/dev/sda1", Disk: "/dev/sda", Partition: 1, Size: 1 << 20, Removable: true, ReadOnly: true, Model: "USB Stick", PartUUID: "1b2c", PartLabel: "EFI System"},

@@ -6,8 +6,9 @@
 // divided by package table, both below this one; they know of readers only.
 //
 // Nothing here writes to a disk. A journal is never replayed, and a filesystem
-// is mounted on a block device that the kernel itself takes for read-only,
-// since a filesystem driver may write even to a read-only mount.
+// is mounted on a block device that the kernel itself takes for read-only: ext4
+// writes even when it is mounted with ro,noload, to be done with files that had
+// been deleted while they were open.
 //
 // Linux only, 5.8 or newer (openat2, fsopen, LOOP_CONFIGURE with an older
 // fallback).

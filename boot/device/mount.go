@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unsafe"
 
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"golang.org/x/sys/unix"
@@ -15,14 +16,16 @@ import (
 // is reachable by its Root alone, and is gone when that is closed or when the
 // process dies.
 type Mounter struct {
-	// BlockReadOnly makes the kernel take the device itself for read-only while
-	// it is mounted (BLKROSET). It is for a boot loader, which is alone with its
-	// disks. Where it is not set, as on a running host, the device is mounted
-	// through a read-only loop device.
+	// BlockReadOnly makes the kernel take a block device for read-only until its
+	// Root is closed (BLKROSET). It is for a boot loader, which is alone with
+	// its disks. Where it is not set, as on a running host, and for an image
+	// file, a read-only loop device lies between.
 	BlockReadOnly bool
 
 	// Need is called with the name of the driver before it is used (ext4, loop),
-	// to load its module; nil when there is nothing to load.
+	// to load its module if it is one; nil when there are no modules. It is also
+	// called with those that a driver asks the kernel for by itself (nls_utf8),
+	// where an error only means that the driver must do without.
 	Need func(driver string) error
 }
 
@@ -33,37 +36,60 @@ type driver struct {
 	// options are sets of mount options, tried in turn while the kernel answers
 	// EINVAL: what it takes depends on its version and on its character sets.
 	options [][]string
+
+	// helpers are modules that it uses when they are there, and that no
+	// modules.dep tells of.
+	helpers []string
 }
 
 // driverFor gives the driver for a type of superblock.
 func driverFor(fstype string) (driver, bool) {
 	switch fstype {
 	case "ext2", "ext3", "ext4":
-		// errors=continue, since the superblock can ask for a panic.
-		return driver{"ext4", [][]string{{"noload", "errors=continue"}}}, true
+		return driver{
+			name: "ext4",
+			// The superblock could ask for a panic.
+			options: [][]string{{"noload", "errors=continue"}},
+			helpers: []string{"crc32c_generic"}, // until Linux 6.14
+		}, true
 	case "xfs":
-		// nouuid: a copy of a disk can be looked at beside the original.
-		return driver{"xfs", [][]string{{"norecovery", "nouuid"}}}, true
+		return driver{
+			name: "xfs",
+			// nouuid: a copy of a disk can be looked at beside the original.
+			options: [][]string{{"norecovery", "nouuid"}},
+			helpers: []string{"crc32c_generic"},
+		}, true
 	case "btrfs":
-		// subvolid=5: the whole tree, whatever the default subvolume is.
-		return driver{"btrfs", [][]string{
-			{"rescue=nologreplay", "subvolid=5"},
-			{"nologreplay", "subvolid=5"}, // before Linux 5.9
-		}}, true
+		return driver{
+			name: "btrfs",
+			// subvolid=5: the whole tree, whatever the default subvolume is.
+			options: [][]string{
+				{"rescue=nologreplay", "subvolid=5"},
+				{"nologreplay", "subvolid=5"}, // before Linux 5.9
+			},
+			helpers: []string{"crc32c_generic"},
+		}, true
 	case "f2fs":
-		return driver{"f2fs", [][]string{{"norecovery"}}}, true
+		return driver{
+			name:    "f2fs",
+			options: [][]string{{"norecovery"}},
+			helpers: []string{"crc32_generic"},
+		}, true
 	case "vfat":
-		// The kernel's default character set may not have been built.
-		return driver{"vfat", [][]string{
-			{"utf8", "iocharset=ascii"},
-			{"iocharset=utf8"},
-			{"utf8"},
-			{},
-		}}, true
+		return driver{
+			name: "vfat",
+			// The character set that the kernel takes by default may be missing.
+			options: [][]string{{"utf8", "iocharset=ascii"}, {"iocharset=utf8"}, {"utf8"}, {}},
+			helpers: []string{"nls_cp437", "nls_ascii", "nls_utf8"},
+		}, true
 	case "exfat", "iso9660":
-		return driver{fstype, [][]string{{"iocharset=utf8"}, {}}}, true
+		return driver{
+			name:    fstype,
+			options: [][]string{{"iocharset=utf8"}, {}},
+			helpers: []string{"nls_utf8"},
+		}, true
 	case "squashfs", "erofs":
-		return driver{fstype, [][]string{{}}}, true
+		return driver{name: fstype, options: [][]string{{}}}, true
 	}
 	return driver{}, false
 }
@@ -81,11 +107,18 @@ func (m *Mounter) Mount(ctx context.Context, path string, sb superblock.Superblo
 	if err := m.need(drv.name); err != nil {
 		return nil, fmt.Errorf("loading the driver for %s, needed by %s: %w", drv.name, path, err)
 	}
+	for _, helper := range drv.helpers {
+		_ = m.need(helper)
+	}
 	source, release, err := m.readOnly(path)
 	if err != nil {
 		return nil, err
 	}
 	var dir *os.File
+	if drv.name == "btrfs" && source == path && !btrfsComplete(path) {
+		release()
+		return nil, mountError(unix.ENOENT, path, sb.Type)
+	}
 	for _, options := range drv.options {
 		if err = ctx.Err(); err != nil {
 			break
@@ -116,34 +149,57 @@ func (m *Mounter) need(driver string) error {
 // readOnly gives a block device with the bytes of path that the kernel does
 // not write to, and a function that undoes what was done for it.
 func (m *Mounter) readOnly(path string) (source string, release func(), err error) {
-	if !m.BlockReadOnly {
-		if err := m.need("loop"); err != nil {
-			return "", nil, fmt.Errorf("loading the loop driver, without which %s would not be safe from writes: %w", path, err)
-		}
-		loop, err := Loop(path, 0, 0)
-		if err != nil {
-			return "", nil, err
-		}
-		return loop.Path, func() { loop.Close() }, nil
-	}
 	dev, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return "", nil, fmt.Errorf("opening %s: %w", path, reason(err))
 	}
-	before, err := unix.IoctlGetInt(int(dev.Fd()), unix.BLKROGET)
-	if err == nil && before == 0 {
-		err = unix.IoctlSetPointerInt(int(dev.Fd()), unix.BLKROSET, 1)
-	}
-	if err != nil {
-		dev.Close()
-		return "", nil, fmt.Errorf("making %s read-only: %w", path, err)
-	}
-	return path, func() {
-		if before == 0 {
-			_ = unix.IoctlSetPointerInt(int(dev.Fd()), unix.BLKROSET, 0)
+	fd := int(dev.Fd())
+	readOnly, err := unix.IoctlGetInt(fd, unix.BLKROGET)
+	block := err == nil
+	switch {
+	case block && readOnly != 0: // as a loop device over an image, or an optical disc
+		return path, func() { dev.Close() }, nil
+	case block && m.BlockReadOnly:
+		if err := unix.IoctlSetPointerInt(fd, unix.BLKROSET, 1); err != nil {
+			dev.Close()
+			return "", nil, fmt.Errorf("making %s read-only: %w", path, err)
 		}
-		dev.Close()
-	}, nil
+		return path, func() {
+			_ = unix.IoctlSetPointerInt(fd, unix.BLKROSET, 0)
+			dev.Close()
+		}, nil
+	}
+	dev.Close()
+	if err := m.need("loop"); err != nil {
+		return "", nil, fmt.Errorf("loading the loop driver, without which %s would not be safe from writes: %w", path, err)
+	}
+	loop, err := Loop(path, 0, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	return loop.Path, func() { loop.Close() }, nil
+}
+
+// btrfsComplete tells the btrfs driver of a device, and whether the driver now
+// knows all devices of its filesystem. A mount of one too few would make it
+// forget them again. In doubt the answer is yes, and the mount fails.
+func btrfsComplete(path string) bool {
+	const devicesReady = 0x90009427 // BTRFS_IOC_DEVICES_READY, include/uapi/linux/btrfs.h
+	var args struct {
+		fd   int64
+		name [4088]byte
+	}
+	if len(path) >= len(args.name) {
+		return true
+	}
+	copy(args.name[:], path)
+	ctl, err := os.OpenFile("/dev/btrfs-control", os.O_RDONLY, 0)
+	if err != nil {
+		return true
+	}
+	defer ctl.Close()
+	missing, _, errno := unix.Syscall(unix.SYS_IOCTL, ctl.Fd(), devicesReady, uintptr(unsafe.Pointer(&args)))
+	return errno != 0 || missing == 0
 }
 
 // mountDetached mounts source read-only and gives the root folder of the
@@ -233,6 +289,10 @@ func mountError(err error, path, fstype string) error {
 		why = "the " + fstype + " filesystem is damaged; check it with fsck from a running system"
 	case errors.Is(err, unix.EINVAL):
 		why = "the kernel does not accept its " + fstype + " superblock or a feature it names"
+	case errors.Is(err, unix.ENOENT) && fstype == "btrfs":
+		why = "it spans several devices, and not all of them are there"
+	case errors.Is(err, unix.EEXIST):
+		why = "a filesystem with its UUID is mounted already"
 	case errors.Is(err, unix.EIO):
 		why = "the device cannot be read"
 	case errors.Is(err, unix.ENOMEDIUM), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV):

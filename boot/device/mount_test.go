@@ -3,6 +3,7 @@ package device_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -125,6 +126,9 @@ func TestMount(t *testing.T) {
 			var needed []string
 			m := device.Mounter{Need: func(driver string) error {
 				needed = append(needed, driver)
+				if driver == "crc32c_generic" {
+					return errors.New("no such module") // is not fatal
+				}
 				return nil
 			}}
 			root, err := m.Mount(t.Context(), image, probe(t, image))
@@ -148,8 +152,8 @@ func TestMount(t *testing.T) {
 			if checksum(t, image) != before {
 				t.Error("the image has changed")
 			}
-			if got := strings.Join(needed, " "); got != tt.driver+" loop" {
-				t.Errorf("Need was asked for %q", got)
+			if len(needed) < 2 || needed[0] != tt.driver || needed[len(needed)-1] != "loop" {
+				t.Errorf("Need was asked for %q", needed)
 			}
 		})
 	}
@@ -188,18 +192,19 @@ func dirty(t *testing.T, size int64, command ...string) string {
 	must(t, os.WriteFile(filepath.Join(mnt, "boot/vmlinuz-lts"), []byte("kernel"), 0o644))
 	_ = os.Symlink("/boot/vmlinuz-lts", filepath.Join(mnt, "vmlinuz"))
 	_ = os.Symlink("/etc/passwd", filepath.Join(mnt, "escape"))
-	unix.Sync()
-	run(t, "fsfreeze", "-f", mnt) // xfs writes its metadata back only then
-	run(t, "fsfreeze", "-u", mnt)
 	orphan, err := os.Create(filepath.Join(mnt, "orphan"))
 	must(t, err)
 	_, err = orphan.Write(make([]byte, 256<<10))
 	must(t, err)
 	must(t, orphan.Sync())
 	must(t, os.Remove(orphan.Name()))
+	// All so far goes to its place, and so does the list of deleted files: to
+	// finish with these, ext4 writes even where it replays no journal.
+	run(t, "fsfreeze", "-f", mnt)
+	run(t, "fsfreeze", "-u", mnt)
 	late, err := os.Create(filepath.Join(mnt, "late"))
 	must(t, err)
-	must(t, late.Sync()) // commits the journal, with the deletion
+	must(t, late.Sync()) // commits the journal
 	must(t, late.Close())
 	copied := filepath.Join(t.TempDir(), "copy")
 	run(t, "cp", "--sparse=always", image, copied)
@@ -270,7 +275,7 @@ func needsRecovery(t *testing.T, image string) bool {
 	var sb [1024]byte
 	_, err = f.ReadAt(sb[:], 1024)
 	must(t, err)
-	return sb[0x60]&0x4 != 0
+	return sb[0x60]&0x4 != 0 && binary.LittleEndian.Uint32(sb[0xe8:]) != 0
 }
 
 // writableLoop puts a writable block device over an image.
@@ -308,6 +313,74 @@ func TestMountDuplicate(t *testing.T) {
 		must(t, err)
 		defer root.Close()
 	}
+}
+
+// TestMountImage mounts a partition of an image, in a boot loader too.
+func TestMountImage(t *testing.T) {
+	needRoot(t)
+	image := filepath.Join(t.TempDir(), "image")
+	b, err := os.ReadFile(makeImage(t, 8*mib, "mkfs.ext4", "-q", "-d", "DIR", "IMAGE"))
+	must(t, err)
+	const start = 1*mib + 512
+	must(t, os.WriteFile(image, append(make([]byte, start), b...), 0o644))
+	loop, err := device.Loop(image, start, int64(len(b)))
+	must(t, err)
+	for _, blockReadOnly := range []bool{false, true} {
+		m := device.Mounter{BlockReadOnly: blockReadOnly}
+		root, err := m.Mount(t.Context(), loop.Path, probe(t, loop.Path))
+		must(t, err)
+		checkContent(t, root)
+		must(t, root.Close())
+		if !isReadOnly(t, loop.Path) {
+			t.Errorf("%s can be written to after the mount", loop.Path)
+		}
+		root, err = m.Mount(t.Context(), filepath.Join(filepath.Dir(image), "image"), superblock.Superblock{Type: "ext4"})
+		if err == nil {
+			root.Close()
+			t.Error("mounted what does not begin with a filesystem")
+		}
+	}
+	root, err := new(device.Mounter).Mount(t.Context(), loop.Path, probe(t, loop.Path))
+	must(t, err)
+	must(t, loop.Close())
+	checkContent(t, root) // the mount keeps the loop device
+	must(t, root.Close())
+	if loops := loopsOver(t, image); len(loops) > 0 {
+		t.Errorf("%q stay", loops)
+	}
+}
+
+// TestMountBtrfsOfSeveralDevices mounts a filesystem over three devices, which
+// works as soon as all of them have been seen.
+func TestMountBtrfsOfSeveralDevices(t *testing.T) {
+	needRoot(t)
+	if !kernelHas(t, "btrfs") {
+		t.Skip("this kernel has no btrfs")
+	}
+	devices := make([]string, 3)
+	for i := range devices {
+		image := filepath.Join(t.TempDir(), "image")
+		must(t, os.WriteFile(image, nil, 0o644))
+		must(t, os.Truncate(image, 128*mib))
+		devices[i] = writableLoop(t, image)
+	}
+	run(t, "mkfs.btrfs", append([]string{"-q", "-d", "raid0", "-m", "raid1"}, devices...)...)
+	run(t, "btrfs", append([]string{"-q", "device", "scan", "--forget"}, devices...)...)
+	t.Cleanup(func() { run(t, "btrfs", append([]string{"-q", "device", "scan", "--forget"}, devices...)...) })
+	sb := probe(t, devices[0])
+	m := device.Mounter{BlockReadOnly: true}
+	for _, path := range devices[:2] {
+		_, err := m.Mount(t.Context(), path, sb)
+		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "spans several devices") {
+			t.Errorf("without the others: %v", err)
+		}
+		if isReadOnly(t, path) {
+			t.Errorf("%s stays read-only", path)
+		}
+	}
+	root, err := m.Mount(t.Context(), devices[2], sb)
+	must(t, err)
+	must(t, root.Close())
 }
 
 // TestMountBtrfsDefaultSubvolume looks at the whole tree, whatever is mounted
@@ -371,7 +444,6 @@ func TestMountErrors(t *testing.T) {
 		{name: "an image that was cut off", path: short, sb: sb, want: []string{short}},
 		{name: "the caller has given up", ctx: ended, path: ext4, sb: sb, want: []string{ext4, "given up"}, err: context.Canceled},
 		{name: "no loop device over a folder", path: t.TempDir(), sb: sb, want: []string{"loop device"}},
-		{name: "a file is no device to make read-only", m: device.Mounter{BlockReadOnly: true}, path: ext4, sb: sb, want: []string{ext4, "read-only"}, err: unix.ENOTTY},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -152,7 +152,7 @@ func (r *Root) openat(op, name string, flags int) (*os.File, error) {
 	var fd int
 	var err error
 	cerr := control(r.dir, func(dir int) {
-		for {
+		for range 64 {
 			fd, err = unix.Openat2(dir, name, &how)
 			// EAGAIN: something was renamed while ".." was being resolved.
 			if err != unix.EINTR && err != unix.EAGAIN {

@@ -104,7 +104,8 @@ func damaged(format string, args ...any) error {
 }
 
 // checkSize says so when a filesystem is larger than its device, as after an
-// image was cut off while being copied.
+// image was cut off while being copied. It is for filesystems whose drivers do
+// not mount such a thing; of FAT there are many that work.
 func (d *disk) checkSize(blocks, blockSize uint64) error {
 	if blockSize == 0 || blocks > uint64(d.size)/blockSize {
 		return damaged("the filesystem has %d blocks of %d bytes, which is more than the %d bytes of its device", blocks, blockSize, d.size)

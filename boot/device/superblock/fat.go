@@ -37,8 +37,7 @@ func probeFAT(d *disk) (Superblock, error) {
 	}
 	// The label in the boot sector is not looked at: nothing keeps it up to
 	// date, and neither blkid nor GRUB believes it.
-	sb := Superblock{Type: "vfat", UUID: formatSerial(f.serial), Label: f.label(d)}
-	return sb, d.checkSize(uint64(f.sectors), uint64(f.sectorSize))
+	return Superblock{Type: "vfat", UUID: formatSerial(f.serial), Label: f.label(d)}, nil
 }
 
 func readFAT(d *disk) (fat, bool) {

@@ -226,7 +226,6 @@ func TestDamaged(t *testing.T) {
 		{piece: "btrfs", at: 65536 + 0x80, bytes: []byte{0xff}, want: "checksum of the btrfs superblock is wrong"},
 		{piece: "btrfs", at: 65536 + 0xc4, bytes: []byte{0xff}, want: "btrfs checksums of unknown kind 255"},
 		{piece: "btrfs", size: 1 * mib, want: "more than the 1048576 bytes"},
-		{piece: "fat12", size: 100 << 10, want: "more than the 102400 bytes"},
 		{piece: "squashfs", size: 128, want: "more than the 128 bytes"},
 		{piece: "exfat", at: 200, bytes: []byte{1}, want: "checksum of the exfat boot sectors is wrong"},
 		{piece: "exfat", at: 0x6c, bytes: []byte{31}, want: "exfat sectors of 2^31 bytes"},
