@@ -61,6 +61,8 @@ func TestCmdline(t *testing.T) {
 		{"label with a space and no UUID", boot.Volume{Device: "/mnt"}, map[string]string{"etc/fstab": "LABEL=a\\040b / ext4 rw 0 1\n"}, "", ""},
 		{"subvolume", boot.Volume{UUID: "u-1", Type: "btrfs"}, map[string]string{"etc/fstab": "UUID=u-1 / btrfs subvol=/@,compress 0 1\n"}, "root=UUID=u-1 modules=sd-mod,usb-storage,btrfs quiet rootfstype=btrfs rootflags=subvol=/@", ""},
 		{"subvolume by number", boot.Volume{UUID: "u-1", Type: "btrfs"}, map[string]string{"etc/fstab": "UUID=u-1 / btrfs subvolid=256 0 1\n"}, "root=UUID=u-1 modules=sd-mod,usb-storage,btrfs quiet rootfstype=btrfs rootflags=subvolid=256", ""},
+		{"control character in an option", ext4, map[string]string{"etc/fstab": "UUID=u-1 / ext4 subvol=\x7f 0 1\n"}, "root=UUID=u-1" + synth, "subvolume"},
+		{"control character in the type", boot.Volume{Device: "/mnt"}, map[string]string{"etc/fstab": "UUID=u-1 / e\x7fx 0 1\n"}, "root=UUID=u-1 modules=sd-mod,usb-storage,e x quiet rootfstype=e x", ""},
 		{"features", ext4, map[string]string{"etc/mkinitfs/mkinitfs.conf": "features=\"ata \\\n nvme raid\" # all\n"}, "root=UUID=u-1 modules=sd-mod,usb-storage,ext4,raid1,raid456,nvme quiet rootfstype=ext4", ""},
 		{"opened LUKS", boot.Volume{Device: "/dev/mapper/root", UUID: "u-1", Type: "ext4"}, map[string]string{"etc/mkinitfs/mkinitfs.conf": "features='base cryptsetup'\n"}, "root=UUID=u-1" + synth, "cryptroot"},
 

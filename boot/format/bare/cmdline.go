@@ -92,7 +92,7 @@ func (s system) cmdline() (string, []string) {
 	if s.inLUKS() && !hasKey(line, "cryptroot") {
 		notes = append(notes, "The root filesystem lies in a LUKS container that the command line does not name: add cryptroot=UUID=... cryptdm=...")
 	}
-	return strings.Join(line, " "), append([]string{"No configuration file names this kernel: its command line was put together from " + from + "."}, notes...)
+	return strings.Join(words(line...), " "), append([]string{"No configuration file names this kernel: its command line was put together from " + from + "."}, notes...)
 }
 
 // rootFS is how the kernel is told of its root filesystem.
@@ -125,6 +125,10 @@ func (s system) root() (rootFS, []string) {
 		r.flags = "subvolid=" + line.option("subvolid")
 	}
 	var notes []string
+	if strings.ContainsFunc(r.flags, isSpace) {
+		notes = append(notes, "The command line cannot name the subvolume of the root filesystem: its name holds white space.")
+		r.flags = ""
+	}
 	switch own := names(line.source, s.vol); {
 	case isMapped(line.source):
 		// Only the initramfs can put it together, and goes by this name.
