@@ -345,7 +345,6 @@ func entries(founds []*found) []boot.Entry {
 	for _, f := range founds {
 		for _, e := range f.entries {
 			e = bare.Complete(e, roots)
-			e.ID = id(e)
 			// Two entries alike to the hash are told apart by their order.
 			seen[e.ID]++
 			if n := seen[e.ID]; n > 1 {

@@ -103,6 +103,7 @@ func (f *found) read(formats []boot.Format) {
 		f.status.Notes = append(f.status.Notes, listing.Notes...)
 		for _, e := range listing.Entries {
 			e.Format, e.Volume = format.Name, vol
+			e.ID = id(e) // before other volumes can add to its title
 			key := f.check(&e)
 			bootable, known := configured[key]
 			switch {
