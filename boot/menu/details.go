@@ -54,15 +54,9 @@ func (m Model) summary(w, height int, cs Charset) []line {
 	lines := wrapLines(facts, w)
 	if len(lines) > height {
 		last, next := lines[height-1], lines[height]
-		end := &last[len(last)-1]
-		if len(last) > 1 {
-			w -= labelWidth
-		}
-		if strings.TrimSpace(next[0].text) == "" {
+		if len(next) > 1 && strings.TrimSpace(next[0].text) == "" {
 			// The rest of the same text fills the line up.
-			end.text = fit(end.text+" "+next[len(next)-1].text+" ...", w)
-		} else {
-			end.text = more(end.text, w)
+			last[1].text = fit(last[1].text+" "+next[1].text+" ...", w-labelWidth)
 		}
 		lines = lines[:height]
 	}

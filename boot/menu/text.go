@@ -92,15 +92,6 @@ func fit(s string, w int) string {
 	return strings.TrimRight(string(r[:w-3]), " ") + "..."
 }
 
-// more gives s in w columns with dots behind it.
-func more(s string, w int) string {
-	const dots = " ..."
-	if r := []rune(s); len(r) > w-len(dots) {
-		s = strings.TrimRight(string(r[:max(0, w-len(dots))]), " ")
-	}
-	return s + dots
-}
-
 // pad fits s into w columns and fills them up.
 func pad(s string, w int) string {
 	s = fit(s, w)

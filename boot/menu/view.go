@@ -511,10 +511,8 @@ func (m Model) summaryHeight(s Size) int {
 	switch {
 	case messageHeight(s) > 1:
 		return 0
-	case s.H < 22:
-		return 3
 	case s.H < 25:
-		return 4
+		return 3
 	case s.H < 32:
 		return 6
 	}
