@@ -78,8 +78,9 @@ func driverFor(fstype string) (driver, bool) {
 	case "vfat":
 		return driver{
 			name: "vfat",
-			// The character set that the kernel takes by default may be missing.
-			options: [][]string{{"utf8", "iocharset=ascii"}, {"iocharset=utf8"}, {"utf8"}, {}},
+			// utf8 wants a second character set all the same, and the one that the
+			// kernel takes by default may be missing.
+			options: [][]string{{"utf8"}, {"utf8", "iocharset=ascii"}, {"iocharset=utf8"}, {}},
 			helpers: []string{"nls_cp437", "nls_ascii", "nls_utf8"},
 		}, true
 	case "exfat", "iso9660":

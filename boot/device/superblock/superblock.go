@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Superblock is what identifies the contents of a device.
@@ -33,7 +34,7 @@ var (
 	ErrDamaged = errors.New("damaged superblock")
 
 	// ErrAmbiguous: several filesystems left their mark, and only a mount can
-	// tell which one is alive. The one given is the first in the error's text.
+	// tell which one is alive. The first that is intact is given.
 	ErrAmbiguous = errors.New("marks of more than one filesystem")
 )
 
@@ -100,15 +101,13 @@ func probeFilesystem(d *disk) (Superblock, error) {
 	case 1:
 		return found[0], errs[0]
 	}
-	// An intact superblock is more likely to be the living one.
-	types := ""
+	best := 0 // an intact superblock is more likely to be the living one
+	types := make([]string, len(found))
 	for i, sb := range found {
-		if errs[i] == nil && errs[0] != nil {
-			found[0], errs[0], sb = sb, nil, found[0]
-		}
-		if i > 0 {
-			types += " and " + sb.Type
+		types[i] = sb.Type
+		if errs[best] != nil && errs[i] == nil {
+			best = i
 		}
 	}
-	return found[0], fmt.Errorf("%w: %s (wipefs takes the stale one off)", ErrAmbiguous, found[0].Type+types)
+	return found[best], fmt.Errorf("%w: %s (wipefs takes the stale ones off)", ErrAmbiguous, strings.Join(types, " and "))
 }

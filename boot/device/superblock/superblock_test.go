@@ -265,7 +265,7 @@ func TestAmbiguous(t *testing.T) {
 		says   string
 	}{
 		{"two that are intact", both, btrfs.size, ext4.want, "ext4 and btrfs"},
-		{"the first of two is damaged", both.with(1024+0x70, 0xff), btrfs.size, btrfs.want, "btrfs and ext4"},
+		{"the first of two is damaged", both.with(1024+0x70, 0xff), btrfs.size, btrfs.want, "ext4 and btrfs"},
 		{"a FAT boot sector before ext4", sparse{0: fat.bytes[:512], ext4.at: ext4.bytes}, ext4.size, ext4.want, "ext4 and vfat"},
 	}
 	for _, tt := range tests {
