@@ -147,13 +147,13 @@ func (x *Index) addAlias(line string) {
 }
 
 // addSoftdep takes a line of modules.softdep:
-// "softdep MODULE pre: NAME... post: NAME...".
+// "softdep MODULE pre: NAME... post: NAME...". A module may have many.
 func (x *Index) addSoftdep(line string) {
 	f := strings.Fields(line)
 	if len(f) < 2 || f[0] != "softdep" {
 		return
 	}
-	var sd softdep
+	sd := x.soft[normal(f[1])]
 	var to *[]string
 	for _, w := range f[2:] {
 		switch w {

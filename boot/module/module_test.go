@@ -79,6 +79,7 @@ alias pci:v*d*sv*sd*bc0Csc03i00* uhci_hcd
 alias half a line
 `,
 	"modules.softdep": `
+softdep ext4 pre: mbcache
 softdep ext4 pre: crc32c
 softdep uhci_hcd pre: ehci_pci post: no_such_thing
 softdep loop_a pre: loop_a
@@ -124,9 +125,9 @@ func TestLoad(t *testing.T) {
 			name:  "after its dependencies, and what it softly depends on by an alias",
 			load:  "ext4",
 			needs: map[string][]string{"ext4": {"jbd2", "mbcache", "crc32c_generic"}},
-			want:  []string{"crc32c_generic", "mbcache", "jbd2", "ext4"},
+			want:  []string{"mbcache", "crc32c_generic", "jbd2", "ext4"},
 		},
-		{name: "by an alias", load: "fs-ext3", want: []string{"crc32c_generic", "mbcache", "jbd2", "ext4"}},
+		{name: "by an alias", load: "fs-ext3", want: []string{"mbcache", "crc32c_generic", "jbd2", "ext4"}},
 		{name: "dash for underscore", load: "nvme-core", want: []string{"nvme_core"}},
 		{name: "underscore for dash", load: "usb_storage", want: []string{"usb_storage"}},
 		{name: "built in", load: "ahci"},
@@ -208,8 +209,8 @@ func TestFilesystem(t *testing.T) {
 		want    []string
 		wantErr error
 	}{
-		{fstype: "ext4", want: []string{"crc32c_generic", "mbcache", "jbd2", "ext4"}},
-		{fstype: "ext2", want: []string{"crc32c_generic", "mbcache", "jbd2", "ext4"}},
+		{fstype: "ext4", want: []string{"mbcache", "crc32c_generic", "jbd2", "ext4"}},
+		{fstype: "ext2", want: []string{"mbcache", "crc32c_generic", "jbd2", "ext4"}},
 		{fstype: "vfat", want: []string{"nls_cp437", "nls_utf8", "fat", "vfat"}},
 		{fstype: "iso9660", want: []string{"nls_utf8"}}, // isofs is built in
 		{fstype: "reiser4", wantErr: ErrNotFound},

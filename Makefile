@@ -1,0 +1,55 @@
+# make help lists the targets. What they do is written in Go: cmds/mkpayload
+# builds, qemu-tests/run shows, qemu-tests/all tests, qemu-tests/bench measures.
+
+ARCH = x86_64
+OUT = build/$(ARCH)
+
+# Programs for filesystems lie in sbin, which is not in everybody's PATH. On an
+# old Debian need.sh puts a newer Go into build/go. Both before what the user set,
+# so that a Go of this project's version is taken as it is.
+export PATH := $(CURDIR)/build/go/bin:$(PATH):/usr/sbin:/sbin
+# A distribution's Go may fetch the version that go.mod asks for.
+export GOTOOLCHAIN ?= auto
+
+NEED = @sh initramfs/need.sh
+
+.PHONY: all initramfs kernel run test bench clean help
+.DEFAULT_GOAL = all
+
+all: initramfs kernel
+
+initramfs:
+	$(NEED) build
+	@go run ./cmds/mkpayload initramfs -o $(OUT)/initramfs.cpio.xz
+
+kernel:
+	$(NEED) build kernel
+	@go run ./cmds/mkpayload kernel -o $(OUT)/vmlinuz
+
+run:
+	$(NEED) build run
+	@go run ./qemu-tests/run $(if $(DISK),--disk '$(DISK)') $(if $(ISO),--iso '$(ISO)')
+
+test:
+	$(NEED) test
+	@go run ./qemu-tests/all
+
+bench:
+	$(NEED) build kernel run
+	@go run ./qemu-tests/bench -o $(OUT)/bench.json
+
+# The kernels that were built stay in $XDG_CACHE_HOME/alpboot.
+clean:
+	rm -rf build
+
+help:
+	@echo 'make                 both of:'
+	@echo 'make initramfs       $(OUT)/initramfs.cpio.xz, the menu and its shell'
+	@echo 'make kernel          $(OUT)/vmlinuz, the Linux under it; KERNEL_SRC= names a tree or tarball'
+	@echo 'make run             the menu of a demo disk, in a virtual machine, in this terminal'
+	@echo 'make run DISK=FILE   the same with your disk image (raw or qcow2), which stays as it is'
+	@echo 'make run ISO=FILE    the same with your ISO image'
+	@echo 'make test            all tests'
+	@echo 'make bench           $(OUT)/bench.json: times and sizes beside those of u-root'
+	@echo 'make clean           removes build/'
+	@echo 'Each installs the packages that it lacks, and says so.'

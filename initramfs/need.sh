@@ -1,0 +1,170 @@
+#!/bin/sh
+# need.sh GROUP...: sees to it that what a make target needs is installed.
+#
+# With all there it does nothing. Else it installs what is missing from the
+# distribution's packages, saying so, when it is root or may use sudo; and when
+# it may not, it prints the command that does and fails. It knows apt (Debian,
+# Ubuntu) and apk (Alpine).
+set -eu
+PATH=$PATH:/usr/sbin:/sbin
+go_version=1.26.8 # fetched where the distribution's Go cannot fetch it itself
+
+# GROUPS (comma separated)  PROGRAM or /FILE  APT PACKAGE  APK PACKAGE
+# test needs what all others need.
+needs='
+build,kernel,run  /etc/ssl/certs/ca-certificates.crt  ca-certificates  ca-certificates
+build,run    xz                  xz-utils          xz
+build,run    zstd                zstd              zstd
+kernel       gcc                 gcc               gcc
+kernel       make                make              make
+kernel       flex                flex              flex
+kernel       bison               bison             bison
+kernel       bc                  bc                bc
+kernel       tar                 tar               tar
+kernel       xz                  xz-utils          xz
+kernel       /usr/include/stdio.h        libc6-dev       musl-dev
+kernel       /usr/include/linux/types.h  linux-libc-dev  linux-headers
+kernel       /usr/include/gelf.h         libelf-dev      elfutils-dev
+run          qemu-system-x86_64  qemu-system-x86   qemu-system-x86_64
+run          sfdisk              fdisk             sfdisk
+run          mkfs.ext4           e2fsprogs         e2fsprogs
+run          mkfs.vfat           dosfstools        dosfstools
+run          mcopy               mtools            mtools
+run          dpkg-deb            dpkg              dpkg
+test         git                 git               git
+test         blkid               util-linux        blkid
+test         losetup             mount             losetup
+test         mkswap              util-linux        util-linux
+test         mkfs.minix          util-linux-extra  util-linux-misc
+test         debugfs             e2fsprogs         e2fsprogs-extra
+test         mkfs.xfs            xfsprogs          xfsprogs
+test         mkfs.btrfs          btrfs-progs       btrfs-progs
+test         mkfs.f2fs           f2fs-tools        f2fs-tools
+test         mkfs.exfat          exfatprogs        exfatprogs
+test         mkfs.erofs          erofs-utils       erofs-utils
+test         mksquashfs          squashfs-tools    squashfs-tools
+test         cryptsetup          cryptsetup-bin    cryptsetup
+test         xorriso             xorriso           xorriso
+test         cpio                cpio              cpio
+'
+
+fail() {
+	echo "need.sh: $*" >&2
+	exit 1
+}
+
+there() { # PROGRAM or /FILE
+	case $1 in
+	/*) [ -e "$1" ] ;;
+	*) command -v "$1" >/dev/null 2>&1 ;;
+	esac
+}
+
+want() { # PACKAGE
+	case " $missing " in
+	*" $1 "*) ;;
+	*) missing="${missing:+$missing }$1" ;;
+	esac
+}
+
+# go_fetches: the Go in PATH is new enough, or new enough to fetch one that is.
+go_fetches() {
+	v=$(GOTOOLCHAIN=local go version 2>/dev/null) || return 1
+	v=${v#go version go}
+	major=${v%%.*}
+	minor=${v#*.}
+	minor=${minor%%[!0-9]*}
+	[ "$major" -gt 1 ] || [ "${minor:-0}" -ge 21 ]
+}
+
+if command -v apt-get >/dev/null 2>&1; then
+	manager=apt
+elif command -v apk >/dev/null 2>&1; then
+	manager=apk
+else
+	manager=
+fi
+
+missing= programs=
+groups=" $* "
+case $groups in
+*' test '*) groups=" build kernel run $groups" ;;
+esac
+while read -r in program apt apk; do
+	for group in $(echo "$in" | tr , ' '); do
+		case $groups in
+		*" $group "*) there "$program" && break ;;
+		*) continue ;;
+		esac
+		programs="$programs $program"
+		if [ "$manager" = apk ]; then want "$apk"; else want "$apt"; fi
+		break
+	done
+done <<END
+$(echo "$needs" | grep -v '^$')
+END
+
+case $groups in
+*' kernel '*)
+	source=/usr/src/linux-source-6.12.tar.xz
+	if [ -z "${KERNEL_SRC:-}" ] && ! there "$source"; then
+		[ "$manager" = apt ] || fail "the kernel is built from the source of Linux 6.12, for which this system has no package: set KERNEL_SRC to a tree or tarball of it"
+		programs="$programs $source"
+		want linux-source-6.12
+	fi
+	;;
+esac
+
+# What the second Go of an old Debian was called by an earlier run.
+if [ -x build/go/bin/go ]; then
+	PATH=$PWD/build/go/bin:$PATH
+fi
+if ! command -v go >/dev/null 2>&1; then
+	programs="$programs go"
+	if [ "$manager" = apk ]; then want go; else want golang-go; fi
+fi
+
+if [ -n "$missing" ]; then
+	case $manager in
+	apt) install="apt-get install -y --no-install-recommends $missing" ;;
+	apk) install="apk add $missing" ;;
+	*) fail "missing:$programs; install them, by names like $missing" ;;
+	esac
+	if [ "$(id -u)" = 0 ]; then
+		root=
+	elif command -v sudo >/dev/null 2>&1 && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+		root="sudo "
+	else
+		fail "missing:$programs; install with: sudo $install"
+	fi
+	echo "need.sh: installing $missing" >&2
+	case $manager in
+	apt)
+		quiet="env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0"
+		set -- install -y --no-install-recommends $missing
+		# The lists may be old, or not there at all.
+		$root$quiet "$@" >/dev/null 2>&1 ||
+			{ $root$quiet update >&2 && $root$quiet "$@" >&2; } ||
+			fail "could not install them; see above, or try: $root$install"
+		;;
+	apk)
+		$root$install >&2 || fail "could not install them; see above"
+		;;
+	esac
+fi
+
+# Debian 12 has Go 1.19, which cannot fetch a newer one by itself, but as a module.
+if ! go_fetches; then
+	case $(uname -m) in
+	x86_64) arch=amd64 ;;
+	aarch64) arch=arm64 ;;
+	*) fail "Go 1.21 or newer is needed, and this is only $(go version)" ;;
+	esac
+	toolchain=golang.org/toolchain@v0.0.1-go$go_version.linux-$arch
+	echo "need.sh: fetching Go $go_version, as $(go version | cut -d' ' -f3) is too old" >&2
+	(cd / && GOFLAGS=-mod=mod go mod download "$toolchain") || fail "could not fetch $toolchain"
+	dir=$(cd / && go env GOMODCACHE)/$toolchain
+	chmod +x "$dir"/bin/* "$dir"/pkg/tool/*/* # a module's files are not executable
+	mkdir -p build
+	ln -sfn "$dir" build/go
+fi
