@@ -1,10 +1,12 @@
 package term
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/alpboot/alpboot/boot/menu"
@@ -32,7 +34,8 @@ type line interface {
 // except that it never waits for a carrier, or for output to drain, and that
 // its writes can be given up.
 type device struct {
-	file   *os.File
+	path   string
+	file   atomic.Pointer[os.File]
 	serial bool
 	fixed  menu.Size // when not zero
 	saved  unix.Termios
@@ -61,12 +64,12 @@ func virtual(dev string) bool {
 }
 
 func openDevice(dev string, size menu.Size) (*device, error) {
-	// O_NONBLOCK: a serial line without carrier must not hold us up.
-	f, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	f, err := openTerminal(dev)
 	if err != nil {
 		return nil, err
 	}
-	d := &device{file: f, serial: !virtual(dev), fixed: size}
+	d := &device{path: dev, serial: !virtual(dev), fixed: size}
+	d.file.Store(f)
 	d.in.report = d.reported
 	err = d.control(func(fd int) error {
 		t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
@@ -85,8 +88,24 @@ func openDevice(dev string, size menu.Size) (*device, error) {
 	return d, nil
 }
 
+// openTerminal does not wait for the carrier of a serial line.
+func openTerminal(dev string) (*os.File, error) {
+	return os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+}
+
+// reopen is for a terminal that has hung up, as it does for everybody when the
+// session ends that it controlled, such as that of a shell.
+func (d *device) reopen() error {
+	f, err := openTerminal(d.path)
+	if err != nil {
+		return err
+	}
+	d.file.Swap(f).Close()
+	return nil
+}
+
 func (d *device) control(f func(fd int) error) error {
-	c, err := d.file.SyscallConn()
+	c, err := d.file.Load().SyscallConn()
 	if err != nil {
 		return err
 	}
@@ -115,15 +134,21 @@ func (d *device) Start() error {
 	} else {
 		raw.Iflag &^= unix.IXON
 	}
-	if err := d.set(raw); err != nil {
+	err := d.set(raw)
+	if errors.Is(err, unix.EIO) {
+		if err = d.reopen(); err == nil {
+			err = d.set(raw)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	d.mu.Lock()
 	d.started = true
 	d.in.held, d.in.last = nil, time.Time{}
 	d.mu.Unlock()
-	d.file.SetReadDeadline(time.Time{})
-	d.file.SetWriteDeadline(time.Time{})
+	d.file.Load().SetReadDeadline(time.Time{})
+	d.file.Load().SetWriteDeadline(time.Time{})
 	if d.serial {
 		d.Write([]byte("\x1b[?2004h")) // pastes come marked as such
 		d.ask()
@@ -150,12 +175,12 @@ func (d *device) Stop() error {
 	if d.serial {
 		d.Write([]byte("\x1b[?2004l"))
 	}
-	d.file.SetReadDeadline(time.Now())
+	d.file.Load().SetReadDeadline(time.Now())
 	return d.set(d.saved)
 }
 
 // Drain wakes up whoever reads.
-func (d *device) Drain() error { return d.file.SetReadDeadline(time.Now()) }
+func (d *device) Drain() error { return d.file.Load().SetReadDeadline(time.Now()) }
 
 func (d *device) NotifyResize(f func()) {
 	d.mu.Lock()
@@ -218,7 +243,7 @@ func (d *device) Read(b []byte) (int, error) {
 		}
 		d.mu.Unlock()
 		chunk := make([]byte, 128)
-		n, err := d.file.Read(chunk)
+		n, err := d.file.Load().Read(chunk)
 		if n == 0 && err != nil {
 			return 0, err
 		}
@@ -228,9 +253,9 @@ func (d *device) Read(b []byte) (int, error) {
 	}
 }
 
-func (d *device) Write(b []byte) (int, error) { return d.file.Write(b) }
+func (d *device) Write(b []byte) (int, error) { return d.file.Load().Write(b) }
 
-func (d *device) limit(t time.Duration) { d.file.SetWriteDeadline(time.Now().Add(t)) }
+func (d *device) limit(t time.Duration) { d.file.Load().SetWriteDeadline(time.Now().Add(t)) }
 
 func (d *device) pending() int {
 	n := 0
@@ -244,4 +269,4 @@ func (d *device) pending() int {
 	return n
 }
 
-func (d *device) Close() error { return d.file.Close() }
+func (d *device) Close() error { return d.file.Load().Close() }
