@@ -319,6 +319,9 @@ func inventory(vols map[string]*volume, order []string, listErrs []error, limit 
 	for _, path := range order {
 		v := vols[path]
 		if v.found != nil {
+			if v.found.shownBy(vols[v.block.Disk]) {
+				continue
+			}
 			founds = append(founds, v.found)
 			inv.Volumes = append(inv.Volumes, v.found.status)
 			continue
@@ -332,6 +335,16 @@ func inventory(vols map[string]*volume, order []string, listErrs []error, limit 
 	}
 	inv.Entries = entries(founds)
 	return inv
+}
+
+// shownBy tells whether f is a partition that holds the very filesystem which
+// its whole disk holds as well, as on a stick with a hybrid ISO image.
+func (f *found) shownBy(disk *volume) bool {
+	if disk == nil || disk.found == nil || disk.found.fsys == nil {
+		return false
+	}
+	own, whole := f.status.Volume, disk.found.status.Volume
+	return own.UUID != "" && own.UUID == whole.UUID && own.Type == whole.Type
 }
 
 // entries merges the entries of all volumes into the list that a user sees.

@@ -297,6 +297,36 @@ func TestScanProblems(t *testing.T) {
 	}
 }
 
+func TestHybridImageIsShownOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, part := alpine("/dev/sda", "2026-11-22", "lts"), alpine("/dev/sda1", "2026-11-22", "lts")
+		disk.sb.Type, part.sb.Type = "iso9660", "iso9660"
+		disk.block.Partitions, part.block.Disk = 1, "/dev/sda"
+		m := &fakeMachine{}
+		m.set(disk, part)
+		sc := m.scanner().Start(t.Context())
+		defer sc.Stop()
+		if inv := settled(t, sc); len(inv.Entries) != 1 || inv.Entries[0].Volume.Device != "/dev/sda" {
+			t.Errorf("got %q", titles(inv))
+		}
+	})
+}
+
+func TestAmbiguousSuperblockIsNoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := alpine("/dev/sda1", "u1", "lts")
+		d.probeErr = fmt.Errorf("%w: ext4 and xfs", superblock.ErrAmbiguous)
+		m := &fakeMachine{}
+		m.set(d)
+		sc := m.scanner().Start(t.Context())
+		defer sc.Stop()
+		inv := settled(t, sc)
+		if titles(inv) != "Linux lts" || len(inv.Volumes[0].Notes) != 1 || !strings.Contains(inv.Volumes[0].Notes[0].String(), "ext4 and xfs") {
+			t.Errorf("got %q with the notes %v", titles(inv), inv.Volumes[0].Notes)
+		}
+	})
+}
+
 func TestSlowDeviceHoldsBackNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &fakeMachine{}

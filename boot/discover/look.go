@@ -61,6 +61,8 @@ func look(ctx context.Context, s *Scanner, b device.Block) (f found) {
 			problem("%s holds no filesystem that alpboot knows", b.Path)
 		}
 		return f
+	case errors.Is(err, superblock.ErrAmbiguous) && sb.Type != "": // reading it as what comes first harms nothing
+		f.status.Notes = append(f.status.Notes, boot.Note{Text: sentence("%s: %v", b.Path, err)})
 	case err != nil:
 		problem("%s cannot be used: %v", b.Path, err)
 		return f

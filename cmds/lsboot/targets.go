@@ -67,9 +67,13 @@ func (t *targets) addImage(name string, size int64) error {
 		return err
 	}
 	defer f.Close()
-	parts, err := table.Read(f, size)
-	if err != nil {
-		return fmt.Errorf("the partition table of %s: %w", name, err)
+	// A filesystem on the whole image comes first: the boot sector of a FAT one
+	// looks like a partition table.
+	var parts []table.Partition
+	if _, err := superblock.Probe(f, size); errors.Is(err, superblock.ErrUnknown) {
+		if parts, err = table.Read(f, size); err != nil && len(parts) == 0 {
+			return fmt.Errorf("the partition table of %s: %w", name, err)
+		}
 	}
 	t.blocks = append(t.blocks, device.Block{Path: name, Size: size, Partitions: len(parts)})
 	t.pieces[name] = piece{image: name, size: size}

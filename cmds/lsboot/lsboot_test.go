@@ -1,0 +1,260 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// bzImage is as much of an x86 kernel as is looked at.
+func bzImage(version string) string {
+	b := make([]byte, 8*512)
+	b[0x1f1] = 3
+	copy(b[0x1fe:], "\x55\xaa\xeb\x6aHdrS")
+	binary.LittleEndian.PutUint16(b[0x206:], 0x20f)
+	binary.LittleEndian.PutUint16(b[0x20e:], 0x300)
+	b[0x236] = 1
+	copy(b[0x500:], version+"\x00")
+	return string(b)
+}
+
+// write puts a tree of files into the folder dir.
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// alpine is one root filesystem with two good entries and a broken one.
+func alpine() map[string]string {
+	return map[string]string{
+		"boot/vmlinuz-lts":     bzImage("6.12.1-0-lts"),
+		"boot/vmlinuz-virt":    bzImage("6.12.1-0-virt"),
+		"boot/initramfs-lts":   "\x1f\x8b\x08\x00",
+		"boot/initramfs-virt":  "\x1f\x8b\x08\x00",
+		"boot/intel-ucode.img": "070701",
+		"boot/extlinux.conf": `DEFAULT menu.c32
+LABEL lts
+  MENU DEFAULT
+  MENU LABEL Linux lts
+  LINUX vmlinuz-lts
+  INITRD intel-ucode.img,initramfs-lts
+  APPEND root=UUID=1 quiet
+LABEL virt
+  MENU LABEL A title that is longer than the column which is there for it, ` + "\x1b[2J" + `
+  LINUX vmlinuz-virt
+  INITRD initramfs-virt
+  APPEND root=UUID=1
+LABEL edge
+  MENU LABEL Linux edge
+  LINUX vmlinuz-edge
+  INITRD initramfs-edge
+  APPEND root=UUID=1
+`,
+	}
+}
+
+func lsboot(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestTable(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "disk", alpine())
+	code, got, stderr := lsboot("disk")
+	want := `      TITLE                          VERSION                  VOLUME
+*   1 Linux lts                      6.12.1-0-lts             disk
+    2 A title that is longer than... 6.12.1-0-virt            disk
+!   3 Linux edge                                              disk
+      Its kernel /boot/vmlinuz-edge is missing.
+*  default of its configuration
+!  cannot be booted
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if code != exitFound || stderr != "" {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	for line := range strings.Lines(got) {
+		if len(line) > 81 {
+			t.Errorf("more than 80 columns: %q", line)
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "disk", alpine())
+	code, stdout, stderr := lsboot("--json", "disk")
+	if code != exitFound || stderr != "" {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	var got []map[string]any
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 3 {
+		t.Fatalf("got %d entries, want 3", len(got))
+	}
+	id, _ := got[0]["id"].(string)
+	want := map[string]any{
+		"id": id, "title": "Linux lts", "version": "6.12.1-0-lts", "format": "extlinux", "source": "/boot/extlinux.conf:2",
+		"volume": map[string]any{"device": "disk", "uuid": "", "label": "", "type": ""},
+		"kernel": "/boot/vmlinuz-lts", "initrds": []any{"/boot/intel-ucode.img", "/boot/initramfs-lts"},
+		"cmdline": "root=UUID=1 quiet", "default": true, "guessed": false, "problem": "",
+	}
+	if diff := cmp.Diff(want, got[0]); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if !strings.HasPrefix(id, "linux-lts-") {
+		t.Errorf("id: got %q", id)
+	}
+	if p, _ := got[2]["problem"].(string); !strings.Contains(p, "missing") {
+		t.Errorf("problem of the third: got %q", p)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "disk", alpine())
+	write(t, "empty", map[string]string{"etc/motd": "hello"})
+	tests := []struct {
+		name           string
+		args           []string
+		code           int
+		stdout, stderr string // what they contain; "" for nothing at all
+	}{
+		{name: "entries", args: []string{"disk"}, code: 0, stdout: "Linux lts"},
+		{name: "none", args: []string{"empty"}, code: 1, stderr: "nothing was found"},
+		{name: "none, as JSON", args: []string{"--json", "empty"}, code: 1, stdout: "[]\n", stderr: "nothing was found"},
+		{name: "two folders", args: []string{"empty", "disk"}, code: 0, stdout: "Linux lts"},
+		{name: "no such file", args: []string{"nowhere"}, code: 2, stderr: "nowhere: no such file"},
+		{name: "neither folder nor disk", args: []string{"/dev/null"}, code: 2, stderr: "/dev/null is neither"},
+		{name: "unknown flag", args: []string{"--yaml"}, code: 2, stderr: "Usage: lsboot"},
+		{name: "help", args: []string{"--help"}, code: 0, stderr: "Usage: lsboot"},
+		{name: "version", args: []string{"--version"}, code: 0, stdout: "lsboot "},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			code, stdout, stderr := lsboot(tt.args...)
+			if code != tt.code {
+				t.Errorf("exit code: got %d, want %d", code, tt.code)
+			}
+			for _, s := range []struct{ name, got, want string }{{"stdout", stdout, tt.stdout}, {"stderr", stderr, tt.stderr}} {
+				if (s.got == "") != (s.want == "") || !strings.Contains(s.got, s.want) {
+					t.Errorf("%s: got %q, want %q", s.name, s.got, s.want)
+				}
+			}
+		})
+	}
+}
+
+func TestFolderCannotBeLeft(t *testing.T) {
+	t.Chdir(t.TempDir())
+	files := alpine()
+	kernel := files["boot/vmlinuz-lts"]
+	delete(files, "boot/vmlinuz-lts")
+	write(t, "disk", files)
+	write(t, "outside", map[string]string{"vmlinuz": kernel})
+	if err := os.Symlink("../../outside/vmlinuz", "disk/boot/vmlinuz-lts"); err != nil {
+		t.Fatal(err)
+	}
+	_, stdout, _ := lsboot("disk")
+	if !strings.Contains(stdout, "!   1 Linux lts") {
+		t.Errorf("a symlink out of the folder was followed:\n%s", stdout)
+	}
+}
+
+// An image file is looked at through loop devices, whole or with partitions,
+// and stays as it was.
+func TestImage(t *testing.T) {
+	needTools(t, "mkfs.ext4", "sfdisk")
+	if os.Geteuid() != 0 {
+		skip(t, "loop devices need root")
+	}
+	t.Chdir(t.TempDir())
+	write(t, "tree", alpine())
+	const start, size = 1 << 20, 16 << 20
+	sh := func(cmd string, args ...string) {
+		t.Helper()
+		c := exec.Command(cmd, args...)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", c, err, out)
+		}
+	}
+	truncate := func(name string, n int64) {
+		t.Helper()
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(name, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	truncate("whole.img", size)
+	sh("mkfs.ext4", "-q", "-L", "/", "-d", "tree", "whole.img")
+	truncate("parts.img", start+size+start)
+	c := exec.Command("sfdisk", "-q", "parts.img")
+	c.Stdin = strings.NewReader("label: gpt\nstart=2048, size=32768\n")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("sfdisk: %v\n%s", err, out)
+	}
+	sh("dd", "if=whole.img", "of=parts.img", "bs=1M", "seek=1", "conv=notrunc", "status=none")
+
+	for _, tt := range []struct{ image, device string }{{"whole.img", "whole.img"}, {"parts.img", "parts.img#1"}} {
+		t.Run(tt.image, func(t *testing.T) {
+			before, err := os.ReadFile(tt.image)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code, stdout, stderr := lsboot("--json", tt.image)
+			var got []struct {
+				Volume struct{ Device, Label, Type string }
+			}
+			if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != 0 || len(got) != 3 {
+				t.Fatalf("exit code %d, %d entries, %v, stderr %q", code, len(got), err, stderr)
+			}
+			if v := got[0].Volume; v.Device != tt.device || v.Label != "/" || v.Type != "ext4" {
+				t.Errorf("volume: got %+v", v)
+			}
+			if after, err := os.ReadFile(tt.image); err != nil || !bytes.Equal(before, after) {
+				t.Errorf("the image was changed (%v)", err)
+			}
+		})
+	}
+}
+
+// needTools skips the test where a tool is missing; CI must have them all.
+func needTools(t *testing.T, tools ...string) {
+	t.Helper()
+	for _, name := range tools {
+		if _, err := exec.LookPath(name); err != nil {
+			skip(t, name+" is not installed")
+		}
+	}
+}
+
+func skip(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
