@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/alpboot/alpboot/qemu-tests/debian"
@@ -81,6 +82,9 @@ func TestWithoutADisk(t *testing.T) {
 			m := start(t, p, "")
 			m.row(menuLimit, "No disk was found.")
 			m.Type("s")
+			m.Await(drawLimit, vm.ScreenIs("the shell's prompt", func(s vm.Screen) bool {
+				return slices.ContainsFunc(s.Lines(), func(l string) bool { return l == "$" || l == "#" || l == ">" })
+			}))
 			// The command's output, not its echo: the shell must have worked it out.
 			m.Type("echo $((6 * 7))-$(uname)-works\r")
 			m.Await(drawLimit, vm.OnScreen("42-Linux-works"))

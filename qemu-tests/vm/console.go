@@ -88,7 +88,7 @@ func (c *Console) serve(conn net.Conn) {
 	for {
 		n, err := conn.Read(buf)
 		if n > 0 {
-			c.feed(buf[:n], c.vm.since())
+			c.feed(buf[:n], c.vm.Since())
 		}
 		if err != nil {
 			close(done)
@@ -205,7 +205,7 @@ func (c *Console) timeOf(offset int) time.Duration {
 			return ch.at
 		}
 	}
-	return c.vm.since()
+	return c.vm.Since()
 }
 
 // Type types keys: names such as [Down] and [Enter], or plain text.
@@ -299,7 +299,7 @@ func (c *Console) Watch(cond Condition) *Wait {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case w.check(c.screen(), c.vm.since()):
+	case w.check(c.screen(), c.vm.Since()):
 	case c.end != nil:
 		w.err = c.end
 		close(w.done)

@@ -166,8 +166,8 @@ func Launch(o Options) (*VM, error) {
 	return m, nil
 }
 
-// since gives the time since the machine's start.
-func (m *VM) since() time.Duration { return time.Since(m.start) }
+// Since gives the time since the machine's start.
+func (m *VM) Since() time.Duration { return time.Since(m.start) }
 
 // Serial gives the console at the n'th serial port, from 0.
 func (m *VM) Serial(n int) *Console { return m.consoles[n] }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alpboot/alpboot/qemu-tests/target/report"
@@ -30,7 +31,12 @@ func run(stdin io.Reader) int {
 	// The system call takes the level where others give the length of a buffer.
 	unix.Klogctl(unix.SYSLOG_ACTION_CONSOLE_LEVEL, make([]byte, 1))
 
-	out := consoles()
+	terminals := consoles()
+	var all []io.Writer
+	for _, f := range terminals {
+		all = append(all, f)
+	}
+	out := io.MultiWriter(all...)
 	r, err := report.Collect(os.DirFS("/"))
 	if err != nil {
 		fmt.Fprintln(out, "alpboot target:", err)
@@ -40,23 +46,27 @@ func run(stdin io.Reader) int {
 		fmt.Fprintf(out, "\nThis is the system that the menu has booted: %s.\nIts command line: %s\n\nPress Enter to switch the machine off.\n", r.Release, r.Cmdline)
 		bufio.NewReader(stdin).ReadString('\n')
 	}
+	// What a terminal has not sent yet would be lost with the power.
+	for _, f := range terminals {
+		unix.IoctlSetInt(int(f.Fd()), unix.TCSBRK, 1) // tcdrain(3)
+	}
 	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	select {}
 }
 
 // consoles gives every console that the kernel uses, and the first serial port
 // even when it is none: the test looks there.
-func consoles() io.Writer {
+func consoles() []*os.File {
 	active, _ := os.ReadFile("/sys/class/tty/console/active")
 	names := strings.Fields(string(active))
-	if !strings.Contains(string(active), "ttyS0") {
+	if !slices.Contains(names, "ttyS0") {
 		names = append(names, "ttyS0")
 	}
-	var all []io.Writer
+	var all []*os.File
 	for _, n := range names {
 		if f, err := os.OpenFile("/dev/"+n, os.O_WRONLY|unix.O_NOCTTY, 0); err == nil {
 			all = append(all, f)
 		}
 	}
-	return io.MultiWriter(all...)
+	return all
 }

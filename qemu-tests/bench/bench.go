@@ -1,0 +1,255 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/alpboot/alpboot/qemu-tests/assets"
+	"github.com/alpboot/alpboot/qemu-tests/debian"
+	"github.com/alpboot/alpboot/qemu-tests/disk"
+	"github.com/alpboot/alpboot/qemu-tests/target"
+	"github.com/alpboot/alpboot/qemu-tests/target/report"
+	"github.com/alpboot/alpboot/qemu-tests/vm"
+)
+
+// subject is one initramfs under test.
+type subject struct {
+	name       string
+	initrd     string
+	parameters string   // for its kernel
+	frame      string   // the first text that it draws
+	choose     []vm.Key // what boots the first entry
+}
+
+// entryTitle is what both show when their list is complete.
+const entryTitle = "Linux lts"
+
+// mark is a moment on the way.
+type mark struct {
+	Key, About string
+}
+
+// The moments, in order.
+var marks = []mark{
+	{"banner", "QEMU start to the menu kernel's banner"},
+	{"init", "banner to init"},
+	{"frame", "init to first frame"},
+	{"list", "init to list complete"},
+	{"target", "choice to the target's banner"},
+	{"total", "QEMU start to the target's banner, less the wait for the choice"},
+}
+
+// Result is what was measured of one subject; times in milliseconds.
+type Result struct {
+	Name      string             `json:"name"`
+	Initramfs int64              `json:"initramfs_bytes"`
+	Median    map[string]int64   `json:"median_ms"`
+	Runs      []map[string]int64 `json:"runs_ms"`
+	Memory    int                `json:"smallest_memory_mib,omitempty"`
+}
+
+// Report is the content of bench.json.
+type Report struct {
+	Machine Machine  `json:"machine"`
+	Kernel  int64    `json:"kernel_bytes"`
+	Results []Result `json:"results"`
+}
+
+func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progress io.Writer) error {
+	subjects, kernel, err := prepare(a)
+	if err != nil {
+		return err
+	}
+	drive, err := benchDisk(a)
+	if err != nil {
+		return err
+	}
+	options := func(s subject) vm.Options {
+		return vm.Options{Kernel: kernel, Initrd: s.initrd, Cmdline: "console=ttyS0,115200 " + s.parameters,
+			Drives: []vm.Drive{{File: drive}}, Dir: a.Path("bench", filepath.Base(s.initrd))}
+	}
+	r := Report{Machine: thisMachine(), Kernel: size(kernel)}
+	for _, s := range subjects {
+		r.Results = append(r.Results, Result{Name: s.name, Initramfs: size(s.initrd), Median: map[string]int64{}})
+	}
+	for n := range runs {
+		for i, s := range subjects {
+			fmt.Fprintf(progress, "run %d of %d: %s ...\n", n+1, runs, s.name)
+			times, err := measure(options(s), s, 5*time.Minute)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			r.Results[i].Runs = append(r.Results[i].Runs, times)
+		}
+	}
+	for i := range r.Results {
+		res := &r.Results[i]
+		for _, m := range marks {
+			var all []int64
+			for _, run := range res.Runs {
+				all = append(all, run[m.Key])
+			}
+			slices.Sort(all)
+			res.Median[m.Key] = all[len(all)/2]
+		}
+		if memory {
+			fmt.Fprintf(progress, "smallest memory: %s ...\n", res.Name)
+			limit := 20*time.Second + 4*time.Duration(res.Median["total"])*time.Millisecond
+			res.Memory = smallest(func(mib int) bool {
+				o := options(subjects[i])
+				o.Memory = mib
+				_, err := measure(o, subjects[i], limit)
+				fmt.Fprintf(progress, "  %d MiB: %v\n", mib, err == nil)
+				return err == nil
+			})
+		}
+	}
+	r.table(stdout)
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(output, append(b, '\n'), 0o644)
+}
+
+// prepare builds what is compared.
+func prepare(a *assets.Assets) ([]subject, string, error) {
+	kernel, err := a.Kernel()
+	if err != nil {
+		return nil, "", err
+	}
+	full, err := a.Initramfs()
+	if err != nil {
+		return nil, "", err
+	}
+	minimal, err := a.MinimalInitramfs()
+	if err != nil {
+		return nil, "", err
+	}
+	uroot, err := urootInitramfs(a)
+	if err != nil {
+		return nil, "", err
+	}
+	// " alpboot " stands in the menu's header, and not on any command line.
+	alpboot := subject{parameters: "alpboot.timeout=-1", frame: " alpboot ", choose: []vm.Key{vm.Enter}}
+	ours, oursFull := alpboot, alpboot
+	ours.name, ours.initrd = "alpboot, minimal", minimal
+	oursFull.name, oursFull.initrd = "alpboot, with shell", full
+	return []subject{ours, oursFull, {
+		name: "u-root v0.16.0 boot", initrd: uroot, frame: "Enter a number to boot", choose: []vm.Key{"1", vm.Enter},
+	}}, kernel, nil
+}
+
+// urootInitramfs builds u-root's init and boot with u-root's own builder, which
+// is the one that mkpayload uses, and compresses them as mkpayload does.
+func urootInitramfs(a *assets.Assets) (string, error) {
+	file := a.Path("bench", "u-root-boot.cpio")
+	cmd := exec.Command("go", "tool", "u-root", "-o", file, "-initcmd=init", "-uinitcmd=boot", "-defaultsh=",
+		"github.com/u-root/u-root/cmds/boot/boot", "github.com/u-root/u-root/cmds/core/init")
+	cmd.Dir = a.Root()
+	cmd.Env = append(os.Environ(), "GOARCH=amd64", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building u-root's boot: %w\n%s", err, out)
+	}
+	if out, err := exec.Command("xz", "-9", "-e", "--check=crc32", "-T1", "--force", file).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("compressing u-root's boot: %w\n%s", err, out)
+	}
+	return file + ".xz", nil
+}
+
+// benchDisk has a /boot of its own with extlinux.conf: a layout that u-root's
+// boot finds too.
+func benchDisk(a *assets.Assets) (string, error) {
+	k, err := a.Debian(debian.Newer)
+	if err != nil {
+		return "", err
+	}
+	init, err := a.TargetInit()
+	if err != nil {
+		return "", err
+	}
+	b, err := target.Initramfs(target.Image{Init: init, Compression: target.Gzip})
+	if err != nil {
+		return "", err
+	}
+	file := a.Path("bench", "disk.img")
+	return file, disk.SeparateBoot(disk.Install{
+		Options: "console=ttyS0,115200",
+		Kernels: []disk.Kernel{{Flavour: "lts", Image: k.Image, Initramfs: b}},
+	}).Write(file)
+}
+
+// measure boots a subject and its target once, and gives the milliseconds of
+// each mark. Each step may take limit.
+func measure(o vm.Options, s subject, limit time.Duration) (map[string]int64, error) {
+	m, err := vm.Launch(o)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Stop()
+	c := m.Serial(0)
+	const banner = "Linux version "
+	watches := []*vm.Wait{
+		c.Watch(vm.InLog(banner)),
+		c.Watch(vm.InLog("Run /init as init process")),
+		c.Watch(vm.InLog(s.frame)),
+		c.Watch(vm.OnScreen(entryTitle)),
+	}
+	var at [4]time.Duration
+	for i, w := range watches {
+		if at[i], err = w.Result(limit); err != nil {
+			return nil, err
+		}
+	}
+	before := len(c.Log())
+	chosen := m.Since()
+	c.Type(s.choose...)
+	reached, err := c.Await(limit, vm.LogAfter(before, banner))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Await(limit, vm.InLog(report.End)); err != nil {
+		return nil, err
+	}
+	return map[string]int64{
+		"banner": at[0].Milliseconds(),
+		"init":   (at[1] - at[0]).Milliseconds(),
+		"frame":  (at[2] - at[1]).Milliseconds(),
+		"list":   (at[3] - at[1]).Milliseconds(),
+		"target": (reached - chosen).Milliseconds(),
+		"total":  (at[3] + reached - chosen).Milliseconds(),
+	}, nil
+}
+
+// smallest gives the least multiple of 8, up to 512, for which boots says yes;
+// 0 when there is none. Whoever boots with some memory does so with more.
+func smallest(boots func(mib int) bool) int {
+	const step, limit = 8, 512
+	low, high := 4, limit/step // 32 MiB do for no Linux with an initramfs of Go
+	for low < high {
+		mid := (low + high) / 2
+		if boots(mid * step) {
+			high = mid
+		} else {
+			low = mid + 1
+		}
+	}
+	if high == limit/step && !boots(limit) {
+		return 0
+	}
+	return high * step
+}
+
+func size(file string) int64 {
+	st, err := os.Stat(file)
+	if err != nil {
+		return 0
+	}
+	return st.Size()
+}

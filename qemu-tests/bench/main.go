@@ -1,0 +1,43 @@
+// Bench measures how fast the menu appears and boots, beside u-root's own boot
+// command in an initramfs built the same way, with the same kernel and the same
+// disk, in turns. It prints a table for docs/benchmarks.md and writes the
+// figures to build/x86_64/bench.json. It is what make bench calls.
+//
+// Times are taken outside of the machine, when a line or a screen arrives on
+// its serial port, and count from the start of QEMU. Memory is the smallest
+// size of the machine, in steps of 8 MiB, with which the target is reached.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alpboot/alpboot/qemu-tests/assets"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	runs := fs.Int("runs", 5, "how often each is started")
+	output := fs.String("o", "", "`FILE` for the figures (default build/x86_64/bench.json, of the checkout)")
+	memory := fs.Bool("memory", true, "find the smallest memory too")
+	if err := fs.Parse(args); err != nil || fs.NArg() > 0 || *runs < 1 {
+		return 2
+	}
+	a, err := assets.Open(stderr)
+	if err == nil {
+		if *output == "" {
+			*output = a.Path("bench.json")
+		}
+		err = bench(a, *runs, *memory, *output, stdout, stderr)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "bench:", err)
+		return 1
+	}
+	return 0
+}
