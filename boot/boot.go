@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Volume is one filesystem: on a partition, a whole disk, an md array, an LVM
@@ -115,6 +117,24 @@ type VolumeStatus struct {
 	Busy    bool   // still being looked at
 	Problem string // why nothing of it could be used, as a sentence that names the device
 	Notes   []Note
+}
+
+// Clean gives text from a disk, such as a title, without what could disturb a
+// terminal: white space and anything unprintable become single spaces, and
+// what is longer than 200 characters ends in "...".
+func Clean(s string) string {
+	const most = 200
+	s = strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "..."
+	}
+	return s
 }
 
 // ErrTooLarge is returned for a file that is larger than anything that the

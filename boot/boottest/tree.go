@@ -30,7 +30,11 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-var update = flag.Bool("update", false, "write what was found into the want section of the trees under testdata")
+var update = flag.Bool("update", false, "write what is expected of the test data anew")
+
+// Update tells whether the tests were run with -update: whatever test data a
+// test can make is to be written anew instead of compared.
+func Update() bool { return *update }
 
 // wantFile is the name of the section that holds what is expected.
 const wantFile = "want"

@@ -9,12 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/device"
 	"golang.org/x/sys/unix"
 )
 
 func TestLoop(t *testing.T) {
-	needRoot(t)
+	boottest.NeedRoot(t)
 	image := filepath.Join(t.TempDir(), "image")
 	b := make([]byte, 64<<10)
 	for i := range b {
@@ -92,7 +93,7 @@ func TestOpen(t *testing.T) {
 // TestOpenWithoutMedium takes a loop device that is over nothing, which has as
 // little in it as an empty drive.
 func TestOpenWithoutMedium(t *testing.T) {
-	needRoot(t)
+	boottest.NeedRoot(t)
 	names, _ := filepath.Glob("/sys/class/block/loop*")
 	for _, name := range names {
 		if b, err := os.ReadFile(name + "/size"); err != nil || strings.TrimSpace(string(b)) != "0" {

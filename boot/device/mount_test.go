@@ -12,31 +12,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"golang.org/x/sys/unix"
 )
-
-// needRoot skips what only root can do.
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root")
-	}
-}
-
-func run(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-}
 
 // kernelHas tells whether the running kernel can mount a filesystem.
 func kernelHas(t *testing.T, fstype string) bool {
@@ -73,7 +53,7 @@ func makeImage(t *testing.T, size int64, command ...string) string {
 	for i, arg := range command {
 		args[i] = replace.Replace(arg)
 	}
-	run(t, args[0], args[1:]...)
+	boottest.Tool(t, args[0], args[1:]...)
 	return image
 }
 
@@ -115,7 +95,7 @@ var mountable = []struct {
 // TestMount mounts filesystems and reads files from them, and checks that no
 // byte of them has changed and that no mount can be seen.
 func TestMount(t *testing.T) {
-	needRoot(t)
+	boottest.NeedRoot(t)
 	for _, tt := range mountable {
 		t.Run(tt.name, func(t *testing.T) {
 			if !kernelHas(t, tt.driver) {
@@ -181,11 +161,11 @@ func dirty(t *testing.T, size int64, command ...string) string {
 	t.Helper()
 	image := makeImage(t, size, command...)
 	mnt := t.TempDir()
-	run(t, "mount", "-o", "loop", image, mnt)
+	boottest.Tool(t, "mount", "-o", "loop", image, mnt)
 	mounted := true
 	defer func() {
 		if mounted {
-			run(t, "umount", mnt)
+			boottest.Tool(t, "umount", mnt)
 		}
 	}()
 	must(t, os.MkdirAll(filepath.Join(mnt, "boot/grub"), 0o755))
@@ -200,16 +180,16 @@ func dirty(t *testing.T, size int64, command ...string) string {
 	must(t, os.Remove(orphan.Name()))
 	// All so far goes to its place, and so does the list of deleted files: to
 	// finish with these, ext4 writes even where it replays no journal.
-	run(t, "fsfreeze", "-f", mnt)
-	run(t, "fsfreeze", "-u", mnt)
+	boottest.Tool(t, "fsfreeze", "-f", mnt)
+	boottest.Tool(t, "fsfreeze", "-u", mnt)
 	late, err := os.Create(filepath.Join(mnt, "late"))
 	must(t, err)
 	must(t, late.Sync()) // commits the journal
 	must(t, late.Close())
 	copied := filepath.Join(t.TempDir(), "copy")
-	run(t, "cp", "--sparse=always", image, copied)
+	boottest.Tool(t, "cp", "--sparse=always", image, copied)
 	must(t, orphan.Close())
-	run(t, "umount", mnt)
+	boottest.Tool(t, "umount", mnt)
 	mounted = false
 	return copied
 }
@@ -218,7 +198,7 @@ func dirty(t *testing.T, size int64, command ...string) string {
 // drivers would write to them, given a chance, and that ruins a hibernated
 // system.
 func TestMountLeavesJournals(t *testing.T) {
-	needRoot(t)
+	boottest.NeedRoot(t)
 	tests := []struct {
 		name    string
 		size    int64
@@ -286,7 +266,7 @@ func writableLoop(t *testing.T, image string) string {
 		t.Skipf("no loop device can be had: %v", err)
 	}
 	loop := strings.TrimSpace(string(out))
-	t.Cleanup(func() { run(t, "losetup", "-d", loop) })
+	t.Cleanup(func() { boottest.Tool(t, "losetup", "-d", loop) })
 	return loop
 }
 
@@ -300,13 +280,13 @@ func isReadOnly(t *testing.T, path string) bool {
 // TestMountDuplicate mounts a filesystem and its copy, as after a disk was
 // cloned, which xfs refuses unless it is told.
 func TestMountDuplicate(t *testing.T) {
-	needRoot(t)
+	boottest.NeedRoot(t)
 	if !kernelHas(t, "xfs") {
 		t.Skip("this kernel has no xfs")
 	}
 	image := makeImage(t, 320*mib, "mkfs.xfs", "-q", "IMAGE")
 	copied := filepath.Join(t.TempDir(), "copy")
-	run(t, "cp", "--sparse=always", image, copied)
+	boottest.Tool(t, "cp", "--sparse=always", image, copied)
 	var m device.Mounter
 	for _, path := range []string{image, copied} {
 		root, err := m.Mount(t.Context(), path, probe(t, path))
@@ -317,7 +297,7 @@ func TestMountDuplicate(t *testing.T) {
 
 // TestMountImage mounts a partition of an image, in a boot loader too.
 func TestMountImage(t *testing.T) {
-	needRoot(t)
+	boottest.NeedRoot(t)
 	image := filepath.Join(t.TempDir(), "image")
 	b, err := os.ReadFile(makeImage(t, 8*mib, "mkfs.ext4", "-q", "-d", "DIR", "IMAGE"))
 	must(t, err)
@@ -353,7 +333,7 @@ func TestMountImage(t *testing.T) {
 // TestMountBtrfsOfSeveralDevices mounts a filesystem over three devices, which
 // works as soon as all of them have been seen.
 func TestMountBtrfsOfSeveralDevices(t *testing.T) {
-	needRoot(t)
+	boottest.NeedRoot(t)
 	if !kernelHas(t, "btrfs") {
 		t.Skip("this kernel has no btrfs")
 	}
@@ -364,9 +344,9 @@ func TestMountBtrfsOfSeveralDevices(t *testing.T) {
 		must(t, os.Truncate(image, 128*mib))
 		devices[i] = writableLoop(t, image)
 	}
-	run(t, "mkfs.btrfs", append([]string{"-q", "-d", "raid0", "-m", "raid1"}, devices...)...)
-	run(t, "btrfs", append([]string{"-q", "device", "scan", "--forget"}, devices...)...)
-	t.Cleanup(func() { run(t, "btrfs", append([]string{"-q", "device", "scan", "--forget"}, devices...)...) })
+	boottest.Tool(t, "mkfs.btrfs", append([]string{"-q", "-d", "raid0", "-m", "raid1"}, devices...)...)
+	boottest.Tool(t, "btrfs", append([]string{"-q", "device", "scan", "--forget"}, devices...)...)
+	t.Cleanup(func() { boottest.Tool(t, "btrfs", append([]string{"-q", "device", "scan", "--forget"}, devices...)...) })
 	sb := probe(t, devices[0])
 	m := device.Mounter{BlockReadOnly: true}
 	for _, path := range devices[:2] {
@@ -386,17 +366,17 @@ func TestMountBtrfsOfSeveralDevices(t *testing.T) {
 // TestMountBtrfsDefaultSubvolume looks at the whole tree, whatever is mounted
 // by default.
 func TestMountBtrfsDefaultSubvolume(t *testing.T) {
-	needRoot(t)
+	boottest.NeedRoot(t)
 	if !kernelHas(t, "btrfs") {
 		t.Skip("this kernel has no btrfs")
 	}
 	image := makeImage(t, 128*mib, "mkfs.btrfs", "-q", "IMAGE")
 	mnt := t.TempDir()
-	run(t, "mount", "-o", "loop", image, mnt)
-	run(t, "btrfs", "-q", "subvolume", "create", mnt+"/@")
+	boottest.Tool(t, "mount", "-o", "loop", image, mnt)
+	boottest.Tool(t, "btrfs", "-q", "subvolume", "create", mnt+"/@")
 	must(t, os.WriteFile(mnt+"/@/inside", []byte("kernel"), 0o644))
-	run(t, "btrfs", "-q", "subvolume", "set-default", mnt+"/@")
-	run(t, "umount", mnt)
+	boottest.Tool(t, "btrfs", "-q", "subvolume", "set-default", mnt+"/@")
+	boottest.Tool(t, "umount", mnt)
 	var m device.Mounter
 	root, err := m.Mount(t.Context(), image, probe(t, image))
 	must(t, err)
@@ -407,11 +387,11 @@ func TestMountBtrfsDefaultSubvolume(t *testing.T) {
 }
 
 func TestMountErrors(t *testing.T) {
-	needRoot(t)
+	boottest.NeedRoot(t)
 	ext4 := makeImage(t, 8*mib, "mkfs.ext4", "-q", "-O", "^metadata_csum", "IMAGE")
 	patch := func(at int64, b ...byte) string {
 		image := filepath.Join(t.TempDir(), "patched")
-		run(t, "cp", ext4, image)
+		boottest.Tool(t, "cp", ext4, image)
 		f, err := os.OpenFile(image, os.O_RDWR, 0)
 		must(t, err)
 		_, err = f.WriteAt(b, at)
@@ -474,7 +454,7 @@ func TestMountErrors(t *testing.T) {
 // TestMountWithoutDriver takes what this kernel cannot mount; the fixed types
 // of the kernel here may differ elsewhere.
 func TestMountWithoutDriver(t *testing.T) {
-	needRoot(t)
+	boottest.NeedRoot(t)
 	image := makeImage(t, 8*mib, "mkfs.ext4", "-q", "IMAGE")
 	tested := false
 	for _, fstype := range []string{"vfat", "iso9660", "f2fs", "exfat"} {
@@ -497,7 +477,7 @@ func TestMountWithoutDriver(t *testing.T) {
 // TestMountsEnd checks that neither a closed nor a failed mount keeps a loop
 // device.
 func TestMountsEnd(t *testing.T) {
-	needRoot(t)
+	boottest.NeedRoot(t)
 	image := makeImage(t, 8*mib, "mkfs.ext4", "-q", "-d", "DIR", "IMAGE")
 	var m device.Mounter
 	for range 20 { // more than there are loop devices at first

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 )
@@ -90,16 +91,8 @@ func (m *fakeMachine) count(n int) {
 
 func (m *fakeMachine) Events(context.Context) (<-chan device.Event, error) { return m.events, nil }
 
-// bzImage is as much of a kernel as is looked at.
 func bzImage(version string) *fstest.MapFile {
-	b := make([]byte, 8*512)
-	b[0x1f1] = 3
-	copy(b[0x1fe:], "\x55\xaa\xeb\x6aHdrS")
-	binary.LittleEndian.PutUint16(b[0x206:], 0x20f)
-	binary.LittleEndian.PutUint16(b[0x20e:], 0x300)
-	b[0x236] = 1
-	copy(b[0x500:], version+"\x00")
-	return &fstest.MapFile{Data: b, Mode: 0o644}
+	return &fstest.MapFile{Data: boottest.BzImage(version), Mode: 0o644}
 }
 
 func text(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s), Mode: 0o644} }

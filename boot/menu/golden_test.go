@@ -1,7 +1,6 @@
 package menu
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,10 +9,9 @@ import (
 	"testing"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/google/go-cmp/cmp"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 var sizes = []Size{{80, 24}, {80, 25}, {132, 43}, {40, 12}}
 
@@ -135,7 +133,7 @@ func checkCells(t *testing.T, s Screen, cs Charset) {
 
 func golden(t *testing.T, file, got string) {
 	t.Helper()
-	if *update {
+	if boottest.Update() {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -11,19 +10,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-// bzImage is as much of an x86 kernel as is looked at.
-func bzImage(version string) string {
-	b := make([]byte, 8*512)
-	b[0x1f1] = 3
-	copy(b[0x1fe:], "\x55\xaa\xeb\x6aHdrS")
-	binary.LittleEndian.PutUint16(b[0x206:], 0x20f)
-	binary.LittleEndian.PutUint16(b[0x20e:], 0x300)
-	b[0x236] = 1
-	copy(b[0x500:], version+"\x00")
-	return string(b)
-}
+	"github.com/alpboot/alpboot/boot/boottest"
+)
 
 // write puts a tree of files into the folder dir.
 func write(t *testing.T, dir string, files map[string]string) {
@@ -42,8 +31,8 @@ func write(t *testing.T, dir string, files map[string]string) {
 // alpine is one root filesystem with two good entries and a broken one.
 func alpine() map[string]string {
 	return map[string]string{
-		"boot/vmlinuz-lts":     bzImage("6.12.1-0-lts"),
-		"boot/vmlinuz-virt":    bzImage("6.12.1-0-virt"),
+		"boot/vmlinuz-lts":     string(boottest.BzImage("6.12.1-0-lts")),
+		"boot/vmlinuz-virt":    string(boottest.BzImage("6.12.1-0-virt")),
 		"boot/initramfs-lts":   "\x1f\x8b\x08\x00",
 		"boot/initramfs-virt":  "\x1f\x8b\x08\x00",
 		"boot/intel-ucode.img": "070701",
@@ -185,20 +174,11 @@ func TestFolderCannotBeLeft(t *testing.T) {
 // An image file is looked at through loop devices, whole or with partitions,
 // and stays as it was.
 func TestImage(t *testing.T) {
-	needTools(t, "mkfs.ext4", "sfdisk")
-	if os.Geteuid() != 0 {
-		skip(t, "loop devices need root")
-	}
+	boottest.NeedTools(t, "sfdisk")
+	boottest.NeedRoot(t)
 	t.Chdir(t.TempDir())
 	write(t, "tree", alpine())
 	const start, size = 1 << 20, 16 << 20
-	sh := func(cmd string, args ...string) {
-		t.Helper()
-		c := exec.Command(cmd, args...)
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", c, err, out)
-		}
-	}
 	truncate := func(name string, n int64) {
 		t.Helper()
 		if err := os.WriteFile(name, nil, 0o644); err != nil {
@@ -209,14 +189,14 @@ func TestImage(t *testing.T) {
 		}
 	}
 	truncate("whole.img", size)
-	sh("mkfs.ext4", "-q", "-L", "/", "-d", "tree", "whole.img")
+	boottest.Tool(t, "mkfs.ext4", "-q", "-L", "/", "-d", "tree", "whole.img")
 	truncate("parts.img", start+size+start)
 	c := exec.Command("sfdisk", "-q", "parts.img")
 	c.Stdin = strings.NewReader("label: gpt\nstart=2048, size=32768\n")
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("sfdisk: %v\n%s", err, out)
 	}
-	sh("dd", "if=whole.img", "of=parts.img", "bs=1M", "seek=1", "conv=notrunc", "status=none")
+	boottest.Tool(t, "dd", "if=whole.img", "of=parts.img", "bs=1M", "seek=1", "conv=notrunc", "status=none")
 
 	for _, tt := range []struct{ image, device string }{{"whole.img", "whole.img"}, {"parts.img", "parts.img#1"}} {
 		t.Run(tt.image, func(t *testing.T) {
@@ -239,22 +219,4 @@ func TestImage(t *testing.T) {
 			}
 		})
 	}
-}
-
-// needTools skips the test where a tool is missing; CI must have them all.
-func needTools(t *testing.T, tools ...string) {
-	t.Helper()
-	for _, name := range tools {
-		if _, err := exec.LookPath(name); err != nil {
-			skip(t, name+" is not installed")
-		}
-	}
-}
-
-func skip(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }

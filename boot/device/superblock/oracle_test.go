@@ -10,32 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 )
-
-// needTool skips a test whose outside tool is absent; on CI it fails instead.
-func needTool(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-}
-
-func run(t *testing.T, name string, args ...string) {
-	t.Helper()
-	needTool(t, name)
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-}
 
 // blkid gives what blkid says of an image.
 func blkid(t *testing.T, image string) superblock.Superblock {
 	t.Helper()
-	needTool(t, "blkid")
+	boottest.NeedTools(t, "blkid")
 	out, err := exec.Command("blkid", "-p", "-o", "udev", image).Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 2 { // nothing found
@@ -146,7 +128,7 @@ func makeImage(t *testing.T, size int64, command []string) string {
 	for i, arg := range command {
 		args[i] = replace.Replace(arg)
 	}
-	run(t, args[0], args[1:]...)
+	boottest.Tool(t, args[0], args[1:]...)
 	return image
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -12,10 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 )
-
-var update = flag.Bool("update", false, "make testdata anew with the mkfs tools")
 
 // pieces are the superblocks kept in testdata, cut out of images of the tests
 // above, so that they can be probed where there are no tools, and fuzzed.
@@ -87,7 +85,7 @@ func readPiece(t testing.TB, name string) piece {
 }
 
 func TestPieces(t *testing.T) {
-	if *update {
+	if boottest.Update() { // with the mkfs tools
 		updatePieces(t)
 	}
 	for _, tt := range pieces {

@@ -12,19 +12,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/device/table"
 	"golang.org/x/sys/unix"
 )
-
-func needTool(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-}
 
 const mib = 1 << 20
 
@@ -32,7 +23,7 @@ const mib = 1 << 20
 // what sfdisk itself then reads from it.
 func sfdisk(t *testing.T, size int64, script string) (image []byte, want []table.Partition) {
 	t.Helper()
-	needTool(t, "sfdisk")
+	boottest.NeedTools(t, "sfdisk")
 	name := filepath.Join(t.TempDir(), "image")
 	if err := os.WriteFile(name, nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -153,8 +144,7 @@ func TestDamagedGPT(t *testing.T) {
 // TestGPT4096 takes a disk with sectors of 4096 bytes, which sfdisk makes only
 // of a block device: here a loop device.
 func TestGPT4096(t *testing.T) {
-	needTool(t, "sfdisk")
-	needTool(t, "losetup")
+	boottest.NeedTools(t, "sfdisk", "losetup")
 	if os.Getuid() != 0 {
 		t.Skip("needs root for a loop device")
 	}

@@ -15,7 +15,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/alpboot/alpboot/boot"
 )
@@ -118,7 +117,7 @@ func mediumName(fsys fs.FS, top []fs.DirEntry) (string, bool) {
 	if hasFile(top, ".alpine-release") {
 		if b, err := boot.ReadFile(fsys, ".alpine-release", maxConfig); err == nil {
 			line, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
-			if line = clean(line); line != "" {
+			if line = boot.Clean(line); line != "" {
 				return line, true
 			}
 		}
@@ -295,24 +294,7 @@ func (p pair) mediumEntry(dir, name string) boot.Entry {
 // title gives what the user sees: the system and which of its kernels.
 func title(name, kernel string) string {
 	if f := flavour(kernel); f != "" {
-		return name + " (" + clean(f) + ")"
+		return name + " (" + boot.Clean(f) + ")"
 	}
 	return name
-}
-
-// clean gives text from a disk without what could disturb a terminal, and not
-// longer than a line or two.
-func clean(s string) string {
-	const most = 200
-	s = strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "..."
-	}
-	return s
 }

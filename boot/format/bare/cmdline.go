@@ -135,7 +135,7 @@ func (s system) root() (rootFS, []string) {
 	case own == yes && (strings.HasPrefix(line.source, "LABEL=") || strings.HasPrefix(line.source, "UUID=")):
 	case s.vol.UUID != "":
 		if own == no {
-			notes = append(notes, "/etc/fstab names another root filesystem ("+clean(line.source)+"), so this may be a copy of another disk.")
+			notes = append(notes, "/etc/fstab names another root filesystem ("+boot.Clean(line.source)+"), so this may be a copy of another disk.")
 		}
 		r.spec = "UUID=" + s.vol.UUID
 	case r.spec == "" && s.vol.Label != "":

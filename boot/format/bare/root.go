@@ -70,9 +70,9 @@ func findRoot(fsys fs.FS, vol boot.Volume, dir string) (Root, bool) {
 		return Root{}, false
 	}
 	id := assignments(release)
-	r := Root{Volume: vol, Dir: dir, Name: clean(id["PRETTY_NAME"])}
+	r := Root{Volume: vol, Dir: dir, Name: boot.Clean(id["PRETTY_NAME"])}
 	if r.Name == "" {
-		r.Name = clean(id["NAME"])
+		r.Name = boot.Clean(id["NAME"])
 	}
 	r.Alpine = id["ID"] == "alpine" || slices.Contains(strings.Fields(id["ID_LIKE"]), "alpine")
 	sys.alpine = r.Alpine

@@ -60,14 +60,14 @@ func (p *parser) flatten(out []boot.Entry, m *menu, prefix string, def *label) [
 
 // join gives the title of something inside the menu prefix.
 func join(prefix, title string) string {
-	title = clean(strings.ReplaceAll(title, "^", "")) // ^ marks the hotkey
+	title = boot.Clean(strings.ReplaceAll(title, "^", "")) // ^ marks the hotkey
 	switch {
 	case prefix == "":
 		return title
 	case title == "":
 		return prefix
 	}
-	return clean(prefix + " / " + title)
+	return boot.Clean(prefix + " / " + title)
 }
 
 // defaultLabel gives the label that the configuration boots unattended; nil if
@@ -243,7 +243,7 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 	}
 	locate := func(name string) string {
 		if strings.Contains(name, "://") {
-			problem(fmt.Sprintf("The file %s lies on the network.", clean(name)))
+			problem(fmt.Sprintf("The file %s lies on the network.", boot.Clean(name)))
 			return ""
 		}
 		f := p.locate(name, p.dir, l.src.File)
@@ -266,7 +266,7 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 		name, kind = base(file), kindLinux
 	case name == "mboot.c32":
 		file, _ = cutWord(args)
-		e.Kernel, e.Cmdline = locate(file), clean(args)
+		e.Kernel, e.Cmdline = locate(file), boot.Clean(args)
 		if strings.HasPrefix(base(file), "xen") {
 			problem("Xen needs a multiboot loader, which kexec is not: choose an entry without Xen.")
 		} else {
@@ -298,11 +298,11 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 		e.Notes = append(e.Notes, "The command line holds ${...}, which u-boot would replace and alpboot does not.")
 	}
 	if l.fdt != "" {
-		e.Notes = append(e.Notes, fmt.Sprintf("Its device tree %s is not passed on: the kernel gets the one that this machine runs with.", clean(l.fdt)))
+		e.Notes = append(e.Notes, fmt.Sprintf("Its device tree %s is not passed on: the kernel gets the one that this machine runs with.", boot.Clean(l.fdt)))
 	}
 	// Alpine names a folder of device trees also where there are none (x86).
 	if l.fdtdir != "" && p.exists(l.fdtdir, l.src) {
-		e.Notes = append(e.Notes, fmt.Sprintf("No device tree from %s is passed on: the kernel gets the one that this machine runs with.", clean(l.fdtdir)))
+		e.Notes = append(e.Notes, fmt.Sprintf("No device tree from %s is passed on: the kernel gets the one that this machine runs with.", boot.Clean(l.fdtdir)))
 	}
 }
 
@@ -348,7 +348,7 @@ func isNoKernel(file string) bool {
 // noLinux says why a file of that name, or one that is started by that keyword,
 // is no Linux kernel; "" when it may be one.
 func noLinux(k kind, name string) string {
-	chain := "It starts the boot sector " + clean(name) + " through the firmware, which a running Linux cannot do."
+	chain := "It starts the boot sector " + boot.Clean(name) + " through the firmware, which a running Linux cannot do."
 	switch {
 	case name == "memdisk":
 		return "It starts a disk image through the BIOS (memdisk), which a running Linux cannot do."
@@ -357,15 +357,15 @@ func noLinux(k kind, name string) string {
 	case name == "chain.c32":
 		return "It starts another boot loader through the BIOS (chain.c32), which a running Linux cannot do."
 	case strings.HasSuffix(name, ".lkrn"):
-		return "It starts the network boot loader " + clean(name) + ", which needs the BIOS."
+		return "It starts the network boot loader " + boot.Clean(name) + ", which needs the BIOS."
 	case k == kindLinux:
 		return ""
 	case k == kindBoot:
 		return chain
 	case k == kindPXE:
-		return "It starts the network boot program " + clean(name) + " through the firmware, which a running Linux cannot do."
+		return "It starts the network boot program " + boot.Clean(name) + " through the firmware, which a running Linux cannot do."
 	case k == kindCom32 || strings.HasSuffix(name, ".c32"):
-		return "It starts the syslinux module " + clean(name) + ", which is no kernel."
+		return "It starts the syslinux module " + boot.Clean(name) + ", which is no kernel."
 	}
 	// syslinux goes by the ending, and so takes vmlinuz-6.1.0 for a network
 	// boot program; nobody means that.

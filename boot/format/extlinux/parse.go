@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/alpboot/alpboot/boot"
 )
@@ -426,23 +425,6 @@ func quote(s string) string {
 		return fmt.Sprintf("%q...", s[:most])
 	}
 	return fmt.Sprintf("%q", s)
-}
-
-// clean gives text that a configuration wants shown, without what could
-// disturb a terminal, and not longer than a line or two.
-func clean(s string) string {
-	const most = 200
-	s = strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "..."
-	}
-	return s
 }
 
 // base gives the file name of a path in either style, in lower case.
