@@ -4,9 +4,8 @@
 ARCH = x86_64
 OUT = build/$(ARCH)
 
-# Programs for filesystems lie in sbin, which is not in everybody's PATH. On an
-# old Debian need.sh puts a newer Go into build/go. Both before what the user set,
-# so that a Go of this project's version is taken as it is.
+# On an old Debian need.sh puts a newer Go into build/go. Programs that make
+# filesystems lie in sbin, which is not in everybody's PATH.
 export PATH := $(CURDIR)/build/go/bin:$(PATH):/usr/sbin:/sbin
 # A distribution's Go may fetch the version that go.mod asks for.
 export GOTOOLCHAIN ?= auto
