@@ -2,6 +2,8 @@ package menu
 
 import (
 	"fmt"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
@@ -113,4 +115,22 @@ func run(m Model, msgs ...any) (Model, []Action) {
 		}
 	}
 	return m, actions
+}
+
+func TestLongVersionIsCutOnlyForLackOfRoom(t *testing.T) {
+	const long = "6.12.117+deb12-cloud-amd64-with-more"
+	for _, tt := range []struct {
+		title string
+		whole bool
+	}{
+		{title: "Linux lts", whole: true},
+		{title: "A title that takes nearly all of the eighty columns there are", whole: false},
+	} {
+		m := New(Config{})
+		m, _ = m.Update(InventoryMsg{Inventory: boot.Inventory{Entries: []boot.Entry{{ID: "a", Title: tt.title, Version: long, Kernel: "k"}}}})
+		s := m.View(Size{80, 24}, ASCII).String()
+		if got := strings.Contains(s, long); got != tt.whole {
+			t.Errorf("%q: the whole version is shown: %v, want %v\n%s", tt.title, got, tt.whole, s)
+		}
+	}
 }

@@ -371,7 +371,9 @@ func (m Model) entryRows(w int, cs Charset, visible []boot.Entry, selected int) 
 		version = max(version, width(clean(e.Version, cs)))
 		marks = max(marks, width(m.marks(e, narrow)))
 	}
-	version = min(version, 24)
+	// The title comes first, but half a version tells little: it gets at least
+	// 24 columns, and what title and marks leave.
+	version = min(version, max(24, w-lead-longest-marks-6))
 	if narrow {
 		version = 0
 	}
