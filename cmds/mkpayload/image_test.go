@@ -243,7 +243,7 @@ func TestImageReproducible(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(a, b) {
-		t.Errorf("%s (%d bytes) and %s (%d bytes) differ", first, len(a), second, len(b))
+		t.Errorf("%s (%d bytes) and %s (%d bytes) differ, unless the checkout was changed meanwhile", first, len(a), second, len(b))
 	}
 }
 
