@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/alpboot/alpboot/qemu-tests/assets"
 	"github.com/alpboot/alpboot/qemu-tests/debian"
@@ -20,7 +21,9 @@ type demo struct {
 
 // options gives the machine to run, with all that it needs built.
 func (d demo) options(a *assets.Assets, progress io.Writer) (vm.Options, error) {
-	o := vm.Options{Memory: d.memory, Cmdline: "console=ttyS0,115200 " + d.parameters}
+	// Alpine's own second would be over before one has looked; the last
+	// alpboot.timeout counts, so that the user's own goes before this one.
+	o := vm.Options{Memory: d.memory, Cmdline: strings.TrimSpace("console=ttyS0,115200 alpboot.timeout=30 " + d.parameters)}
 	// Waiting for a kernel build is no demonstration: Debian's will do.
 	var err error
 	if a.HasKernel() {
