@@ -168,6 +168,7 @@ func loadDrivers(ctx context.Context, cmdline string) (index *module.Index, read
 		note = fmt.Sprintf("Devices that are plugged in later get no driver: %v.", err)
 	}
 	go func() {
+		index.Load("loop") // no device asks for it: for lsboot, mount and losetup in the shell
 		index.Coldplug(os.DirFS("/sys"))
 		close(ready)
 		for ev := range events {

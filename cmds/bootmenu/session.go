@@ -303,6 +303,9 @@ func (s *session) shell(ctx context.Context, dev string) {
 		return
 	}
 	kernelMessages(true)
+	// On a processor without a random generator nothing else seeds the kernel's,
+	// and dhclient would wait for it. Asking makes the kernel see to it.
+	go unix.Getrandom(make([]byte, 1), 0)
 	go func() { s.send(ctx, shellEnded{on, runShell(name, on.device)}) }()
 }
 
