@@ -24,6 +24,73 @@ type Volume struct {
 	UUID   string `json:"uuid"`   // as blkid prints it
 	Label  string `json:"label"`  // label of the filesystem, not of the partition
 	Type   string `json:"type"`   // as blkid prints it: ext4, vfat, crypto_LUKS, ...
+
+	// For a volume on a partition: its number and what the partition table says.
+	Partition int    `json:"-"`
+	PartUUID  string `json:"-"` // as in root=PARTUUID=
+	PartLabel string `json:"-"` // name of a GPT partition
+}
+
+// VolumeRef names a volume in the way of a configuration file. All fields that
+// are set must match, UUIDs without regard to case.
+type VolumeRef struct {
+	UUID, Label         string // of the filesystem
+	PartUUID, PartLabel string // of the partition
+	Disk                string // Device of the whole disk that the volume lies on, or is
+	Partition           int    // its number, from 1
+	File                string // a path that must exist on the volume, without a leading slash
+}
+
+// MountedVolume is a volume and its root.
+type MountedVolume struct {
+	Volume Volume
+	FS     fs.FS
+}
+
+// Volumes are the mounted volumes of a machine, for a configuration that names
+// kernels or further files on other volumes than its own.
+type Volumes []MountedVolume
+
+// Find gives the volumes that ref names, in the order of vs, but those on the
+// disk of near, the volume of the configuration, before others: a copy of a
+// disk has the same UUIDs. None may mean that the volume has not turned up yet:
+// see [Listing.Unresolved].
+func (vs Volumes) Find(ref VolumeRef, near Volume) []MountedVolume {
+	var same, other []MountedVolume
+	for _, v := range vs {
+		switch {
+		case !ref.names(v):
+		case v.Volume.onDisk() == near.onDisk():
+			same = append(same, v)
+		default:
+			other = append(other, v)
+		}
+	}
+	return append(same, other...)
+}
+
+func (ref VolumeRef) names(v MountedVolume) bool {
+	return (ref.UUID == "" || strings.EqualFold(ref.UUID, v.Volume.UUID)) &&
+		(ref.Label == "" || ref.Label == v.Volume.Label) &&
+		(ref.PartUUID == "" || strings.EqualFold(ref.PartUUID, v.Volume.PartUUID)) &&
+		(ref.PartLabel == "" || ref.PartLabel == v.Volume.PartLabel) &&
+		(ref.Disk == "" || ref.Disk == v.Volume.onDisk()) &&
+		(ref.Partition == 0 || ref.Partition == v.Volume.Partition) &&
+		(ref.File == "" || exists(v.FS, ref.File)) &&
+		ref != VolumeRef{}
+}
+
+func exists(fsys fs.FS, name string) bool {
+	_, err := fs.Stat(fsys, name)
+	return err == nil
+}
+
+// onDisk gives the device of the whole disk that v lies on, or is.
+func (v Volume) onDisk() string {
+	if v.Disk != "" {
+		return v.Disk
+	}
+	return v.Device
 }
 
 // Source is the place in a configuration file that an entry or note comes from.
@@ -54,8 +121,8 @@ type Entry struct {
 	Title   string // what the user sees in the list
 	Version string // kernel release, read from the kernel image; "" when unknown
 	Format  string // name of the format that gave it
-	Source  Source
-	Volume  Volume
+	Source  Source // on the volume that was parsed
+	Volume  Volume // where kernel and initrds are; a format sets it when that is another volume
 	Kernel  string
 	Initrds []string // in the order in which the kernel shall unpack them
 	Cmdline string
@@ -88,6 +155,10 @@ func (n Note) String() string {
 type Listing struct {
 	Entries []Entry // in the order of the configuration
 	Notes   []Note
+
+	// Unresolved says that a volume which the configuration names was not
+	// there: it is parsed again when another one has turned up.
+	Unresolved bool
 }
 
 // Format is one way in which entries are written down.
@@ -97,8 +168,9 @@ type Format struct {
 	// Parse reads the configuration on a volume whose root is fsys. A volume
 	// that holds nothing of this format gives an empty Listing and no error.
 	// An unreadable line costs that line's entry and leaves a Note; an error
-	// means that the format is there and nothing of it could be used.
-	Parse func(fsys fs.FS, vol Volume) (Listing, error)
+	// means that the format is there and nothing of it could be used. Others
+	// are all volumes that are mounted so far, the one being parsed among them.
+	Parse func(fsys fs.FS, vol Volume, others Volumes) (Listing, error)
 }
 
 // Inventory is all that discovery knows at one moment.

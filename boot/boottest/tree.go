@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -77,11 +78,20 @@ func Format(f boot.Format) func(*testing.T, Tree) string {
 			if len(tree.Volumes) > 1 {
 				fmt.Fprintf(&b, "volume %s\n", v.Device)
 			}
-			l, err := f.Parse(v.FS, v.Volume)
+			l, err := f.Parse(v.FS, v.Volume, tree.All())
 			b.WriteString(Text(l, err))
 		}
 		return b.String()
 	}
+}
+
+// All gives the volumes of the tree as those of one machine.
+func (tree Tree) All() boot.Volumes {
+	var all boot.Volumes
+	for _, v := range tree.Volumes {
+		all = append(all, boot.MountedVolume{Volume: v.Volume, FS: v.FS})
+	}
+	return all
 }
 
 // Load reads the tree in file.
@@ -161,7 +171,11 @@ func newTree(a *txtar.Archive) (Tree, error) {
 // volume reads words of the form key=value, where value may be in double quotes.
 func volume(s string) (boot.Volume, error) {
 	var v boot.Volume
-	fields := map[string]*string{"device": &v.Device, "disk": &v.Disk, "uuid": &v.UUID, "label": &v.Label, "type": &v.Type}
+	var partition string
+	fields := map[string]*string{
+		"device": &v.Device, "disk": &v.Disk, "uuid": &v.UUID, "label": &v.Label, "type": &v.Type,
+		"partuuid": &v.PartUUID, "partlabel": &v.PartLabel, "partition": &partition,
+	}
 	for s != "" {
 		key, rest, ok := strings.Cut(s, "=")
 		f := fields[key]
@@ -174,6 +188,12 @@ func volume(s string) (boot.Volume, error) {
 			continue
 		}
 		*f, s, _ = strings.Cut(rest, " ")
+	}
+	if partition != "" {
+		var err error
+		if v.Partition, err = strconv.Atoi(partition); err != nil {
+			return v, fmt.Errorf("volume: partition %q is no number", partition)
+		}
 	}
 	return v, nil
 }

@@ -142,16 +142,25 @@ func (sc *Scan) Open(vol boot.Volume, name string) (fs.File, error) {
 // volume is a device as the scan knows it.
 type volume struct {
 	block   device.Block
-	since   time.Time // when it was first looked at
+	since   time.Time // when what is being done with it began
 	overdue bool      // it has not answered within the limit
-	found   *found    // nil until it has answered
+	found   *found    // nil until it was probed and mounted
+	read    *read     // nil until the formats have read it
+	parsing bool
+	known   int // how many volumes had been mounted when the formats read it last
 }
 
-// result is what a device's goroutine comes back with. vol tells whether the
-// device is still the one that was looked at.
+// answered tells whether all is known of v that it says by itself.
+func (v *volume) answered() bool {
+	return v.found != nil && (v.found.fsys == nil || v.read != nil)
+}
+
+// result is what a device's goroutine comes back with: one of found and read.
+// vol tells whether the device is still the one that was looked at.
 type result struct {
 	vol   *volume
-	found found
+	found *found
+	read  *read
 }
 
 // relistDelay lets a burst of events, as a disk with its partitions makes, end
@@ -163,6 +172,7 @@ func (sc *Scan) run(ctx context.Context) {
 	vols := map[string]*volume{} // by path
 	var order []string           // the paths as Devices lists them
 	var listErrs []error
+	mounts := 0 // how many volumes have been mounted
 	defer func() {
 		closeAll(vols)
 		close(sc.stopped)
@@ -210,7 +220,7 @@ func (sc *Scan) run(ctx context.Context) {
 		busy := false
 		next := quietAt // when something may change without an event
 		for _, v := range vols {
-			if v.found != nil || v.overdue {
+			if v.answered() && !v.parsing || v.overdue {
 				continue
 			}
 			if due := v.since.Add(s.Limit); now.Before(due) {
@@ -240,11 +250,22 @@ func (sc *Scan) run(ctx context.Context) {
 		case out <- inv:
 			out = nil
 		case r := <-sc.results:
-			if vols[r.vol.block.Path] != r.vol { // pulled out, or replaced by another
-				r.found.close()
-				break
+			switch v := r.vol; {
+			case vols[v.block.Path] != v: // pulled out, or replaced by another
+				if r.found != nil {
+					r.found.close()
+				}
+			case r.found != nil:
+				v.found = r.found
+				if v.found.fsys != nil {
+					mounts++
+				}
+			default:
+				v.read, v.parsing = r.read, false
 			}
-			r.vol.found, r.vol.overdue, changed = &r.found, false, true
+			r.vol.overdue = r.vol.overdue && !r.vol.answered()
+			changed = true
+			sc.parse(ctx, vols, order, mounts)
 		case <-ready:
 			ready = nil
 			quietAt = time.Now().Add(s.Settle)
@@ -303,9 +324,35 @@ func closeAll(vols map[string]*volume) {
 func (sc *Scan) lookAt(ctx context.Context, v *volume) {
 	f := look(ctx, sc.scanner, v.block)
 	select {
-	case sc.results <- result{v, f}:
+	case sc.results <- result{vol: v, found: &f}:
 	case <-ctx.Done():
 		f.close()
+	}
+}
+
+// parse has the formats read every volume that they have not read yet, and
+// those again whose configuration names a volume that was not there: mounts
+// have come since.
+func (sc *Scan) parse(ctx context.Context, vols map[string]*volume, order []string, mounts int) {
+	var all boot.Volumes
+	for _, path := range order {
+		if f := vols[path].found; f != nil && f.fsys != nil {
+			all = append(all, boot.MountedVolume{Volume: f.status.Volume, FS: f.fsys})
+		}
+	}
+	for _, at := range all {
+		v := vols[at.Volume.Device]
+		if v.parsing || v.read != nil && (!v.read.unresolved || v.known == mounts) {
+			continue
+		}
+		v.parsing, v.known, v.since = true, mounts, time.Now()
+		go func() {
+			r := parse(sc.scanner.Formats, at, all)
+			select {
+			case sc.results <- result{vol: v, read: &r}:
+			case <-ctx.Done():
+			}
+		}()
 	}
 }
 
@@ -315,25 +362,29 @@ func inventory(vols map[string]*volume, order []string, listErrs []error, limit 
 	for _, err := range listErrs {
 		inv.Volumes = append(inv.Volumes, boot.VolumeStatus{Problem: fmt.Sprintf("A device is left out: %v.", err)})
 	}
-	var founds []*found
+	var shown []*volume
 	for _, path := range order {
 		v := vols[path]
-		if v.found != nil {
-			if v.found.shownBy(vols[v.block.Disk]) {
-				continue
-			}
-			founds = append(founds, v.found)
-			inv.Volumes = append(inv.Volumes, v.found.status)
+		if v.found != nil && v.found.shownBy(vols[v.block.Disk]) {
 			continue
 		}
-		st := boot.VolumeStatus{Volume: boot.Volume{Device: path, Disk: v.block.Disk}, Busy: true}
+		shown = append(shown, v)
+		st := boot.VolumeStatus{Volume: volumeOf(v.block), Busy: true}
+		if v.found != nil {
+			st = v.found.status
+			st.Busy = !v.answered()
+		}
+		if v.read != nil {
+			st.Problem = v.read.problem
+			st.Notes = append(slices.Clone(st.Notes), v.read.notes...)
+		}
 		if v.overdue {
 			st.Busy = false
 			st.Problem = fmt.Sprintf("%s has not answered for %d seconds. Check its cable and power; r looks again.", path, int(limit.Seconds()))
 		}
 		inv.Volumes = append(inv.Volumes, st)
 	}
-	inv.Entries = entries(founds)
+	inv.Entries = entries(shown)
 	return inv
 }
 
@@ -348,15 +399,20 @@ func (f *found) shownBy(disk *volume) bool {
 }
 
 // entries merges the entries of all volumes into the list that a user sees.
-func entries(founds []*found) []boot.Entry {
+func entries(vols []*volume) []boot.Entry {
 	var roots []bare.Root
-	for _, f := range founds {
-		roots = append(roots, f.roots...)
+	for _, v := range vols {
+		if v.found != nil {
+			roots = append(roots, v.found.roots...)
+		}
 	}
 	seen := map[string]int{}
 	var list []boot.Entry
-	for _, f := range founds {
-		for _, e := range f.entries {
+	for _, v := range vols {
+		if v.read == nil {
+			continue
+		}
+		for _, e := range v.read.entries {
 			e = bare.Complete(e, roots)
 			// Two entries alike to the hash are told apart by their order.
 			seen[e.ID]++

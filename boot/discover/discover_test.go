@@ -439,14 +439,50 @@ func TestParserPanicIsContained(t *testing.T) {
 		m := &fakeMachine{}
 		m.set(alpine("/dev/sda1", "u1", "lts"))
 		s := m.scanner()
-		s.Formats = []boot.Format{{Name: "broken", Parse: func(fs.FS, boot.Volume) (boot.Listing, error) { panic("index out of range") }}}
+		s.Formats = []boot.Format{{Name: "broken", Parse: func(fs.FS, boot.Volume, boot.Volumes) (boot.Listing, error) { panic("index out of range") }}}
 		sc := s.Start(t.Context())
 		defer sc.Stop()
 		if got := problems(settled(t, sc)); !strings.Contains(got, "/dev/sda1") || !strings.Contains(got, "index out of range") {
 			t.Errorf("got %q", got)
 		}
-		if m.mounted != 0 {
-			t.Error("the filesystem is still mounted")
+	})
+}
+
+// A configuration on one volume that names a kernel on another, as GRUB's on an
+// ESP does, gives its entry as soon as that other volume has turned up.
+func TestKernelOnAnotherVolume(t *testing.T) {
+	pointer := boot.Format{Name: "pointer", Parse: func(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
+		uuid, err := fs.ReadFile(fsys, "pointer")
+		if err != nil {
+			return boot.Listing{}, nil
+		}
+		at := others.Find(boot.VolumeRef{UUID: string(uuid)}, vol)
+		if len(at) == 0 {
+			return boot.Listing{Unresolved: true, Notes: []boot.Note{{Text: "not there yet"}}}, nil
+		}
+		return boot.Listing{Entries: []boot.Entry{{Title: "Elsewhere", Volume: at[0].Volume, Kernel: "boot/vmlinuz-lts"}}}, nil
+	}}
+	synctest.Test(t, func(t *testing.T) {
+		esp := fakeDevice{block: device.Block{Path: "/dev/sda1", Disk: "/dev/sda"}, sb: superblock.Superblock{Type: "vfat", UUID: "1A2B-3C4D"}, tree: fstest.MapFS{"pointer": text("u2")}}
+		late := alpine("/dev/sdb1", "u2", "lts")
+		late.delay = 3 * time.Second
+		m := &fakeMachine{}
+		m.set(esp, alpine("/dev/sda2", "u1", "lts"), late)
+		s := m.scanner()
+		s.Formats = []boot.Format{pointer}
+		sc := s.Start(t.Context())
+		defer sc.Stop()
+		inv := settled(t, sc)
+		if len(inv.Entries) != 1 {
+			t.Fatalf("got %q", titles(inv))
+		}
+		if e := inv.Entries[0]; e.Volume.Device != "/dev/sdb1" || e.Problem != "" || e.Version != "6.12.1-0-lts" {
+			t.Errorf("got %+v", e)
+		}
+		for _, v := range inv.Volumes {
+			if len(v.Notes) > 0 {
+				t.Errorf("%s still says %v", v.Volume.Device, v.Notes)
+			}
 		}
 	})
 }

@@ -21,10 +21,9 @@ import (
 
 // found is what looking at one device has brought.
 type found struct {
-	status  boot.VolumeStatus
-	entries []boot.Entry
-	roots   []bare.Root // the volume, when it is a root filesystem
-	fsys    Filesystem  // nil when there is none, or nothing on it can be booted
+	status boot.VolumeStatus // without the notes of formats
+	roots  []bare.Root       // the volume, when it is a root filesystem
+	fsys   Filesystem        // nil when there is none
 }
 
 func (f *found) close() {
@@ -34,20 +33,27 @@ func (f *found) close() {
 	}
 }
 
+// read is what the formats have read on one volume.
+type read struct {
+	entries    []boot.Entry
+	notes      []boot.Note
+	problem    string
+	unresolved bool // other volumes may change it
+}
+
 // quietSize is the size in bytes up to which a partition without a known
 // filesystem is no news: GRUB's and the firmware's own ones are that small.
 const quietSize = 8 << 20
 
-// look probes, mounts and reads one device.
+// look probes and mounts one device.
 func look(ctx context.Context, s *Scanner, b device.Block) (f found) {
-	f.status.Volume = boot.Volume{Device: b.Path, Disk: b.Disk}
+	f.status.Volume = volumeOf(b)
 	problem := func(format string, args ...any) { f.status.Problem = sentence(format, args...) }
 	defer func() {
 		// What lies on a disk may be made to break us: the menu goes on.
 		if r := recover(); r != nil {
 			f.close()
-			f = found{status: boot.VolumeStatus{Volume: f.status.Volume}}
-			f.status.Problem = sentence("%s could not be read because of a defect in alpboot (%v); please report it", b.Path, r)
+			f = found{status: boot.VolumeStatus{Volume: f.status.Volume, Problem: defect(b.Path, r)}}
 		}
 	}()
 
@@ -86,27 +92,47 @@ func look(ctx context.Context, s *Scanner, b device.Block) (f found) {
 		return f
 	}
 	f.fsys = fsys
-	f.read(s.Formats)
+	if root, ok := bare.FindRoot(fsys, f.status.Volume); ok {
+		f.roots = []bare.Root{root}
+	}
 	return f
 }
 
-// read reads f's filesystem with all formats.
-func (f *found) read(formats []boot.Format) {
-	vol := f.status.Volume
-	if root, ok := bare.FindRoot(f.fsys, vol); ok {
-		f.roots = []bare.Root{root}
-	}
+// volumeOf gives what is known of a device before it is probed.
+func volumeOf(b device.Block) boot.Volume {
+	return boot.Volume{Device: b.Path, Disk: b.Disk, Partition: b.Partition, PartUUID: b.PartUUID, PartLabel: b.PartLabel}
+}
+
+func defect(device string, what any) string {
+	return sentence("%s could not be read because of a defect in alpboot (%v); please report it", device, what)
+}
+
+// parse reads the volume at with all formats. Others are all mounted volumes.
+func parse(formats []boot.Format, at boot.MountedVolume, others boot.Volumes) (r read) {
+	vol := at.Volume
+	defer func() {
+		if what := recover(); what != nil { // as in look
+			r = read{problem: defect(vol.Device, what)}
+		}
+	}()
 	configured := map[string]bool{} // the kernels of configured entries; true when one can be booted
 	for _, format := range formats {
-		listing, err := format.Parse(f.fsys, vol)
+		listing, err := format.Parse(at.FS, vol, others)
 		if err != nil {
-			f.status.Notes = append(f.status.Notes, boot.Note{Text: sentence("%s: the %s configuration cannot be used: %v", vol.Device, format.Name, err)})
+			r.notes = append(r.notes, boot.Note{Text: sentence("%s: the %s configuration cannot be used: %v", vol.Device, format.Name, err)})
 		}
-		f.status.Notes = append(f.status.Notes, listing.Notes...)
+		r.notes = append(r.notes, listing.Notes...)
+		r.unresolved = r.unresolved || listing.Unresolved
 		for _, e := range listing.Entries {
-			e.Format, e.Volume = format.Name, vol
-			e.ID = id(e) // before other volumes can add to its title
-			key := f.check(&e)
+			e.Format = format.Name
+			e.ID = id(vol, e) // before other volumes can add to its title
+			fsys := at.FS
+			if e.Volume == (boot.Volume{}) {
+				e.Volume = vol
+			} else if e.Volume != vol {
+				fsys = rootOf(e.Volume, others)
+			}
+			key := check(&e, fsys)
 			bootable, known := configured[key]
 			switch {
 			case !e.Guessed:
@@ -114,14 +140,25 @@ func (f *found) read(formats []boot.Format) {
 			case bootable, known && e.Problem != "":
 				continue // a guess helps only where the configuration does not boot
 			}
-			f.entries = append(f.entries, e)
+			r.entries = append(r.entries, e)
 		}
 	}
+	return r
 }
 
-// check completes e from the files that it names: the version of its kernel,
+// rootOf gives the root of a volume among others.
+func rootOf(vol boot.Volume, others boot.Volumes) fs.FS {
+	for _, o := range others {
+		if o.Volume == vol {
+			return o.FS
+		}
+	}
+	return nil
+}
+
+// check completes e from the files that it names on fsys: the version of its kernel,
 // and what is wrong with them. It gives what tells one kernel file from another.
-func (f *found) check(e *boot.Entry) (key string) {
+func check(e *boot.Entry, fsys fs.FS) (key string) {
 	key = e.Kernel
 	if e.Kernel == "" {
 		if e.Problem == "" {
@@ -134,7 +171,7 @@ func (f *found) check(e *boot.Entry) (key string) {
 			e.Problem = sentence(format, args...)
 		}
 	}
-	if r, st, err := openFile(f.fsys, e.Kernel); err != nil {
+	if r, st, err := openFile(fsys, e.Kernel); err != nil {
 		fail("%s", unusable("kernel", e.Kernel, err))
 	} else {
 		defer r.Close()
@@ -153,7 +190,7 @@ func (f *found) check(e *boot.Entry) (key string) {
 		}
 	}
 	for _, name := range e.Initrds {
-		r, st, err := openFile(f.fsys, name)
+		r, st, err := openFile(fsys, name)
 		if err == nil {
 			_, err = kernel.IdentifyInitrd(r, st.Size())
 			r.Close()
@@ -185,6 +222,9 @@ type readerAtCloser interface {
 
 // openFile opens a regular file.
 func openFile(fsys fs.FS, name string) (readerAtCloser, fs.FileInfo, error) {
+	if fsys == nil {
+		return nil, nil, errors.New("its volume is gone")
+	}
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, nil, err
@@ -207,15 +247,15 @@ func openFile(fsys fs.FS, name string) (readerAtCloser, fs.FileInfo, error) {
 // id gives a name for e that is the same at every boot, short enough to type:
 // its title in plain letters and a hash of where it comes from. The command
 // line is no part of it, so that it outlives a change of that.
-func id(e boot.Entry) string {
-	vol := e.Volume.UUID
-	if vol == "" {
-		vol = e.Volume.Label
+func id(vol boot.Volume, e boot.Entry) string {
+	name := vol.UUID
+	if name == "" {
+		name = vol.Label
 	}
-	if vol == "" {
-		vol = e.Volume.Device
+	if name == "" {
+		name = vol.Device
 	}
-	h := sha256.Sum256([]byte(strings.Join([]string{vol, e.Format, e.Source.File, e.Title, e.Kernel}, "\x00")))
+	h := sha256.Sum256([]byte(strings.Join([]string{name, e.Format, e.Source.File, e.Title, e.Kernel}, "\x00")))
 	return slug(e.Title) + "-" + hex.EncodeToString(h[:4])
 }
 

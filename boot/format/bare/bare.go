@@ -31,7 +31,11 @@ const (
 const noRoot = "No root filesystem that belongs to this kernel has been found, so its command line is not known."
 
 // Format gives the format for discovery.
-func Format() boot.Format { return boot.Format{Name: formatName, Parse: Parse} }
+func Format() boot.Format {
+	return boot.Format{Name: formatName, Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
+		return Parse(fsys, vol)
+	}}
+}
 
 // Parse gives an entry for each kernel at the top of the volume whose root is
 // fsys and in its /boot, and on btrfs, which is taken to be mounted with

@@ -57,7 +57,11 @@ var folders = [...]string{
 var fileNames = [...]string{"extlinux.conf", "syslinux.cfg", "isolinux.cfg", "syslx64.cfg"}
 
 // Format gives the format for discovery.
-func Format() boot.Format { return boot.Format{Name: "extlinux", Parse: Parse} }
+func Format() boot.Format {
+	return boot.Format{Name: "extlinux", Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
+		return Parse(fsys, vol)
+	}}
+}
 
 // Parse reads all configuration files on the volume whose root is fsys. One
 // that can be reached in several ways, as through Alpine's link /boot/boot, is
