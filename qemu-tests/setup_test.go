@@ -102,6 +102,12 @@ type machine struct {
 // further ones for the menu's kernel.
 func start(t *testing.T, p payload, parameters string, drives ...vm.Drive) machine {
 	t.Helper()
+	return startOn(t, p, vm.NoDisplay, parameters, drives...)
+}
+
+// startOn is start for a machine that may have a screen too.
+func startOn(t *testing.T, p payload, d vm.Display, parameters string, drives ...vm.Drive) machine {
+	t.Helper()
 	kernel, initrd, err := p.get()
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +115,7 @@ func start(t *testing.T, p payload, parameters string, drives ...vm.Drive) machi
 	slots <- struct{}{}
 	t.Cleanup(func() { <-slots })
 	o := vm.Options{
-		Kernel: kernel, Initrd: initrd, Drives: drives,
+		Kernel: kernel, Initrd: initrd, Drives: drives, Display: d,
 		Cmdline: strings.TrimSpace("console=ttyS0,115200 " + parameters),
 		// Kept by the build, so that a failed run can be looked at.
 		Dir: made.Path("qemu-tests", t.Name()),

@@ -23,6 +23,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	fs.StringVar(&o.iso, "iso", "", "`FILE` with your own ISO image, instead of the demo disk")
 	fs.IntVar(&o.memory, "memory", 512, "memory of the machine, in MiB")
 	fs.StringVar(&o.parameters, "append", "", "further `PARAMETERS` for the menu's kernel, such as alpboot.timeout=-1")
+	picture := fs.String("picture", "", "write a picture of the machine's screen with the menu to this PNG `FILE`, and show nothing here")
 	if err := fs.Parse(args); err != nil || fs.NArg() > 0 {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -34,7 +35,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		var options vm.Options
 		if options, err = o.options(a, stdout); err == nil {
-			err = show(options, stdin, stdout, stderr)
+			if *picture != "" {
+				err = takePicture(options, *picture)
+			} else {
+				err = show(options, stdin, stdout, stderr)
+			}
 		}
 	}
 	if err != nil {
