@@ -126,6 +126,7 @@ type Entry struct {
 	Kernel  string
 	Initrds []string // in the order in which the kernel shall unpack them
 	Cmdline string
+	UKI     bool // kernel and initrds are sections of the file Kernel, a unified kernel image
 	Default bool // its own configuration names it as the default
 
 	// Timeout is what the entry's own configuration says to wait before it is
