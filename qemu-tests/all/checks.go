@@ -91,7 +91,7 @@ func (c *checks) fuzz(ctx context.Context, each time.Duration, packages []string
 			continue
 		}
 		c.check(fmt.Sprintf("%s in %s, %v", name, short(e.Package), each), func() error {
-			_, err := lines(ctx, "go", "test", "-run=^$", "-fuzz=^"+name+"$", "-fuzztime="+each.String(), "-fuzzminimizetime=5s", e.Package)
+			_, err := lines(ctx, "go", "test", "-run=^$", "-fuzz=^"+name+"$", "-fuzztime="+each.String(), "-fuzzminimizetime=10x", e.Package)
 			return err
 		})
 	}
