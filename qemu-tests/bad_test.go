@@ -37,17 +37,25 @@ func TestBadInput(t *testing.T) {
 		m.text(drawLimit, tt.why)
 	}
 
+	// A kernel among links that go in circles is still found, and found once.
+	m.text(drawLimit, "5 entries")
+	m.Type(vm.Down)
+	m.selected("guessed")
+	m.text(drawLimit, "Kernel /boot/vmlinuz-lts")
+
 	// The notes say what is wrong with the volumes.
 	m.Type("l")
-	for _, tt := range []struct{ volume, why string }{
-		{"/dev/vda2", "cannot be used"},
-		{"/dev/vda3", "this kernel has no support for exfat"},
-		{"/dev/vda4", "holds no filesystem that alpboot knows"},
-		{"/dev/vda5", "too large"},
+	for _, why := range []string{
+		"/dev/vda2 cannot be used: damaged superblock",
+		"this kernel has no support for exfat, needed by /dev/vda3",
+		"/dev/vda4 holds no filesystem that alpboot knows",
+		"/dev/vda5: the extlinux configuration cannot be used",
 	} {
-		m.text(drawLimit, tt.volume)
-		m.text(drawLimit, tt.why)
+		m.text(drawLimit, why)
 	}
+	m.Type(vm.End)
+	m.text(drawLimit, "10485760 bytes")
+	m.text(drawLimit, "/extlinux.conf: The link leads nowhere. /boot/extlinux/extlinux.conf: The link leads nowhere.")
 	m.Type(vm.Escape)
 
 	m.row(drawLimit, disk.GoodTitle)

@@ -2,7 +2,7 @@
 // disks in Alpine's layouts, and looks at the screen as a user does. Each test
 // begins with a sentence that says what that user would see.
 //
-//	go test ./qemu-tests                    # all of them: about ten minutes on two cores
+//	go test ./qemu-tests                    # all of them: three minutes on two cores, once the kernels are there
 //	go test ./qemu-tests -run TestLayouts   # some
 //	go test -short ./qemu-tests             # none
 //

@@ -72,7 +72,7 @@ func (c *checks) all(ctx context.Context, fuzz time.Duration, short bool) {
 		c.fuzz(ctx, fuzz, packages)
 	}
 	if !short {
-		c.progress("virtual machines (about ten minutes on two cores, and as much again when the kernel must be built)")
+		c.progress("virtual machines (three minutes on two cores, and ten more when the kernel must be built)")
 		c.test(ctx, "-count=1", "-timeout=40m", machines)
 	}
 }
