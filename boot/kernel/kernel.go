@@ -20,7 +20,9 @@ const (
 	Zboot   = "zboot"    // drivers/firmware/efi/libstub/zboot-header.S
 	Image   = "Image"    // Documentation/arch/arm64/booting.rst
 	ImageGz = "Image.gz" // an Image inside a gzip file
-	PE      = "PE"       // some other EFI program: a UKI or a boot loader
+	PE      = "PE"       // some other EFI program, such as a boot loader
+
+	UnifiedImage = "UKI" // a kernel inside an EFI program: see [UKI]
 )
 
 // Info is what the header of a kernel image says.
@@ -41,6 +43,22 @@ const headerSize = 0x280
 // [ErrNotKernel], possibly wrapped, when r is something else; any other error
 // says what is wrong with the image.
 func Identify(r io.ReaderAt, size int64) (Info, error) {
+	in, err := identify(r, size)
+	if err != nil || in.Format != PE {
+		return in, err
+	}
+	u, err := openUKI(r, size)
+	if u != nil {
+		in = u.Info
+	}
+	if errors.Is(err, ErrNotUKI) {
+		err = nil
+	}
+	return in, err
+}
+
+// identify is Identify without a look into EFI programs.
+func identify(r io.ReaderAt, size int64) (Info, error) {
 	if size == 0 {
 		return Info{}, errors.New("the file is empty")
 	}
@@ -167,19 +185,24 @@ func peArch(h []byte) (arch string, ok bool) {
 	if pe > int64(len(h)-6) || !at(h, int(pe), "PE\x00\x00") {
 		return "", false
 	}
-	switch u16(h, int(pe)+4) {
+	return machine(binary.LittleEndian.Uint16(h[pe+4:])), true
+}
+
+// machine gives the processor that a COFF header names; "" when it is unknown.
+func machine(m uint16) (arch string) {
+	switch m {
 	case 0x8664:
-		return "amd64", true
+		return "amd64"
 	case 0xaa64:
-		return "arm64", true
+		return "arm64"
 	case 0x014c:
-		return "386", true
+		return "386"
 	case 0x5064:
-		return "riscv64", true
+		return "riscv64"
 	case 0x6264:
-		return "loong64", true
+		return "loong64"
 	case 0x01c2:
-		return "arm", true
+		return "arm"
 	}
-	return "", true
+	return ""
 }
