@@ -1,0 +1,245 @@
+// Package efivars reads the boot options of UEFI firmware that start a Linux
+// kernel by itself, through its EFI stub: the command line is then nowhere but
+// in the firmware's variable.
+//
+// What a variable holds is laid down in the UEFI specification 2.10, sections
+// 3.1.3 (load options), 3.3 (BootOrder) and 10.3 (device paths). Options that
+// start a boot loader or another system are passed over: their data is no
+// kernel command line.
+//
+// It is no format of a volume, and so has no Format.
+package efivars
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+const formatName = "efivars"
+
+// global is the GUID of the variables that the specification defines.
+const global = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+
+// What is read, so that no firmware can keep the menu waiting.
+const (
+	maxVariable = 64 << 10 // bytes
+	maxOptions  = 256      // boot options
+	maxInitrds  = 32       // of one entry
+	maxNotes    = 20
+)
+
+// Attributes of a load option.
+const (
+	active       = 0x0001
+	hidden       = 0x0008
+	category     = 0x1f00
+	categoryBoot = 0x0000
+)
+
+// Parse reads the boot options in vars, the root of an efivarfs: a file
+// Boot####-GUID for each, that begins with four bytes of attributes. They come
+// in the order of BootOrder, then of their numbers. The default is the first
+// option of BootOrder that the firmware would start, if it starts a kernel.
+// Options that are not active, hidden, or of a category of their own are left
+// out.
+//
+// Kernel and initrds lie on the partition that the option names by its UUID. It
+// is looked up in others; where it is missing the entry has a Problem and the
+// listing is Unresolved.
+//
+// No variables, as on a machine with another firmware, are an empty listing.
+func Parse(vars fs.FS, others boot.Volumes) (boot.Listing, error) {
+	list, err := fs.ReadDir(vars, ".")
+	if len(list) == 0 {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return boot.Listing{}, err
+	}
+	var l boot.Listing
+	dropped := 0
+	note := func(file, text string) {
+		if len(l.Notes) == maxNotes {
+			dropped++
+			return
+		}
+		l.Notes = append(l.Notes, boot.Note{Source: boot.Source{File: file}, Text: text})
+	}
+	files := map[uint16]string{}
+	var numbers []uint16
+	orderFile := ""
+	for _, d := range list {
+		name, guid, _ := strings.Cut(d.Name(), "-")
+		if !strings.EqualFold(guid, global) {
+			continue
+		}
+		if name == "BootOrder" {
+			orderFile = d.Name()
+		}
+		digits, ok := strings.CutPrefix(name, "Boot")
+		if n, err := strconv.ParseUint(digits, 16, 16); ok && err == nil && len(digits) == 4 {
+			files[uint16(n)] = d.Name()
+			numbers = append(numbers, uint16(n))
+		}
+	}
+	slices.Sort(numbers)
+	order := readOrder(vars, orderFile, note)
+	hasDefault := false
+	read := map[uint16]bool{}
+	for i, n := range slices.Concat(order, numbers) {
+		file := files[n]
+		if file == "" || read[n] {
+			continue // deleted, or named twice
+		}
+		if len(read) == maxOptions {
+			note("", fmt.Sprintf("There are more than %d boot options: the others are left out.", maxOptions))
+			break
+		}
+		read[n] = true
+		b, err := readVariable(vars, file)
+		var o option
+		if err == nil {
+			o, err = parseOption(b)
+		}
+		if err != nil {
+			note(file, fmt.Sprintf("The boot option cannot be used: %v.", err))
+			continue
+		}
+		if o.attributes&active == 0 || o.attributes&hidden != 0 || o.attributes&category != categoryBoot {
+			continue
+		}
+		isDefault := i < len(order) && !hasDefault
+		hasDefault = hasDefault || isDefault
+		options, ok := text(o.data)
+		if !ok || !isKernel(o.path.file, options) {
+			continue
+		}
+		e := entry(o, options, others, &l.Unresolved)
+		if e.Title == "" {
+			e.Title, _, _ = strings.Cut(file, "-")
+		}
+		e.Source.File, e.Default = file, isDefault
+		l.Entries = append(l.Entries, e)
+	}
+	if dropped > 0 {
+		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about boot options are left out.", dropped)})
+	}
+	return l, nil
+}
+
+// readVariable gives the value of a variable.
+func readVariable(vars fs.FS, file string) ([]byte, error) {
+	b, err := boot.ReadFile(vars, file, maxVariable)
+	if err == nil && len(b) < 4 {
+		err = errShort
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b[4:], nil
+}
+
+// readOrder gives the numbers in BootOrder.
+func readOrder(vars fs.FS, file string, note func(file, text string)) []uint16 {
+	if file == "" {
+		return nil
+	}
+	b, err := readVariable(vars, file)
+	if err != nil {
+		note(file, fmt.Sprintf("The order of the boot options cannot be read: %v.", err))
+	}
+	var order []uint16
+	for ; len(b) >= 2; b = b[2:] {
+		order = append(order, binary.LittleEndian.Uint16(b))
+	}
+	return order
+}
+
+// entry gives the entry for an option whose data is a command line.
+func entry(o option, options string, others boot.Volumes, unresolved *bool) boot.Entry {
+	e := boot.Entry{
+		Title:  boot.Clean(o.description),
+		Format: formatName,
+		Kernel: inside(o.path.file),
+	}
+	e.Cmdline, e.Initrds = LoadOptions(options)
+	if len(e.Initrds) > maxInitrds {
+		e.Problem = fmt.Sprintf("It names %d initrds, more than the %d that alpboot reads.", len(e.Initrds), maxInitrds)
+		e.Initrds = e.Initrds[:maxInitrds]
+	}
+	if o.path.partUUID == "" {
+		e.Problem = "The firmware's option does not say on which partition its kernel lies."
+		return e
+	}
+	// Of copies of a disk, one that holds the kernel is better than one without.
+	found := others.Find(boot.VolumeRef{PartUUID: o.path.partUUID, File: e.Kernel}, boot.Volume{})
+	if len(found) == 0 {
+		found = others.Find(boot.VolumeRef{PartUUID: o.path.partUUID}, boot.Volume{})
+	}
+	if len(found) == 0 {
+		*unresolved = true
+		e.Problem = fmt.Sprintf("Its partition, with the UUID %s, has not been found.", o.path.partUUID)
+		return e
+	}
+	e.Volume = found[0].Volume
+	return e
+}
+
+// isKernel tells whether an option with that file and text starts a kernel.
+func isKernel(file, options string) bool {
+	base := strings.ToLower(path.Base(inside(file)))
+	if base == "." {
+		return false
+	}
+	for _, loader := range []string{"shim", "grub", "refind", "limine", "systemd-boot", "fwup", "preloader", "ipxe", "elilo", "syslinux", "bootmgfw"} {
+		if strings.HasPrefix(base, loader) {
+			return false
+		}
+	}
+	// The name tells little: what shim is given is a file, not KEY=VALUE.
+	for word := range strings.FieldsSeq(options) {
+		if word == "quiet" || word == "ro" || word == "rw" {
+			return true
+		}
+		key, _, ok := strings.Cut(word, "=")
+		if ok && key != "" && strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789_.-") == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// LoadOptions reads the load options that a kernel with an EFI stub is started
+// with, as text (drivers/firmware/efi/libstub in Linux). It gives the command
+// line without what the stub takes out for itself, words parted by one space:
+// initrd=FILE, a path from the root of the kernel's volume in either style, here
+// as [fs.FS] takes it. BOOT_IMAGE= tells the kernel nothing and goes as well.
+func LoadOptions(s string) (cmdline string, initrds []string) {
+	var words []string
+	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		if file, ok := strings.CutPrefix(w, "initrd="); ok {
+			if file = inside(file); file != "." {
+				initrds = append(initrds, file)
+			}
+		} else if !strings.HasPrefix(w, "BOOT_IMAGE=") {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, " "), initrds
+}
+
+// inside makes p a path as fs.FS takes it, which cannot leave the root.
+func inside(p string) string {
+	if p = path.Clean("/" + strings.ReplaceAll(p, `\`, "/"))[1:]; p == "" {
+		return "."
+	}
+	return p
+}

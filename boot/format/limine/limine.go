@@ -1,0 +1,182 @@
+// Package limine reads the configuration of the Limine boot loader:
+// limine.conf of version 8 and later, and limine.cfg of those before.
+//
+// The language is the one of Limine's CONFIG.md; where that leaves something
+// open, common/lib/config.c, common/lib/uri.c and common/menu.c there (version
+// 12) decide. Only entries with "protocol: linux" can be booted, others are
+// given with a Problem. What only draws the menu is skipped. Hashes of files
+// are not verified and device trees not acted on; both are mentioned in a note.
+package limine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+const formatName = "limine"
+
+// What is read of one volume, so that no stick can keep the menu waiting.
+const (
+	maxFile    = 1 << 20 // bytes of one file
+	maxText    = 4 << 20 // bytes of all files with their macros expanded
+	maxFiles   = 64
+	maxFolders = 100  // folders in EFI
+	maxLine    = 4096 // bytes of a line; Limine cuts a value off at 4095
+	maxNodes   = 1000 // entries and directories of all files
+	maxInitrds = 32   // of one entry
+	maxNotes   = 20
+)
+
+// places are the folders in which Limine looks, in its order; * is the one that
+// its EFI program was started from. Names are compared without regard to case,
+// as Limine does on every filesystem.
+var places = [...][]string{{"EFI", "*"}, {"boot", "limine"}, {"boot"}, {"limine"}, {}}
+
+// Format gives the format for discovery.
+func Format() boot.Format { return boot.Format{Name: formatName, Parse: Parse} }
+
+// Parse reads every limine.conf on the volume whose root is fsys, and only if
+// there is none every limine.cfg. Limine itself takes the first one; the others
+// may be what another copy of it starts from. Symlinks are not followed.
+// Entries that are equal in kernel, initrds, command line and title are given
+// once; the title of one in a directory begins with the directory's.
+//
+// A path on another volume is looked up in others: by partition for boot(N),
+// by UUID of the filesystem or the partition for guid(...), by label for
+// fslabel(...). hdd(D:P) and odd(D:P) count drives as the firmware does, which
+// nobody else knows: such a path is taken from the first volume with that
+// partition number that holds the file, for drive 1 one on vol's own disk
+// before others, else the other way round, and a note says which it was.
+//
+// The default of a file is the one that default_entry names, by Limine's way of counting
+// what its menu shows at first; the first one when nothing is said. Limine does
+// not show everything under every firmware: it is taken to be UEFI when the
+// volume has a folder EFI, else BIOS.
+//
+// The error is about files that could not be read, when nothing else was
+// found; it wraps [boot.ErrTooLarge] for one of more than 1 MiB.
+func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
+	r := &reader{fsys: fsys, vol: vol, others: others, textLeft: maxText, nodesLeft: maxNodes, firmware: "BIOS"}
+	top, err := fs.ReadDir(fsys, ".")
+	if err != nil && len(top) == 0 {
+		return boot.Listing{}, err
+	}
+	if slices.ContainsFunc(top, func(d fs.DirEntry) bool { return d.IsDir() && strings.EqualFold(d.Name(), "EFI") }) {
+		r.firmware = "UEFI"
+	}
+	lang := conf
+	files := r.find("limine.conf")
+	if len(files) == 0 {
+		lang, files = cfg, r.find("limine.cfg")
+	}
+	var l boot.Listing
+	var errs []error
+	seen := map[string]int{} // key -> place in l.Entries
+	for _, file := range files {
+		entries, err := r.file(lang, file)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("/%s cannot be used: %w", file, err))
+			continue
+		}
+		for _, e := range entries {
+			key := strings.Join(append([]string{e.Volume.Device, e.Kernel, e.Cmdline, e.Title}, e.Initrds...), "\x00")
+			if i, dup := seen[key]; dup {
+				l.Entries[i].Default = l.Entries[i].Default || e.Default
+				continue
+			}
+			seen[key] = len(l.Entries)
+			l.Entries = append(l.Entries, e)
+		}
+	}
+	if len(l.Entries) > 0 {
+		for _, err := range errs {
+			r.note(boot.Source{}, err.Error()+".")
+		}
+		errs = nil
+	}
+	l.Notes, l.Unresolved = r.notes, r.unresolved
+	if r.dropped > 0 {
+		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about these files are left out.", r.dropped)})
+	}
+	return l, errors.Join(errs...)
+}
+
+// reader is one call of Parse: the volume, and what may still be taken from it.
+type reader struct {
+	fsys       fs.FS
+	vol        boot.Volume
+	others     boot.Volumes
+	firmware   string // UEFI or BIOS
+	textLeft   int
+	nodesLeft  int // negative once something had to be left out
+	notes      []boot.Note
+	dropped    int // notes over the limit
+	unresolved bool
+}
+
+// note keeps a note, once and as long as there are not too many.
+func (r *reader) note(at boot.Source, text string) {
+	n := boot.Note{Source: at, Text: text}
+	switch {
+	case slices.Contains(r.notes, n):
+	case len(r.notes) >= maxNotes:
+		r.dropped++
+	default:
+		r.notes = append(r.notes, n)
+	}
+}
+
+// find gives the paths of the files of that name in all places.
+func (r *reader) find(name string) []string {
+	var files []string
+	for _, place := range places {
+		for _, dir := range r.folders(".", place) {
+			list, _ := fs.ReadDir(r.fsys, dir) // what cannot be read holds nothing
+			for _, d := range list {
+				if d.Type().IsRegular() && strings.EqualFold(d.Name(), name) && len(files) < maxFiles {
+					files = append(files, path.Join(dir, d.Name()))
+				}
+			}
+		}
+	}
+	return files
+}
+
+// folders gives the folders that are reached from dir by the names in rel, of
+// which "*" is any.
+func (r *reader) folders(dir string, rel []string) []string {
+	if len(rel) == 0 {
+		return []string{dir}
+	}
+	list, _ := fs.ReadDir(r.fsys, dir)
+	var found []string
+	for _, d := range list {
+		if d.IsDir() && (rel[0] == "*" || strings.EqualFold(d.Name(), rel[0])) && len(found) < maxFolders {
+			found = append(found, r.folders(path.Join(dir, d.Name()), rel[1:])...)
+		}
+	}
+	return found
+}
+
+// file gives the entries of one configuration file.
+func (r *reader) file(lang language, name string) ([]boot.Entry, error) {
+	b, err := boot.ReadFile(r.fsys, name, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	c := &config{reader: r, language: lang, name: name}
+	if err := c.parse(strings.TrimPrefix(string(b), "\ufeff")); err != nil {
+		return nil, err
+	}
+	entries := c.entries(c.tree, "")
+	if len(c.tree) == 0 {
+		r.note(boot.Source{File: name}, "The file holds no entry.")
+	}
+	return entries, nil
+}

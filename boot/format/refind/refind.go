@@ -1,0 +1,304 @@
+// Package refind reads refind_linux.conf, in which the rEFInd boot manager
+// keeps the options for the kernels in the same folder.
+//
+// The language is the one of rEFInd's documentation ("Methods of Booting
+// Linux"); refind/config.c and refind/linux.c there (version 0.14) decide where
+// that leaves something open. rEFInd's own refind.conf is not read.
+package refind
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf16"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/efivars"
+)
+
+const formatName = "refind"
+
+// What is read of one volume, so that no stick can keep the menu waiting.
+const (
+	maxFile    = 128 << 10 // bytes of one file, as in rEFInd
+	maxFolders = 200       // folders that are looked into
+	maxLines   = 64        // lines of options in one file
+	maxKernels = 64        // in one folder
+	maxEntries = 1000
+	maxInitrds = 32 // of one entry
+	maxNotes   = 20
+)
+
+// fileNames are the names of the file, the first that exists counts. They are
+// compared without regard to case, since FAT has none.
+var fileNames = [...]string{"refind_linux.conf", "refind-linux.conf"}
+
+// Format gives the format for discovery.
+func Format() boot.Format {
+	return boot.Format{Name: formatName, Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
+		return Parse(fsys, vol)
+	}}
+}
+
+// Parse reads the files at the top of the volume whose root is fsys, in /boot,
+// in the folders of /boot and of /EFI, and on btrfs, which is taken to be
+// mounted with subvolid=5, the same in each subvolume: 200 folders at most.
+// Symlinks are not followed.
+//
+// The newest kernel in the folder has an entry for each line of options, and
+// every other kernel one with the first line. As in rEFInd the newest is the
+// one that was changed last; of the same age, the one with the higher version.
+// Its first line is the default.
+//
+// Kernels are told by their names, as rEFInd does. A line that names no initrd
+// gets the one that goes with the kernel: rEFInd's rule is that both have the
+// same digits and what is between them in their names. Where there are none,
+// rEFInd takes the shortest name, which on Alpine can be that of another
+// flavour; here it must be of the same.
+//
+// The error is about files that could not be read, when nothing else was
+// found; it wraps [boot.ErrTooLarge] for one of more than 128 KiB.
+func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
+	top, err := fs.ReadDir(fsys, ".")
+	if err != nil && len(top) == 0 {
+		return boot.Listing{}, err
+	}
+	r := &reader{fsys: fsys, foldersLeft: maxFolders}
+	r.root(".", top)
+	if vol.Type == "btrfs" {
+		for _, d := range top {
+			if d.IsDir() && !isHome(d.Name()) {
+				r.root(d.Name(), r.list(d.Name()))
+			}
+		}
+	}
+	l := boot.Listing{Entries: r.entries, Notes: r.notes}
+	if len(l.Entries) > 0 {
+		for _, err := range r.errs {
+			l.Notes = append(l.Notes, boot.Note{Text: err.Error() + "."})
+		}
+		r.errs = nil
+	}
+	if r.dropped > 0 {
+		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about these files are left out.", r.dropped)})
+	}
+	return l, errors.Join(r.errs...)
+}
+
+// reader is one call of Parse.
+type reader struct {
+	fsys        fs.FS
+	foldersLeft int
+	entries     []boot.Entry
+	notes       []boot.Note
+	dropped     int // notes over the limit
+	errs        []error
+}
+
+func (r *reader) note(at boot.Source, text string) {
+	if len(r.notes) == maxNotes {
+		r.dropped++
+		return
+	}
+	r.notes = append(r.notes, boot.Note{Source: at, Text: text})
+}
+
+// list gives what is in a folder; nothing when it cannot be read.
+func (r *reader) list(dir string) []fs.DirEntry {
+	if r.foldersLeft--; r.foldersLeft < 0 {
+		return nil
+	}
+	list, _ := fs.ReadDir(r.fsys, dir)
+	return list
+}
+
+// isHome tells the folders in which kernels lie from others beside them.
+func isHome(name string) bool {
+	return strings.EqualFold(name, "boot") || strings.EqualFold(name, "EFI")
+}
+
+// root looks in the folder dir, and in those below it in which kernels lie.
+func (r *reader) root(dir string, list []fs.DirEntry) {
+	r.folder(dir, list)
+	for _, home := range list {
+		if !home.IsDir() || !isHome(home.Name()) {
+			continue
+		}
+		dir := path.Join(dir, home.Name())
+		list := r.list(dir)
+		r.folder(dir, list)
+		for _, d := range list {
+			if d.IsDir() {
+				sub := path.Join(dir, d.Name())
+				r.folder(sub, r.list(sub))
+			}
+		}
+	}
+}
+
+// folder gives the entries of a folder that has the file.
+func (r *reader) folder(dir string, list []fs.DirEntry) {
+	file := ""
+	for _, name := range slices.Backward(fileNames[:]) {
+		for _, d := range list {
+			if d.Type().IsRegular() && strings.EqualFold(d.Name(), name) {
+				file = path.Join(dir, d.Name())
+			}
+		}
+	}
+	if file == "" {
+		return
+	}
+	b, err := boot.ReadFile(r.fsys, file, maxFile)
+	if err != nil {
+		r.errs = append(r.errs, fmt.Errorf("/%s cannot be used: %w", file, err))
+		return
+	}
+	lines := r.lines(file, decode(b))
+	kernels := findKernels(list)
+	if len(kernels) > maxKernels {
+		r.note(boot.Source{File: file}, fmt.Sprintf("There are %d kernels in the folder: only %d of them are listed.", len(kernels), maxKernels))
+		kernels = kernels[:maxKernels]
+	}
+	switch {
+	case len(lines) == 0:
+		r.note(boot.Source{File: file}, "The file holds no options.")
+		return
+	case len(kernels) == 0:
+		r.note(boot.Source{File: file}, "There is no kernel in its folder.")
+	}
+	for i, kernel := range kernels {
+		for j, line := range lines {
+			if i > 0 && j > 0 {
+				break
+			}
+			if len(r.entries) == maxEntries {
+				r.note(line.src, fmt.Sprintf("There are more than %d entries: from here on they are left out.", maxEntries))
+				return
+			}
+			e := line.entry(dir, kernel, findInitrd(kernel, list))
+			e.Default = i == 0 && j == 0
+			r.entries = append(r.entries, e)
+		}
+	}
+}
+
+// line is one line of the file.
+type line struct {
+	src            boot.Source
+	label, options string
+}
+
+// lines reads the text of a file. Like rEFInd it ends at a line of one word.
+func (r *reader) lines(file, text string) []line {
+	var lines []line
+	n := 0
+	for s := range strings.SplitSeq(text, "\n") {
+		n++
+		src := boot.Source{File: file, Line: n}
+		words := tokens(s)
+		switch {
+		case len(words) == 0:
+			continue
+		case len(words) == 1:
+			r.note(src, fmt.Sprintf("%s has no options behind it: rEFInd does not read on from here.", quote(words[0])))
+			return lines
+		case len(words) > 2:
+			r.note(src, fmt.Sprintf("%s is not in quotes with the rest of the options: rEFInd does not take it.", quote(words[2])))
+		}
+		if len(lines) == maxLines {
+			r.note(src, fmt.Sprintf("There are more than %d lines of options: from here on they are left out.", maxLines))
+			return lines
+		}
+		lines = append(lines, line{src, boot.Clean(words[0]), words[1]})
+	}
+	return lines
+}
+
+// tokens splits a line into words: at white space, commas and =, outside of
+// double quotes. Two quotes inside them are one that counts as text. # begins
+// a comment.
+func tokens(s string) []string {
+	const separators = " \t\r=,"
+	var words []string
+	for {
+		s = strings.TrimLeft(s, separators)
+		if s == "" || s[0] == '#' {
+			return words
+		}
+		var w strings.Builder
+		quoted := s[0] == '"'
+		if quoted {
+			s = s[1:]
+		}
+		for s != "" {
+			switch {
+			case strings.HasPrefix(s, `""`):
+				s = s[1:]
+			case s[0] == '"', !quoted && strings.IndexByte(separators+"#", s[0]) >= 0:
+				goto end
+			}
+			w.WriteByte(s[0])
+			s = s[1:]
+		}
+	end:
+		s = strings.TrimPrefix(s, `"`)
+		words = append(words, w.String())
+	}
+}
+
+// decode gives the text of a file in UTF-8, or in UTF-16 with a byte order
+// mark, as Windows writes it.
+func decode(b []byte) string {
+	s := string(b)
+	if !strings.HasPrefix(s, "\xff\xfe") {
+		return strings.TrimPrefix(s, "\ufeff")
+	}
+	u := make([]uint16, len(b)/2-1)
+	for i := range u {
+		u[i] = binary.LittleEndian.Uint16(b[2+2*i:])
+	}
+	return string(utf16.Decode(u))
+}
+
+// entry gives the entry of a kernel in the folder dir with the options of l.
+// The initrd found beside it is "" when there is none.
+func (l line) entry(dir, kernel, initrd string) boot.Entry {
+	e := boot.Entry{
+		Title:  l.label,
+		Format: formatName,
+		Source: l.src,
+		Kernel: path.Join(dir, kernel),
+	}
+	if name := boot.Clean(kernel); e.Title == "" {
+		e.Title = name
+	} else {
+		e.Title += " (" + name + ")"
+	}
+	options := l.options
+	if v := digits(kernel); v != "" {
+		options = strings.ReplaceAll(options, "%v", v)
+	}
+	e.Cmdline, e.Initrds = efivars.LoadOptions(options)
+	if len(e.Initrds) > maxInitrds {
+		e.Problem = fmt.Sprintf("It names %d initrds, more than the %d that alpboot reads.", len(e.Initrds), maxInitrds)
+		e.Initrds = e.Initrds[:maxInitrds]
+	}
+	if initrd != "" && !strings.Contains(strings.ToLower(l.options), "initrd=") {
+		e.Initrds = []string{path.Join(dir, initrd)}
+	}
+	return e
+}
+
+// quote gives s for use in a sentence: short and without control characters.
+func quote(s string) string {
+	const most = 40
+	if len(s) > most {
+		return fmt.Sprintf("%q...", s[:most])
+	}
+	return fmt.Sprintf("%q", s)
+}

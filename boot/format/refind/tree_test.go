@@ -1,0 +1,12 @@
+package refind_test
+
+import (
+	"testing"
+
+	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/format/refind"
+)
+
+func TestTrees(t *testing.T) {
+	boottest.Run(t, "testdata/*.txtar", boottest.Format(refind.Format()))
+}

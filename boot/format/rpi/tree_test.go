@@ -1,0 +1,12 @@
+package rpi_test
+
+import (
+	"testing"
+
+	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/format/rpi"
+)
+
+func TestTrees(t *testing.T) {
+	boottest.Run(t, "testdata/*.txtar", boottest.Format(rpi.Format()))
+}
