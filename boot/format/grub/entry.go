@@ -1,0 +1,397 @@
+package grub
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// load is what a script has said to boot.
+type load struct {
+	kind    string // the command that named the kernel; "" for none
+	kernel  place
+	cmdline string
+	initrds []place
+	problem string
+	notes   []string
+
+	unknown string      // a command that is not known
+	away    string      // where a configuration to go on with is said to be, when it is not there
+	other   bool        // it does something other than to boot
+	cut     bool        // it was stopped by a limit
+	booted  bool        // by the command boot
+	src     boot.Source // of that
+}
+
+// loader runs the commands that name what to boot. ok is false for any other command.
+func (m *machine) loader(c *simple, name string, args []string) (code int, ok bool) {
+	switch name {
+	case "linux", "linux16", "linuxefi":
+		return m.linux(name, args), true
+	case "initrd", "initrd16", "initrdefi":
+		return m.initrd(args), true
+	case "devicetree":
+		if len(args) > 0 {
+			m.load.notes = append(m.load.notes, fmt.Sprintf("Its device tree %s is not passed on: the kernel gets the one that this machine runs with.", boot.Clean(args[0])))
+		}
+		return 0, true
+	case "chainloader", "pxechainloader", "ntldr", "freedos", "truecrypt", "appleloader":
+		what := ""
+		for _, a := range args {
+			if !strings.HasPrefix(a, "-") {
+				what = " " + boot.Clean(a)
+				break
+			}
+		}
+		m.other(name, fmt.Sprintf("It starts another boot loader%s through the firmware, which a running Linux cannot do.", what))
+	case "xen_hypervisor":
+		m.multiboot(name, args)
+		m.load.problem = "Xen needs a multiboot loader, which kexec is not: choose an entry without Xen."
+	case "multiboot", "multiboot2":
+		m.multiboot(name, args)
+		m.load.problem = "It is a multiboot kernel, which alpboot cannot start."
+		if strings.HasPrefix(path.Base(m.load.kernel.path), "xen") {
+			m.load.problem = "Xen needs a multiboot loader, which kexec is not: choose an entry without Xen."
+		}
+	case "module", "module2", "xen_module": // of what has a problem already
+	case "legacy_configfile", "legacy_source", "legacy_kernel", "legacy_initrd", "legacy_initrd_nounzip",
+		"extract_legacy_entries_source", "extract_legacy_entries_configfile":
+		m.other(name, "It opens a configuration of GRUB legacy, which alpboot does not read.")
+	case "syslinux_configfile", "syslinux_source", "extract_syslinux_entries_source", "extract_syslinux_entries_configfile":
+		m.load.other = true // alpboot lists those by itself
+	default:
+		for _, system := range [...][2]string{
+			{"kfreebsd", "FreeBSD"}, {"knetbsd", "NetBSD"}, {"kopenbsd", "OpenBSD"}, {"xnu_", "macOS"}, {"plan9", "Plan 9"},
+		} {
+			if strings.HasPrefix(name, system[0]) {
+				m.other(name, fmt.Sprintf("It starts %s, and alpboot can only start Linux.", system[1]))
+				return 0, true
+			}
+		}
+		return 0, false
+	}
+	return 0, true
+}
+
+// other is for what cannot be booted.
+func (m *machine) other(name, problem string) {
+	m.load.kind, m.load.problem = name, problem
+	m.load.kernel, m.load.cmdline, m.load.initrds = place{}, "", nil
+}
+
+func (m *machine) multiboot(name string, args []string) {
+	m.other(name, "")
+	for len(args) > 0 && strings.HasPrefix(args[0], "--") {
+		args = args[1:]
+	}
+	if len(args) > 0 {
+		m.load.kernel, m.load.cmdline = m.locate(args[0]), cmdline(args[1:])
+	}
+}
+
+func (m *machine) linux(name string, args []string) int {
+	if len(args) == 0 {
+		return errBadArgument
+	}
+	base := strings.ToLower(path.Base(args[0]))
+	if strings.HasPrefix(base, "memtest") || strings.HasPrefix(base, "mt86") {
+		m.load.other = true
+		return 0
+	}
+	m.load.kind, m.load.problem, m.load.notes = name, "", nil
+	m.load.kernel, m.load.cmdline, m.load.initrds = m.locate(args[0]), cmdline(args[1:]), nil
+	switch {
+	case base == "memdisk":
+		m.load.problem = "It starts a disk image through the BIOS (memdisk), which a running Linux cannot do."
+	case base == "wimboot":
+		m.load.problem = "It starts Windows through the firmware (wimboot), which a running Linux cannot do."
+	case strings.HasSuffix(base, ".lkrn"):
+		m.load.problem = fmt.Sprintf("It starts the network boot loader %s, which needs the BIOS.", boot.Clean(base))
+	}
+	if m.look(m.load.kernel) == nil {
+		return errFileNotFound
+	}
+	return 0
+}
+
+func (m *machine) initrd(args []string) int {
+	if m.load.kind == "" {
+		return errBadArgument
+	}
+	code := 0
+	m.load.initrds = nil
+	for _, a := range args {
+		if strings.HasPrefix(a, "--") || a == "" {
+			continue
+		}
+		if strings.HasPrefix(a, "newc:") {
+			m.load.problem = fmt.Sprintf("GRUB makes an initrd for it from the file %s, which alpboot does not.", boot.Clean(a))
+			continue
+		}
+		p := m.locate(a)
+		if len(m.load.initrds) == maxInitrds {
+			m.load.problem = fmt.Sprintf("It names more than the %d initrds that alpboot reads.", maxInitrds)
+			break
+		}
+		if !slices.Contains(m.load.initrds, p) {
+			m.load.initrds = append(m.load.initrds, p)
+		}
+		if m.look(p) == nil {
+			code = errFileNotFound
+		}
+	}
+	return code
+}
+
+// cmdline puts words together as GRUB does for Linux (grub-core/lib/cmdline.c),
+// without those that are about the loader.
+func cmdline(args []string) string {
+	var b strings.Builder
+	for _, a := range args {
+		if a == "" || strings.HasPrefix(a, "BOOT_IMAGE=") || strings.HasPrefix(a, "initrd=") {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		a = strings.Map(func(r rune) rune {
+			if r < ' ' || r == 0x7f {
+				return ' '
+			}
+			return r
+		}, a)
+		quoted := strings.Contains(a, " ")
+		if quoted {
+			b.WriteByte('"')
+		}
+		for i := 0; i < len(a); i++ {
+			if strings.IndexByte(`\'"`, a[i]) >= 0 {
+				b.WriteByte('\\')
+			}
+			b.WriteByte(a[i])
+		}
+		if quoted {
+			b.WriteByte('"')
+		}
+	}
+	return b.String()
+}
+
+// node is one line of a menu.
+type node struct {
+	title, id string
+	entry     *boot.Entry // nil when nothing is listed for it
+	sub       []*node     // of a submenu or configuration
+	def       string      // the default of sub
+	config    *machine    // of a configuration, whose menu comes in place of the one that it is in
+	others    bool        // it stands for entries that are not known here
+	recovery  bool
+}
+
+// nodes gives the lines of the menu that m has put together, each entry tried
+// out. Prefix is the title of the menus that it is in.
+func (m *machine) nodes(prefix string, wait *time.Duration, hasUsers bool) []*node {
+	var out []*node
+	for _, c := range m.menu.configs {
+		own := c.wait()
+		if own == nil {
+			own = wait
+		}
+		n := &node{config: c, sub: c.nodes(prefix, own, c.env.get("superusers") != ""), def: c.env.get("default")}
+		if len(n.sub) > 0 {
+			out = append(out, n)
+		}
+	}
+	for _, it := range m.menu.items {
+		n := &node{title: it.title, id: it.id, others: it.others}
+		out = append(out, n)
+		if it.others {
+			continue
+		}
+		b := m.runItem(it)
+		title := join(prefix, it.title)
+		if len(b.menu.configs) > 0 || len(b.menu.items) > 0 {
+			n.sub = b.nodes(title, wait, hasUsers)
+			n.def = b.env.get("default")
+			continue
+		}
+		n.entry = b.entry(it.src, title)
+		if n.entry == nil {
+			continue
+		}
+		if it.restricted && hasUsers {
+			n.entry.Notes = append(n.entry.Notes, "Its own menu asks for a user and password before it boots this; alpboot does not.")
+		}
+		n.recovery = strings.Contains(it.id, "-recovery-") || slices.Contains(strings.Fields(n.entry.Cmdline), "single")
+		n.setWait(wait)
+	}
+	if m.load.booted {
+		name := path.Base(m.load.kernel.path)
+		if e := m.entry(m.load.src, join(prefix, name)); e != nil {
+			n := &node{entry: e}
+			n.setWait(wait)
+			out = append([]*node{n}, out...)
+		}
+	}
+	return out
+}
+
+func (n *node) setWait(wait *time.Duration) {
+	if wait != nil {
+		d := *wait
+		n.entry.Timeout = &d
+	}
+}
+
+// wait gives the timeout of the menu that m has put together.
+func (m *machine) wait() *time.Duration {
+	v, isSet := m.env["timeout"]
+	if !isSet {
+		return nil
+	}
+	d := time.Duration(-1) // also for what is no number
+	if n, _ := number(v.value); isNumber(v.value) {
+		d = time.Duration(min(n, math.MaxInt32)) * time.Second
+	}
+	return &d
+}
+
+// isNumber tells whether s begins with a number.
+func isNumber(s string) bool {
+	s = strings.TrimSpace(s)
+	return s != "" && isDigit(s[0])
+}
+
+// join gives the title of something inside the menu prefix.
+func join(prefix, title string) string {
+	title = boot.Clean(title)
+	switch {
+	case prefix == "":
+		return title
+	case title == "":
+		return prefix
+	}
+	return boot.Clean(prefix + " / " + title)
+}
+
+// entry gives the entry that m has loaded; nil when it is nothing that anybody
+// expects in a list of systems.
+func (m *machine) entry(src boot.Source, title string) *boot.Entry {
+	l := &m.load
+	e := &boot.Entry{Title: title, Format: "grub", Source: src, Cmdline: l.cmdline, Problem: l.problem, Notes: l.notes}
+	problem := func(format string, args ...any) {
+		if e.Problem == "" {
+			e.Problem = fmt.Sprintf(format, args...)
+		}
+	}
+	switch {
+	case l.cut:
+		problem("Its commands do not come to an end.")
+	case l.kind != "":
+	case l.away != "":
+		problem("Its configuration is on %s.", l.away)
+	case l.unknown != "" && !l.other:
+		problem("It runs %s, which is no command that alpboot knows.", quote(l.unknown))
+	default:
+		return nil
+	}
+	if l.kind == "" || l.kernel.path == "" {
+		problem("It names no kernel.")
+		return e
+	}
+	if l.kernel.path == "." {
+		problem("It names a folder as its kernel.")
+		return e
+	}
+	e.Kernel = l.kernel.path
+	if l.kernel.why != "" {
+		problem("Its kernel is on %s.", l.kernel.why)
+	} else if l.kernel.volume != 0 {
+		e.Volume = m.volumes[l.kernel.volume].Volume
+	}
+	for _, i := range l.initrds {
+		e.Initrds = append(e.Initrds, i.path)
+		switch {
+		case i.why != "":
+			problem("Its initrd /%s is on %s.", boot.Clean(i.path), i.why)
+		case i.volume != l.kernel.volume:
+			problem("Its kernel and its initrd /%s are on different volumes, which alpboot cannot put together.", boot.Clean(i.path))
+		}
+	}
+	return e
+}
+
+// leaves gives the entries of nodes and their submenus in order.
+func leaves(nodes []*node) []*boot.Entry {
+	var out []*boot.Entry
+	for _, n := range nodes {
+		if n.entry != nil {
+			out = append(out, n.entry)
+		}
+		out = append(out, leaves(n.sub)...)
+	}
+	return out
+}
+
+// choose gives the node that spec names: by number, title or id, with > between
+// a submenu and what is in it. Without such a one it is the first, as in GRUB;
+// nil when that is not known here.
+func choose(nodes []*node, spec string) *node {
+	if len(nodes) == 0 {
+		return nil
+	}
+	if nodes[0].config != nil {
+		return choose(nodes[0].sub, nodes[0].def)
+	}
+	head, rest := cutSpec(spec)
+	n := find(nodes, head)
+	if n == nil || n.others {
+		return nil
+	}
+	if n.sub == nil {
+		return n
+	}
+	if rest == "" {
+		rest = n.def
+	}
+	return choose(n.sub, rest)
+}
+
+// cutSpec cuts a default at its first >; two of them stand for the character.
+func cutSpec(spec string) (head, rest string) {
+	var b strings.Builder
+	for i := 0; i < len(spec); i++ {
+		if spec[i] == '>' {
+			if i+1 == len(spec) || spec[i+1] != '>' {
+				return b.String(), spec[i+1:]
+			}
+			i++
+		}
+		b.WriteByte(spec[i])
+	}
+	return b.String(), ""
+}
+
+func find(nodes []*node, name string) *node {
+	for _, n := range nodes {
+		if name != "" && !n.others && (n.id == name || n.title == name) {
+			return n
+		}
+	}
+	index := 0
+	if n, ok := number(strings.TrimSpace(name)); ok && n < uint64(len(nodes)) {
+		index = int(n)
+	}
+	// Entries that are not known here may have the name, and count.
+	for i, n := range nodes {
+		if n.others && (i <= index || !isNumber(name)) {
+			return n
+		}
+	}
+	return nodes[index]
+}

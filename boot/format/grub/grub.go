@@ -1,0 +1,428 @@
+// Package grub reads the configuration of GRUB 2, grub.cfg.
+//
+// That is a program in GRUB's own language, and it is run as one: the menu is
+// what menuentry and submenu have collected when the file has ended, and each
+// entry is what its block does then. The language is the one of GRUB 2.12
+// (grub-core/script and the commands in grub-core there). Commands that write,
+// wait or drive the screen do nothing; so does one that is not known, which
+// leaves a note. Entries that start anything but Linux are given with a
+// Problem; those that test memory, power off or enter the firmware are left
+// out. Passwords and device trees are mentioned in a note, and not acted on.
+// The command regexp, images that loopback opens, and the entries of blscfg
+// are beyond this package.
+package grub
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// What is read of one volume and done with it, so that no stick can keep the
+// menu waiting or fill its memory.
+const (
+	maxFile       = 1 << 20  // bytes of one file
+	maxTotal      = 8 << 20  // bytes of all files, each time that they are read
+	maxFiles      = 256      // files, each time that they are read
+	maxEnvBlock   = 64 << 10 // bytes of an environment block; GRUB makes 1024
+	maxWords      = 200_000  // words and commands of one file
+	maxNesting    = 100      // of if, loops and blocks
+	maxDepth      = 32       // of functions, submenus and files inside each other
+	maxSteps      = 400_000  // commands that are run
+	maxMenuSteps  = 100_000  // of them for one menu
+	maxEntrySteps = 20_000   // and for one menu entry
+	maxText       = 16 << 20 // bytes of all texts that variables and words are made of
+	maxValue      = 64 << 10 // bytes of one of them
+	maxVariables  = 2000
+	maxLooks      = 20_000 // looks for files
+	maxItems      = 1000   // menu entries and submenus
+	maxInitrds    = 32     // of one entry
+	maxNotes      = 20
+	maxLinks      = 40  // symlinks in one path, as in Linux
+	maxFolders    = 100 // subvolumes of btrfs, or folders below EFI
+)
+
+// configs are the places of configuration files. Names are compared without
+// regard to case, since FAT has none, and * is any folder. What begins with
+// */ is looked for on btrfs, where the root filesystem may be a subvolume.
+var configs = [...]string{
+	"boot/grub/grub.cfg",
+	"boot/grub2/grub.cfg",
+	"grub/grub.cfg",
+	"grub2/grub.cfg",
+	"*/boot/grub/grub.cfg",
+	"*/boot/grub2/grub.cfg",
+	"*/grub/grub.cfg",
+	"*/grub2/grub.cfg",
+	"efi/*/grub.cfg",
+}
+
+// Format gives the format for discovery.
+func Format() boot.Format { return boot.Format{Name: "grub", Parse: Parse} }
+
+// Parse runs all configuration files on the volume vol, whose root is fsys.
+// One that can be reached in several ways, as through Alpine's link /boot/boot,
+// is run once if fsys is an [fs.ReadLinkFS]. What they name on other volumes is
+// looked for among others: a file that a configuration goes on with is run as
+// well, and an entry whose kernel is there has that Volume. Its Source is then
+// the line on vol that led there.
+//
+// Entries that are equal in kernel, initrds and command line are given once, a
+// default among them as the default. Kernel and initrd paths are those of the
+// configuration; whether the files exist is not checked.
+//
+// At most one entry of a file is its default: the one that GRUB would boot
+// unattended, or the first of its fallbacks if the files of that one do not
+// exist. Entries for recovery are never one. Nothing is written to grubenv: a
+// next_entry in there stays the default, with a note.
+//
+// The error is about files that could not be read, when nothing else was
+// found; it wraps [boot.ErrTooLarge] for one of more than 1 MiB.
+func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
+	r := &reader{
+		volumes:   []boot.MountedVolume{{Volume: vol, FS: fsys}},
+		configs:   map[string]bool{},
+		disks:     map[string]string{},
+		noted:     map[string]bool{},
+		bytesLeft: maxTotal, filesLeft: maxFiles, stepsLeft: maxSteps,
+		textLeft: maxText, looksLeft: maxLooks, itemsLeft: maxItems,
+	}
+	for _, o := range others {
+		if o.Volume != vol {
+			r.volumes = append(r.volumes, o)
+		}
+	}
+	var l boot.Listing
+	var errs []error
+	seen := map[string]int{} // key -> place in l.Entries
+	files := r.find()
+	for _, f := range files {
+		r.configs[f] = true
+	}
+	for _, f := range files {
+		entries, err := r.entries(f)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("/%s cannot be used: %w", f, reason(err)))
+		}
+		for _, e := range entries {
+			key := strings.Join(append([]string{e.Volume.Device, e.Kernel, e.Cmdline}, e.Initrds...), "\x00")
+			if e.Kernel == "" {
+				key = e.Title + "\x00" + e.Problem
+			}
+			if i, dup := seen[key]; dup {
+				l.Entries[i].Default = l.Entries[i].Default || e.Default
+				continue
+			}
+			seen[key] = len(l.Entries)
+			l.Entries = append(l.Entries, *e)
+		}
+	}
+	if len(l.Entries) > 0 {
+		for _, err := range errs {
+			r.note(boot.Source{}, err.Error()+".")
+		}
+		errs = nil
+	}
+	l.Unresolved = r.unresolved
+	l.Notes = r.notes
+	if r.dropped > 0 {
+		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about these files are left out.", r.dropped)})
+	}
+	return l, errors.Join(errs...)
+}
+
+// reader is one call of Parse: the volumes, and what may still be done.
+type reader struct {
+	volumes    []boot.MountedVolume // the one that is parsed, and the others
+	configs    map[string]bool      // files of the first volume that are, were or will be run on their own
+	disks      map[string]string    // GRUB's name of a disk, such as hd0 -> its device
+	unresolved bool
+	notes      []boot.Note
+	noted      map[string]bool // commands that a note was left about
+	dropped    int             // notes over the limit
+
+	bytesLeft, filesLeft, stepsLeft, textLeft, looksLeft, itemsLeft int
+}
+
+// note keeps a note, once and as long as there are not too many.
+func (r *reader) note(at boot.Source, text string) {
+	n := boot.Note{Source: at, Text: boot.Clean(text)}
+	if slices.Contains(r.notes, n) {
+		return
+	}
+	if len(r.notes) >= maxNotes {
+		r.dropped++
+		return
+	}
+	r.notes = append(r.notes, n)
+}
+
+// takeLook counts looks for files, and tells whether there may be more.
+func (r *reader) takeLook(n int) bool {
+	if r.looksLeft < n {
+		r.note(boot.Source{}, fmt.Sprintf("These configurations look for more than %d files: the rest is taken as missing.", maxLooks))
+		return false
+	}
+	r.looksLeft -= n
+	return true
+}
+
+// read gives the contents of the file at p, within what is left to read.
+func (r *reader) read(p place) (string, error) { return r.readUpTo(p, maxFile) }
+
+func (r *reader) readUpTo(p place, limit int64) (string, error) {
+	if r.filesLeft == 0 {
+		return "", fmt.Errorf("more than %d files are read", maxFiles)
+	}
+	r.filesLeft--
+	b, err := boot.ReadFile(r.volumes[p.volume].FS, p.path, limit)
+	if err != nil {
+		return "", err
+	}
+	if len(b) > r.bytesLeft {
+		return "", fmt.Errorf("%w: more than %d MiB of configuration files", boot.ErrTooLarge, maxTotal>>20)
+	}
+	r.bytesLeft -= len(b)
+	return strings.TrimPrefix(string(b), "\ufeff"), nil
+}
+
+// find gives the paths of all configuration files on the first volume, free of
+// symlinks, each once.
+func (r *reader) find() []string {
+	var files []string
+	for _, c := range configs {
+		if strings.HasPrefix(c, "*/") && r.volumes[0].Volume.Type != "btrfs" {
+			continue
+		}
+		for _, f := range r.findFold(".", c) {
+			if !slices.Contains(files, f) {
+				files = append(files, f)
+			}
+		}
+	}
+	for _, legacy := range []string{"boot/grub/menu.lst", "boot/grub/grub.conf", "grub/menu.lst", "grub/grub.conf"} {
+		for _, f := range r.findFold(".", legacy) {
+			if len(files) == 0 {
+				r.note(boot.Source{File: f}, "It is a configuration of GRUB legacy, which alpboot does not read.")
+			}
+		}
+	}
+	return files
+}
+
+// findFold gives the files that are reached from dir by the path rel, with case
+// ignored and symlinks resolved.
+func (r *reader) findFold(dir, rel string) []string {
+	first, rest, isFolder := strings.Cut(rel, "/")
+	list, _ := fs.ReadDir(r.volumes[0].FS, dir) // a folder that cannot be read holds nothing
+	var found []string
+	matches := 0
+	for _, e := range list {
+		if first != "*" && !strings.EqualFold(e.Name(), first) {
+			continue
+		}
+		if first == "*" && e.Type().IsRegular() {
+			continue
+		}
+		p, err := r.canonical(place{path: path.Join(dir, e.Name())})
+		if err != nil {
+			continue
+		}
+		st := r.look(p)
+		if st == nil || st.IsDir() != isFolder {
+			continue
+		}
+		if matches++; matches > maxFolders {
+			break
+		}
+		if isFolder {
+			found = append(found, r.findFold(p.path, rest)...)
+		} else {
+			found = append(found, p.path)
+		}
+	}
+	return found
+}
+
+// canonical gives the place of an existing file free of symlinks. They are
+// resolved inside the volume, absolute ones from its root. The volume needs to
+// be an [fs.ReadLinkFS]; else p is taken as it is.
+func (r *reader) canonical(p place) (place, error) {
+	fsys := r.volumes[p.volume].FS
+	todo := strings.Split(p.path, "/")
+	done := "."
+	links := 0
+	for len(todo) > 0 {
+		part := todo[0]
+		todo = todo[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			done = path.Dir(done) // of "." it is "." again: the root holds
+			continue
+		}
+		next := path.Join(done, part)
+		if !r.takeLook(1) {
+			return p, errors.New("too many files are looked for")
+		}
+		st, err := fs.Lstat(fsys, next)
+		if err != nil {
+			return p, err
+		}
+		if st.Mode()&fs.ModeSymlink == 0 {
+			done = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return p, &fs.PathError{Op: "readlink", Path: p.path, Err: fs.ErrInvalid}
+		}
+		target, err := fs.ReadLink(fsys, next)
+		if err != nil {
+			return p, err
+		}
+		if strings.HasPrefix(target, "/") {
+			done = "."
+		}
+		todo = append(strings.Split(target, "/"), todo...)
+	}
+	p.path = done
+	return p, nil
+}
+
+// entries gives the entries of one configuration file.
+func (r *reader) entries(name string) ([]*boot.Entry, error) {
+	p := place{path: name}
+	notes, away := len(r.notes), r.unresolved
+	m := r.newMachine(p)
+	if err := m.runFile(p); err != nil {
+		return nil, err
+	}
+	hasUsers := m.env.get("superusers") != ""
+	nodes := m.nodes("", m.wait(), hasUsers)
+	entries := leaves(nodes)
+	if len(entries) == 0 && len(r.notes) == notes && r.unresolved == away {
+		r.note(boot.Source{File: name}, "The file holds no entry.")
+	}
+	if hasUsers {
+		r.note(boot.Source{File: name}, "This menu is protected by a password (superusers), for which alpboot does not ask.")
+	}
+	m.markDefault(nodes)
+	return entries, nil
+}
+
+// newMachine gives a machine as GRUB would be when it starts the configuration
+// file p.
+func (r *reader) newMachine(p place) *machine {
+	m := &machine{
+		reader:    r,
+		env:       environ{},
+		functions: map[string]*function{},
+		subvolume: subvolumeOf(p),
+		steps:     maxMenuSteps,
+		menu:      &menu{},
+	}
+	own := volumeName(p.volume)
+	platform, cpu := "pc", map[string]string{"amd64": "i386", "386": "i386"}[runtime.GOARCH]
+	if strings.HasPrefix(strings.ToLower(p.path), "efi/") || r.volumes[p.volume].Volume.Type == "vfat" || cpu == "" {
+		platform, cpu = "efi", map[string]string{"amd64": "x86_64", "386": "i386"}[runtime.GOARCH]
+		if cpu == "" {
+			cpu = runtime.GOARCH
+		}
+	}
+	for name, value := range map[string]string{
+		"root":          own,
+		"prefix":        "(" + own + ")/" + path.Dir(p.path),
+		"cmdpath":       "(" + own + ")/" + path.Dir(p.path),
+		"grub_platform": platform,
+		"grub_cpu":      cpu,
+		"lang":          "",
+		"pager":         "",
+	} {
+		m.env.set(name, value)
+		m.env.export(name)
+	}
+	for _, feature := range []string{
+		"chainloader_bpb", "ntldr", "platform_search_hint", "default_font_path", "all_video_module", "menuentry_id",
+		"menuentry_options", "200_final", "nativedisk_cmd", "timeout_style",
+	} {
+		m.env.set("feature_"+feature, "y")
+		m.env.export("feature_" + feature)
+	}
+	return m
+}
+
+// markDefault marks the entry that GRUB would boot unattended.
+func (m *machine) markDefault(nodes []*node) {
+	for len(nodes) > 0 && nodes[0].config != nil {
+		m, nodes = nodes[0].config, nodes[0].sub
+	}
+	def := m.env.get("default")
+	n := choose(nodes, def)
+	if fallback := m.env.get("fallback"); fallback != "" && !m.usable(n) {
+		for _, spec := range append([]string{fallback}, strings.Fields(fallback)...) {
+			if f := choose(nodes, spec); m.usable(f) && (isNumber(spec) || isNamed(nodes, spec)) {
+				f.entry.Notes = append(f.entry.Notes, "It is the fallback of its own menu, whose default cannot be booted.")
+				n = f
+				break
+			}
+		}
+	}
+	switch {
+	case n == nil || n.entry == nil:
+	case n.recovery:
+		n.entry.Notes = append(n.entry.Notes, "It is the default of its own menu; alpboot boots no recovery entry unattended.")
+	default:
+		n.entry.Default = true
+		if m.once && def == m.nextEntry {
+			n.entry.Notes = append(n.entry.Notes, "It was made the default for one boot only (next_entry in grubenv), and stays so: alpboot writes nothing there.")
+		}
+	}
+}
+
+// isNamed tells whether the first part of spec is the name of one of nodes.
+func isNamed(nodes []*node, spec string) bool {
+	head, _ := cutSpec(spec)
+	return slices.ContainsFunc(nodes, func(n *node) bool { return n.title == head || n.id == head })
+}
+
+// usable tells whether there is all that is needed to boot n.
+func (m *machine) usable(n *node) bool {
+	if n == nil || n.entry == nil || n.entry.Problem != "" {
+		return false
+	}
+	volume := 0
+	if n.entry.Volume != (boot.Volume{}) {
+		volume = slices.IndexFunc(m.volumes, func(v boot.MountedVolume) bool { return v.Volume == n.entry.Volume })
+	}
+	for _, f := range append([]string{n.entry.Kernel}, n.entry.Initrds...) {
+		if m.look(place{volume: volume, path: f}) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// quote gives s for use in a sentence: short and without control characters.
+func quote(s string) string {
+	const most = 40
+	if len(s) > most {
+		return fmt.Sprintf("%q...", s[:most])
+	}
+	return fmt.Sprintf("%q", s)
+}
+
+// reason gives err without a path, which stands in the sentence already.
+func reason(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}

@@ -1,0 +1,325 @@
+package grub
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// GRUB's names of devices mean nothing here: hd0 is what the firmware counts
+// first. While a script runs, a volume that a search has found is called
+// volume/N, N being its place in volumes; the names that a script brings along
+// are resolved as well as they can be.
+const (
+	volumePrefix  = "volume/"
+	missingPrefix = "missing/" // what a search did not find: missing/KIND/NAME
+)
+
+func volumeName(n int) string { return volumePrefix + strconv.Itoa(n) }
+
+// place is a file, as far as a configuration has said where it is.
+type place struct {
+	volume int
+	path   string // from the volume's root, as [fs.FS] takes it
+	why    string // where it is said to be, if that cannot be reached: "the volume ..., which is not there"
+}
+
+// device gives the volume that GRUB's name of a device means, or says why there is none.
+func (m *machine) device(name string) (volume int, why string) {
+	name = strings.TrimSuffix(name, "/")
+	if n, ok := strings.CutPrefix(name, volumePrefix); ok {
+		if i, err := strconv.Atoi(n); err == nil && i < len(m.volumes) {
+			return i, ""
+		}
+	}
+	if missing, ok := strings.CutPrefix(name, missingPrefix); ok {
+		m.unresolved = true
+		kind, what, _ := strings.Cut(missing, "/")
+		return 0, fmt.Sprintf("the volume with %s %s, which is not there", kind, boot.Clean(what))
+	}
+	if image := m.env.get(loopVar(name)); image != "" {
+		return 0, fmt.Sprintf("the image file %s, which alpboot does not open for an entry of GRUB", boot.Clean(image))
+	}
+	kind, _, _ := strings.Cut(name, "/")
+	switch kind, _, _ := strings.Cut(kind, ","); kind {
+	case "tftp", "http", "https", "pxe", "nfs":
+		return 0, "the network, which alpboot does not use"
+	case "memdisk", "proc", "host", "cbfsdisk", "procfs":
+		return 0, fmt.Sprintf("the device (%s), which only GRUB has", boot.Clean(name))
+	case "cd", "cd0":
+		if m.volumes[0].Volume.Partition == 0 {
+			return 0, ""
+		}
+	}
+	// LVM volumes and md arrays keep their names.
+	for prefix, dir := range map[string][]string{"lvm/": {"/dev/mapper/"}, "md/": {"/dev/md", "/dev/md/"}} {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			for i, v := range m.volumes {
+				for _, d := range dir {
+					if v.Volume.Device == d+rest {
+						return i, ""
+					}
+				}
+			}
+		}
+	}
+	if volume, ok := m.onDisk(name); ok {
+		return volume, ""
+	}
+	m.unresolved = true
+	return 0, fmt.Sprintf("the device (%s), which is not there", boot.Clean(name))
+}
+
+func loopVar(name string) string { return "loopback\x00" + name }
+
+// disk gives the whole disk that a volume lies on, or is.
+func disk(v boot.Volume) string {
+	if v.Disk != "" {
+		return v.Disk
+	}
+	return v.Device
+}
+
+// cutDisk cuts a name such as hd0,gpt2 into the disk hd0 and the partition 2,
+// which is 0 for a whole disk.
+func cutDisk(name string) (disk string, partition int, ok bool) {
+	disk, rest, parted := strings.Cut(name, ",")
+	letters := strings.TrimRight(disk, "0123456789")
+	if letters == "" || letters == disk || !isName(letters) {
+		return "", 0, false
+	}
+	if !parted {
+		return disk, 0, true
+	}
+	rest, _, _ = strings.Cut(rest, ",") // a BSD slice is inside the partition
+	partition, err := strconv.Atoi(strings.TrimLeft(rest, "abcdefghijklmnopqrstuvwxyz"))
+	return disk, partition, err == nil && partition > 0
+}
+
+// onDisk resolves a name such as hd0,gpt2. The number of a disk is known from
+// a search whose hint it was; else the first one that a configuration uses is
+// taken for its own disk, and any other one only where it can mean no other disk.
+func (m *machine) onDisk(name string) (volume int, ok bool) {
+	number, partition, ok := cutDisk(name)
+	if !ok {
+		return 0, false
+	}
+	own := m.volumes[0].Volume
+	of := func(d string) []int {
+		var found []int
+		for i, v := range m.volumes {
+			if (d == "" && disk(v.Volume) != disk(own) || d != "" && disk(v.Volume) == d) && v.Volume.Partition == partition {
+				found = append(found, i)
+			}
+		}
+		return found
+	}
+	if len(m.disks) == 0 {
+		m.disks[number] = disk(own)
+	}
+	d := m.disks[number]
+	found := of(d)
+	if d == "" { // some other disk
+		m.unresolved = true
+		return first(found), len(found) == 1
+	}
+	if len(found) == 0 && d == disk(own) && own.Partition == 0 {
+		// An image that says of itself to be on a partition, or a folder.
+		return 0, true
+	}
+	return first(found), len(found) > 0
+}
+
+func first(list []int) int {
+	if len(list) == 0 {
+		return 0
+	}
+	return list[0]
+}
+
+// learn notes on which disk a search has found what it was told to expect on
+// the devices hints.
+func (m *machine) learn(hints []string, volume int) {
+	for _, h := range hints {
+		if number, _, ok := cutDisk(h); ok && m.disks[number] == "" && m.volumes[volume].Volume.Disk != "" {
+			m.disks[number] = disk(m.volumes[volume].Volume)
+		}
+	}
+}
+
+// locate gives the place of a file that a configuration calls name.
+func (m *machine) locate(name string) place {
+	device := m.env.get("root")
+	if rest, ok := strings.CutPrefix(name, "("); ok {
+		device, name, ok = strings.Cut(rest, ")")
+		if !ok {
+			return place{why: fmt.Sprintf("%s, which is no path", quote("("+rest))}
+		}
+	}
+	var p place
+	p.volume, p.why = m.device(device)
+	p.path = inside(name)
+	// openSUSE's GRUB counts paths from the subvolume that the configuration lies in.
+	if p.why == "" && m.subvolume.path != "" && p.volume == m.subvolume.volume && m.look(p) == nil {
+		if q := (place{volume: p.volume, path: path.Join(m.subvolume.path, p.path)}); m.look(q) != nil {
+			return q
+		}
+	}
+	return p
+}
+
+// inside makes name a path as [fs.FS] takes it, which cannot leave the root.
+func inside(name string) string {
+	if name = path.Clean("/" + name)[1:]; name == "" {
+		return "."
+	}
+	return name
+}
+
+// look gives what there is at p, nil for nothing.
+func (r *reader) look(p place) fs.FileInfo {
+	if p.why != "" || !r.takeLook(1) {
+		return nil
+	}
+	st, err := fs.Stat(r.volumes[p.volume].FS, p.path)
+	if err != nil {
+		return nil
+	}
+	return st
+}
+
+// stat gives what there is at the place that a configuration calls name.
+func (m *machine) stat(name string) fs.FileInfo { return m.look(m.locate(name)) }
+
+// list gives the names of the files in a folder.
+func (m *machine) list(name string) []string {
+	p := m.locate(name)
+	if p.why != "" || !m.takeLook(1) {
+		return nil
+	}
+	entries, _ := fs.ReadDir(m.volumes[p.volume].FS, p.path)
+	var names []string
+	for _, e := range entries {
+		if !m.takeLook(1) {
+			break
+		}
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// find gives the volume that ref names: the configuration's own if it is one
+// of them, then one that the hints name, then one on the configuration's disk.
+func (m *machine) find(ref boot.VolumeRef, hints []string) (int, bool) {
+	if ref.File != "" && !m.takeLook(len(m.volumes)) {
+		return 0, false
+	}
+	var found []int
+	for _, v := range boot.Volumes(m.volumes).Find(ref, m.volumes[0].Volume) {
+		found = append(found, slices.IndexFunc(m.volumes, func(o boot.MountedVolume) bool { return o.Volume == v.Volume }))
+	}
+	if len(found) == 0 || slices.Contains(found, 0) {
+		return 0, len(found) > 0
+	}
+	for _, h := range hints {
+		for _, f := range found {
+			if number, partition, ok := cutDisk(h); ok && m.disks[number] == disk(m.volumes[f].Volume) && m.volumes[f].Volume.Partition == partition {
+				return f, true
+			}
+		}
+	}
+	return found[0], true
+}
+
+// searchOptions are those of the command search.
+var searchOptions = [...]option{
+	{name: "file", short: 'f'},
+	{name: "label", short: 'l'},
+	{name: "fs-uuid", short: 'u'},
+	{name: "set", short: 's', value: valueOptional},
+	{name: "no-floppy", short: 'n'},
+	{name: "efidisk-only"},
+	{name: "cryptodisk-only"},
+	{name: "root-dev-only", short: 'r'},
+	{name: "hint", short: 'h', value: valueNeeded},
+	{name: "hint-ieee1275", value: valueNeeded},
+	{name: "hint-bios", value: valueNeeded},
+	{name: "hint-baremetal", value: valueNeeded},
+	{name: "hint-efi", value: valueNeeded},
+	{name: "hint-arc", value: valueNeeded},
+}
+
+// search runs the command search (grub-core/commands/search_wrap.c).
+func (m *machine) search(args []string) int {
+	o, rest, ok := parseOptions(searchOptions[:], args, true)
+	if !ok {
+		return errBadArgument
+	}
+	for len(rest) > 0 && strings.HasPrefix(rest[0], "--hint-") {
+		rest = rest[1:]
+	}
+	into, id := "", ""
+	if set, ok := o["set"]; ok {
+		if into = set[len(set)-1]; into == "" {
+			into = "root"
+		}
+		if len(rest) == 0 { // --set stood right before the name
+			into, id = "root", set[len(set)-1]
+		}
+	}
+	if len(rest) > 0 {
+		id = rest[0]
+	}
+	kind := ""
+	for _, k := range []string{"label", "fs-uuid", "file"} {
+		if _, ok := o[k]; ok {
+			kind = k
+			break
+		}
+	}
+	return m.searchFor(kind, id, into, slices.Concat(o["hint"], o["hint-bios"], o["hint-efi"]))
+}
+
+// searchFor looks for a volume and stores its name in the variable into, if
+// that is not empty.
+func (m *machine) searchFor(kind, id, into string, hints []string) int {
+	var ref boot.VolumeRef
+	what := ""
+	switch kind {
+	case "label":
+		ref.Label, what = id, "label"
+	case "fs-uuid":
+		ref.UUID, what = id, "UUID"
+	case "file":
+		if what = "the file"; id != "" {
+			ref.File = inside(id)
+		}
+	}
+	if ref == (boot.VolumeRef{}) {
+		return errBadArgument
+	}
+	volume, ok := m.find(ref, hints)
+	if own := m.volumes[0].Volume; !ok && kind != "file" && own.UUID == "" && own.Type == "" {
+		// A plain folder stands for whatever volume it was copied from.
+		volume, ok = 0, true
+	}
+	switch {
+	case ok:
+		if kind == "fs-uuid" {
+			m.learn(hints, volume)
+		}
+		if into != "" {
+			m.env.set(into, volumeName(volume))
+		}
+		return 0
+	case into == "root": // what is used from here on is not there
+		m.env.set(into, missingPrefix+what+"/"+id)
+	}
+	m.unresolved = true
+	return errFileNotFound
+}
