@@ -1,0 +1,189 @@
+// Package bls reads the text files of the Boot Loader Specification
+// (uapi-group.org, Type #1: loader/entries/*.conf), as systemd-boot, Fedora's
+// GRUB and kernel-install use them, and holds what images of Type #2 have in
+// common with them: loader.conf, boot counting, order and titles.
+//
+// What systemd-boot keeps in EFI variables is not read. Boots are not counted,
+// because nothing is written to a disk: a counter in a file name only says
+// which entries have failed. Device trees, overlays, profiles and system
+// extensions are not passed on; a note mentions them. Of GRUB's additions the
+// variables of grubenv are replaced where $boot/grub2/grubenv or
+// $boot/grub/grubenv is on the same volume.
+package bls
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// What is read of one volume, so that no stick can keep the menu waiting.
+const (
+	maxFile    = 64 << 10 // bytes of one file
+	maxTotal   = 4 << 20  // bytes of all entries
+	maxEntries = 1000
+	maxInitrds = 32 // of one entry
+	maxNotes   = 20
+	maxSubvols = 100 // folders at the top of a btrfs volume
+)
+
+// Format gives the format for discovery.
+func Format() boot.Format {
+	return boot.Format{Name: "bls", Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
+		return Parse(fsys, vol)
+	}}
+}
+
+// Parse reads the entries below loader/entries of every [Boot] on the volume
+// whose root is fsys, in the order of [Boot.Arrange].
+//
+// A path is taken from the root of the volume; where no such file exists, it
+// is looked for below the folders that loader lies in, and below boot next to
+// loader. Entries for another processor, and those that start an EFI program
+// which is no kernel, are given with a Problem. A unified kernel image, whether
+// named by uki, linux or efi, has its own command line unless the entry has
+// options; initrds that the entry names come after those in the image.
+//
+// The error is about what could not be read, when nothing else was found; it
+// wraps [boot.ErrTooLarge] for a file of more than 64 KiB.
+func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
+	boots, err := Boots(fsys, vol)
+	if err != nil {
+		return boot.Listing{}, err
+	}
+	r := &reader{fsys: fsys, bytesLeft: maxTotal, entriesLeft: maxEntries}
+	var l boot.Listing
+	for _, b := range boots {
+		items := r.items(b)
+		if len(items) == 0 {
+			continue
+		}
+		for _, n := range b.Notes {
+			r.note(n.Source, n.Text)
+		}
+		if b.def.text != "" && !slices.ContainsFunc(items, b.isDefault) {
+			r.note(b.def.src, fmt.Sprintf("The default %s is none of the entries in loader/entries.", quote(b.def.text)))
+		}
+		l.Entries = append(l.Entries, b.Arrange(items)...)
+	}
+	if len(l.Entries) > 0 {
+		for _, err := range r.errs {
+			r.note(boot.Source{}, err.Error())
+		}
+		r.errs = nil
+	}
+	l.Notes = r.notes
+	if r.dropped > 0 {
+		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about these files are left out.", r.dropped)})
+	}
+	return l, errors.Join(r.errs...)
+}
+
+// reader is one call of Parse: the volume, and what may still be taken from it.
+type reader struct {
+	fsys                   fs.FS
+	bytesLeft, entriesLeft int
+	notes                  []boot.Note
+	dropped                int // notes over the limit
+	errs                   []error
+}
+
+// note keeps a note, once and as long as there are not too many.
+func (r *reader) note(at boot.Source, text string) {
+	n := boot.Note{Source: at, Text: text}
+	if slices.Contains(r.notes, n) {
+		return
+	}
+	if len(r.notes) >= maxNotes {
+		r.dropped++
+		return
+	}
+	r.notes = append(r.notes, n)
+}
+
+// items reads the entries of one $BOOT.
+func (r *reader) items(b *Boot) []Item {
+	var items []Item
+	g := &grub{boot: b}
+	for _, dir := range b.Folders("loader/entries") {
+		files, err := b.Files(dir, ".conf")
+		if err != nil {
+			r.errs = append(r.errs, err)
+		}
+		if len(files) > 0 {
+			r.marker(b, path.Dir(dir))
+		}
+		for _, file := range files {
+			if r.entriesLeft == 0 {
+				r.errs = append(r.errs, fmt.Errorf("/%s holds more than the %d entries that alpboot reads", dir, maxEntries))
+				return items
+			}
+			r.entriesLeft--
+			text, err := r.read(file)
+			if err != nil {
+				r.errs = append(r.errs, fmt.Errorf("/%s cannot be used: %w", file, err))
+				continue
+			}
+			if it, ok := r.item(b, g, file, text); ok {
+				items = append(items, it)
+			}
+		}
+	}
+	return items
+}
+
+// marker looks for the file by which other uses of the folder entries can be
+// told from this one.
+func (r *reader) marker(b *Boot, loader string) {
+	files, _ := b.Files(loader, ".srel")
+	for _, file := range files {
+		text, err := boot.ReadFile(r.fsys, file, maxFile)
+		if rules := strings.TrimSpace(string(text)); err == nil && rules != "type1" && strings.EqualFold(path.Base(file), "entries.srel") {
+			r.note(boot.Source{File: file}, fmt.Sprintf("It says that the entries follow other rules (%s) than alpboot's.", quote(rules)))
+		}
+	}
+}
+
+// read gives the contents of a file, within what is left to read.
+func (r *reader) read(name string) (string, error) {
+	b, err := boot.ReadFile(r.fsys, name, maxFile)
+	if err != nil {
+		return "", err
+	}
+	if len(b) > r.bytesLeft {
+		return "", fmt.Errorf("%w: more than %d MiB of entries", boot.ErrTooLarge, maxTotal>>20)
+	}
+	r.bytesLeft -= len(b)
+	return string(b), nil
+}
+
+// lines calls do for every line of a file that is no comment, with its first
+// word and the rest, without the quotes around that if it has any.
+func lines(text string, do func(n int, key, value string)) {
+	n := 0
+	for line := range strings.SplitSeq(strings.TrimPrefix(text, "\ufeff"), "\n") {
+		n++
+		// After a crash while it was written, a file may end in zero bytes.
+		line, _, _ = strings.Cut(line, "\x00")
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, value := line, ""
+		if i := strings.IndexAny(line, " \t"); i >= 0 {
+			key, value = line[:i], strings.TrimSpace(line[i:])
+		}
+		if len(value) >= 2 && value[0] == '"' && strings.IndexByte(value[1:], '"') == len(value)-2 {
+			value = value[1 : len(value)-1]
+		}
+		do(n, key, value)
+	}
+}
+
+// quote gives text from a disk as it may stand in a sentence.
+func quote(s string) string { return `"` + boot.Clean(s) + `"` }

@@ -1,0 +1,296 @@
+package bls
+
+import (
+	"cmp"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// Boot is a folder that the specification may mean by $BOOT, and the settings
+// of its loader/loader.conf (loader.conf(5)).
+type Boot struct {
+	Dir   string      // "." for the root of the volume
+	Notes []boot.Note // about its loader.conf
+
+	fsys    fs.FS
+	def     setting        // pattern that names the default entry
+	timeout *time.Duration // as in boot.Entry
+}
+
+// setting is the text of a line, and its place.
+type setting struct {
+	text string
+	src  boot.Source
+}
+
+// places are the folders of a root filesystem where a $BOOT is mounted, or
+// lies when it has no partition of its own.
+var places = [...]string{"", "boot", "efi", "boot/efi"}
+
+// Boots gives every folder of the volume whose root is fsys that may be a
+// $BOOT: the root, boot, efi and boot/efi, on btrfs also those of the folders
+// at its top, which may be subvolumes. Names are compared without regard to
+// case, and links are not followed. The error says that the root cannot be read.
+func Boots(fsys fs.FS, vol boot.Volume) ([]*Boot, error) {
+	top, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return nil, err
+	}
+	roots := []*Boot{{Dir: ".", fsys: fsys}}
+	if vol.Type == "btrfs" {
+		for _, d := range top {
+			if d.IsDir() && len(roots) <= maxSubvols {
+				roots = append(roots, &Boot{Dir: d.Name(), fsys: fsys})
+			}
+		}
+	}
+	var boots []*Boot
+	known := map[string]bool{}
+	for _, root := range roots {
+		for _, place := range places {
+			for _, dir := range root.Folders(place) {
+				if !known[dir] {
+					known[dir] = true
+					b := &Boot{Dir: dir, fsys: fsys}
+					b.settings()
+					boots = append(boots, b)
+				}
+			}
+		}
+	}
+	return boots, nil
+}
+
+// Folders gives the paths, from the root of the volume, of the folders that rel
+// names below b in whatever case; "" is b itself.
+func (b *Boot) Folders(rel string) []string {
+	found := []string{b.Dir}
+	for name := range strings.SplitSeq(rel, "/") {
+		if name == "" {
+			break
+		}
+		var next []string
+		for _, dir := range found {
+			list, _ := fs.ReadDir(b.fsys, dir) // part of a damaged folder is better than nothing
+			for _, d := range list {
+				if d.IsDir() && strings.EqualFold(d.Name(), name) {
+					next = append(next, path.Join(dir, d.Name()))
+				}
+			}
+		}
+		found = next
+	}
+	return found
+}
+
+// Files gives the paths of the files in the folder dir, from the root of the
+// volume, whose names end in ending in whatever case and do not begin with a
+// dot. With an error there may be some all the same.
+func (b *Boot) Files(dir, ending string) ([]string, error) {
+	list, err := fs.ReadDir(b.fsys, dir)
+	if err != nil {
+		err = fmt.Errorf("the folder /%s cannot be read: %w", strings.TrimPrefix(dir, "."), err)
+	}
+	var files []string
+	for _, d := range list {
+		if name := d.Name(); !d.IsDir() && hasEnding(name, ending) && !strings.HasPrefix(name, ".") {
+			files = append(files, path.Join(dir, name))
+		}
+	}
+	return files, err
+}
+
+func hasEnding(name, ending string) bool {
+	return len(name) > len(ending) && strings.EqualFold(name[len(name)-len(ending):], ending)
+}
+
+// settings reads loader.conf.
+func (b *Boot) settings() {
+	for _, dir := range b.Folders("loader") {
+		files, _ := b.Files(dir, ".conf")
+		for _, file := range files {
+			if !strings.EqualFold(path.Base(file), "loader.conf") {
+				continue
+			}
+			text, err := boot.ReadFile(b.fsys, file, maxFile)
+			if err != nil {
+				b.note(boot.Source{File: file}, fmt.Sprintf("The settings cannot be used: %v.", err))
+				continue
+			}
+			lines(string(text), func(n int, key, value string) { b.setting(boot.Source{File: file, Line: n}, key, value) })
+		}
+	}
+}
+
+func (b *Boot) note(at boot.Source, text string) {
+	if len(b.Notes) < maxNotes {
+		b.Notes = append(b.Notes, boot.Note{Source: at, Text: text})
+	}
+}
+
+// setting takes one line of loader.conf.
+func (b *Boot) setting(src boot.Source, key, value string) {
+	switch key {
+	case "default":
+		b.def = setting{value, src}
+		if strings.HasPrefix(value, "@") {
+			b.def.text = ""
+			b.note(src, fmt.Sprintf("The default %s stands in an EFI variable, which alpboot does not read.", quote(value)))
+		}
+	case "timeout":
+		wait := time.Duration(0)
+		switch value {
+		case "menu-force":
+			wait = -1
+		case "menu-hidden", "menu-disabled": // both boot at once
+		default:
+			n, err := strconv.ParseUint(value, 10, 32)
+			if err != nil {
+				b.note(src, fmt.Sprintf("The timeout %s is no number of seconds.", quote(value)))
+				return
+			}
+			wait = time.Duration(n) * time.Second
+		}
+		b.timeout = &wait
+	}
+}
+
+// Item is an entry of either type, with what decides its place in the list.
+type Item struct {
+	Entry     boot.Entry
+	SortKey   string // sort-key, or ID of os-release(5)
+	MachineID string
+	Version   string
+	Demoted   string // why it sorts behind all others and is never the default, as a sentence; "" for most
+}
+
+// name gives the name of the item's file without its folder, its ending and the
+// boot counter in it; left is negative where there is no counter.
+func (it Item) name() (name, ending string, left, done int) {
+	base := path.Base(it.Entry.Source.File)
+	ending = path.Ext(base)
+	name = strings.TrimSuffix(base, ending)
+	i := strings.LastIndexByte(name, '+')
+	if i < 0 {
+		return name, ending, -1, 0
+	}
+	l, d, both := strings.Cut(name[i+1:], "-")
+	if !both {
+		d = "0"
+	}
+	left, ok := number(l)
+	done, ok2 := number(d)
+	if !ok || !ok2 {
+		return name, ending, -1, 0
+	}
+	return name[:i], ending, left, done
+}
+
+// number reads a decimal number without sign.
+func number(s string) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 31)
+	return int(n), err == nil
+}
+
+// isDefault tells whether loader.conf names it.
+func (b *Boot) isDefault(it Item) bool {
+	name, ending, _, _ := it.name()
+	pattern := strings.ReplaceAll(strings.ToLower(b.def.text), "[!", "[^")
+	for _, id := range []string{name + ending, name} { // before systemd 246 the ending was left off
+		if ok, _ := path.Match(pattern, strings.ToLower(id)); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// Arrange gives the entries of items in the order of the specification, newest
+// first within one system, with those that have failed too often at the end.
+// It completes them: Default for the first one that loader.conf names, Timeout,
+// a Title where there is none, and where several titles are equal what tells
+// them apart: version, machine ID and file name, in this order.
+func (b *Boot) Arrange(items []Item) []boot.Entry {
+	items = slices.Clone(items)
+	for i, it := range items {
+		if _, _, left, _ := it.name(); left == 0 && it.Demoted == "" {
+			items[i].Demoted = "It has failed to boot until no tries were left, as the counter in its file name says."
+		}
+	}
+	slices.SortStableFunc(items, compare)
+
+	var entries []boot.Entry
+	found := false
+	for _, it := range items {
+		e := it.Entry
+		name, _, _, _ := it.name()
+		if e.Title = boot.Clean(e.Title); e.Title == "" {
+			e.Title = boot.Clean(name)
+		}
+		if it.Demoted != "" {
+			e.Notes = append(slices.Clone(e.Notes), it.Demoted)
+		}
+		e.Default = !found && it.Demoted == "" && b.isDefault(it)
+		found = found || e.Default
+		if b.timeout != nil {
+			wait := *b.timeout
+			e.Timeout = &wait
+		}
+		entries = append(entries, e)
+	}
+	for _, mark := range []func(Item) string{
+		func(it Item) string { return it.Version },
+		func(it Item) string { return it.MachineID[:min(8, len(it.MachineID))] },
+		func(it Item) string { return path.Base(it.Entry.Source.File) },
+	} {
+		count := map[string]int{}
+		for _, e := range entries {
+			count[e.Title]++
+		}
+		for i, it := range items {
+			if m := boot.Clean(mark(it)); m != "" && count[entries[i].Title] > 1 {
+				entries[i].Title += " (" + m + ")"
+			}
+		}
+	}
+	return entries
+}
+
+// compare is the order of the specification, section Sorting.
+func compare(a, b Item) int {
+	if r := compareBool(a.Demoted != "", b.Demoted != ""); r != 0 {
+		return r
+	}
+	if r := compareBool(a.SortKey == "", b.SortKey == ""); r != 0 {
+		return r
+	}
+	if a.SortKey != "" {
+		if r := cmp.Or(
+			strings.Compare(a.SortKey, b.SortKey),
+			strings.Compare(a.MachineID, b.MachineID),
+			CompareVersions(b.Version, a.Version),
+		); r != 0 {
+			return r
+		}
+	}
+	nameA, _, leftA, doneA := a.name()
+	nameB, _, leftB, doneB := b.name()
+	return cmp.Or(CompareVersions(nameB, nameA), cmp.Compare(leftB, leftA), cmp.Compare(doneA, doneB))
+}
+
+// compareBool sorts true behind false.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}

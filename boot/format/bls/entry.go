@@ -1,0 +1,249 @@
+package bls
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/kernel"
+)
+
+// conf is a text entry. The last line with a key counts, unless it is a list.
+type conf struct {
+	title, version, machineID, sortKey string
+	linux, uki, ukiURL, efi            string
+	initrds, options                   []string
+	architecture                       string
+	devicetrees                        []string // overlays among them
+	profile                            string
+	extras                             []string
+}
+
+func parseConf(text string) (c conf) {
+	lines(text, func(_ int, key, value string) {
+		switch key {
+		case "title":
+			c.title = value
+		case "version":
+			c.version = value
+		case "machine-id":
+			c.machineID = value
+		case "sort-key":
+			c.sortKey = value
+		case "linux":
+			c.linux = value
+		case "uki":
+			c.uki = value
+		case "uki-url":
+			c.ukiURL = value
+		case "efi":
+			c.efi = value
+		case "initrd":
+			c.initrds = append(c.initrds, value)
+		case "options":
+			c.options = append(c.options, value)
+		case "architecture":
+			c.architecture = value
+		case "devicetree", "devicetree-overlay":
+			c.devicetrees = append(c.devicetrees, value)
+		case "profile":
+			c.profile = value
+		case "extra":
+			c.extras = append(c.extras, value)
+		}
+	})
+	return c
+}
+
+// goarch gives what Go calls an architecture of the EFI specification; "" when
+// it is unknown.
+func goarch(efi string) string {
+	switch strings.ToLower(efi) {
+	case "ia32":
+		return "386"
+	case "x64":
+		return "amd64"
+	case "arm":
+		return "arm"
+	case "aa64":
+		return "arm64"
+	case "riscv64":
+		return "riscv64"
+	case "loongarch64":
+		return "loong64"
+	}
+	return ""
+}
+
+// item gives the entry that a file holds, false if it starts nothing.
+func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
+	c := parseConf(text)
+	it := Item{SortKey: c.sortKey, MachineID: c.machineID, Version: c.version}
+	e := &it.Entry
+	e.Format, e.Source, e.Title = "bls", boot.Source{File: file}, c.title
+	problem := func(format string, args ...any) {
+		if e.Problem == "" {
+			e.Problem = fmt.Sprintf(format, args...)
+		}
+	}
+	note := func(format string, args ...any) { e.Notes = append(e.Notes, fmt.Sprintf(format, args...)) }
+
+	var unset []string
+	expand := func(s string) string {
+		s, u := g.expand(s)
+		for _, name := range u {
+			if !slices.Contains(unset, name) {
+				unset = append(unset, name)
+			}
+		}
+		return s
+	}
+	if c.architecture != "" && goarch(c.architecture) != runtime.GOARCH {
+		problem("It is for %s, and this machine is %s.", boot.Clean(c.architecture), runtime.GOARCH)
+	}
+
+	image := c.linux
+	switch {
+	case image != "":
+	case c.uki != "":
+		image = c.uki
+	case c.efi != "":
+		image = c.efi
+	case c.ukiURL != "":
+		problem("Its unified kernel image lies on the network: %s.", boot.Clean(c.ukiURL))
+		return it, true
+	default:
+		r.note(e.Source, "The file names nothing to boot (linux, uki or efi): it is left out.")
+		return it, false
+	}
+	var ok bool
+	if e.Kernel, ok = b.locate(expand(image)); !ok {
+		problem("%s is no file.", quote(image))
+	}
+
+	// Variables and initrd= as GRUB and the EFI stub of the kernel take them.
+	options, initrds := takeInitrds(expand(strings.Join(c.options, " ")))
+	var names []string
+	for _, s := range c.initrds {
+		s = expand(s)
+		if b.exists(s) {
+			names = append(names, s)
+		} else { // GRUB takes several in one line
+			names = append(names, strings.Fields(s)...)
+		}
+	}
+	names = append(names, initrds...)
+	if len(names) > maxInitrds {
+		problem("It names %d initrds, more than the %d that alpboot reads.", len(names), maxInitrds)
+		names = names[:maxInitrds]
+	}
+	for _, name := range names {
+		switch f, ok := b.locate(name); {
+		case !ok:
+			problem("%s is no file.", quote(name))
+		case !slices.Contains(e.Initrds, f):
+			e.Initrds = append(e.Initrds, f)
+		}
+	}
+	e.Cmdline = options
+
+	if e.Kernel != "" {
+		in, unified, err := kernel.Describe(b.fsys, e.Kernel)
+		isKernel := err == nil && in.Format != kernel.PE || in.Format == kernel.UnifiedImage
+		switch {
+		case unified != nil:
+			e.UKI = true
+			if len(c.options) == 0 {
+				e.Cmdline = unified.Cmdline
+			}
+			e.Notes = append(e.Notes, unified.Notes()...)
+		case image == c.efi && !isKernel && (err == nil || errors.Is(err, kernel.ErrNotKernel) || errors.Is(err, fs.ErrNotExist)):
+			problem("It starts the EFI program %s through the firmware, which a running Linux cannot do.", boot.Clean(path.Base(e.Kernel)))
+		}
+	}
+
+	for _, name := range unset {
+		note("$%s in its configuration has no value in grubenv on this volume, and is left out.", boot.Clean(name))
+	}
+	for _, name := range c.devicetrees {
+		note("Its device tree %s is not passed on: the kernel gets the one that this machine runs with.", boot.Clean(name))
+	}
+	if c.profile != "" {
+		note("It asks for profile %s of its image; alpboot boots what is common to all.", boot.Clean(c.profile))
+	}
+	if len(c.extras) > 0 {
+		note("Its extra files are not passed on: %s.", boot.Clean(strings.Join(c.extras, ", ")))
+	}
+	return it, true
+}
+
+// locate gives the path, from the root of the volume, of the file that an
+// entry calls name; false if it can be none.
+func (b *Boot) locate(name string) (file string, ok bool) {
+	name = path.Clean("/" + strings.ReplaceAll(name, `\`, "/"))
+	if name == "/" {
+		return "", false
+	}
+	tries, up := []string{name[1:]}, ""
+	for dir := range strings.SplitSeq(b.Dir, "/") { // outermost first
+		up = path.Join(up, dir)
+		tries = append(tries, path.Join(up, name))
+	}
+	tries = append(tries, path.Join(b.Dir, "boot", name))
+	for _, t := range tries {
+		// A link is enough: what it points to is for those who open it.
+		if _, err := fs.Lstat(b.fsys, t); err == nil {
+			return t, true
+		}
+	}
+	return tries[0], true
+}
+
+// exists tells whether an entry can mean a file by name.
+func (b *Boot) exists(name string) bool {
+	file, ok := b.locate(name)
+	if ok {
+		_, err := fs.Lstat(b.fsys, file)
+		ok = err == nil
+	}
+	return ok
+}
+
+// takeInitrds takes the words initrd=FILE[,FILE...] out of a command line, and
+// BOOT_IMAGE=, which tells the kernel nothing. White space between words
+// becomes one space, also where it is some other control character.
+func takeInitrds(cmdline string) (rest string, initrds []string) {
+	var keep []string
+	for _, w := range words(cmdline) {
+		if files, ok := strings.CutPrefix(w, "initrd="); ok {
+			initrds = append(initrds, strings.FieldsFunc(files, func(r rune) bool { return r == ',' })...)
+		} else if !strings.HasPrefix(w, "BOOT_IMAGE=") {
+			keep = append(keep, w)
+		}
+	}
+	return strings.Join(keep, " "), initrds
+}
+
+// words splits a command line as the kernel does: double quotes hold white
+// space together. With a quote that never closes, quotes mean nothing.
+func words(s string) []string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+	quoted := false
+	hasPairs := strings.Count(s, `"`)%2 == 0
+	return strings.FieldsFunc(s, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return r == ' ' && !(quoted && hasPairs)
+	})
+}

@@ -1,0 +1,170 @@
+// Package uki finds unified kernel images: EFI programs that hold a kernel,
+// its initrds and its command line (Boot Loader Specification, Type #2).
+//
+// They are told by their sections, never by their names: boot loaders and other
+// EFI programs in the same folders are passed over. Profiles, device trees, PE
+// addons and system extensions are not used, signatures are not checked; see
+// [kernel.UKI].
+package uki
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/bls"
+	"github.com/alpboot/alpboot/boot/kernel"
+)
+
+// What is read of one volume, so that no stick can keep the menu waiting.
+const (
+	maxFiles = 200 // files that are looked into
+	maxNotes = 20
+)
+
+// folders are the places of images in each [bls.Boot]: EFI/Linux is that of
+// the specification, Alpine and EFI/Alpine are those of Alpine's
+// secureboot-hook.
+var folders = [...]string{"EFI/Linux", "EFI/Alpine", "Alpine", ""}
+
+// Format gives the format for discovery.
+func Format() boot.Format {
+	return boot.Format{Name: "uki", Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
+		return Parse(fsys, vol)
+	}}
+}
+
+// Parse finds the images *.efi in EFI/Linux, EFI/Alpine, Alpine and the top of
+// every [bls.Boot] on the volume whose root is fsys, in the order of
+// [bls.Boot.Arrange]: by the ID of their os-release, then the newest kernel
+// first. The title is PRETTY_NAME, with the version of the kernel where several
+// are equal. An image *.efi.bak, which secureboot-hook keeps of the one before,
+// comes after the others and is never the default.
+//
+// An image that is damaged is given with nothing but its name; package
+// discover says what is wrong with it.
+//
+// The error is about folders that could not be read, when nothing else was
+// found.
+func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
+	boots, err := bls.Boots(fsys, vol)
+	if err != nil {
+		return boot.Listing{}, err
+	}
+	r := &reader{fsys: fsys, filesLeft: maxFiles, looked: map[string]bool{}}
+	var l boot.Listing
+	for _, b := range boots {
+		l.Entries = append(l.Entries, b.Arrange(r.items(b))...)
+	}
+	if len(l.Entries) > 0 {
+		for _, err := range r.errs {
+			r.note("", err.Error())
+		}
+		r.errs = nil
+	}
+	if r.filesLeft < 0 {
+		r.note("", fmt.Sprintf("There are more than %d EFI programs on this volume; only the first have been looked into.", maxFiles))
+	}
+	l.Notes = r.notes
+	return l, errors.Join(r.errs...)
+}
+
+// reader is one call of Parse: the volume, and what may still be taken from it.
+type reader struct {
+	fsys      fs.FS
+	filesLeft int             // negative once some had to be left out
+	looked    map[string]bool // folders; that called EFI is a $BOOT of its own, too
+	notes     []boot.Note
+	errs      []error
+}
+
+func (r *reader) note(file, text string) {
+	if len(r.notes) < maxNotes {
+		r.notes = append(r.notes, boot.Note{Source: boot.Source{File: file}, Text: text})
+	}
+}
+
+// items looks into the EFI programs of one $BOOT.
+func (r *reader) items(b *bls.Boot) []bls.Item {
+	var files []string
+	for _, folder := range folders {
+		for _, dir := range b.Folders(folder) {
+			if r.looked[dir] {
+				continue
+			}
+			r.looked[dir] = true
+			programs, err := b.Files(dir, ".efi")
+			if err != nil {
+				r.errs = append(r.errs, err)
+			}
+			backups, _ := b.Files(dir, ".efi.bak")
+			files = append(append(files, programs...), backups...)
+		}
+	}
+	var items []bls.Item
+	for _, file := range files {
+		if r.filesLeft--; r.filesLeft < 0 {
+			break
+		}
+		it, ok, err := item(r.fsys, file)
+		if err != nil {
+			r.note(file, fmt.Sprintf("The file cannot be used: %v.", err))
+		}
+		if ok {
+			items = append(items, it)
+		}
+	}
+	return items
+}
+
+// item gives the entry of an image, false for any other file, with an error if
+// that should be an image and is none.
+func item(fsys fs.FS, file string) (it bls.Item, ok bool, err error) {
+	in, u, err := kernel.Describe(fsys, file)
+	if in.Format != kernel.UnifiedImage {
+		if err == kernel.ErrNotKernel { // a wrapped one says more
+			err = nil
+		}
+		return it, false, err
+	}
+	it.Entry = boot.Entry{Format: "uki", Source: boot.Source{File: file}, Kernel: file, UKI: true}
+	if u != nil {
+		release := osRelease(u.OSRelease)
+		it.Entry.Title = cmp.Or(release["PRETTY_NAME"], release["NAME"])
+		it.Entry.Cmdline, it.Entry.Notes = u.Cmdline, u.Notes()
+		it.SortKey = cmp.Or(release["IMAGE_ID"], release["ID"])
+		it.Version = cmp.Or(u.Version, release["VERSION_ID"])
+	}
+	if !strings.EqualFold(path.Ext(file), ".efi") {
+		it.Demoted = "It is the backup of an image that has been replaced since."
+	}
+	return it, true, nil
+}
+
+// osRelease reads os-release(5): lines NAME=value as a shell takes them, quotes
+// only around the whole value.
+func osRelease(text string) map[string]string {
+	vars := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if !ok || strings.HasPrefix(name, "#") {
+			continue
+		}
+		if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
+			value = value[1 : n-1]
+		}
+		var b strings.Builder
+		for i := 0; i < len(value); i++ {
+			if value[i] == '\\' && i+1 < len(value) {
+				i++
+			}
+			b.WriteByte(value[i])
+		}
+		vars[name] = b.String()
+	}
+	return vars
+}
