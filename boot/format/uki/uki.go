@@ -126,8 +126,12 @@ func (r *reader) items(b *bls.Boot) []bls.Item {
 func item(fsys fs.FS, file string) (it bls.Item, ok bool, err error) {
 	in, u, err := kernel.Describe(fsys, file)
 	if in.Format != kernel.UnifiedImage {
-		if err == kernel.ErrNotKernel { // a wrapped one says more
+		var pe *fs.PathError
+		switch {
+		case err == kernel.ErrNotKernel: // a wrapped one says more
 			err = nil
+		case errors.As(err, &pe): // the path stands in the note already
+			err = pe.Err
 		}
 		return it, false, err
 	}
