@@ -286,8 +286,9 @@ func (c *Console) draw() {
 		return
 	}
 	// A frame that waits behind another one in the line is old when it arrives:
-	// the last model is taken only when the line is free.
-	for len(c.orders) == 0 && !c.drain(100*time.Millisecond, 32) {
+	// the last model is taken only when the line is free. The first frame has
+	// none before it.
+	for c.shown.Cells != nil && len(c.orders) == 0 && !c.drain(100*time.Millisecond, 32) {
 	}
 	c.mu.Lock()
 	m, fresh := c.model, c.fresh
