@@ -176,7 +176,7 @@ func (r *reader) file(lang language, name string) ([]boot.Entry, error) {
 	}
 	entries := c.entries(c.tree, "")
 	if len(c.tree) == 0 {
-		r.note(boot.Source{File: name}, "The file holds no entry.")
+		r.notes = append(r.notes, boot.Note{Source: boot.Source{File: name}, Text: "The file holds no entry."})
 	}
 	return entries, nil
 }
