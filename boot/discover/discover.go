@@ -19,14 +19,26 @@ import (
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/bare"
+	"github.com/alpboot/alpboot/boot/format/bls"
 	"github.com/alpboot/alpboot/boot/format/extlinux"
+	"github.com/alpboot/alpboot/boot/format/grub"
+	"github.com/alpboot/alpboot/boot/format/limine"
+	"github.com/alpboot/alpboot/boot/format/refind"
+	"github.com/alpboot/alpboot/boot/format/rpi"
+	"github.com/alpboot/alpboot/boot/format/uki"
 )
 
 // Formats gives the formats that are looked for, the more trusted ones first.
 // A new format is one folder under boot/format and one line here.
 func Formats() []boot.Format {
 	return []boot.Format{
+		uki.Format(),
+		bls.Format(),
+		grub.Format(),
+		limine.Format(),
 		extlinux.Format(),
+		refind.Format(),
+		rpi.Format(),
 		bare.Format(),
 	}
 }
@@ -413,6 +425,10 @@ func entries(vols []*volume) []boot.Entry {
 			continue
 		}
 		for _, e := range v.read.entries {
+			if i := slices.IndexFunc(list, func(o boot.Entry) bool { return o.Format != e.Format && same(o, e) }); i >= 0 {
+				list[i].Default = list[i].Default || e.Default
+				continue
+			}
 			e = bare.Complete(e, roots)
 			// Two entries alike to the hash are told apart by their order.
 			seen[e.ID]++
@@ -433,6 +449,13 @@ func entries(vols []*volume) []boot.Entry {
 		return 1
 	})
 	return list
+}
+
+// same tells whether two entries boot the same kernel in the same way, as those
+// of two configurations do of which one was made for another boot loader.
+func same(a, b boot.Entry) bool {
+	return a.Kernel != "" && a.Kernel == b.Kernel && a.Volume == b.Volume && slices.Equal(a.Initrds, b.Initrds) &&
+		slices.Equal(strings.Fields(a.Cmdline), strings.Fields(b.Cmdline))
 }
 
 // sentence makes an error the end of a sentence: with one full stop.

@@ -180,11 +180,12 @@ func check(e *boot.Entry, fsys fs.FS) (key string) {
 		}
 		info, err := kernel.Identify(r, st.Size())
 		e.Version = info.Version
+		e.UKI = e.UKI || info.Format == kernel.UnifiedImage // whatever a configuration calls it
 		switch {
 		case err != nil:
 			fail("%s", unusable("kernel", e.Kernel, err))
 		case info.Format == kernel.PE:
-			fail("Its kernel /%s is an EFI program without a Linux boot header, and alpboot cannot start these yet", e.Kernel)
+			fail("Its kernel /%s is an EFI program without a Linux kernel in it, and alpboot cannot start these", e.Kernel)
 		case info.Arch != "" && info.Arch != runtime.GOARCH:
 			fail("Its kernel /%s is for %s, and this machine is %s", e.Kernel, info.Arch, runtime.GOARCH)
 		}

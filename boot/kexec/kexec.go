@@ -178,6 +178,20 @@ func join(ctx context.Context, initrds []*os.File) (f *os.File, done func(), err
 	return f, func() { f.Close() }, nil
 }
 
+// MemFile gives a file in memory with what r holds, for a kernel or initrd that
+// is only a part of a file. Closing it frees the memory.
+func MemFile(name string, r io.Reader) (*os.File, error) {
+	f, err := memfile(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(f, r); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 func appendPadded(dst, src *os.File) error {
 	if _, err := src.Seek(0, io.SeekStart); err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/menu/term"
@@ -224,16 +225,53 @@ func load(ctx context.Context, loader *kexec.Loader, scan *discover.Scan, e boot
 	if t.Kernel, err = open(e.Kernel); err != nil {
 		return err
 	}
-	defer t.Kernel.Close()
+	defer func() {
+		t.Kernel.Close()
+		for _, f := range t.Initrds {
+			f.Close()
+		}
+	}()
+	if e.UKI {
+		if err := takeApart(&t); err != nil {
+			return fmt.Errorf("%s: /%s: %w", e.Volume.Device, e.Kernel, err)
+		}
+	}
 	for _, name := range e.Initrds {
 		f, err := open(name)
 		if err != nil {
 			return err
 		}
-		defer f.Close()
 		t.Initrds = append(t.Initrds, f)
 	}
 	return loader.Load(ctx, t)
+}
+
+// takeApart puts the kernel and initrds that the unified kernel image t.Kernel
+// holds in its place.
+func takeApart(t *kexec.Target) error {
+	image := t.Kernel
+	st, err := image.Stat()
+	if err != nil {
+		return err
+	}
+	uki, err := kernel.OpenUKI(image, st.Size())
+	if err != nil {
+		return err
+	}
+	linux, err := kexec.MemFile(image.Name()+" .linux", uki.Linux)
+	if err != nil {
+		return err
+	}
+	t.Kernel = linux
+	defer image.Close()
+	for _, section := range uki.Initrds {
+		f, err := kexec.MemFile(image.Name()+" initrd", section)
+		if err != nil {
+			return err
+		}
+		t.Initrds = append(t.Initrds, f)
+	}
+	return nil
 }
 
 // jump starts what is loaded. It comes back only when that failed, with the
