@@ -67,10 +67,10 @@ func TestTable(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "disk", alpine())
 	code, got, stderr := lsboot("disk")
-	want := `      TITLE                          VERSION                  VOLUME
-*   1 Linux lts                      6.12.1-0-lts             disk
-    2 A title that is longer than... 6.12.1-0-virt            disk
-!   3 Linux edge                                              disk
+	want := `      TITLE                                                 VERSION       VOLUME
+*   1 Linux lts                                             6.12.1-0-lts  disk
+    2 A title that is longer than the column which is th... 6.12.1-0-virt disk
+!   3 Linux edge                                                          disk
       Its kernel /boot/vmlinuz-edge is missing.
 *  default of its configuration
 !  cannot be booted

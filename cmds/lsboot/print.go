@@ -54,12 +54,14 @@ func rooted(name string) string {
 	return "/" + name
 }
 
-// The table is 80 columns wide: a mark, the number, title, version and volume.
+// The table is at most 80 columns wide. Each row begins with a mark and the
+// number; the title gets what it needs before the version does, but a version
+// cut shorter than Alpine's own would tell nothing.
 const (
 	width        = 80
-	titleWidth   = 30
-	versionWidth = 24
-	volumeWidth  = width - 2 - 4 - titleWidth - 1 - versionWidth - 1
+	numberWidth  = 6
+	volumeMost   = 18
+	versionLeast = 14
 )
 
 // printTable lists the entries with the numbers that alpboot.default takes.
@@ -67,17 +69,28 @@ func printTable(w io.Writer, entries []boot.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	title, version, volume := len("TITLE"), len("VERSION"), len("VOLUME")
+	for _, e := range entries {
+		title = max(title, utf8.RuneCountInString(e.Title))
+		version = max(version, utf8.RuneCountInString(e.Version))
+		volume = max(volume, utf8.RuneCountInString(e.Volume.Device))
+	}
+	volume = min(volume, volumeMost)
+	left := width - numberWidth - 2 - volume
+	version = min(version, max(versionLeast, left-title))
+	title = min(title, left-version)
+
 	var b strings.Builder
-	line := func(mark, number, title, version, volume string) {
-		s := fmt.Sprintf("%-2s%3s %s %s %s", mark, number, pad(title, titleWidth), pad(version, versionWidth), fitEnd(volume, volumeWidth))
+	line := func(mark, number string, e boot.Entry) {
+		s := fmt.Sprintf("%-2s%3s %s %s %s", mark, number, pad(e.Title, title), pad(e.Version, version), fitEnd(e.Volume.Device, volume))
 		b.WriteString(strings.TrimRight(s, " ") + "\n")
 	}
-	line("", "", "TITLE", "VERSION", "VOLUME")
+	line("", "", boot.Entry{Title: "TITLE", Version: "VERSION", Volume: boot.Volume{Device: "VOLUME"}})
 	marks := ""
 	for i, e := range entries {
 		mark := markOf(e)
 		marks += mark
-		line(mark, fmt.Sprint(i+1), e.Title, e.Version, e.Volume.Device)
+		line(mark, fmt.Sprint(i+1), e)
 		if e.Problem != "" {
 			b.WriteString(wrap(e.Problem, "      "))
 		}
