@@ -185,13 +185,17 @@ func (c *config) resolve(s string) (l location) {
 		l.problem = fmt.Sprintf("What follows # in %s is no hash, and Limine boots nothing without one there.", quote(s))
 	}
 
+	if resource == "boot" && argument == "" {
+		return l
+	}
+	if c.lookupsLeft--; c.lookupsLeft < 0 {
+		l.problem = fmt.Sprintf("There are more than %d paths on other volumes: its own is not looked for.", maxLookups)
+		return l
+	}
 	var found []boot.MountedVolume
 	name := fmt.Sprintf("%s(%s)", resource, argument)
 	switch resource {
 	case "boot":
-		if argument == "" {
-			return l
-		}
 		if n, err := strconv.ParseUint(argument, 10, 8); err == nil {
 			if int(n) == c.vol.Partition {
 				return l

@@ -30,6 +30,7 @@ const (
 	maxLine    = 4096 // bytes of a line; Limine cuts a value off at 4095
 	maxNodes   = 1000 // entries and directories of all files
 	maxInitrds = 32   // of one entry
+	maxLookups = 1000 // paths of all files that may lie on other volumes
 	maxNotes   = 20
 )
 
@@ -54,15 +55,15 @@ func Format() boot.Format { return boot.Format{Name: formatName, Parse: Parse} }
 // partition number that holds the file, for drive 1 one on vol's own disk
 // before others, else the other way round, and a note says which it was.
 //
-// The default of a file is the one that default_entry names, by Limine's way of counting
-// what its menu shows at first; the first one when nothing is said. Limine does
-// not show everything under every firmware: it is taken to be UEFI when the
-// volume has a folder EFI, else BIOS.
+// The default of a file is the one that default_entry names, by Limine's way
+// of counting what its menu shows at first; the first one when nothing is said.
+// Limine does not show everything under every firmware: it is taken to be UEFI
+// when the volume has a folder EFI, else BIOS.
 //
 // The error is about files that could not be read, when nothing else was
 // found; it wraps [boot.ErrTooLarge] for one of more than 1 MiB.
 func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
-	r := &reader{fsys: fsys, vol: vol, others: others, textLeft: maxText, nodesLeft: maxNodes, firmware: "BIOS"}
+	r := &reader{fsys: fsys, vol: vol, others: others, firmware: "BIOS", textLeft: maxText, nodesLeft: maxNodes, lookupsLeft: maxLookups}
 	top, err := fs.ReadDir(fsys, ".")
 	if err != nil && len(top) == 0 {
 		return boot.Listing{}, err
@@ -109,15 +110,16 @@ func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, erro
 
 // reader is one call of Parse: the volume, and what may still be taken from it.
 type reader struct {
-	fsys       fs.FS
-	vol        boot.Volume
-	others     boot.Volumes
-	firmware   string // UEFI or BIOS
-	textLeft   int
-	nodesLeft  int // negative once something had to be left out
-	notes      []boot.Note
-	dropped    int // notes over the limit
-	unresolved bool
+	fsys        fs.FS
+	vol         boot.Volume
+	others      boot.Volumes
+	firmware    string // UEFI or BIOS
+	textLeft    int
+	nodesLeft   int // negative once something had to be left out
+	lookupsLeft int
+	notes       []boot.Note
+	dropped     int // notes over the limit
+	unresolved  bool
 }
 
 // note keeps a note, once and as long as there are not too many.

@@ -338,6 +338,18 @@ func TestBroken(t *testing.T) {
 	}
 }
 
+func TestLookups(t *testing.T) {
+	config := strings.Repeat("/a\nprotocol: linux\npath: fslabel(L):/k\n"+strings.Repeat("module_path: fslabel(L):/i\n", 20), 100)
+	fsys := fstest.MapFS{"limine.conf": file(config)}
+	l, err := limine.Parse(fsys, boot.Volume{}, boot.Volumes{{Volume: boot.Volume{Device: "d", Label: "L"}, FS: fsys}})
+	if err != nil || len(l.Entries) != 2 { // all are alike, but for those whose volume was not looked for
+		t.Fatalf("got %s", boottest.Text(l, err))
+	}
+	if e := l.Entries[1]; !strings.Contains(e.Problem, "more than 1000 paths") {
+		t.Errorf("got %s", boottest.EntryText(e))
+	}
+}
+
 // deep gives n directories inside each other.
 func deep(n int) string {
 	var b strings.Builder
