@@ -25,7 +25,7 @@ import (
 // What is read of one volume, so that no stick can keep the menu waiting.
 const (
 	maxFile    = 64 << 10 // bytes of one file
-	maxTotal   = 4 << 20  // bytes of all entries
+	maxTotal   = 4 << 20  // bytes of all entries, and of the values of variables in them
 	maxEntries = 1000
 	maxInitrds = 32 // of one entry
 	maxNotes   = 20
@@ -56,7 +56,7 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	if err != nil {
 		return boot.Listing{}, err
 	}
-	r := &reader{fsys: fsys, bytesLeft: maxTotal, entriesLeft: maxEntries}
+	r := &reader{fsys: fsys, bytesLeft: maxTotal, valuesLeft: maxTotal, entriesLeft: maxEntries}
 	var l boot.Listing
 	for _, b := range boots {
 		items := r.items(b)
@@ -86,11 +86,13 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 
 // reader is one call of Parse: the volume, and what may still be taken from it.
 type reader struct {
-	fsys                   fs.FS
-	bytesLeft, entriesLeft int
-	notes                  []boot.Note
-	dropped                int // notes over the limit
-	errs                   []error
+	fsys        fs.FS
+	bytesLeft   int // of files
+	valuesLeft  int // bytes of values of variables
+	entriesLeft int
+	notes       []boot.Note
+	dropped     int // notes over the limit
+	errs        []error
 }
 
 // note keeps a note, once and as long as there are not too many.
@@ -109,7 +111,7 @@ func (r *reader) note(at boot.Source, text string) {
 // items reads the entries of one $BOOT.
 func (r *reader) items(b *Boot) []Item {
 	var items []Item
-	g := &grub{boot: b}
+	g := &grub{reader: r, boot: b}
 	for _, dir := range b.Folders("loader/entries") {
 		files, err := b.Files(dir, ".conf")
 		if err != nil {

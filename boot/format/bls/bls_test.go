@@ -118,7 +118,7 @@ func TestEntry(t *testing.T) {
 		{name: "several initrds in a line", conf: "linux k\ninitrd /u /i\n", title: "e", kernel: "k", initrds: "u i"},
 		{name: "a blank in a name", conf: "linux k\ninitrd /my initrd\n", title: "e", kernel: "k", initrds: "my initrd"},
 		{name: "initrd in options", conf: "linux k\ninitrd /u\noptions a initrd=\\i,\\boot\\j b BOOT_IMAGE=/k\n", title: "e", kernel: "k", initrds: "u i boot/j", cmdline: "a b"},
-		{name: "too many initrds", conf: "linux k\n" + strings.Repeat("initrd x\n", 40), title: "e", kernel: "k", initrds: "x", problem: "40 initrds"},
+		{name: "too many initrds", conf: "linux k\n" + strings.Repeat("initrd x\n", 40), title: "e", kernel: "k", initrds: "x", problem: "more than the 32 initrds"},
 		{name: "backslashes", conf: "linux \\d\\k2\n", title: "e", kernel: "d/k2"},
 		{name: "no way out", conf: "linux ../../etc/k\ninitrd /../i\n", title: "e", kernel: "etc/k", initrds: "i"},
 		{name: "below boot", conf: "linux /k3\ninitrd /i3\n", title: "e", kernel: "boot/k3", initrds: "boot/i3"},
@@ -134,8 +134,8 @@ func TestEntry(t *testing.T) {
 		{name: "another processor", conf: "linux k\narchitecture " + foreign + "\n", title: "e", kernel: "k", problem: "It is for " + foreign},
 		{name: "an unknown processor", conf: "linux k\narchitecture ia64\n", title: "e", kernel: "k", problem: "It is for ia64"},
 
-		{name: "device tree", conf: "linux k\ndevicetree /a.dtb\n", title: "e", kernel: "k", note: "/a.dtb is not passed on"},
-		{name: "overlay", conf: "linux k\ndevicetree-overlay /a.dtbo\n", title: "e", kernel: "k", note: "/a.dtbo is not passed on"},
+		{name: "device tree", conf: "linux k\ndevicetree /a.dtb\n", title: "e", kernel: "k", note: "not passed on (/a.dtb)"},
+		{name: "overlay", conf: "linux k\ndevicetree-overlay /a.dtbo\n", title: "e", kernel: "k", note: "not passed on (/a.dtbo)"},
 		{name: "extra files", conf: "uki u.efi\nextra /a.raw\nextra /b.raw\n", title: "e", kernel: "u.efi", uki: true, cmdline: "own", note: "/a.raw, /b.raw"},
 		{name: "profile", conf: "uki u.efi\nprofile 1\n", title: "e", kernel: "u.efi", uki: true, cmdline: "own", note: "profile 1"},
 
@@ -144,7 +144,7 @@ func TestEntry(t *testing.T) {
 		{name: "EFI program that is missing", conf: "efi /gone.efi\n", title: "e", kernel: "gone.efi", problem: "EFI program gone.efi"},
 		{name: "EFI program that is a kernel", conf: "efi /bzImage\noptions a\n", title: "e", kernel: "bzImage", cmdline: "a"},
 		{name: "EFI program that is an image", conf: "efi /u.efi\n", title: "e", kernel: "u.efi", uki: true, cmdline: "own"},
-		{name: "EFI program that is a damaged image", conf: "efi /bad.efi\n", title: "e", kernel: "bad.efi"},
+		{name: "EFI program that is a damaged image", conf: "efi /bad.efi\n", title: "e", kernel: "bad.efi", uki: true},
 		{name: "linux before efi", conf: "efi /shell.efi\nlinux k\n", title: "e", kernel: "k"},
 		{name: "linux is an image", conf: "linux /u.efi\n", title: "e", kernel: "u.efi", uki: true, cmdline: "own"},
 		{name: "uki is a kernel", conf: "uki /bzImage\n", title: "e", kernel: "bzImage"},
@@ -153,7 +153,7 @@ func TestEntry(t *testing.T) {
 		{name: "network", conf: "uki-url http://x/y.efi\n", title: "e", problem: "on the network: http://x/y.efi"},
 
 		{name: "variables", conf: "linux /$dir/k2\ninitrd /$dir/i2 $tuned_initrd\noptions $kernelopts ${dir}x $tuned_params\n", title: "e", kernel: "d/k2", initrds: "d/i2", cmdline: "root=y ro dx"},
-		{name: "unset variables", conf: "linux k\noptions a $b${c}$b d\n", title: "e", kernel: "k", cmdline: "a d", note: "$b in its configuration has no value"},
+		{name: "unset variables", conf: "linux k\noptions a $b${c}$b d\n", title: "e", kernel: "k", cmdline: "a d", note: "left out: $b, $c."},
 		{name: "dollars that are none", conf: "linux k\noptions a$ $1 ${x $\n", title: "e", kernel: "k", cmdline: "a$ $1 ${x $"},
 		{name: "a variable holds no variables", conf: "linux k\noptions $nested\n", title: "e", kernel: "k", cmdline: "$dir"},
 		{name: "escapes in the environment block", conf: "linux k\noptions $escaped\n", title: "e", kernel: "k", cmdline: `a\b c`},
@@ -351,6 +351,43 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestHostile asserts that a small file cannot mean much work.
+func TestHostile(t *testing.T) {
+	fsys := fstest.MapFS{
+		"grub2/grubenv":                file("# GRUB Environment Block\nx=" + strings.Repeat("y", 60000) + "\n"),
+		"loader/entries/bomb.conf":     file("linux k\noptions " + strings.Repeat("$x", 30000) + "\n"),
+		"loader/entries/initrds.conf":  file("linux k\n" + strings.Repeat("initrd $x\n", 6000)),
+		"loader/entries/unset.conf":    file("linux k\noptions " + variables(10000) + "\n"),
+		"loader/entries/trees.conf":    file("linux k\n" + strings.Repeat("devicetree x\n", 5000)),
+		"loader/entries/sort-key.conf": file("linux k\nsort-key " + strings.Repeat("x", 60000) + "\n"),
+	}
+	start := time.Now()
+	l := parse(t, fsys)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	for _, e := range l.Entries {
+		if len(e.Cmdline) > 1<<16 || len(strings.Join(e.Initrds, "")) > 1<<22 || len(strings.Join(e.Notes, "")) > 1000 {
+			t.Errorf("%s: %d bytes of command line, %d initrds, notes %.2000q", e.Title, len(e.Cmdline), len(e.Initrds), e.Notes)
+		}
+		if want := e.Title == "bomb" || e.Title == "initrds"; want != (e.Problem != "") {
+			t.Errorf("%s: problem %q", e.Title, e.Problem)
+		}
+	}
+	if len(l.Entries) != 5 {
+		t.Errorf("%d entries", len(l.Entries))
+	}
+}
+
+// variables gives the names of n variables, as in a command line.
+func variables(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "$v%d ", i)
+	}
+	return b.String()[:min(b.Len(), 60000)]
+}
+
 // TestUnreadable asserts that a file which cannot be read costs that file.
 func TestUnreadable(t *testing.T) {
 	l := parse(t, fstest.MapFS{
@@ -374,11 +411,23 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// broken is a volume whose root cannot be read.
+type broken struct{}
+
+func (broken) Open(string) (fs.File, error) { return nil, fs.ErrPermission }
+
+func TestBroken(t *testing.T) {
+	if l, err := bls.Parse(broken{}, boot.Volume{}); !errors.Is(err, fs.ErrPermission) || len(l.Entries) != 0 {
+		t.Errorf("got %s", boottest.Text(l, err))
+	}
+}
+
 // FuzzParse asserts what holds for any configuration: it ends without a panic,
 // paths stay on the volume, and titles and notes are fit to be printed.
 func FuzzParse(f *testing.F) {
 	f.Add("title T\nversion 1\nlinux /k\ninitrd \\u \\i\noptions $a ${b} initrd=x,y quiet\n", "default [!a]*\ntimeout menu-force\n", "# GRUB Environment Block\na=b\\\nc\n###", "e+3-1")
 	f.Add("efi /u.efi\narchitecture aa64\n", "default @saved", "", "e+0")
+	f.Add("linux k\n", "default *", "", "+3")
 	f.Add("uki u.efi\noptions \"a\"\nextra x\nprofile 9\n", "timeout 9", "# GRUB Environment Block\n\\", "\xff")
 	trees, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(trees) == 0 {
@@ -417,6 +466,9 @@ func FuzzParse(f *testing.F) {
 				if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
 					t.Errorf("control character in %q", s)
 				}
+			}
+			if e.Title == "" {
+				t.Errorf("no title: %s", boottest.EntryText(e))
 			}
 			if e.Kernel == "" && e.Problem == "" {
 				t.Errorf("no kernel and no problem: %s", boottest.EntryText(e))

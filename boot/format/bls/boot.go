@@ -230,9 +230,7 @@ func (b *Boot) Arrange(items []Item) []boot.Entry {
 	for _, it := range items {
 		e := it.Entry
 		name, _, _, _ := it.name()
-		if e.Title = boot.Clean(e.Title); e.Title == "" {
-			e.Title = boot.Clean(name)
-		}
+		e.Title = cmp.Or(boot.Clean(e.Title), boot.Clean(name), boot.Clean(path.Base(e.Source.File)))
 		if it.Demoted != "" {
 			e.Notes = append(slices.Clone(e.Notes), it.Demoted)
 		}

@@ -1,6 +1,7 @@
 package bls
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -93,56 +94,32 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 	}
 	note := func(format string, args ...any) { e.Notes = append(e.Notes, fmt.Sprintf(format, args...)) }
 
-	var unset []string
-	expand := func(s string) string {
-		s, u := g.expand(s)
-		for _, name := range u {
-			if !slices.Contains(unset, name) {
-				unset = append(unset, name)
-			}
-		}
-		return s
-	}
 	if c.architecture != "" && goarch(c.architecture) != runtime.GOARCH {
 		problem("It is for %s, and this machine is %s.", boot.Clean(c.architecture), runtime.GOARCH)
 	}
-
-	image := c.linux
+	image := cmp.Or(c.linux, c.uki, c.efi)
 	switch {
-	case image != "":
-	case c.uki != "":
-		image = c.uki
-	case c.efi != "":
-		image = c.efi
-	case c.ukiURL != "":
+	case image == "" && c.ukiURL != "":
 		problem("Its unified kernel image lies on the network: %s.", boot.Clean(c.ukiURL))
 		return it, true
-	default:
+	case image == "":
 		r.note(e.Source, "The file names nothing to boot (linux, uki or efi): it is left out.")
 		return it, false
 	}
+
+	vars := &expansion{grub: g}
 	var ok bool
-	if e.Kernel, ok = b.locate(expand(image)); !ok {
+	if e.Kernel, ok = b.locate(vars.expand(image)); !ok {
 		problem("%s is no file.", quote(image))
 	}
-
-	// Variables and initrd= as GRUB and the EFI stub of the kernel take them.
-	options, initrds := takeInitrds(expand(strings.Join(c.options, " ")))
-	var names []string
-	for _, s := range c.initrds {
-		s = expand(s)
-		if b.exists(s) {
-			names = append(names, s)
-		} else { // GRUB takes several in one line
-			names = append(names, strings.Fields(s)...)
-		}
+	options, inOptions := takeInitrds(vars.expand(strings.Join(c.options, " ")))
+	e.Cmdline = options
+	initrds := append(b.initrds(c, vars), inOptions...)
+	if len(initrds) > maxInitrds {
+		problem("It names more than the %d initrds that alpboot reads.", maxInitrds)
+		initrds = initrds[:maxInitrds]
 	}
-	names = append(names, initrds...)
-	if len(names) > maxInitrds {
-		problem("It names %d initrds, more than the %d that alpboot reads.", len(names), maxInitrds)
-		names = names[:maxInitrds]
-	}
-	for _, name := range names {
+	for _, name := range initrds {
 		switch f, ok := b.locate(name); {
 		case !ok:
 			problem("%s is no file.", quote(name))
@@ -150,28 +127,30 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 			e.Initrds = append(e.Initrds, f)
 		}
 	}
-	e.Cmdline = options
-
 	if e.Kernel != "" {
 		in, unified, err := kernel.Describe(b.fsys, e.Kernel)
-		isKernel := err == nil && in.Format != kernel.PE || in.Format == kernel.UnifiedImage
+		isProgram := in.Format == kernel.PE || in.Format == "" && (errors.Is(err, kernel.ErrNotKernel) || errors.Is(err, fs.ErrNotExist))
+		e.UKI = in.Format == kernel.UnifiedImage
 		switch {
 		case unified != nil:
-			e.UKI = true
 			if len(c.options) == 0 {
 				e.Cmdline = unified.Cmdline
 			}
 			e.Notes = append(e.Notes, unified.Notes()...)
-		case image == c.efi && !isKernel && (err == nil || errors.Is(err, kernel.ErrNotKernel) || errors.Is(err, fs.ErrNotExist)):
+		case isProgram && c.linux == "" && c.uki == "":
 			problem("It starts the EFI program %s through the firmware, which a running Linux cannot do.", boot.Clean(path.Base(e.Kernel)))
 		}
 	}
 
-	for _, name := range unset {
-		note("$%s in its configuration has no value in grubenv on this volume, and is left out.", boot.Clean(name))
+	if vars.tooLong {
+		e.Initrds, e.Cmdline = nil, ""
+		problem("With the values of its variables its configuration is longer than alpboot reads.")
 	}
-	for _, name := range c.devicetrees {
-		note("Its device tree %s is not passed on: the kernel gets the one that this machine runs with.", boot.Clean(name))
+	if len(vars.unset) > 0 {
+		note("What has no value in grubenv on this volume is left out: %s.", boot.Clean("$"+strings.Join(vars.unset, ", $")))
+	}
+	if len(c.devicetrees) > 0 {
+		note("Its device tree is not passed on (%s): the kernel gets the one that this machine runs with.", boot.Clean(strings.Join(c.devicetrees, ", ")))
 	}
 	if c.profile != "" {
 		note("It asks for profile %s of its image; alpboot boots what is common to all.", boot.Clean(c.profile))
@@ -180,6 +159,25 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 		note("Its extra files are not passed on: %s.", boot.Clean(strings.Join(c.extras, ", ")))
 	}
 	return it, true
+}
+
+// initrds gives the names in the initrd lines of an entry, not many more than
+// maxInitrds. A line is one name, or several with white space between them,
+// as GRUB takes it.
+func (b *Boot) initrds(c conf, vars *expansion) []string {
+	var names []string
+	for _, line := range c.initrds {
+		if len(names) > maxInitrds {
+			break
+		}
+		line = vars.expand(line)
+		if file, ok := b.locate(line); ok && b.exists(file) {
+			names = append(names, line)
+		} else {
+			names = append(names, strings.Fields(line)...)
+		}
+	}
+	return names
 }
 
 // locate gives the path, from the root of the volume, of the file that an
@@ -196,22 +194,18 @@ func (b *Boot) locate(name string) (file string, ok bool) {
 	}
 	tries = append(tries, path.Join(b.Dir, "boot", name))
 	for _, t := range tries {
-		// A link is enough: what it points to is for those who open it.
-		if _, err := fs.Lstat(b.fsys, t); err == nil {
+		if b.exists(t) {
 			return t, true
 		}
 	}
 	return tries[0], true
 }
 
-// exists tells whether an entry can mean a file by name.
-func (b *Boot) exists(name string) bool {
-	file, ok := b.locate(name)
-	if ok {
-		_, err := fs.Lstat(b.fsys, file)
-		ok = err == nil
-	}
-	return ok
+// exists tells whether there is a file of that path from the root of the
+// volume. A link is enough: what it points to is for those who open it.
+func (b *Boot) exists(file string) bool {
+	_, err := fs.Lstat(b.fsys, file)
+	return err == nil
 }
 
 // takeInitrds takes the words initrd=FILE[,FILE...] out of a command line, and

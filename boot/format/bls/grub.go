@@ -11,29 +11,38 @@ import (
 // grub is what GRUB knows when it reads the entries of a $BOOT: the variables
 // of its environment block.
 type grub struct {
-	boot *Boot
-	read bool
-	vars map[string]string
+	*reader
+	boot   *Boot
+	isRead bool
+	vars   map[string]string
 }
 
 // optional are variables that are rightly unset while tuned(8) is not used.
 var optional = [...]string{"tuned_params", "tuned_initrd"}
 
-// expand puts the values of variables in the place of $name and ${name}. A
-// variable that is not set becomes nothing; its name is in unset.
-func (g *grub) expand(s string) (expanded string, unset []string) {
+const maxUnset = 8 // variables without a value that are named
+
+// expansion replaces the variables in the lines of one entry.
+type expansion struct {
+	*grub
+	unset   []string // names of variables without a value
+	tooLong bool     // some values had to be left out: short files can mean gigabytes
+}
+
+// expand puts the values of variables in the place of $name and ${name}; one
+// that is not set becomes nothing.
+func (x *expansion) expand(s string) string {
 	var b strings.Builder
 	for {
 		before, rest, ok := strings.Cut(s, "$")
 		b.WriteString(before)
 		if !ok {
-			return b.String(), unset
+			return b.String()
 		}
 		name, after := cutWhile(rest, isName)
 		if inner, isBraced := strings.CutPrefix(rest, "{"); isBraced {
 			name, after = cutWhile(inner, isName)
-			after, isBraced = strings.CutPrefix(after, "}")
-			if !isBraced {
+			if after, isBraced = strings.CutPrefix(after, "}"); !isBraced {
 				name = ""
 			}
 		}
@@ -43,10 +52,14 @@ func (g *grub) expand(s string) (expanded string, unset []string) {
 			continue
 		}
 		s = after
-		value, ok := g.lookup(name)
+		value, ok := x.lookup(name)
+		if len(value) > x.valuesLeft {
+			x.tooLong, value = true, ""
+		}
+		x.valuesLeft -= len(value)
 		b.WriteString(value)
-		if !ok && !slices.Contains(optional[:], name) && !slices.Contains(unset, name) {
-			unset = append(unset, name)
+		if !ok && !slices.Contains(optional[:], name) && len(x.unset) < maxUnset && !slices.Contains(x.unset, name) {
+			x.unset = append(x.unset, name)
 		}
 	}
 }
@@ -56,8 +69,8 @@ func isName(c byte) bool { return isLetter(c) || isDigit(c) || c == '_' }
 // lookup gives the value of a variable. The environment block is read when it
 // is first asked for.
 func (g *grub) lookup(name string) (string, bool) {
-	if !g.read {
-		g.read = true
+	if !g.isRead {
+		g.isRead = true
 		for _, dir := range []string{"grub2", "grub", "boot/grub2", "boot/grub"} {
 			for _, dir := range g.boot.Folders(dir) {
 				b, err := boot.ReadFile(g.boot.fsys, path.Join(dir, "grubenv"), maxFile)
