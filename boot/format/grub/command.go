@@ -92,7 +92,8 @@ func (m *machine) builtin(c *simple, name string, args []string) (code int, ok b
 			return errBadArgument, true
 		}
 		defer func() { m.depth-- }()
-		return m.call(c, args), true
+		code, _ := m.call(c, args)
+		return code, true
 	case "search":
 		return m.search(args), true
 	case "search.fs_uuid", "search.fs_label", "search.file": // NAME [VARIABLE [HINT...]]

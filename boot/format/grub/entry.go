@@ -41,14 +41,17 @@ func (m *machine) loader(c *simple, name string, args []string) (code int, ok bo
 		}
 		return 0, true
 	case "chainloader", "pxechainloader", "ntldr", "freedos", "truecrypt", "appleloader":
-		what := ""
+		what := "another boot loader"
 		for _, a := range args {
-			if !strings.HasPrefix(a, "-") {
-				what = " " + boot.Clean(a)
-				break
+			if strings.HasPrefix(a, "-") {
+				continue
 			}
+			if what = "the boot loader " + boot.Clean(a); strings.HasSuffix(a, "+1") {
+				what = "a boot sector"
+			}
+			break
 		}
-		m.other(name, fmt.Sprintf("It starts another boot loader%s through the firmware, which a running Linux cannot do.", what))
+		m.other(name, fmt.Sprintf("It starts %s through the firmware, which a running Linux cannot do.", what))
 	case "xen_hypervisor":
 		m.multiboot(name, args)
 		m.load.problem = "Xen needs a multiboot loader, which kexec is not: choose an entry without Xen."
@@ -90,7 +93,11 @@ func (m *machine) multiboot(name string, args []string) {
 		args = args[1:]
 	}
 	if len(args) > 0 {
-		m.load.kernel, m.load.cmdline = m.locate(args[0]), cmdline(args[1:])
+		m.load.kernel = m.locate(args[0])
+		if args = args[1:]; len(args) > 0 && args[0] == "placeholder" { // grub-mkconfig's, for old versions of Xen
+			args = args[1:]
+		}
+		m.load.cmdline = cmdline(args)
 	}
 }
 
@@ -304,23 +311,25 @@ func (m *machine) entry(src boot.Source, title string) *boot.Entry {
 		problem("It names no kernel.")
 		return e
 	}
-	if l.kernel.path == "." {
+	switch {
+	case l.kernel.why != "":
+		problem("Its kernel /%s is on %s.", boot.Clean(l.kernel.path), l.kernel.why)
+		return e
+	case l.kernel.path == ".":
 		problem("It names a folder as its kernel.")
 		return e
-	}
-	e.Kernel = l.kernel.path
-	if l.kernel.why != "" {
-		problem("Its kernel is on %s.", l.kernel.why)
-	} else if l.kernel.volume != 0 {
+	case l.kernel.volume != 0:
 		e.Volume = m.volumes[l.kernel.volume].Volume
 	}
+	e.Kernel = l.kernel.path
 	for _, i := range l.initrds {
-		e.Initrds = append(e.Initrds, i.path)
 		switch {
 		case i.why != "":
 			problem("Its initrd /%s is on %s.", boot.Clean(i.path), i.why)
 		case i.volume != l.kernel.volume:
 			problem("Its kernel and its initrd /%s are on different volumes, which alpboot cannot put together.", boot.Clean(i.path))
+		default:
+			e.Initrds = append(e.Initrds, i.path)
 		}
 	}
 	return e
@@ -377,21 +386,36 @@ func cutSpec(spec string) (head, rest string) {
 	return b.String(), ""
 }
 
+// find gives the node of that title or id, else the one of that number, else
+// the first.
 func find(nodes []*node, name string) *node {
-	for _, n := range nodes {
-		if name != "" && !n.others && (n.id == name || n.title == name) {
-			return n
-		}
+	if i := slices.IndexFunc(nodes, func(n *node) bool { return n.isCalled(name) }); i >= 0 {
+		return nodes[i]
 	}
-	index := 0
-	if n, ok := number(strings.TrimSpace(name)); ok && n < uint64(len(nodes)) {
-		index = int(n)
-	}
+	index, isIndex := indexOf(nodes, name)
 	// Entries that are not known here may have the name, and count.
 	for i, n := range nodes {
-		if n.others && (i <= index || !isNumber(name)) {
+		if n.others && (i <= index || name != "" && !isIndex) {
 			return n
 		}
 	}
 	return nodes[index]
+}
+
+func (n *node) isCalled(name string) bool {
+	return name != "" && !n.others && (n.id == name || n.title == name)
+}
+
+func indexOf(nodes []*node, name string) (index int, ok bool) {
+	if n, ok := number(strings.TrimSpace(name)); ok && n < uint64(len(nodes)) {
+		return int(n), true
+	}
+	return 0, false
+}
+
+// isNamed tells whether spec begins with the number or name of one of nodes.
+func isNamed(nodes []*node, spec string) bool {
+	head, _ := cutSpec(spec)
+	_, ok := indexOf(nodes, head)
+	return ok || slices.ContainsFunc(nodes, func(n *node) bool { return n.isCalled(head) })
 }

@@ -233,16 +233,26 @@ func (m *machine) glob(s string) []string {
 	if i := strings.IndexByte(s, ')'); s[0] == '(' && i > 0 {
 		device, rest = s[:i+1], s[i+1:]
 	}
-	if isPattern(device) || !strings.HasPrefix(rest, "/") {
+	var found []string
+	switch {
+	case !strings.HasPrefix(rest, "/"):
 		return nil
+	case device == "(*)":
+		m.unresolved = true // another volume may have more
+		for i := range m.volumes {
+			found = append(found, "("+volumeName(i)+")")
+		}
+	case isPattern(device):
+		return nil
+	default:
+		found = []string{unescape(device)}
 	}
-	found := []string{unescape(device)}
 	for part := range strings.SplitSeq(rest[1:], "/") {
 		var next []string
 		for _, dir := range found {
 			if !isPattern(part) {
 				name := dir + "/" + unescape(part)
-				if m.stat(name) != nil {
+				if st := m.stat(name); st != nil && (part != "" || st.IsDir()) {
 					next = append(next, name)
 				}
 				continue

@@ -85,19 +85,7 @@ func Format() boot.Format { return boot.Format{Name: "grub", Parse: Parse} }
 // The error is about files that could not be read, when nothing else was
 // found; it wraps [boot.ErrTooLarge] for one of more than 1 MiB.
 func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
-	r := &reader{
-		volumes:   []boot.MountedVolume{{Volume: vol, FS: fsys}},
-		configs:   map[string]bool{},
-		disks:     map[string]string{},
-		noted:     map[string]bool{},
-		bytesLeft: maxTotal, filesLeft: maxFiles, stepsLeft: maxSteps,
-		textLeft: maxText, looksLeft: maxLooks, itemsLeft: maxItems,
-	}
-	for _, o := range others {
-		if o.Volume != vol {
-			r.volumes = append(r.volumes, o)
-		}
-	}
+	r := newReader(fsys, vol, others)
 	var l boot.Listing
 	var errs []error
 	seen := map[string]int{} // key -> place in l.Entries
@@ -148,6 +136,23 @@ type reader struct {
 	dropped    int             // notes over the limit
 
 	bytesLeft, filesLeft, stepsLeft, textLeft, looksLeft, itemsLeft int
+}
+
+func newReader(fsys fs.FS, vol boot.Volume, others boot.Volumes) *reader {
+	r := &reader{
+		volumes:   []boot.MountedVolume{{Volume: vol, FS: fsys}},
+		configs:   map[string]bool{},
+		disks:     map[string]string{},
+		noted:     map[string]bool{},
+		bytesLeft: maxTotal, filesLeft: maxFiles, stepsLeft: maxSteps,
+		textLeft: maxText, looksLeft: maxLooks, itemsLeft: maxItems,
+	}
+	for _, o := range others {
+		if o.Volume != vol {
+			r.volumes = append(r.volumes, o)
+		}
+	}
+	return r
 }
 
 // note keeps a note, once and as long as there are not too many.
@@ -367,7 +372,7 @@ func (m *machine) markDefault(nodes []*node) {
 	n := choose(nodes, def)
 	if fallback := m.env.get("fallback"); fallback != "" && !m.usable(n) {
 		for _, spec := range append([]string{fallback}, strings.Fields(fallback)...) {
-			if f := choose(nodes, spec); m.usable(f) && (isNumber(spec) || isNamed(nodes, spec)) {
+			if f := choose(nodes, spec); isNamed(nodes, spec) && m.usable(f) {
 				f.entry.Notes = append(f.entry.Notes, "It is the fallback of its own menu, whose default cannot be booted.")
 				n = f
 				break
@@ -384,12 +389,6 @@ func (m *machine) markDefault(nodes []*node) {
 			n.entry.Notes = append(n.entry.Notes, "It was made the default for one boot only (next_entry in grubenv), and stays so: alpboot writes nothing there.")
 		}
 	}
-}
-
-// isNamed tells whether the first part of spec is the name of one of nodes.
-func isNamed(nodes []*node, spec string) bool {
-	head, _ := cutSpec(spec)
-	return slices.ContainsFunc(nodes, func(n *node) bool { return n.title == head || n.id == head })
 }
 
 // usable tells whether there is all that is needed to boot n.

@@ -258,30 +258,39 @@ func (m *machine) runSimple(c *simple) int {
 	if m.stopped || len(args) == 0 {
 		return 0
 	}
-	if args[0] != "!" {
-		return m.call(c, args)
+	not := args[0] == "!"
+	if not {
+		args = args[1:]
 	}
-	if len(args) == 1 {
+	if len(args) == 0 {
 		return errBadArgument
 	}
-	if m.call(c, args[1:]) == 0 {
+	code, ok := m.call(c, args)
+	switch {
+	case !ok: // with or without a !
+		return 0
+	case !not:
+		return code
+	case code == 0:
 		return errTestFailure
 	}
 	return 0
 }
 
-func (m *machine) call(c *simple, args []string) int {
+// call runs a command or function. What is neither may be an assignment; ok is
+// false for that and for what GRUB does not know.
+func (m *machine) call(c *simple, args []string) (code int, ok bool) {
 	name := args[0]
 	if code, ok := m.builtin(c, name, args[1:]); ok {
-		return code
+		return code, true
 	}
 	if f := m.functions[name]; f != nil {
-		return m.callFunction(c, f, args[1:])
+		return m.callFunction(c, f, args[1:]), true
 	}
 	if !m.assign(name) {
 		m.unknown(c, name)
 	}
-	return 0 // also for what GRUB does not know
+	return 0, false
 }
 
 // assign sets a variable if s has the form NAME=VALUE.
