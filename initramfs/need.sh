@@ -46,6 +46,9 @@ test         mksquashfs          squashfs-tools    squashfs-tools
 test         cryptsetup          cryptsetup-bin    cryptsetup
 test         xorriso             xorriso           xorriso
 test         cpio                cpio              cpio
+test         objdump             binutils          binutils
+test         grub-script-check   grub-common       grub
+test         /usr/lib/systemd/boot/efi/linuxx64.efi.stub  systemd-boot-efi  systemd-efistub
 '
 
 fail() {

@@ -20,6 +20,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/bare"
 	"github.com/alpboot/alpboot/boot/format/bls"
+	"github.com/alpboot/alpboot/boot/format/efivars"
 	"github.com/alpboot/alpboot/boot/format/extlinux"
 	"github.com/alpboot/alpboot/boot/format/grub"
 	"github.com/alpboot/alpboot/boot/format/limine"
@@ -29,9 +30,12 @@ import (
 )
 
 // Formats gives the formats that are looked for, the more trusted ones first.
-// A new format is one folder under boot/format and one line here.
-func Formats() []boot.Format {
+// A new format is one folder under boot/format and one line here. The boot
+// options of UEFI firmware are read from efiVars, the root of a mounted
+// efivarfs; nil leaves them out.
+func Formats(efiVars fs.FS) []boot.Format {
 	return []boot.Format{
+		firmware(efiVars),
 		uki.Format(),
 		bls.Format(),
 		grub.Format(),
@@ -41,6 +45,24 @@ func Formats() []boot.Format {
 		rpi.Format(),
 		bare.Format(),
 	}
+}
+
+// firmware makes the boot options of UEFI firmware a format of the volumes that
+// they name.
+func firmware(efiVars fs.FS) boot.Format {
+	return boot.Format{Name: "efivars", Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
+		if efiVars == nil || vol.PartUUID == "" {
+			return boot.Listing{}, nil
+		}
+		l, err := efivars.Parse(efiVars, boot.Volumes{{Volume: vol, FS: fsys}})
+		var here boot.Listing // without the notes, which are about no volume
+		for _, e := range l.Entries {
+			if e.Volume == vol {
+				here.Entries = append(here.Entries, e)
+			}
+		}
+		return here, err
+	}}
 }
 
 // Machine is what discovery needs of the machine; [System] is the real one.

@@ -3,6 +3,7 @@ package discover
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"testing/fstest"
 	"testing/synctest"
 	"time"
+	"unicode/utf16"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
@@ -114,7 +116,7 @@ func alpine(path, uuid, flavour string) fakeDevice {
 }
 
 func (m *fakeMachine) scanner() *Scanner {
-	s := &Scanner{Machine: m, Formats: Formats(), Settle: time.Second, Limit: 10 * time.Second}
+	s := &Scanner{Machine: m, Formats: Formats(nil), Settle: time.Second, Limit: 10 * time.Second}
 	if m.events != nil {
 		s.Events = m.Events
 	}
@@ -485,4 +487,62 @@ func TestKernelOnAnotherVolume(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A boot option of the firmware that starts a kernel by its EFI stub is an
+// entry of the volume that the kernel lies on.
+func TestFirmwareOption(t *testing.T) {
+	const guid = "7b7f4d6c-1f3e-4c0a-9d52-3a4b5c6d7e8f"
+	synctest.Test(t, func(t *testing.T) {
+		d := alpine("/dev/sda1", "1A2B-3C4D", "lts")
+		delete(d.tree, "boot/extlinux.conf")
+		d.block.PartUUID, d.block.Partition, d.block.Disk = guid, 1, "/dev/sda"
+		other := alpine("/dev/sdb1", "u2", "virt")
+		other.block.PartUUID = "00000000-0000-0000-0000-000000000001"
+		m := &fakeMachine{}
+		m.set(d, other)
+		s := m.scanner()
+		s.Formats = Formats(fstest.MapFS{
+			"Boot0001-8be4df61-93ca-11d2-aa0d-00e098032b8c":  {Data: loadOption("Alpine", guid, `\boot\vmlinuz-lts`, `root=UUID=u1 quiet initrd=\boot\initramfs-lts`)},
+			"BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c": {Data: []byte{7, 0, 0, 0, 1, 0}},
+		})
+		sc := s.Start(t.Context())
+		defer sc.Stop()
+		inv := settled(t, sc)
+		if titles(inv) != "Alpine, Linux virt" {
+			t.Fatalf("got %q", titles(inv))
+		}
+		e := inv.Entries[0]
+		if e.Format != "efivars" || e.Cmdline != "root=UUID=u1 quiet" || e.Problem != "" || len(e.Initrds) != 1 || e.Initrds[0] != "boot/initramfs-lts" {
+			t.Errorf("got %+v", e)
+		}
+	})
+}
+
+// loadOption makes a Boot#### variable as efivarfs shows it: UEFI 2.10, 3.1.3.
+func loadOption(title, partition, file, cmdline string) []byte {
+	le := binary.LittleEndian
+	ucs2 := func(s string) (b []byte) {
+		for _, c := range utf16.Encode([]rune(s)) {
+			b = le.AppendUint16(b, c)
+		}
+		return append(b, 0, 0)
+	}
+	var g [16]byte
+	hex.Decode(g[:], []byte(strings.ReplaceAll(partition, "-", "")))
+	g[0], g[1], g[2], g[3] = g[3], g[2], g[1], g[0]
+	g[4], g[5] = g[5], g[4]
+	g[6], g[7] = g[7], g[6]
+	path := []byte{4, 1, 42, 0, 1, 0, 0, 0} // a partition: number 1, first and number of sectors
+	path = append(path, make([]byte, 16)...)
+	path = append(path, g[:]...)
+	path = append(path, 2, 2) // GPT, by GUID
+	name := ucs2(file)
+	path = append(path, 4, 4)
+	path = le.AppendUint16(path, uint16(4+len(name)))
+	path = append(append(path, name...), 0x7f, 0xff, 4, 0)
+	b := []byte{7, 0, 0, 0, 1, 0, 0, 0} // the variable's attributes, the option's
+	b = le.AppendUint16(b, uint16(len(path)))
+	b = append(b, ucs2(title)...)
+	return append(append(b, path...), ucs2(cmdline)...)
 }

@@ -42,6 +42,9 @@ const (
 	deviceLimit     = 10 * time.Second // for a device to answer
 )
 
+// efiVars is where u-root's init mounts efivarfs; there is nothing without UEFI.
+const efiVars = "/sys/firmware/efi/efivars"
+
 // cmdlineLimit is how long a command line the kernel takes (COMMAND_LINE_SIZE).
 const cmdlineLimit = 2047
 
@@ -137,7 +140,7 @@ func startScan(ctx context.Context, drivers *module.Index, ready <-chan struct{}
 			Sysfs:   os.DirFS("/sys"),
 			Mounter: device.Mounter{BlockReadOnly: true, Need: drivers.Filesystem},
 		},
-		Formats: discover.Formats(),
+		Formats: discover.Formats(os.DirFS(efiVars)),
 		Events:  device.Events,
 		Ready:   ready,
 		Settle:  settle,

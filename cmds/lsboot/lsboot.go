@@ -55,7 +55,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	system := discover.System{Sysfs: os.DirFS("/sys"), Mounter: device.Mounter{}}
 	var machine discover.Machine = &system
+	efiVars := os.DirFS("/sys/firmware/efi/efivars") // of this machine, if any
 	if f.NArg() > 0 {
+		efiVars = nil
 		t, err := newTargets(&system, f.Args())
 		if err != nil {
 			fmt.Fprintln(stderr, "lsboot:", err)
@@ -63,7 +65,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		machine = t
 	}
-	inv := look(&discover.Scanner{Machine: machine, Formats: discover.Formats(), Limit: deviceLimit})
+	inv := look(&discover.Scanner{Machine: machine, Formats: discover.Formats(efiVars), Limit: deviceLimit})
 
 	var err error
 	if *asJSON {
