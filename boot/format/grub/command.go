@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -128,7 +129,7 @@ func (m *machine) builtin(c *simple, name string, args []string) (code int, ok b
 			}
 		}
 		return 0, true
-	case "keystatus", "smbios", "getkey", "inb", "inw", "inl", "rdmsr", "videotest", "sendkey", "getdate":
+	case "keystatus", "smbios", "sendkey", "inb", "inw", "inl", "rdmsr", "vbetest", "videotest":
 		return errTestFailure, true // no key is held, and nothing is known
 	case "regexp":
 		if !m.noted[name] {
@@ -156,21 +157,20 @@ func (m *machine) builtin(c *simple, name string, args []string) (code int, ok b
 		m.load.other = true
 		return 0, true
 	case "halt", "reboot", "lsefi", "lsefimmap", "lsefisystab", "lssal", "lsacpi", "lscoreboot", "lsmmap", "lsmod", "lspci",
-		"lsfonts", "lsapm", "cbmemc", "coreboot_boottime", "videoinfo", "vbeinfo", "help", "usb", "usbtest", "hello", "clear",
-		"list_env", "terminfo", "date", "all_functional_test", "functional_test", "memrw", "configfile_menu", "pcidump",
-		"set_kernel_log_level", "net_ls_addr", "net_ls_cards", "net_ls_routes", "net_ls_dns", "bootinfo", "xnu_uuid":
+		"lsfonts", "lsapm", "cbmemc", "coreboot_boottime", "videoinfo", "vbeinfo", "help", "usb", "hello", "clear", "suspend",
+		"list_env", "list_trusted", "terminfo", "date", "all_functional_test", "functional_test", "pcidump", "backtrace",
+		"net_ls_addr", "net_ls_cards", "net_ls_routes", "net_ls_dns", "zfsinfo":
 		m.load.other = true
 		return 0, true
-	case "echo", "insmod", "rmmod", "sleep", "read", "terminal_input", "terminal_output", "terminal", "serial", "loadfont",
-		"background_image", "background_color", "play", "gettext", "nativedisk", "password", "password_pbkdf2", "authenticate",
-		"cryptomount", "parttool", "drivemap", "badram", "cutmem", "acpi", "loadbios", "fakebios", "fix_video", "hdparm",
-		"setpci", "outb", "outw", "outl", "wrmsr", "write_byte", "write_word", "write_dword", "read_byte", "read_word",
-		"read_dword", "gptsync", "legacy_password", "legacy_check_password", "trust", "distrust", "list_trusted", "verify_detached",
-		"rdmsr_probe", "spkmodem", "at_keyboard", "keymap", "macppcbless", "mactelbless", "net_bootp", "net_bootp6", "net_dhcp",
-		"net_add_addr", "net_add_dns", "net_add_route", "net_del_addr", "net_del_dns", "net_del_route", "net_get_dhcp_option",
-		"net_ipv6_autoconf", "net_nslookup", "gfxmode", "tpm", "tpm2_key_protector_init", "tpm2_key_protector_clear",
-		"suspend", "hashsum", "zfs-bootfs", "zfsinfo", "zfskey", "backtrace", "gdbstub", "gdbstub_break", "gdbstub_stop",
-		"lockdown", "shim_lock", "disable_shim_lock", "stall", "efitextmode", "loadopts", "videomode", "bli", "truecrypt_load":
+	case "echo", "insmod", "rmmod", "sleep", "read", "terminal_input", "terminal_output", "serial", "spkmodem", "loadfont",
+		"background_image", "background_color", "play", "gettext", "keymap", "efitextmode", "nativedisk", "password",
+		"password_pbkdf2", "legacy_password", "legacy_check_password", "authenticate", "trust", "distrust", "verify_detached",
+		"cryptomount", "zfskey", "zfs-bootfs", "tpm2_key_protector_init", "tpm2_key_protector_clear", "hashsum", "bli",
+		"parttool", "gptsync", "hdparm", "drivemap", "badram", "cutmem", "acpi", "loadbios", "fakebios", "fix_video",
+		"macppcbless", "mactelbless", "setpci", "outb", "outw", "outl", "wrmsr", "gdbstub", "gdbstub_break", "gdbstub_stop",
+		"read_byte", "read_word", "read_dword", "write_byte", "write_word", "write_dword",
+		"net_bootp", "net_bootp6", "net_dhcp", "net_get_dhcp_option", "net_ipv6_autoconf", "net_nslookup", "net_add_addr",
+		"net_add_dns", "net_add_route", "net_del_addr", "net_del_dns", "net_del_route":
 		return 0, true
 	case "loopback":
 		m.loopback(args)
@@ -178,6 +178,9 @@ func (m *machine) builtin(c *simple, name string, args []string) (code int, ok b
 	}
 	return m.loader(c, name, args)
 }
+
+// fileSteps is how many commands it counts for to open a file.
+const fileSteps = 100
 
 // sourceFile runs a file on the machine on, which is m or a copy.
 func (m *machine) sourceFile(c *simple, name string, on *machine) int {
@@ -192,6 +195,8 @@ func (m *machine) sourceFile(c *simple, name string, on *machine) int {
 		return errBadArgument
 	}
 	defer func() { m.depth-- }()
+	m.steps -= fileSteps
+	m.stepsLeft -= fileSteps
 	on.depth = m.depth
 	via := on.via
 	if c.file.volume == 0 {
@@ -222,7 +227,7 @@ func (m *machine) configfile(c *simple, name string, newContext bool) int {
 	if newContext {
 		b.env = b.env.context()
 	}
-	b.subvolume = subvolumeOf(p)
+	b.subvolume = m.subvolumeOf(p)
 	if code := m.sourceFile(c, name, b); code != 0 {
 		return code
 	}
@@ -234,9 +239,12 @@ func (m *machine) configfile(c *simple, name string, newContext bool) int {
 	return 0
 }
 
-// subvolumeOf gives the folder that the configuration file p has above its
-// boot folder, as in @/boot/grub/grub.cfg.
-func subvolumeOf(p place) place {
+// subvolumeOf gives the subvolume of btrfs that the configuration file p lies
+// in: @ for @/boot/grub/grub.cfg.
+func (r *reader) subvolumeOf(p place) place {
+	if p.why != "" || r.volumes[p.volume].Volume.Type != "btrfs" {
+		return place{}
+	}
 	dir := path.Dir(path.Dir(p.path)) // without grub/grub.cfg
 	if path.Base(dir) == "boot" {
 		dir = path.Dir(dir)
@@ -386,7 +394,7 @@ func (m *machine) loadEnv(args []string) int {
 		return errBadArgument
 	}
 	for _, v := range block {
-		if len(names) == 0 || contains(names, v[0]) {
+		if len(names) == 0 || slices.Contains(names, v[0]) {
 			m.setVar(v[0], v[1])
 			if v[0] == "next_entry" && v[1] != "" {
 				m.nextEntry = v[1]
@@ -417,18 +425,9 @@ func parseEnvBlock(text string) (vars [][2]string, ok bool) {
 	return vars, ok
 }
 
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
-}
-
 // saveEnv notes that a configuration would now give up its one-time default.
 func (m *machine) saveEnv(args []string) {
-	if contains(args, "next_entry") && m.env.get("next_entry") == "" && m.nextEntry != "" {
+	if slices.Contains(args, "next_entry") && m.env.get("next_entry") == "" && m.nextEntry != "" {
 		m.once = true
 	}
 }

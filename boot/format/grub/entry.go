@@ -261,17 +261,12 @@ func (m *machine) wait() *time.Duration {
 	if !isSet {
 		return nil
 	}
-	d := time.Duration(-1) // also for what is no number
-	if n, _ := number(v.value); isNumber(v.value) {
+	d := time.Duration(-1) // also for what does not begin with a number
+	if s := strings.TrimSpace(v.value); s != "" && isDigit(s[0]) {
+		n, _ := number(s)
 		d = time.Duration(min(n, math.MaxInt32)) * time.Second
 	}
 	return &d
-}
-
-// isNumber tells whether s begins with a number.
-func isNumber(s string) bool {
-	s = strings.TrimSpace(s)
-	return s != "" && isDigit(s[0])
 }
 
 // join gives the title of something inside the menu prefix.
@@ -298,7 +293,7 @@ func (m *machine) entry(src boot.Source, title string) *boot.Entry {
 	}
 	switch {
 	case l.cut:
-		problem("Its commands do not come to an end.")
+		problem("It takes too much to run its commands.")
 	case l.kind != "":
 	case l.away != "":
 		problem("Its configuration is on %s.", l.away)

@@ -41,6 +41,9 @@ func (e environ) context() environ {
 	return c
 }
 
+// wordSize is what even an empty word takes.
+const wordSize = 16
+
 // fields collects the words of a command line. While they are made, characters
 // that stand for themselves although they could mean a file name pattern have a
 // backslash before them, as in grub-core/script/execute.c.
@@ -62,7 +65,10 @@ func (f *fields) addLiteral(s string) {
 	f.add(s)
 }
 
-var literal = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `\`, `\\`)
+var (
+	literal      = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `\`, `\\`)
+	valueEscapes = strings.NewReplacer(`\*`, `\\\*`, `\?`, `\\\?`, `\`, `\\`)
+)
 
 // end ends the current word, if there is one.
 func (f *fields) end() {
@@ -139,8 +145,8 @@ func (m *machine) expandVar(f *fields, name string) {
 				f.end()
 			}
 			// A * in it is a pattern, but a backslash is only a backslash.
-			f.add(strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), `\\*`, `\\\*`), `\\?`, `\\\?`))
-			if !m.takeBytes(len(s)) {
+			f.add(valueEscapes.Replace(s))
+			if !m.takeBytes(len(s) + wordSize) {
 				return
 			}
 		}
@@ -157,7 +163,7 @@ func (m *machine) expandQuotedVar(f *fields, name string) {
 			f.end()
 		}
 		f.addLiteral(v)
-		if !m.takeBytes(len(v)) {
+		if !m.takeBytes(len(v) + wordSize) {
 			return
 		}
 	}

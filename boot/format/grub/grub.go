@@ -329,7 +329,7 @@ func (r *reader) newMachine(p place) *machine {
 		reader:    r,
 		env:       environ{},
 		functions: map[string]*function{},
-		subvolume: subvolumeOf(p),
+		subvolume: r.subvolumeOf(p),
 		steps:     maxMenuSteps,
 		menu:      &menu{},
 	}

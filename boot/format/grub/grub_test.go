@@ -199,7 +199,7 @@ func TestEntry(t *testing.T) {
 		{"unknown command", "menuentry A { frobnicate }", `
   problem  It runs "frobnicate", which is no command that alpboot knows.`},
 		{"endless", "menuentry A { while true; do true; done; linux /k }", `
-  problem  Its commands do not come to an end.`},
+  problem  It takes too much to run its commands.`},
 		{"kernel without a name", "menuentry A { linux / }", `
   problem  It names a folder as its kernel.`},
 
@@ -542,6 +542,7 @@ func TestLimits(t *testing.T) {
 		{"parentheses", "if test " + strings.Repeat("( ", 5000) + "; then true; fi", ""},
 		{"words", strings.Repeat("a b c d e f g h i j k l m n o p q r s t u v w x y z;", 15000), "holds too much"},
 		{"variables", "x=1; while true; do x=a$x; eval $x=1; done", "more than 2000 variables"},
+		{"empty arguments", "function f { f \"$@\" \"$@\" ''; }\nf", "texts of more than"},
 		{"lookups", "while true; do if [ -f /a/b/c ]; then true; fi; done", "look for more than"},
 		{"searches", "while true; do search --file /a --set=x; done", "look for more than"},
 		{"patterns", "while true; do echo /*/*/*/*; done", "look for more than"},

@@ -2,7 +2,9 @@ package grub
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -345,7 +347,7 @@ func syntax(script string) error {
 		_, err := p.unit()
 		switch {
 		case err == nil:
-		case err.Error() == "EOF":
+		case errors.Is(err, io.EOF):
 			return nil
 		default:
 			return fmt.Errorf("line %d: %w", p.line, err)
@@ -357,7 +359,8 @@ func syntax(script string) error {
 // all configurations of the test data.
 func TestSyntaxAsGRUB(t *testing.T) {
 	boottest.NeedTools(t, "grub-script-check")
-	check := func(script string) bool { // it wants some command besides functions
+	check := func(script string) bool {
+		// It refuses a script of function definitions only, as doing nothing.
 		cmd := exec.Command("grub-script-check")
 		cmd.Stdin = strings.NewReader("true\n" + script)
 		return cmd.Run() == nil

@@ -6,8 +6,8 @@ import (
 	"io"
 	"maps"
 	"path"
-	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/alpboot/alpboot/boot"
 )
@@ -293,26 +293,22 @@ func (m *machine) call(c *simple, args []string) (code int, ok bool) {
 	return 0, false
 }
 
-// assign sets a variable if s has the form NAME=VALUE.
+// assign sets a variable if s has the form NAME=VALUE. Those that stand for
+// arguments cannot be set.
 func (m *machine) assign(s string) bool {
-	i := slices.Index([]byte(s), '=')
-	if i < 0 {
-		return false
+	name, value, ok := strings.Cut(s, "=")
+	if ok && (name == "" || !isDigit(name[0]) && !strings.Contains("#*@", name)) {
+		m.setVar(name, value)
 	}
-	return m.setVar(s[:i], s[i+1:])
+	return ok
 }
 
-// setVar sets a variable; those that stand for arguments cannot be set.
-func (m *machine) setVar(name, value string) bool {
-	if name != "" && (isDigit(name[0]) || name == "#" || name == "*" || name == "@") {
-		return true
-	}
+func (m *machine) setVar(name, value string) {
 	if _, ok := m.env[name]; !ok && len(m.env) >= maxVariables {
 		m.stop(fmt.Sprintf("A configuration sets more than %d variables: it was stopped.", maxVariables))
 	} else if m.takeBytes(len(value)) {
 		m.env.set(name, value)
 	}
-	return true
 }
 
 // unknown notes a command that is neither GRUB's nor defined, once.

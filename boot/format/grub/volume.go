@@ -57,14 +57,11 @@ func (m *machine) device(name string) (volume int, why string) {
 		}
 	}
 	// LVM volumes and md arrays keep their names.
-	for prefix, dir := range map[string][]string{"lvm/": {"/dev/mapper/"}, "md/": {"/dev/md", "/dev/md/"}} {
-		if rest, ok := strings.CutPrefix(name, prefix); ok {
-			for i, v := range m.volumes {
-				for _, d := range dir {
-					if v.Volume.Device == d+rest {
-						return i, ""
-					}
-				}
+	for _, names := range [...][2]string{{"lvm/", "/dev/mapper/"}, {"md/", "/dev/md"}, {"md/", "/dev/md/"}} {
+		if rest, ok := strings.CutPrefix(name, names[0]); ok {
+			i := slices.IndexFunc(m.volumes, func(v boot.MountedVolume) bool { return v.Volume.Device == names[1]+rest })
+			if i >= 0 {
+				return i, ""
 			}
 		}
 	}
@@ -119,7 +116,7 @@ func (m *machine) onDisk(name string) (volume int, ok bool) {
 		}
 		return found
 	}
-	if len(m.disks) == 0 {
+	if len(m.disks) == 0 && !isSet(own) {
 		m.disks[number] = disk(own)
 	}
 	d := m.disks[number]
@@ -133,6 +130,11 @@ func (m *machine) onDisk(name string) (volume int, ok bool) {
 		return 0, true
 	}
 	return first(found), len(found) > 0
+}
+
+// isSet tells whether v is on no disk of its own: an LVM volume or md array.
+func isSet(v boot.Volume) bool {
+	return v.Disk == "" && (strings.HasPrefix(v.Device, "/dev/mapper/") || strings.HasPrefix(v.Device, "/dev/md") || strings.HasPrefix(v.Device, "/dev/dm-"))
 }
 
 func first(list []int) int {
