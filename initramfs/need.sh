@@ -48,6 +48,7 @@ test         xorriso             xorriso           xorriso
 test         cpio                cpio              cpio
 test         objdump             binutils          binutils
 test         grub-script-check   grub-common       grub
+test         grub-emu            grub-emu          grub-emu
 test         /usr/lib/systemd/boot/efi/linuxx64.efi.stub  systemd-boot-efi  systemd-efistub
 '
 
