@@ -34,6 +34,8 @@ func (d demo) options(a *assets.Assets, progress io.Writer) (vm.Options, error) 
 		var k debian.Kernel
 		if k, err = a.Debian(debian.Newer); err == nil {
 			o.Kernel = k.Image
+			// One of Alpine's, named by ALPBOOT_KERNEL_A, would forbid kexec.
+			o.Cmdline += " kexec_load_disabled=0"
 			o.Initrd, err = a.ModulesInitramfs(k)
 		}
 	}
