@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alpboot/alpboot/boot"
 )
 
 // Settings is what was asked for. A nil or empty field means: not said.
@@ -33,7 +35,8 @@ const maxTimeout = 24 * 60 * 60
 // that stands there twice counts as its last one says, as in the kernel.
 func FromCmdline(cmdline string) Settings {
 	var s Settings
-	for _, word := range Words(cmdline) {
+	for _, word := range boot.Words(cmdline) {
+		word = strings.ReplaceAll(word, `"`, "")
 		name, value, _ := strings.Cut(word, "=")
 		name, ok := strings.CutPrefix(name, prefix)
 		if !ok {
@@ -57,33 +60,12 @@ func FromCmdline(cmdline string) Settings {
 	return s
 }
 
-// Words splits a kernel command line as lib/cmdline.c does: at white space
-// that is not inside double quotes; the quotes are taken off.
-func Words(cmdline string) []string {
-	words := rawWords(cmdline)
-	for i, w := range words {
-		words[i] = strings.ReplaceAll(w, `"`, "")
-	}
-	return words
-}
-
-// rawWords splits like [Words] and leaves the quotes where they are.
-func rawWords(cmdline string) []string {
-	quoted := false
-	return strings.FieldsFunc(cmdline, func(c rune) bool {
-		if c == '"' {
-			quoted = !quoted
-		}
-		return !quoted && (c == ' ' || c == '\t' || c == '\n')
-	})
-}
-
 // ForTarget gives a command line that was made for the running kernel as one
 // for the next: without what a boot loader added (BOOT_IMAGE=, initrd=), and
 // without our own parameters.
 func ForTarget(cmdline string) string {
 	var keep []string
-	for _, word := range rawWords(cmdline) {
+	for _, word := range boot.Words(cmdline) {
 		if strings.HasPrefix(word, "BOOT_IMAGE=") || strings.HasPrefix(word, "initrd=") || strings.HasPrefix(word, prefix) {
 			continue
 		}

@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,13 +39,6 @@ func TestFromCmdline(t *testing.T) {
 				t.Errorf("notes: got %q, want one with %q", got.Notes, tt.note)
 			}
 		})
-	}
-}
-
-func TestWords(t *testing.T) {
-	got, want := Words(` a  b="c d" "e f" ""	g`), []string{"a", "b=c d", "e f", "", "g"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -112,7 +112,7 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 	if e.Kernel, ok = b.locate(vars.expand(image)); !ok {
 		problem("%s is no file.", quote(image))
 	}
-	options, inOptions := takeInitrds(vars.expand(strings.Join(c.options, " ")))
+	options, inOptions := boot.TakeInitrds(vars.expand(strings.Join(c.options, " ")))
 	e.Cmdline = options
 	initrds := append(b.initrds(c, vars), inOptions...)
 	if len(initrds) > maxInitrds {
@@ -206,38 +206,4 @@ func (b *Boot) locate(name string) (file string, ok bool) {
 func (b *Boot) exists(file string) bool {
 	_, err := fs.Lstat(b.fsys, file)
 	return err == nil
-}
-
-// takeInitrds takes the words initrd=FILE[,FILE...] out of a command line, and
-// BOOT_IMAGE=, which tells the kernel nothing. White space between words
-// becomes one space, also where it is some other control character.
-func takeInitrds(cmdline string) (rest string, initrds []string) {
-	var keep []string
-	for _, w := range words(cmdline) {
-		if files, ok := strings.CutPrefix(w, "initrd="); ok {
-			initrds = append(initrds, strings.FieldsFunc(files, func(r rune) bool { return r == ',' })...)
-		} else if !strings.HasPrefix(w, "BOOT_IMAGE=") {
-			keep = append(keep, w)
-		}
-	}
-	return strings.Join(keep, " "), initrds
-}
-
-// words splits a command line as the kernel does: double quotes hold white
-// space together. With a quote that never closes, quotes mean nothing.
-func words(s string) []string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-	quoted := false
-	hasPairs := strings.Count(s, `"`)%2 == 0
-	return strings.FieldsFunc(s, func(r rune) bool {
-		if r == '"' {
-			quoted = !quoted
-		}
-		return r == ' ' && !(quoted && hasPairs)
-	})
 }

@@ -278,7 +278,7 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 		problem(s)
 	}
 	e.Kernel = locate(file)
-	cmdline, initrds := takeInitrds(args)
+	cmdline, initrds := boot.TakeInitrds(args)
 	for i := range strings.SplitSeq(l.initrd, ",") {
 		if i = strings.TrimFunc(i, isSpace); i != "" {
 			initrds = append(initrds, i)
@@ -380,42 +380,4 @@ func noLinux(k kind, name string) string {
 		}
 	}
 	return ""
-}
-
-// takeInitrds takes the words initrd=FILE[,FILE...] out of a command line, and
-// BOOT_IMAGE=, which tells the kernel nothing. White space between words
-// becomes one space, also where it is some other control character.
-func takeInitrds(cmdline string) (rest string, initrds []string) {
-	var keep []string
-	for _, w := range words(cmdline) {
-		if files, ok := strings.CutPrefix(w, "initrd="); ok {
-			for f := range strings.SplitSeq(files, ",") {
-				if f != "" {
-					initrds = append(initrds, f)
-				}
-			}
-		} else if !strings.HasPrefix(w, "BOOT_IMAGE=") {
-			keep = append(keep, w)
-		}
-	}
-	return strings.Join(keep, " "), initrds
-}
-
-// words splits a command line as the kernel does: double quotes hold white
-// space together. With a quote that never closes, quotes mean nothing.
-func words(s string) []string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-	quoted := false
-	hasPairs := strings.Count(s, `"`)%2 == 0
-	return strings.FieldsFunc(s, func(r rune) bool {
-		if r == '"' {
-			quoted = !quoted
-		}
-		return r == ' ' && !(quoted && hasPairs)
-	})
 }
