@@ -179,10 +179,10 @@ func scriptReader(script string) (*reader, place) {
 func TestLanguageAsGRUB(t *testing.T) {
 	boottest.NeedTools(t, "grub-emu")
 	for _, tt := range languageTests {
+		if strings.HasPrefix(tt.name, "unclosed") {
+			continue // the command that prints the result would be part of it
+		}
 		t.Run(tt.name, func(t *testing.T) {
-			if strings.HasPrefix(tt.name, "unclosed") {
-				t.Skip("the command that prints the result would be part of it")
-			}
 			t.Parallel()
 			dir := t.TempDir()
 			// What it prints is drawn on a terminal of 80 columns: marks make it found.
