@@ -66,3 +66,17 @@ func TestNothingRunIsNoSuccess(t *testing.T) {
 		t.Error("exit code 0 without a single check")
 	}
 }
+
+func TestRanOutOfTime(t *testing.T) {
+	const ended = "fuzz: elapsed: 5s, execs: 103071\n--- FAIL: FuzzParse (5.12s)\n    context deadline exceeded\nFAIL\n"
+	for output, want := range map[string]bool{
+		ended: true,
+		"--- FAIL: FuzzParse (1.00s)\n    --- FAIL: FuzzParse (0.00s)\n    wrong\n    Failing input written to testdata/fuzz/FuzzParse/0\n": false,
+		ended + "    Failing input written to testdata/fuzz/FuzzParse/0\n":                                                                  false,
+		ended + "panic: index out of range\n": false,
+	} {
+		if got := ranOutOfTime(output); got != want {
+			t.Errorf("%q: got %v, want %v", output, got, want)
+		}
+	}
+}

@@ -137,7 +137,10 @@ func (o Options) Command() ([]string, error) {
 
 // args gives QEMU's command line but for the serial ports. o has its defaults.
 func (o Options) args() []string {
-	accel := "tcg,thread=multi"
+	// One thread for all processors: with one each, QEMU 7.2 now and then shows a
+	// processor half of an instruction that another one is patching, and the
+	// kernel dies of an int3 in sched_clock_tick or the like.
+	accel := "tcg,thread=single"
 	// A KVM device may be there and yet hang, so it is never taken unasked.
 	cpu := "max"
 	if os.Getenv("ALPBOOT_QEMU_ACCEL") == "kvm" {
