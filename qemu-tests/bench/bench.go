@@ -70,7 +70,7 @@ func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progr
 	}
 	options := func(s subject) vm.Options {
 		return vm.Options{Kernel: kernel, Initrd: s.initrd, Cmdline: "console=ttyS0,115200 " + s.parameters,
-			Drives: []vm.Drive{{File: drive}}, Dir: a.Path("bench", "logs", filepath.Base(s.initrd))}
+			CPUs: 2, Drives: []vm.Drive{{File: drive}}, Dir: a.Path("bench", "logs", filepath.Base(s.initrd))}
 	}
 	r := Report{Machine: thisMachine(), Kernel: size(kernel)}
 	for _, s := range subjects {
