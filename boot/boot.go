@@ -129,6 +129,14 @@ type Entry struct {
 	UKI     bool // kernel and initrds are sections of the file Kernel, a unified kernel image
 	Default bool // its own configuration names it as the default
 
+	// Submenu is where its configuration lists it: the titles of the submenus
+	// that it lies in, outermost first; empty for the top of the list.
+	Submenu []string
+
+	// Snapshot says that it boots a read-only or older copy of a system on the
+	// same filesystem: it is listed apart, and only when asked for.
+	Snapshot bool
+
 	// Timeout is what the entry's own configuration says to wait before it is
 	// booted unattended; nil when it says nothing, negative for "wait for ever".
 	Timeout *time.Duration
@@ -188,6 +196,7 @@ type Inventory struct {
 type VolumeStatus struct {
 	Volume  Volume
 	Busy    bool   // still being looked at
+	Locked  bool   // encrypted: a passphrase opens it
 	Problem string // why nothing of it could be used, as a sentence that names the device
 	Notes   []Note
 }
