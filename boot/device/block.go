@@ -14,8 +14,7 @@ import (
 // Block is one block device as sysfs shows it.
 type Block struct {
 	Name       string // as the kernel calls it: sda1, nvme0n1p2, dm-0
-	Path       string // its node as the kernel makes it: /dev/sda1
-	Mapping    string // name of a device-mapper device: "vg0-lv_root", which udev has as /dev/mapper/vg0-lv_root
+	Path       string // its node as the kernel makes it, /dev/sda1; that of a device-mapper device by its name, /dev/mapper/vg0-lv_root
 	Disk       string // Path of the whole disk it lies on; "" when it is one itself
 	Partition  int    // number of the partition, from 1; 0 for a whole disk
 	Partitions int    // how many partitions the kernel found on it
@@ -129,7 +128,6 @@ func readBlock(sysfs fs.FS, dir, name string) (*Block, error) {
 		Removable: optional("removable") == "1",
 		ReadOnly:  optional("ro") == "1",
 		Model:     strings.Join(strings.Fields(optional("device/model")), " "),
-		Mapping:   optional("dm/name"),
 	}
 	if b.Model == "" {
 		b.Model = optional("device/name") // memory cards: "SD32G"
@@ -148,6 +146,9 @@ func readBlock(sysfs fs.FS, dir, name string) (*Block, error) {
 			b.PartLabel = value
 		}
 	})
+	if mapping := optional("dm/name"); mapping != "" {
+		b.Path = "/dev/mapper/" + mapping
+	}
 	if number := optional("partition"); number != "" {
 		if b.Partition, err = strconv.Atoi(number); err != nil || b.Partition < 1 {
 			return nil, fmt.Errorf("block device %s: its partition number in sysfs is %q", name, number)

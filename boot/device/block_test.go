@@ -48,7 +48,7 @@ func TestList(t *testing.T) {
 	got, errs := List(tree)
 	want := []Block{
 		{Name: "cciss!c0d0", Path: "/dev/cciss/c0d0", Size: 512000},
-		{Name: "dm-0", Path: "/dev/dm-0", Mapping: "vg0-lv_root", Size: 512000},
+		{Name: "dm-0", Path: "/dev/mapper/vg0-lv_root", Size: 512000},
 		{Name: "loop1", Path: "/dev/loop1", Size: 512000},
 		{Name: "md127", Path: "/dev/md127", Size: 512000},
 		{Name: "mmcblk0", Path: "/dev/mmcblk0", Size: 512000, Model: "SD32G"},

@@ -19,6 +19,9 @@ type Event struct {
 	DevName   string // node below /dev, without it: sda1
 	Modalias  string // what modules.alias is to be searched for; "" when there is a driver already or none is needed
 
+	MediaChange  bool // a medium was put into or taken out of the drive DevName
+	EjectRequest bool // somebody pressed its button while it was in use
+
 	// Lost is set, and all else empty, when messages did not fit the socket's
 	// buffer: list the devices again.
 	Lost bool
@@ -112,6 +115,10 @@ func parseEvent(msg []byte) (Event, bool) {
 			e.DevName = value
 		case "MODALIAS":
 			e.Modalias = value
+		case "DISK_MEDIA_CHANGE":
+			e.MediaChange = value == "1"
+		case "DISK_EJECT_REQUEST":
+			e.EjectRequest = value == "1"
 		}
 	})
 	return e, true

@@ -34,6 +34,17 @@ func TestParseEvent(t *testing.T) {
 			want: Event{Action: "change", DevPath: "/d", DevName: "a=b", Subsystem: "block"},
 			ok:   true,
 		},
+		{
+			name: "a disc is put in",
+			msg:  "change@/devices/x/block/sr0|ACTION=change|SUBSYSTEM=block|DISK_MEDIA_CHANGE=1|DEVNAME=sr0|DEVTYPE=disk|",
+			want: Event{Action: "change", DevPath: "/devices/x/block/sr0", Subsystem: "block", DevType: "disk", DevName: "sr0", MediaChange: true},
+			ok:   true,
+		}, {
+			name: "the button of a drive in use",
+			msg:  "change@/devices/x/block/sr0|SUBSYSTEM=block|DISK_EJECT_REQUEST=1|DEVNAME=sr0|",
+			want: Event{Action: "change", DevPath: "/devices/x/block/sr0", Subsystem: "block", DevName: "sr0", EjectRequest: true},
+			ok:   true,
+		},
 		{name: "what udev sends", msg: "libudev|\xfe\xed\xca\xfe|"},
 		{name: "no path", msg: "add@|ACTION=add|"},
 		{name: "no action", msg: "@/devices/x|"},

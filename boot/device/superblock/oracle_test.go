@@ -152,3 +152,23 @@ func TestProbeAgreesWithBlkid(t *testing.T) {
 		})
 	}
 }
+
+// A filesystem on two devices says so on each of them.
+func TestBtrfsOnTwoDevices(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	for _, name := range []string{a, b} {
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(name, 128<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	boottest.Tool(t, "mkfs.btrfs", "-q", "-m", "raid1", "-d", "raid1", a, b)
+	first, err1 := probeFile(t, a)
+	second, err2 := probeFile(t, b)
+	if err1 != nil || err2 != nil || first != second || first.Devices != 2 {
+		t.Errorf("got %+v, %v and %+v, %v; want twice the same, with 2 devices", first, err1, second, err2)
+	}
+}

@@ -164,7 +164,7 @@ func FuzzProbe(f *testing.F) {
 		}
 		for _, s := range []string{got.UUID, got.Label} {
 			if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-				t.Errorf("control characters in %+q", got)
+				t.Errorf("control characters in %+v", got)
 			}
 		}
 		if counted.reads > 600 {

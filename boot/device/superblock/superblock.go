@@ -23,6 +23,8 @@ type Superblock struct {
 	Type  string // as blkid's TYPE: ext4, vfat, crypto_LUKS, linux_raid_member, ...
 	UUID  string // as blkid's UUID; "" when there is none
 	Label string // as blkid's LABEL, with control characters replaced; "" when there is none
+
+	Devices int // of a filesystem on several devices, how many they are; 0 for one device
 }
 
 // What Probe says besides what it recognised.
