@@ -1,63 +1,214 @@
-// Package settings reads what a user has asked of alpboot. So far that comes
-// from one place, the kernel command line of the menu's own kernel, as
-// parameters of the form alpboot.NAME=VALUE; docs/reference.md lists them.
+// Package settings reads what a user has asked of alpboot. docs/settings.md,
+// made from the table in this package, lists every setting.
+//
+// Values come from four places. Each counts more than those before it, in
+// whatever order they are read:
+//
+//  1. what is built in: [Default],
+//  2. /etc/alpboot.conf in the image of the menu,
+//  3. alpboot.conf on a volume: [Settings.WithVolumes],
+//  4. kernel parameters of the menu's own kernel, alpboot.NAME=VALUE.
+//
+// What cannot be understood leaves a note and nothing else.
 package settings
 
 import (
-	"fmt"
-	"strconv"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
 )
 
-// Settings is what was asked for. A nil or empty field means: not said.
-type Settings struct {
-	// Timeout is how long to wait for a key before the default is booted: 0
-	// boots at once, negative waits for ever.
-	Timeout *time.Duration
+// FallbackTimeout is how long the countdown lasts when neither the settings nor
+// the configuration of the default entry say.
+const FallbackTimeout = 5 * time.Second
 
-	// Default names the entry to boot: its ID, its title or its number in the
-	// list.
-	Default string
+// What the settings of a few words can be.
+const (
+	Auto = "auto" // Color, Charset, Method, Remember and SettingsVolume: alpboot finds out
+	Off  = "off"  // Remember and SettingsVolume: nowhere
+
+	Screen = "screen" // UI: a menu to move about in
+	Line   = "line"   // UI: numbered lines, for teletypes, scripts and screen readers
+
+	Mono    = "mono" // Color: bold and reverse only
+	Color   = "16"   // Color: 16 colours, whatever the console says
+	ASCII   = "ascii"
+	UTF8    = "utf8"
+	Keep    = "keep"    // Consoles of the target: as its command line says
+	Add     = "add"     // Consoles of the target: ours besides its own
+	Replace = "replace" // Consoles of the target: ours instead of its own
+
+	File = "file" // Method: kexec_file_load(2). Remember: the file RememberFile
+	Load = "load" // Method: kexec_load(2)
+	EFI  = "efi"  // Remember: EFI variables
+)
+
+// Last as a [Settings.Default] means the entry that was booted last.
+const Last = "@last"
+
+// Settings is what was asked for. The zero value is not usable: take [Default].
+type Settings struct {
+	Timeout        *time.Duration // until the default is booted; 0 at once, negative never, nil as the default entry's configuration says
+	Default        string         // entry to boot: its ID, title, number in the list, or [Last]; "" when nothing was asked
+	Rearm          time.Duration  // without a key, until the countdown starts again after one; 0 never
+	Hidden         bool           // show nothing until a key is typed
+	UI             string         // Screen or Line
+	Consoles       []string       // devices to show the menu on; empty for those of the kernel
+	Color          string         // Auto, Color or Mono
+	Charset        string         // Auto, ASCII or UTF8
+	Theme          string         // for package menu, not checked here
+	Keymap         string         // keyboard layout, by a name of Alpine's bkeymaps; "us" is the kernel's own
+	Snapshots      bool           // list snapshots as well
+	Shell          bool           // the menu opens a shell when asked
+	Method         string         // of kexec: Auto, File or Load
+	ConsolePolicy  string         // for console= of the target: Keep, Add or Replace
+	HandOn         bool           // give passphrases to the target, so that it asks for none
+	DeviceLimit    time.Duration  // for a device to answer
+	Settle         time.Duration  // without a new device, until the countdown starts
+	Remember       string         // Auto, EFI, File or Off
+	RememberFile   Place          // for Remember = File
+	RememberLast   bool           // remember what was booted last
+	Confirm        bool           // a boot counts as failed until the target has said that it is up
+	SettingsVolume string         // Auto, Off, or File for the one that SettingsFile names
+	SettingsFile   Place
 
 	// Notes tell what could not be understood, a sentence each.
 	Notes []string
+
+	sources map[string]Source // by name of the setting; what is missing is built in. Never changed in place.
+	dropped int               // notes over the limit
 }
 
-const prefix = "alpboot."
+// Place is a file on a volume that is named by UUID, label, or those of its
+// partition.
+type Place struct {
+	Volume boot.VolumeRef
+	Path   string // slash path from the root of the volume, without a leading slash
+}
 
-// maxTimeout keeps a slip of the finger from overflowing a duration.
-const maxTimeout = 24 * 60 * 60
-
-// FromCmdline takes the settings out of a kernel command line. A parameter
-// that stands there twice counts as its last one says, as in the kernel.
-func FromCmdline(cmdline string) Settings {
-	var s Settings
-	for _, word := range boot.Words(cmdline) {
-		word = strings.ReplaceAll(word, `"`, "")
-		name, value, _ := strings.Cut(word, "=")
-		name, ok := strings.CutPrefix(name, prefix)
-		if !ok {
-			continue
+// String gives p as settings have it: UUID=1234-ABCD:/alpboot.conf.
+func (p Place) String() string {
+	for _, f := range p.fields() {
+		if *f.value != "" {
+			return f.name + *f.value + ":/" + p.Path
 		}
-		switch name {
-		case "timeout":
-			n, err := strconv.Atoi(value)
-			if err != nil || n > maxTimeout {
-				s.Notes = append(s.Notes, fmt.Sprintf("%s is not understood: it takes whole seconds up to %d; 0 boots at once, -1 waits for ever.", word, maxTimeout))
-				continue
-			}
-			d := time.Duration(n) * time.Second
-			s.Timeout = &d
-		case "default":
-			s.Default = value
-		default:
-			s.Notes = append(s.Notes, fmt.Sprintf("%s%s is not a parameter of alpboot.", prefix, name))
+	}
+	return ""
+}
+
+type placeField struct {
+	name  string
+	value *string
+}
+
+func (p *Place) fields() [4]placeField {
+	v := &p.Volume
+	return [4]placeField{{"UUID=", &v.UUID}, {"LABEL=", &v.Label}, {"PARTUUID=", &v.PartUUID}, {"PARTLABEL=", &v.PartLabel}}
+}
+
+// Source is where the value of a setting comes from.
+type Source struct {
+	layer layer
+	where string
+}
+
+// String gives the source in words, such as "/etc/alpboot.conf:3".
+func (s Source) String() string {
+	if s.layer == builtIn {
+		return "built in"
+	}
+	return s.where
+}
+
+// layer is a place where values come from; a later one counts more.
+type layer uint8
+
+const (
+	builtIn layer = iota
+	imageFile
+	volumeFile
+	parameter
+)
+
+// Default gives the settings that are built in.
+func Default() Settings {
+	var s Settings
+	for _, f := range table() {
+		if err := f.set(&s, f.def); err != nil {
+			panic(err) // of the table, which a test goes through
 		}
 	}
 	return s
+}
+
+// Source tells where the value of the setting name comes from.
+func (s Settings) Source(name string) Source { return s.sources[name] }
+
+const maxNotes = 20
+
+// note adds a sentence about what was read at where.
+func (s *Settings) note(where, text string) {
+	if len(s.Notes) >= maxNotes {
+		s.dropped++
+		return
+	}
+	if where != "" {
+		text = where + ": " + text
+	}
+	s.Notes = append(slices.Clip(s.Notes), text)
+}
+
+// take sets one setting, unless a place that counts more has set it. Written is
+// how it stands there.
+func (s *Settings) take(src Source, name, value, written string) {
+	where := src.where
+	if src.layer == parameter {
+		where = ""
+	}
+	f, ok := lookup(name)
+	if !ok {
+		if src.layer == parameter {
+			name = prefix + name
+		}
+		s.note(where, boot.Clean(name)+" is not a setting of alpboot.")
+		return
+	}
+	if src.layer == volumeFile && !f.volume {
+		s.note(where, f.name+" is not taken from a volume, only from the image and the kernel parameters.")
+		return
+	}
+	tried := *s // even where it does not count, so that a slip is seen
+	if f.set(&tried, value) != nil {
+		s.note(where, boot.Clean(written)+" is not understood: it takes "+f.takes+".")
+		return
+	}
+	endless := f.name == "timeout" && tried.Timeout != nil && *tried.Timeout < 0 || f.name == "rearm" && tried.Rearm == 0
+	if src.layer == volumeFile && endless {
+		s.note(where, boot.Clean(written)+" is not taken from a volume: an unattended machine would wait for ever.")
+		return
+	}
+	if src.layer < s.sources[f.name].layer {
+		return
+	}
+	f.set(s, value)
+	s.sources = maps.Clone(s.sources)
+	if s.sources == nil {
+		s.sources = map[string]Source{}
+	}
+	s.sources[f.name] = src
+}
+
+// lookup finds a setting. As in the kernel, _ is the same as -.
+func lookup(name string) (setting, bool) {
+	all := table()
+	i := slices.IndexFunc(all, func(f setting) bool { return f.name == strings.ReplaceAll(name, "_", "-") })
+	if i < 0 {
+		return setting{}, false
+	}
+	return all[i], true
 }
 
 // ForTarget gives a command line that was made for the running kernel as one

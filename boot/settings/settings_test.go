@@ -1,44 +1,263 @@
 package settings
 
 import (
+	"bytes"
+	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/alpboot/alpboot/boot"
 )
 
-func TestFromCmdline(t *testing.T) {
-	sec := func(n int) *time.Duration { d := time.Duration(n) * time.Second; return &d }
+// values gives what differs from the built-in settings, as NAME=VALUE.
+func values(s Settings) []string {
+	var out []string
+	for _, f := range table() {
+		if v := f.get(&s); v != f.def {
+			out = append(out, f.name+"="+v)
+		}
+	}
+	return out
+}
+
+// image gives the root of an image whose settings are conf; "" for none.
+func image(conf string) fs.FS {
+	if conf == "" {
+		return fstest.MapFS{}
+	}
+	return fstest.MapFS{imagePath: {Data: []byte(conf)}}
+}
+
+func TestRead(t *testing.T) {
 	tests := []struct {
-		name, cmdline string
-		timeout       *time.Duration
-		def           string
-		note          string // what the only note must contain
+		name, conf, cmdline string
+		want                []string
+		notes               []string // what each contains
 	}{
 		{name: "nothing said", cmdline: "console=ttyS0 quiet"},
-		{name: "both", cmdline: "quiet alpboot.timeout=3 alpboot.default=lts-0a1b2c3d", timeout: sec(3), def: "lts-0a1b2c3d"},
-		{name: "at once", cmdline: "alpboot.timeout=0", timeout: sec(0)},
-		{name: "for ever", cmdline: "alpboot.timeout=-1", timeout: sec(-1)},
-		{name: "the last one counts", cmdline: "alpboot.timeout=9 alpboot.timeout=2", timeout: sec(2)},
-		{name: "title in quotes", cmdline: `alpboot.default="Linux lts" quiet`, def: "Linux lts"},
-		{name: "quotes around the whole word", cmdline: `"alpboot.default=Linux lts"`, def: "Linux lts"},
-		{name: "newline at the end, as in /proc/cmdline", cmdline: "alpboot.timeout=4\n", timeout: sec(4)},
-		{name: "no number", cmdline: "alpboot.timeout=soon", note: "alpboot.timeout=soon"},
-		{name: "too large", cmdline: "alpboot.timeout=99999999999", note: "whole seconds"},
-		{name: "unknown", cmdline: "alpboot.tiemout=3", note: "alpboot.tiemout"},
+		{name: "parameters", cmdline: "quiet alpboot.timeout=3 alpboot.default=lts-0a1b2c3d", want: []string{"timeout=3", "default=lts-0a1b2c3d"}},
+		{name: "at once", cmdline: "alpboot.timeout=0", want: []string{"timeout=0"}},
+		{name: "for ever", cmdline: "alpboot.timeout=-1", want: []string{"timeout=-1"}},
+		{name: "the last one counts", cmdline: "alpboot.timeout=9 alpboot.timeout=2", want: []string{"timeout=2"}},
+		{name: "title in quotes", cmdline: `alpboot.default="Linux lts" quiet`, want: []string{"default=Linux lts"}},
+		{name: "quotes around the whole word", cmdline: `"alpboot.default=Linux lts"`, want: []string{"default=Linux lts"}},
+		{name: "newline at the end, as in /proc/cmdline", cmdline: "alpboot.timeout=4\n", want: []string{"timeout=4"}},
+		{name: "underscores, and no value", cmdline: "alpboot.console_policy=add alpboot.hidden", want: []string{"hidden=yes", "console-policy=add"}},
+		{name: "not what is for init", cmdline: "alpboot.ui=line -- alpboot.timeout=1", want: []string{"ui=line"}},
+		{name: "no number", cmdline: "alpboot.timeout=soon", notes: []string{"alpboot.timeout=soon is not understood: it takes whole seconds"}},
+		{name: "too large", cmdline: "alpboot.timeout=99999999999", notes: []string{"whole seconds"}},
+		{name: "unknown", cmdline: "alpboot.tiemout=3", notes: []string{"alpboot.tiemout is not a setting"}},
+
+		{name: "file", conf: "# mine\n\n timeout = 7 # s\nui=line\r\nkeymap = 'de-nodeadkeys'\ndefault = \"a #1 'b'\" # c\n",
+			want: []string{"timeout=7", "default=a #1 'b'", "ui=line", "keymap=de-nodeadkeys"}},
+		{name: "parameters count more than the file", conf: "timeout = 7\nrearm = 60\n", cmdline: "alpboot.timeout=1", want: []string{"timeout=1", "rearm=60"}},
+		{name: "a wrong parameter leaves the file's value", conf: "timeout = 7\n", cmdline: "alpboot.timeout=x", want: []string{"timeout=7"}, notes: []string{"alpboot.timeout=x"}},
+		{name: "bad lines cost only themselves", conf: "timeout\nfoo = 1\nui = window\nrearm = 5\ndefault = \"x\ncharset = 'utf8' x\n" + strings.Repeat("x", 2000) + "=1\n",
+			want: []string{"rearm=5"},
+			notes: []string{"/etc/alpboot.conf:1: timeout is no line", "/etc/alpboot.conf:2: foo is not a setting",
+				"/etc/alpboot.conf:3: ui = window is not understood: it takes screen or line", "/etc/alpboot.conf:5: ", "/etc/alpboot.conf:6: ", "/etc/alpboot.conf:7: The line is longer"}},
+		{name: "too large a file", conf: strings.Repeat("# x\n", maxFile), notes: []string{"The settings in the image cannot be used"}},
+
+		{name: "consoles", cmdline: "alpboot.consoles=/dev/ttyS0,tty1", want: []string{"consoles=ttyS0,tty1"}},
+		{name: "a speed is no console", cmdline: "alpboot.consoles=ttyS0,115200", notes: []string{"consoles"}},
+		{name: "a console elsewhere", cmdline: "alpboot.consoles=../etc/passwd", notes: []string{"consoles"}},
+		{name: "too many consoles", cmdline: "alpboot.consoles=a,b,c,d,e,f,g,h,i", notes: []string{"up to 8"}},
+		{name: "keymap elsewhere", cmdline: "alpboot.keymap=../../x", notes: []string{"bkeymaps"}},
+		{name: "remember in a file", cmdline: `alpboot.remember="LABEL=MY DATA:/a/b"`, want: []string{"remember=LABEL=MY DATA:/a/b"}},
+		{name: "remember nowhere", cmdline: "alpboot.remember=off", want: []string{"remember=off"}},
+		{name: "remember where no volume is named", cmdline: "alpboot.remember=/dev/sda1:/x", notes: []string{"remember"}},
+		{name: "remember outside of the volume", cmdline: "alpboot.remember=UUID=1:/../x", notes: []string{"remember"}},
+		{name: "rearm below zero", cmdline: "alpboot.rearm=-1", notes: []string{"whole seconds from 0"}},
+		{name: "control characters", conf: "default = a\x1b[2Jb\n", notes: []string{"default = a [2Jb"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := FromCmdline(tt.cmdline)
-			if (got.Timeout == nil) != (tt.timeout == nil) || got.Timeout != nil && *got.Timeout != *tt.timeout {
-				t.Errorf("timeout: got %v, want %v", got.Timeout, tt.timeout)
+			s := Read(image(tt.conf), tt.cmdline)
+			if d := cmp.Diff(tt.want, values(s)); d != "" {
+				t.Errorf("settings (-want +got):\n%s", d)
 			}
-			if got.Default != tt.def {
-				t.Errorf("default: got %q, want %q", got.Default, tt.def)
+			checkNotes(t, s.Notes, tt.notes)
+		})
+	}
+}
+
+func checkNotes(t *testing.T, got, want []string) {
+	t.Helper()
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || !strings.Contains(got[i], want[i]) {
+			t.Fatalf("notes: got %q, want those with %q", got, want)
+		}
+	}
+}
+
+func TestNotesAreLimited(t *testing.T) {
+	s := Read(image(strings.Repeat("x = 1\n", 100)), "")
+	var b bytes.Buffer
+	s.Print(&b)
+	if len(s.Notes) != maxNotes || !strings.HasSuffix(b.String(), "# 80 more are left out.\n") {
+		t.Errorf("%d notes, printed:\n%s", len(s.Notes), b.String())
+	}
+}
+
+func TestWithVolumes(t *testing.T) {
+	volume := func(change func(*Candidate), files ...string) Candidate {
+		tree := fstest.MapFS{}
+		for i := 0; i < len(files); i += 2 {
+			tree[files[i]] = &fstest.MapFile{Data: []byte(files[i+1])}
+		}
+		c := Candidate{boot.MountedVolume{Volume: boot.Volume{Device: "/dev/sda1", Type: "vfat", UUID: "1234-ABCD", Partition: 1}, FS: tree}, true}
+		if change != nil {
+			change(&c)
+		}
+		return c
+	}
+	device := func(name string) func(*Candidate) { return func(c *Candidate) { c.Volume.Device = name } }
+	tests := []struct {
+		name, cmdline string
+		volumes       []Candidate
+		want          []string
+		notes         []string
+	}{
+		{name: "on the ESP", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"timeout=9"}},
+		{name: "next to the payload", volumes: []Candidate{volume(nil, "EFI/alpboot/alpboot.conf", "timeout = 9", "alpboot.conf", "timeout = 1")}, want: []string{"timeout=9"}},
+		{name: "a kernel parameter counts more, though it is read first", cmdline: "alpboot.timeout=2", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9\nrearm=60")}, want: []string{"timeout=2", "rearm=60"}},
+		{name: "by label", volumes: []Candidate{volume(func(c *Candidate) { c.Volume.Type, c.Volume.Label = "ext4", "ALPBOOT" }, "alpboot.conf", "timeout = 9")}, want: []string{"timeout=9"}},
+		{name: "not from any filesystem", volumes: []Candidate{volume(func(c *Candidate) { c.Volume.Type = "ext4" }, "alpboot.conf", "timeout = 9")}},
+		{name: "not from a stick", volumes: []Candidate{volume(func(c *Candidate) { c.Fixed, c.Volume.Label = false, "ALPBOOT" }, "alpboot.conf", "default = evil\ntimeout = 0")}},
+		{name: "not from a volume of a guest", volumes: []Candidate{volume(func(c *Candidate) { c.Volume.Partition = 0 }, "alpboot.conf", "timeout = 9")}},
+		{name: "from a stick that is named", cmdline: "alpboot.settings-volume=UUID=1234-abcd:/a.conf", volumes: []Candidate{volume(func(c *Candidate) { c.Fixed = false }, "a.conf", "timeout = 9")}, want: []string{"timeout=9", "settings-volume=UUID=1234-abcd:/a.conf"}},
+		{name: "named and missing", cmdline: "alpboot.settings-volume=LABEL=X:/a.conf", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"settings-volume=LABEL=X:/a.conf"}, notes: []string{"LABEL=X:/a.conf is not there"}},
+		{name: "named without the file", cmdline: "alpboot.settings-volume=UUID=1234-ABCD:/a.conf", volumes: []Candidate{volume(nil)}, want: []string{"settings-volume=UUID=1234-ABCD:/a.conf"}, notes: []string{"/dev/sda1"}},
+		{name: "switched off", cmdline: "alpboot.settings-volume=off", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"settings-volume=off"}},
+		{name: "two copies", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9"), volume(device("/dev/sdb1"), "alpboot.conf", "timeout = 9")}, want: []string{"timeout=9"}},
+		{name: "two that differ", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9"), volume(device("/dev/sdb1"), "alpboot.conf", "timeout = 8")}, notes: []string{"/dev/sda1: /alpboot.conf and in /dev/sdb1: /alpboot.conf"}},
+		{name: "what a volume must not say", volumes: []Candidate{volume(nil, "alpboot.conf", "shell = yes\nremember = efi\ntimeout = -1\nrearm = 0\nsettings-volume = off\ntimeout = 20\n")},
+			want: []string{"timeout=20"},
+			notes: []string{"/dev/sda1: /alpboot.conf:1: shell is not taken from a volume", "remember is not taken", "timeout = -1 is not taken from a volume: an unattended machine",
+				"rearm = 0 is not taken", "settings-volume is not taken"}},
+		{name: "an image may wait for ever though", cmdline: "alpboot.rearm=0", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9\n")}, want: []string{"timeout=9", "rearm=0"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			base := Read(image(""), tt.cmdline)
+			before := values(base)
+			s := base.WithVolumes(tt.volumes)
+			if d := cmp.Diff(tt.want, values(s)); d != "" {
+				t.Errorf("settings (-want +got):\n%s", d)
 			}
-			if tt.note == "" && len(got.Notes) > 0 || tt.note != "" && (len(got.Notes) != 1 || !strings.Contains(got.Notes[0], tt.note)) {
-				t.Errorf("notes: got %q, want one with %q", got.Notes, tt.note)
+			checkNotes(t, s.Notes, tt.notes)
+			if d := cmp.Diff(before, values(base)); d != "" || len(base.Notes) > 0 {
+				t.Errorf("the settings of the image have changed: %s %q", d, base.Notes)
 			}
 		})
+	}
+}
+
+func TestPrint(t *testing.T) {
+	s := Read(image("rearm = 60\ntimeout = 7\n"), `alpboot.default="Linux lts" alpboot.timeout=3 alpboot.x=1`)
+	s = s.WithVolumes([]Candidate{{boot.MountedVolume{Volume: boot.Volume{Device: "/dev/sda1", Type: "vfat", Partition: 1}, FS: fstest.MapFS{"alpboot.conf": {Data: []byte("\nkeymap=de\n")}}}, true}})
+	var b bytes.Buffer
+	if err := s.Print(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"timeout = 3                              # kernel parameter\n",
+		"default = Linux lts                      # kernel parameter\n",
+		"rearm = 60                               # /etc/alpboot.conf:1\n",
+		"keymap = de                              # /dev/sda1: /alpboot.conf:2\n",
+		"theme = \"\"                               # built in\n",
+		"# alpboot.x is not a setting of alpboot.\n",
+	} {
+		if !strings.Contains(b.String(), line) {
+			t.Errorf("missing: %s", line)
+		}
+	}
+	if t.Failed() {
+		t.Log(b.String())
+	}
+}
+
+// TestTable sets every setting to its built-in value and to another one, by
+// parameter, and reads what is printed.
+func TestTable(t *testing.T) {
+	other := map[string]string{
+		"timeout": "12", "default": Last, "rearm": "0", "hidden": "yes", "ui": Line, "consoles": "ttyS0", "color": Mono, "charset": ASCII,
+		"theme": "title=cyan", "keymap": "fr/fr", "snapshots": "yes", "shell": "no", "method": Load, "console-policy": Replace,
+		"hand-on-passphrase": "yes", "device-limit": "3", "settle": "0", "remember": "PARTUUID=ab-01:/s", "remember-last": "yes", "confirm": "yes",
+		"settings-volume": "PARTLABEL=x y:/z",
+	}
+	for _, f := range table() {
+		t.Run(f.name, func(t *testing.T) {
+			if other[f.name] == "" {
+				t.Fatal("the test has no other value for it")
+			}
+			for _, v := range []string{f.def, other[f.name]} {
+				s := Read(image(""), fmt.Sprintf(`quiet "alpboot.%s=%s"`, f.name, v))
+				if got := f.get(&s); got != v || len(s.Notes) > 0 {
+					t.Errorf("set to %q, it is %q, %q", v, got, s.Notes)
+				}
+				if got := s.Source(f.name).String(); got != "kernel parameter" {
+					t.Errorf("it comes from %s", got)
+				}
+				checkPrinted(t, s)
+			}
+		})
+	}
+}
+
+// checkPrinted reads what Print writes.
+func checkPrinted(t *testing.T, s Settings) {
+	t.Helper()
+	var b bytes.Buffer
+	s.Print(&b)
+	again := Read(image(b.String()), "")
+	if d := cmp.Diff(values(s), values(again)); d != "" || len(again.Notes) > 0 {
+		t.Errorf("read again, what is printed means something else: %s%q\n%s", d, again.Notes, b.String())
+	}
+}
+
+func TestTimeoutIsNotOurs(t *testing.T) {
+	if s := Default(); s.Timeout != nil {
+		t.Errorf("the built-in timeout is %v, and would count more than that of an entry", *s.Timeout)
+	}
+	if s := Read(image(""), "alpboot.timeout=-5"); s.Timeout == nil || *s.Timeout != -time.Second {
+		t.Errorf("got %v", s.Timeout)
+	}
+}
+
+func TestFixed(t *testing.T) {
+	tree := fstest.MapFS{}
+	disk := func(name, dir string, files ...string) {
+		tree["class/block/"+name] = &fstest.MapFile{Data: []byte("../../" + dir), Mode: fs.ModeSymlink}
+		tree[dir+"/removable"] = &fstest.MapFile{Data: []byte("0\n")}
+		for i := 0; i < len(files); i += 2 {
+			tree[files[i]] = &fstest.MapFile{Data: []byte(files[i+1] + "\n")}
+		}
+	}
+	disk("sda", "devices/pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda")
+	disk("nvme0n1", "devices/pci0000:00/0000:00:1d.0/0000:02:00.0/nvme/nvme0/nvme0n1")
+	disk("nvme1n1", "devices/pci0000:00/0000:00:1c.0/0000:05:00.0/nvme/nvme1/nvme1n1", "devices/pci0000:00/0000:00:1c.0/0000:05:00.0/removable", "removable")
+	disk("vda", "devices/pci0000:00/0000:00:04.0/virtio1/block/vda")
+	disk("sdb", "devices/pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0/host4/target4:0:0/4:0:0:0/block/sdb")
+	disk("sdc", "devices/pci0000:00/ata2/host1/target1:0:0/1:0:0:0/block/sdc", "devices/pci0000:00/ata2/host1/target1:0:0/1:0:0:0/block/sdc/removable", "1")
+	disk("mmcblk0", "devices/platform/soc/mmc_host/mmc0/mmc0:0001/block/mmcblk0", "devices/platform/soc/mmc_host/mmc0/mmc0:0001/block/mmcblk0/device/type", "MMC")
+	disk("mmcblk1", "devices/platform/soc/mmc_host/mmc1/mmc1:0001/block/mmcblk1", "devices/platform/soc/mmc_host/mmc1/mmc1:0001/block/mmcblk1/device/type", "SD")
+	disk("loop0", "devices/virtual/block/loop0")
+	disk("cciss!c0d0", "devices/pci0000:00/0000:00:05.0/cciss0/c0d0/block/cciss!c0d0")
+	disk("odd", "../../etc")
+	for name, want := range map[string]bool{
+		"/dev/sda": true, "/dev/nvme0n1": true, "/dev/vda": true, "/dev/mmcblk0": true, "/dev/cciss/c0d0": true,
+		"/dev/nvme1n1": false, "/dev/sdb": false, "/dev/sdc": false, "/dev/mmcblk1": false, "/dev/loop0": false, "/dev/odd": false,
+		"/dev/sdz": false, "disk.img": false, "/dev/": false, "": false,
+	} {
+		if got := Fixed(tree, name); got != want {
+			t.Errorf("%s: fixed is %v, want %v", name, got, want)
+		}
 	}
 }
 
@@ -47,4 +266,22 @@ func TestForTarget(t *testing.T) {
 	if want := `root=UUID=1 opt="a  b" quiet`; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// FuzzRead checks that whatever is read can be printed and read again, and that
+// notes are fit for a terminal.
+func FuzzRead(f *testing.F) {
+	f.Add("timeout = 7 # s\ndefault = \"a #1 'b'\"\n", "alpboot.timeout=3 alpboot.ui=line")
+	f.Add("remember = LABEL='x\":/y\nconsoles=tty1,ttyS0\n\xef\xbb\xbftheme = '\n", `"alpboot.default=' #"`)
+	f.Add("\ufeffsettle=2\r\ndefault=\t#\ndefault='\"'\n", "alpboot.rearm alpboot.=1 alpboot.hidden=")
+	f.Fuzz(func(t *testing.T, conf, cmdline string) {
+		s := Read(image(conf), cmdline)
+		s = s.WithVolumes([]Candidate{{boot.MountedVolume{Volume: boot.Volume{Device: "/dev/sda1", Type: "vfat", Partition: 1}, FS: fstest.MapFS{"alpboot.conf": {Data: []byte(conf)}}}, true}})
+		for _, n := range s.Notes {
+			if strings.ContainsFunc(n, func(r rune) bool { return r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 }) {
+				t.Errorf("a note holds control characters: %q", n)
+			}
+		}
+		checkPrinted(t, s)
+	})
 }

@@ -82,7 +82,7 @@ func show(devices []string) error {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
 
 	cmdline, err := os.ReadFile("/proc/cmdline")
-	asked := settings.FromCmdline(string(cmdline))
+	asked := settings.Read(os.DirFS("/"), string(cmdline))
 	if err != nil {
 		asked.Notes = append(asked.Notes, fmt.Sprintf("The kernel parameters cannot be read: %v.", err))
 	}

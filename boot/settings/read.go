@@ -1,0 +1,168 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+const (
+	prefix    = "alpboot."
+	imagePath = "etc/alpboot.conf"
+
+	maxFile = 16 << 10 // bytes
+	maxLine = 1024
+)
+
+// volumePaths are where alpboot.conf lies on a volume that no setting names.
+var volumePaths = [...]string{"EFI/alpboot/alpboot.conf", "alpboot.conf"}
+
+// Read gives the settings of an image, whose root is image, started with the
+// kernel command line cmdline.
+func Read(image fs.FS, cmdline string) Settings {
+	s := Default()
+	switch b, err := boot.ReadFile(image, imagePath, maxFile); {
+	case err == nil:
+		s.readFile(imageFile, "/"+imagePath, b)
+	case !errors.Is(err, fs.ErrNotExist):
+		s.note("", fmt.Sprintf("The settings in the image cannot be used: %v.", err))
+	}
+	s.readCmdline(cmdline)
+	return s
+}
+
+// readCmdline takes the settings out of a kernel command line. A parameter that
+// stands there twice counts as its last one says, as in the kernel.
+func (s *Settings) readCmdline(cmdline string) {
+	for _, word := range boot.Words(cmdline) {
+		word = strings.ReplaceAll(word, `"`, "")
+		if word == "--" {
+			break // what follows is for init
+		}
+		setting, ok := strings.CutPrefix(word, prefix)
+		if !ok {
+			continue
+		}
+		name, value, hasValue := strings.Cut(setting, "=")
+		if !hasValue {
+			value = "yes" // as in the kernel
+		}
+		s.take(Source{parameter, "kernel parameter"}, name, value, word)
+	}
+}
+
+// readFile reads a file of settings: lines NAME = VALUE. A value with # or with
+// white space at its ends stands in double or single quotes. Empty lines and
+// what follows a # are passed over.
+func (s *Settings) readFile(l layer, name string, text []byte) {
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		src := Source{l, fmt.Sprintf("%s:%d", name, n)}
+		line = strings.TrimSpace(line)
+		if n == 1 {
+			line = strings.TrimPrefix(line, "\ufeff")
+		}
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if len(line) > maxLine {
+			s.note(src.where, fmt.Sprintf("The line is longer than %d bytes.", maxLine))
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		name = strings.TrimSpace(name)
+		if ok {
+			value, ok = unquote(strings.TrimSpace(value))
+		}
+		if !ok {
+			s.note(src.where, fmt.Sprintf("%s is no line of the form NAME = VALUE.", boot.Clean(line)))
+			continue
+		}
+		s.take(src, name, value, name+" = "+value)
+	}
+}
+
+// unquote takes the comment and the quotes off a value.
+func unquote(v string) (string, bool) {
+	rest := ""
+	if v != "" && (v[0] == '"' || v[0] == '\'') {
+		closed := false
+		v, rest, closed = strings.Cut(v[1:], v[:1])
+		rest = strings.TrimSpace(rest)
+		return v, closed && (rest == "" || rest[0] == '#')
+	}
+	for i := range len(v) {
+		if v[i] == '#' && (i == 0 || v[i-1] == ' ' || v[i-1] == '\t') {
+			v = v[:i]
+			break
+		}
+	}
+	return strings.TrimSpace(v), true
+}
+
+// Candidate is a volume on which settings may lie.
+type Candidate struct {
+	boot.MountedVolume
+	Fixed bool // it lies on a disk that is built in: [Fixed]
+}
+
+// WithVolumes gives the settings with those of alpboot.conf on one of the
+// volumes. Call it on what [Read] gave, with all volumes, each time that they
+// have changed and are complete.
+//
+// Without a setting that names the file, a stick must not decide how a machine
+// starts: only partitions of fixed disks count, of them those that hold FAT, as
+// the ESP does, or are labelled ALPBOOT, and the file is alpboot.conf or
+// EFI/alpboot/alpboot.conf. Where there are several that differ, none is used.
+func (s Settings) WithVolumes(volumes []Candidate) Settings {
+	if s.SettingsVolume == Off {
+		return s
+	}
+	type found struct {
+		where string
+		text  []byte
+	}
+	var files []found
+	named := false
+	for _, v := range volumes {
+		paths := volumePaths[:]
+		if s.SettingsVolume == File {
+			if len(boot.Volumes{v.MountedVolume}.Find(s.SettingsFile.Volume, boot.Volume{})) == 0 {
+				continue
+			}
+			named = true
+			paths = []string{s.SettingsFile.Path}
+		} else if !v.Fixed || v.Volume.Partition == 0 || v.Volume.Type != "vfat" && v.Volume.Label != "ALPBOOT" {
+			continue
+		}
+		for _, p := range paths {
+			where := v.Volume.Device + ": /" + p
+			b, err := boot.ReadFile(v.FS, p, maxFile)
+			if err == nil {
+				files = append(files, found{where, b})
+				break
+			}
+			if !errors.Is(err, fs.ErrNotExist) || s.SettingsVolume == File {
+				s.note("", fmt.Sprintf("The settings on %s cannot be used: %v.", v.Volume.Device, err))
+			}
+		}
+	}
+	if s.SettingsVolume == File && !named {
+		s.note("", fmt.Sprintf("The volume of settings-volume = %s is not there.", s.SettingsFile))
+	}
+	if len(files) == 0 {
+		return s
+	}
+	for _, f := range files[1:] {
+		if string(f.text) != string(files[0].text) {
+			s.note("", fmt.Sprintf("There are settings in %s and in %s, and they differ: none are used. The setting settings-volume says which to take.", files[0].where, f.where))
+			return s
+		}
+	}
+	s.readFile(volumeFile, files[0].where, files[0].text)
+	return s
+}

@@ -1,0 +1,267 @@
+package settings
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// setting is one line of the table: all that is said anywhere about a setting.
+type setting struct {
+	name   string
+	takes  string // what its value is, to follow "it takes"
+	def    string // value that is built in
+	help   string // a sentence or two, as in the documentation
+	volume bool   // a file on a volume may set it too
+
+	set func(*Settings, string) error // without an effect when it fails
+	get func(*Settings) string        // what set takes
+}
+
+// table gives all settings in the order in which they are shown. Not from a
+// volume come those that would write to a disk, weaken the machine, keep it
+// from booting, or have had their effect before a volume is read.
+func table() []setting {
+	return []setting{
+		{
+			name: "timeout", def: Auto, volume: true,
+			takes: "whole seconds up to 86400, 0 to boot at once, -1 to wait for ever, or auto",
+			help:  "How long the countdown lasts. With auto, what the configuration of the default entry says, else 5 seconds.",
+			set:   setTimeout, get: getTimeout,
+		},
+		text("default", "", "the ID of an entry as lsboot --json prints it, its title, its number in the list, or @last",
+			"Which entry is booted when nobody types; @last is the one booted last. Empty: see below.",
+			func(s *Settings) *string { return &s.Default }).fromVolume(),
+		seconds("rearm", "300", 0, maxSeconds, "Without a key for so long, the countdown that a key has stopped starts again; 0 means never.",
+			func(s *Settings) *time.Duration { return &s.Rearm }).fromVolume(),
+		yesNo("hidden", "no", "Shows nothing until a key is typed or the countdown is over.",
+			func(s *Settings) *bool { return &s.Hidden }),
+		oneOf("ui", Screen, "A menu to move about in, or numbered lines for teletypes, scripts and screen readers.",
+			func(s *Settings) *string { return &s.UI }, Screen, Line),
+		{
+			name: "consoles", def: "", takes: "up to 8 names of terminals with commas between them, such as tty1,ttyS0",
+			help: "Where the menu is shown. Empty: on all consoles that the kernel uses, and the screen.",
+			set:  setConsoles, get: func(s *Settings) string { return strings.Join(s.Consoles, ",") },
+		},
+		oneOf("color", Auto, "Colours of the menu: as the console says, 16 whatever it says, or only bold and reverse.",
+			func(s *Settings) *string { return &s.Color }, Auto, Color, Mono).fromVolume(),
+		oneOf("charset", Auto, "Characters of the menu.",
+			func(s *Settings) *string { return &s.Charset }, Auto, ASCII, UTF8),
+		text("theme", "", "up to 200 printable characters", "Colours of the parts of the menu.",
+			func(s *Settings) *string { return &s.Theme }).fromVolume(),
+		{
+			name: "keymap", def: "us", volume: true,
+			takes: "the name of a layout as in Alpine's /usr/share/bkeymaps, such as de or de-nodeadkeys",
+			help:  "Keyboard layout. Other layouts than us are read from the image or from an installed Alpine that has the file.",
+			set:   setKeymap, get: func(s *Settings) string { return s.Keymap },
+		},
+		yesNo("snapshots", "no", "Lists snapshots as well, below the systems they belong to.",
+			func(s *Settings) *bool { return &s.Snapshots }).fromVolume(),
+		yesNo("shell", "yes", "The menu opens a shell when asked.",
+			func(s *Settings) *bool { return &s.Shell }),
+		oneOf("method", Auto, "System call that loads the target: kexec_file_load or kexec_load. With auto the first, and the second where the kernel lacks the first.",
+			func(s *Settings) *string { return &s.Method }, Auto, File, Load),
+		oneOf("console-policy", Keep, "Which console= the target gets: its own, ours besides them, or ours instead.",
+			func(s *Settings) *string { return &s.ConsolePolicy }, Keep, Add, Replace).fromVolume(),
+		yesNo("hand-on-passphrase", "no", "A passphrase typed into the menu is given to the target in memory, so that it does not ask again.",
+			func(s *Settings) *bool { return &s.HandOn }),
+		seconds("device-limit", "10", 1, 600, "How long a device may take to answer before it is reported. An answer that comes later counts all the same.",
+			func(s *Settings) *time.Duration { return &s.DeviceLimit }),
+		seconds("settle", "1", 0, 600, "How long no new device must have come before the countdown starts.",
+			func(s *Settings) *time.Duration { return &s.Settle }),
+		{
+			name: "remember", def: Auto, takes: "auto, efi, off, or a file on a volume such as UUID=1234-ABCD:/alpboot.state (also LABEL=, PARTUUID=, PARTLABEL=)",
+			help: "Where the menu remembers what it is told to. With auto in EFI variables where there are some, else nowhere.",
+			set: func(s *Settings, v string) error {
+				return setPlace(&s.Remember, &s.RememberFile, v, Auto, EFI, Off)
+			},
+			get: func(s *Settings) string { return getPlace(s.Remember, s.RememberFile) },
+		},
+		yesNo("remember-last", "no", "Remembers also what was booted last. That is written when it changes. On with default = @last.",
+			func(s *Settings) *bool { return &s.RememberLast }),
+		yesNo("confirm", "no", "A boot counts as failed until the started system has said that it is up. Needs a place to remember, and a system that says so.",
+			func(s *Settings) *bool { return &s.Confirm }),
+		{
+			name: "settings-volume", def: Auto, takes: "auto, off, or a file on a volume such as UUID=1234-ABCD:/alpboot.conf (also LABEL=, PARTUUID=, PARTLABEL=)",
+			help: "The file on a volume that is read for settings. With auto one on a disk that is built in: see below. Named here it may lie on any disk.",
+			set: func(s *Settings, v string) error {
+				return setPlace(&s.SettingsVolume, &s.SettingsFile, v, Auto, Off)
+			},
+			get: func(s *Settings) string { return getPlace(s.SettingsVolume, s.SettingsFile) },
+		},
+	}
+}
+
+// maxSeconds keeps a slip of the finger from overflowing a duration.
+const maxSeconds = 24 * 60 * 60
+
+// errValue is what set gives for a value that the setting does not take: takes
+// says the rest.
+var errValue = errors.New("not understood")
+
+func (f setting) fromVolume() setting {
+	f.volume = true
+	return f
+}
+
+func yesNo(name, def, help string, of func(*Settings) *bool) setting {
+	words := map[bool]string{true: "yes", false: "no"}
+	return setting{
+		name: name, def: def, help: help, takes: "yes or no",
+		set: func(s *Settings, v string) error {
+			switch v {
+			case "yes", "1", "on", "y", "true":
+				*of(s) = true
+			case "no", "0", "off", "n", "false":
+				*of(s) = false
+			default:
+				return errValue
+			}
+			return nil
+		},
+		get: func(s *Settings) string { return words[*of(s)] },
+	}
+}
+
+func oneOf(name, def, help string, of func(*Settings) *string, words ...string) setting {
+	last := len(words) - 1
+	return setting{
+		name: name, def: def, help: help, takes: strings.Join(words[:last], ", ") + " or " + words[last],
+		set: func(s *Settings, v string) error {
+			if !slices.Contains(words, v) {
+				return errValue
+			}
+			*of(s) = v
+			return nil
+		},
+		get: func(s *Settings) string { return *of(s) },
+	}
+}
+
+func text(name, def, takes, help string, of func(*Settings) *string) setting {
+	return setting{
+		name: name, def: def, help: help, takes: takes,
+		set: func(s *Settings, v string) error {
+			if boot.Clean(v) != v {
+				return errValue
+			}
+			*of(s) = v
+			return nil
+		},
+		get: func(s *Settings) string { return *of(s) },
+	}
+}
+
+func seconds(name, def string, least, most int, help string, of func(*Settings) *time.Duration) setting {
+	return setting{
+		name: name, def: def, help: help,
+		takes: "whole seconds from " + strconv.Itoa(least) + " to " + strconv.Itoa(most),
+		set: func(s *Settings, v string) error {
+			n, err := strconv.Atoi(v)
+			if err != nil || n < least || n > most {
+				return errValue
+			}
+			*of(s) = time.Duration(n) * time.Second
+			return nil
+		},
+		get: func(s *Settings) string { return inSeconds(*of(s)) },
+	}
+}
+
+func inSeconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
+
+func setTimeout(s *Settings, v string) error {
+	if v == Auto {
+		s.Timeout = nil
+		return nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n > maxSeconds {
+		return errValue
+	}
+	d := time.Duration(max(n, -1)) * time.Second
+	s.Timeout = &d
+	return nil
+}
+
+func getTimeout(s *Settings) string {
+	if s.Timeout == nil {
+		return Auto
+	}
+	return inSeconds(*s.Timeout)
+}
+
+func setConsoles(s *Settings, v string) error {
+	const most = 8
+	var devices []string
+	for name := range strings.SplitSeq(v, ",") {
+		name = strings.TrimPrefix(strings.TrimSpace(name), "/dev/")
+		if name == "" {
+			continue
+		}
+		// A letter first: the 115200 of ttyS0,115200 is no terminal.
+		if letter := name[0] | 0x20; letter < 'a' || letter > 'z' || !isPlain(name, "/_-") || !fs.ValidPath(name) || len(devices) == most {
+			return errValue
+		}
+		devices = append(devices, name)
+	}
+	s.Consoles = devices
+	return nil
+}
+
+func setKeymap(s *Settings, v string) error {
+	if v == "" || len(v) > 64 || !isPlain(v, "/_-.") || !fs.ValidPath(v) {
+		return errValue
+	}
+	s.Keymap = v
+	return nil
+}
+
+// isPlain tells whether s holds only ASCII letters, digits and others.
+func isPlain(s, others string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return (r|0x20 < 'a' || r|0x20 > 'z') && (r < '0' || r > '9') && !strings.ContainsRune(others, r)
+	})
+}
+
+// setPlace takes one of words, or the name of a file on a volume.
+func setPlace(word *string, place *Place, v string, words ...string) error {
+	if slices.Contains(words, v) {
+		*word, *place = v, Place{}
+		return nil
+	}
+	volume, file, ok := cutLast(v, ":/")
+	if !ok || boot.Clean(v) != v || !fs.ValidPath(file) || file == "." {
+		return errValue
+	}
+	p := Place{Path: file}
+	for _, f := range p.fields() {
+		if id, ok := strings.CutPrefix(volume, f.name); ok && id != "" {
+			*f.value = id
+			*word, *place = File, p
+			return nil
+		}
+	}
+	return errValue
+}
+
+func getPlace(word string, place Place) string {
+	if word == File {
+		return place.String()
+	}
+	return word
+}
+
+// cutLast cuts s around the last sep.
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
