@@ -14,11 +14,16 @@ type fact struct {
 	style Style
 }
 
-const labelWidth = 9
-
 // wrapLines gives the facts as lines of w columns with the labels in a column
 // of their own.
 func wrapLines(facts []fact, w int) []line {
+	const least = 9
+	labels := least
+	for _, f := range facts {
+		if f.style != Bad {
+			labels = max(labels, width(f.label)+1)
+		}
+	}
 	var lines []line
 	for _, f := range facts {
 		if f.style == Bad {
@@ -28,24 +33,27 @@ func wrapLines(facts []fact, w int) []line {
 			}
 			continue
 		}
-		label := pad(f.label, labelWidth)
-		for _, s := range wrap(f.text, w-labelWidth) {
+		label := pad(f.label, labels)
+		for _, s := range wrap(f.text, w-labels) {
 			lines = append(lines, line{{label, Heading}, {s, f.style}})
-			label = strings.Repeat(" ", labelWidth)
+			label = strings.Repeat(" ", labels)
 		}
 	}
 	return lines
 }
 
-// summary is what the list tells about the selected entry, in at most height
-// lines.
-func (m Model) summary(w, height int, cs Charset) []line {
-	e, ok := m.selected()
-	if !ok {
-		return nil
+// summary is what the list tells about an item, in at most height lines.
+func (m Model) summary(it item, w, height int, cs Charset) []line {
+	if it.entry == nil {
+		lines := wrapLines(m.volumeFacts(it.volume, cs), w)
+		return lines[:min(len(lines), height)]
 	}
+	e := *it.entry
 	facts := m.troubles(e, cs)
 	if height > 3 {
+		if !m.several() {
+			facts = append(facts, fact{wordVolume, describe(e.Volume, cs), Normal})
+		}
 		facts = append(facts, fact{wordFrom, from(e, cs), Normal})
 	}
 	facts = append(facts, m.files(e, cs)...)
@@ -56,7 +64,7 @@ func (m Model) summary(w, height int, cs Charset) []line {
 		last, next := lines[height-1], lines[height]
 		if len(next) > 1 && strings.TrimSpace(next[0].text) == "" {
 			// The rest of the same text fills the line up.
-			last[1].text = fit(last[1].text+" "+next[1].text+" ...", w-labelWidth)
+			last[1].text = fit(last[1].text+" "+next[1].text+" ...", w-width(last[0].text))
 		}
 		lines = lines[:height]
 	}
@@ -138,11 +146,19 @@ func (m Model) text(columns int, cs Charset) []line {
 func heading(s string) line { return line{{s, Heading}} }
 
 func (m Model) detailLines(w int, cs Charset) []line {
-	e, ok := m.selected()
+	it, ok := m.selectedItem()
 	if !ok {
 		return []line{{{wordNothingChosen, Normal}}}
 	}
 	lines := []line{heading(wordDetails), nil}
+	if it.entry == nil {
+		facts := []fact{{wordTitleLabel, clean(it.name(), cs), Normal}}
+		if it.locked {
+			facts[0] = fact{wordStateLabel, wordLockedLong, Normal}
+		}
+		return append(lines, wrapLines(append(facts, m.volumeFacts(it.volume, cs)...), w)...)
+	}
+	e := *it.entry
 	if m.at == reasonScreen {
 		lines[0] = heading(wordReason)
 	}
@@ -155,11 +171,12 @@ func (m Model) detailLines(w int, cs Charset) []line {
 			facts = append(facts, fact{label, clean(text, cs), Normal})
 		}
 	}
+	add(wordSubmenu, strings.Join(e.Submenu, " > "))
 	add(wordVersion, e.Version)
 	facts = append(facts, fact{wordFrom, from(e, cs), Normal})
-	add(wordVolume, volumeText(e.Volume, cs))
 	facts = append(facts, m.files(e, cs)...)
 	facts = append(facts, fact{wordCmdline, orNone(clean(e.Cmdline, cs)), Normal})
+	facts = append(facts, m.volumeFacts(e.Volume, cs)...)
 	if e.Timeout != nil {
 		text := wordForEver
 		if *e.Timeout >= 0 {
@@ -169,6 +186,33 @@ func (m Model) detailLines(w int, cs Charset) []line {
 	}
 	add(wordIdentity, e.ID)
 	return append(lines, wrapLines(append(facts, notesOf(e, cs)...), w)...)
+}
+
+// volumeFacts is what is known of a volume, with all that was noted about it.
+func (m Model) volumeFacts(v boot.Volume, cs Charset) []fact {
+	var facts []fact
+	for _, f := range []fact{
+		{wordVolume, v.Device, Normal},
+		{wordFilesystem, v.Type, Normal},
+		{wordLabel, v.Label, Normal},
+		{wordUUID, v.UUID, Normal},
+		{wordPartUUID, v.PartUUID, Normal},
+		{wordPartLabel, v.PartLabel, Normal},
+	} {
+		if f.text != "" {
+			f.text = clean(f.text, cs)
+			facts = append(facts, f)
+		}
+	}
+	for _, s := range m.inventory.Volumes {
+		if s.Volume.Device != v.Device {
+			continue
+		}
+		for _, n := range s.Notes {
+			facts = append(facts, fact{wordNoteLabel, clean(n.String(), cs), Normal})
+		}
+	}
+	return facts
 }
 
 func volumeText(v boot.Volume, cs Charset) string {
@@ -260,6 +304,7 @@ func helpLines(w int) []line {
 		word, help string
 	}{
 		{markDefault, wordDefault, wordHelpDefault},
+		{markLast, wordLast, wordHelpLast},
 		{markFailed, wordFailed, wordHelpFailed},
 		{markCannot, wordCannot, wordHelpCannot},
 		{markGuessed, wordGuessed, wordHelpGuessed},

@@ -21,6 +21,8 @@ const (
 	cmdRescan
 	cmdShell
 	cmdPower
+	cmdOpen
+	cmdClose
 	cmdHelp
 	cmdBack
 	cmdReboot
@@ -85,7 +87,7 @@ func one(c command, chords ...chord) []action {
 
 // The footer is filled in the order of the table, as far as there is room, but
 // always ends with the key for help. No screen binds the right arrow to
-// anything that boots, and Esc never loses anything.
+// anything that boots: in the list it opens a fold, and Esc never loses anything.
 
 func listKeys() []binding {
 	var digits []chord
@@ -108,6 +110,8 @@ func listKeys() []binding {
 		{keyFirst, "", helpFirst, one(cmdFirst, on(KeyHome), typed('g'))},
 		{keyLast, "", helpLast, one(cmdLast, on(KeyEnd), typed('G'))},
 		{keyJump, "", helpJump, one(cmdJump, digits...)},
+		{keyOpen, "", helpOpen, one(cmdOpen, typed('+'), on(KeyRight))},
+		{keyClose, "", helpClose, one(cmdClose, typed('-'), on(KeyLeft))},
 		{keyEsc, "", helpEsc, one(cmdBack, on(KeyEsc), ctrl('c'))},
 		helpBinding(),
 	}

@@ -68,6 +68,7 @@ type TickMsg struct{ Now time.Time }
 type InventoryMsg struct {
 	Inventory boot.Inventory
 	Default   string   // ID of the entry to boot unattended; "" when there is none
+	Last      string   // ID of the entry that was booted last time; "" when unknown
 	Notes     []string // sentences about the choice and the settings
 }
 

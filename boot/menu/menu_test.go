@@ -14,6 +14,7 @@ import (
 var (
 	root  = boot.Volume{Device: "/dev/sda2", UUID: "5f1f3a0e-8a58-4c3c-9c1e-7d3c2ad0f1b2", Label: "root", Type: "ext4"}
 	stick = boot.Volume{Device: "/dev/sdb1", UUID: "2E3A-11F0", Label: "ALPINE-EXT", Type: "vfat"}
+	vault = boot.Volume{Device: "/dev/sda3", Type: "crypto_LUKS", UUID: "e3c1b0f4-0d4f-4e0e-a9a5-0c6f2a2f1d10"}
 	data  = boot.Volume{Device: "/dev/nvme0n1p3", Type: "xfs"}
 )
 
@@ -54,6 +55,37 @@ func broken() boot.Entry {
 		Initrds: []string{"boot/initramfs-edge"}, Cmdline: "modules=loop,squashfs quiet",
 		Problem: "The initrd boot/initramfs-edge, which syslinux.cfg names, is not on sdb1. Put it back, or edit the entry.",
 	}
+}
+
+// folded gives entries as GRUB's configuration and a btrfs with snapshots have
+// them; the default is the second in its submenu.
+func folded() []boot.Entry {
+	top := virt()
+	top.ID, top.Title = "alpine", "Alpine Linux"
+	es := []boot.Entry{top}
+	for i, name := range []string{"lts", "virt", "lts (recovery mode)"} {
+		e := virt()
+		e.ID, e.Title = fmt.Sprint("old-", i), "Alpine Linux, linux-"+name
+		e.Submenu = []string{"Advanced options for Alpine Linux"}
+		if i == 2 {
+			e.Submenu = append(e.Submenu, "Recovery")
+		}
+		es = append(es, e)
+	}
+	for i := range 12 {
+		e := virt()
+		e.ID, e.Title, e.Snapshot = fmt.Sprint("snap-", i), fmt.Sprintf("Alpine Linux, snapshot %d", i+1), true
+		es = append(es, e)
+	}
+	last := lts()
+	last.ID, last.Title, last.Volume = "other", "Debian GNU/Linux 13 (trixie)", stick
+	return append(es, last)
+}
+
+// withLocked adds an encrypted volume to what was found.
+func withLocked(msg InventoryMsg) InventoryMsg {
+	msg.Inventory.Volumes = append(msg.Inventory.Volumes, boot.VolumeStatus{Volume: vault, Locked: true})
+	return msg
 }
 
 func inventory(settled bool, es ...boot.Entry) boot.Inventory {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -28,6 +27,16 @@ type Model struct {
 	wanted  string
 	index   int
 	touched bool // a key was typed: the selection follows the default no more
+
+	// open are the folds of the list by ID, those that were opened or closed so
+	// far; never changed in place.
+	open map[string]bool
+
+	// busySince is when a device was first seen not to have answered; never
+	// changed in place.
+	busySince map[string]time.Time
+
+	lastID string // of the entry that was booted last time
 
 	at      screen
 	top     int    // first line that a text screen shows
@@ -111,10 +120,12 @@ func (m Model) Update(msg Msg) (Model, Action) {
 }
 
 func (m Model) setInventory(msg InventoryMsg) Model {
-	before, had := m.selected()
+	before, had := m.selectedItem()
 	m.inventory = msg.Inventory
+	m.busySince = m.waiting()
 	m.choice = msg.Notes
-	m.defaultID = msg.Default
+	m.defaultID, m.lastID = msg.Default, msg.Last
+	m = m.reveal(m.defaultID, false).reveal(m.wanted, true)
 	if m.message.text == wordRescan {
 		m.message = message{}
 	}
@@ -124,13 +135,27 @@ func (m Model) setInventory(msg InventoryMsg) Model {
 		}
 		return m
 	}
-	if had && before.ID == m.wanted && m.entryIndex(m.wanted) < 0 {
-		if after, ok := m.selected(); ok {
-			m.moved = true
-			m.message = warn(wordGone, title(before), title(after))
-		}
+	after, ok := m.selectedItem()
+	if had && ok && before.id == m.wanted && after.id != m.wanted {
+		m.moved = true
+		m.message = warn(wordGone, before.name(), after.name())
 	}
 	return m
+}
+
+// waiting gives since when each busy device has been so.
+func (m Model) waiting() map[string]time.Time {
+	since := map[string]time.Time{}
+	for _, v := range m.inventory.Volumes {
+		if !v.Busy || m.countdown.now.IsZero() {
+			continue
+		}
+		since[v.Volume.Device] = m.countdown.now
+		if t, ok := m.busySince[v.Volume.Device]; ok {
+			since[v.Volume.Device] = t
+		}
+	}
+	return since
 }
 
 func (m Model) fail(msg FailedMsg) Model {
@@ -146,6 +171,7 @@ func (m Model) fail(msg FailedMsg) Model {
 		if !m.touched {
 			m.wanted = msg.ID
 		}
+		m = m.reveal(m.wanted, true)
 		m.message = warn(wordBootFailed, title(e), msg.Reason)
 		m.message.short = fmt.Sprintf(wordDidNot, title(e))
 	} else {
@@ -170,66 +196,47 @@ func (m Model) entry(id string) (boot.Entry, bool) {
 	return boot.Entry{}, false
 }
 
-// visible gives the entries that the filter lets through.
-func (m Model) visible() []boot.Entry {
-	if m.filter == "" {
-		return m.inventory.Entries
-	}
-	var es []boot.Entry
-	words := strings.Fields(strings.ToLower(m.filter))
-	for _, e := range m.inventory.Entries {
-		text := strings.ToLower(strings.Join([]string{e.Title, e.Version, e.Format, e.Volume.Device, e.Volume.Label, e.Volume.Type}, " "))
-		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
-			es = append(es, e)
-		}
-	}
-	return es
-}
-
-// selection gives the place of the selected entry among the visible ones, -1
-// when there are none.
-func (m Model) selection(visible []boot.Entry) int {
+// selection gives the place of the selected item among items, -1 when there
+// are none.
+func (m Model) selection(items []item) int {
 	if m.wanted != "" {
-		if i := slices.IndexFunc(visible, func(e boot.Entry) bool { return e.ID == m.wanted }); i >= 0 {
+		if i := slices.IndexFunc(items, func(it item) bool { return it.id == m.wanted }); i >= 0 {
 			return i
 		}
 	}
 	if !m.touched {
 		// Without a default, the first that can be booted.
-		if i := slices.IndexFunc(visible, func(e boot.Entry) bool { return e.Problem == "" }); i >= 0 {
+		if i := slices.IndexFunc(items, func(it item) bool { return it.entry != nil && it.entry.Problem == "" }); i >= 0 {
 			return i
 		}
 	}
-	return min(m.index, len(visible)-1)
+	return min(m.index, len(items)-1)
 }
 
+func (m Model) selectedItem() (item, bool) {
+	items := m.items()
+	if i := m.selection(items); i >= 0 {
+		return items[i], true
+	}
+	return item{}, false
+}
+
+// selected gives the selected entry; false when something else is selected.
 func (m Model) selected() (boot.Entry, bool) {
-	visible := m.visible()
-	if i := m.selection(visible); i >= 0 {
-		return visible[i], true
+	if it, ok := m.selectedItem(); ok && it.entry != nil {
+		return *it.entry, true
 	}
 	return boot.Entry{}, false
 }
 
-func (m Model) selectAt(i int) Model {
-	visible := m.visible()
-	if len(visible) == 0 {
+// selectAt selects the item at place i of items, or the nearest one.
+func (m Model) selectAt(items []item, i int) Model {
+	if len(items) == 0 {
 		return m
 	}
-	m.index = min(max(i, 0), len(visible)-1)
-	m.wanted = visible[m.index].ID
+	m.index = min(max(i, 0), len(items)-1)
+	m.wanted = items[m.index].id
 	return m
-}
-
-// title is what an entry is called, "" never.
-func title(e boot.Entry) string {
-	if s := strings.TrimSpace(e.Title); s != "" {
-		return s
-	}
-	if e.Kernel != "" {
-		return "/" + e.Kernel
-	}
-	return wordUntitled
 }
 
 func (m Model) paste(s string) Model {
@@ -247,8 +254,8 @@ func (m Model) paste(s string) Model {
 func (m Model) touch() Model {
 	m.countdown.key()
 	if !m.touched {
-		visible := m.visible()
-		m = m.selectAt(m.selection(visible))
+		items := m.items()
+		m = m.selectAt(items, m.selection(items))
 		m.touched = true
 	}
 	m.message = message{}
@@ -284,26 +291,24 @@ func (m Model) key(k KeyMsg) (Model, Action) {
 }
 
 func (m Model) listKey(k KeyMsg, moved bool) (Model, Action) {
-	visible := m.visible()
-	i := m.selection(visible)
+	items := m.items()
+	i := m.selection(items)
 	cmd := find(listKeys(), k)
 	switch cmd {
 	case cmdUp:
-		return m.selectAt(i - 1), nil
+		return m.selectAt(items, i-1), nil
 	case cmdDown:
-		return m.selectAt(i + 1), nil
+		return m.selectAt(items, i+1), nil
 	case cmdPgUp:
-		return m.selectAt(i - page(k.Size)), nil
+		return m.selectAt(items, i-page(k.Size)), nil
 	case cmdPgDn:
-		return m.selectAt(i + page(k.Size)), nil
+		return m.selectAt(items, i+page(k.Size)), nil
 	case cmdFirst:
-		return m.selectAt(0), nil
+		return m.selectAt(items, 0), nil
 	case cmdLast:
-		return m.selectAt(len(visible) - 1), nil
+		return m.selectAt(items, len(items)-1), nil
 	case cmdJump:
-		if n := int(k.Rune - '1'); n < len(visible) {
-			return m.selectAt(n), nil
-		}
+		return m.jump(int(k.Rune - '0')), nil
 	case cmdDetails, cmdNotes, cmdHelp:
 		m.at = map[command]screen{cmdDetails: detailsScreen, cmdNotes: notesScreen, cmdHelp: helpScreen}[cmd]
 		m.top = 0
@@ -317,26 +322,69 @@ func (m Model) listKey(k KeyMsg, moved bool) (Model, Action) {
 	case cmdShell:
 		m.shells++
 		return m, Shell{Console: k.Console}
-	case cmdBack:
-		m.filter = ""
 	case cmdEdit:
 		return m.edit(), nil
+	case cmdOpen:
+		if i >= 0 && items[i].fold {
+			return m.setOpen(true, items[i].id), nil
+		}
+	case cmdClose, cmdBack:
+		if cmd == cmdBack && m.filter != "" {
+			return m.unfilter(), nil
+		}
+		if i >= 0 {
+			if id := m.around(items[i]); id != "" {
+				m = m.setOpen(false, id)
+				items = m.items()
+				return m.selectAt(items, slices.IndexFunc(items, func(it item) bool { return it.id == id })), nil
+			}
+		}
 	case cmdBoot:
 		if i < 0 {
 			return m, nil
 		}
 		if moved {
-			m = m.selectAt(i) // seen and confirmed by the next key
-			m.message = warn(wordGone, wordEntryBefore, title(visible[i]))
+			m = m.selectAt(items, i) // seen and confirmed by the next key
+			m.message = warn(wordGone, wordItemBefore, items[i].name())
 			return m, nil
 		}
-		if visible[i].Problem != "" {
-			m.at, m.top = reasonScreen, 0
-			return m, nil
-		}
-		return m.boot(visible[i], false, false)
+		return m.enter(items[i])
 	}
 	return m, nil
+}
+
+// enter does what Enter does with an item.
+func (m Model) enter(it item) (Model, Action) {
+	switch {
+	case it.fold:
+		return m.setOpen(!it.open, it.id), nil
+	case it.entry == nil:
+		return m, nil
+	case it.entry.Problem != "":
+		m.at, m.top = reasonScreen, 0
+		return m, nil
+	}
+	return m.boot(*it.entry, false, false)
+}
+
+// jump selects the entry with the given number, wherever it is.
+func (m Model) jump(n int) Model {
+	if n > len(m.inventory.Entries) {
+		return m
+	}
+	id := m.inventory.Entries[n-1].ID
+	m = m.reveal(id, true)
+	items := m.items()
+	if i := slices.IndexFunc(items, func(it item) bool { return it.id == id }); i >= 0 {
+		return m.selectAt(items, i)
+	}
+	return m
+}
+
+// unfilter shows everything again, with what was selected before.
+func (m Model) unfilter() Model {
+	m.filter = ""
+	return m.reveal(m.wanted, true)
 }
 
 // page is how many entries a key for a page goes on a console of size s.
@@ -344,19 +392,22 @@ func page(s Size) int { return max(1, s.H/2-2) }
 
 func (m Model) filterKey(k KeyMsg) Model {
 	e := newEditor(m.filter)
+	items := m.items()
+	i := m.selection(items)
 	switch find(filterKeys(), k) {
 	case cmdBoot:
 		m.at = listScreen
-		if len(m.visible()) == 0 {
-			m.filter = ""
+		if len(items) == 0 {
+			return m.unfilter()
 		}
-		return m.selectAt(m.selection(m.visible()))
+		return m.selectAt(items, i)
 	case cmdBack:
-		m.at, m.filter = listScreen, ""
+		m.at = listScreen
+		return m.unfilter()
 	case cmdUp:
-		return m.selectAt(m.selection(m.visible()) - 1)
+		return m.selectAt(items, i-1)
 	case cmdDown:
-		return m.selectAt(m.selection(m.visible()) + 1)
+		return m.selectAt(items, i+1)
 	case cmdBackspace:
 		if m.filter == "" {
 			m.at = listScreen
@@ -370,6 +421,9 @@ func (m Model) filterKey(k KeyMsg) Model {
 		if k.Key == KeyRune && k.Mod == 0 && len(m.filter) < maxFilter {
 			m.filter = e.paste(string(k.Rune)).text
 		}
+	}
+	if m.filter == "" {
+		m = m.unfilter()
 	}
 	return m
 }

@@ -219,6 +219,75 @@ func TestSelection(t *testing.T) {
 	})
 }
 
+// TestFolds: want is the IDs of what the list shows, of folds their titles.
+func TestFolds(t *testing.T) {
+	closed := []string{"alpine", "Advanced options for Alpine Linux", "Snapshots", "other"}
+	tests := []struct {
+		name     string
+		msgs     []any
+		want     []string
+		selected string
+	}{
+		{"closed at first", []any{found("alpine", folded()...)}, closed, "alpine"},
+		{"Enter opens", []any{found("", folded()...), key(KeyDown), key(KeyEnter)}, []string{"alpine", "Advanced options for Alpine Linux", "old-0", "old-1", "Recovery", "Snapshots", "other"}, "Advanced options for Alpine Linux"},
+		{"and closes", []any{found("", folded()...), key(KeyDown), key(KeyEnter), key(KeyEnter)}, closed, "Advanced options for Alpine Linux"},
+		{"+ opens, Left inside closes", []any{found("", folded()...), key(KeyDown), typedKey('+'), key(KeyDown), key(KeyLeft)}, closed, "Advanced options for Alpine Linux"},
+		{"Esc inside closes", []any{found("", folded()...), key(KeyDown), key(KeyRight), key(KeyDown), key(KeyEsc)}, closed, "Advanced options for Alpine Linux"},
+		{"Right on an entry does nothing", []any{found("", folded()...), key(KeyRight)}, closed, "alpine"},
+		{"nested, Left twice", []any{found("", folded()...), key(KeyDown), text("+jjj+j"), key(KeyLeft), key(KeyLeft), key(KeyLeft)}, closed, "Advanced options for Alpine Linux"},
+		{"a default inside is shown", []any{found("old-2", folded()...)}, []string{"alpine", "Advanced options for Alpine Linux", "old-0", "old-1", "Recovery", "old-2", "Snapshots", "other"}, "old-2"},
+		{"unless the user has closed it", []any{found("old-0", folded()...), text("-"), found("old-0", folded()...)}, closed, "Advanced options for Alpine Linux"},
+		{"a number finds what is folded", []any{found("", folded()...), text("4")}, append(append(closed[:2:2], "old-0", "old-1", "Recovery", "old-2"), closed[2:]...), "old-2"},
+		{"what a filter found is shown without it", []any{found("", folded()...), text("/recovery"), key(KeyEnter), key(KeyEsc)}, []string{"alpine", "Advanced options for Alpine Linux", "old-0", "old-1", "Recovery", "old-2", "Snapshots", "other"}, "old-2"},
+		{"a filter looks into folds", []any{found("", folded()...), text("/recovery mode")}, []string{"old-2"}, "old-2"},
+		{"an entry of two volumes apart is grouped", []any{found("", lts(), guessed(), virt())}, []string{"root-lts", "root-virt", "stick-lts"}, "root-lts"},
+		{"a locked volume is a row", []any{withLocked(found("", lts())), key(KeyEnd)}, []string{"root-lts", "sda3"}, "sda3"},
+		{"the selection stays when its volume is all that is left", []any{withLocked(found("", lts())), key(KeyEnd), withLocked(found(""))}, []string{"sda3"}, "sda3"},
+	}
+	name := func(it item) string {
+		switch {
+		case it.fold:
+			return it.title
+		case it.locked:
+			return device(it.volume)
+		}
+		return it.id
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, actions := run(New(config()), tt.msgs...)
+			var got []string
+			for _, it := range m.items() {
+				got = append(got, name(it))
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("the list is\n%q, want\n%q", got, tt.want)
+			}
+			if it, _ := m.selectedItem(); name(it) != tt.selected {
+				t.Errorf("selected %q, want %q", name(it), tt.selected)
+			}
+			if len(actions) > 0 {
+				t.Errorf("asked for %q", asked(actions))
+			}
+		})
+	}
+}
+
+func TestRelease(t *testing.T) {
+	for _, tt := range []struct{ title, version, kernel, want string }{
+		{"Alpine Linux", "6.12.63-0-lts", "boot/vmlinuz-lts", "6.12.63-0-lts"},
+		{"Alpine Linux", "", "boot/vmlinuz-virt", "virt"},
+		{"Linux virt", "", "boot/vmlinuz-virt", ""},
+		{"Alpine Linux", "6.12.63", "boot/vmlinuz-rpi", "6.12.63 rpi"},
+		{"Debian", "6.1.0-56-amd64", "boot/vmlinuz-6.1.0-56-amd64", "6.1.0-56-amd64"},
+		{"Debian", "", "vmlinuz", ""},
+	} {
+		if got := release(boot.Entry{Title: tt.title, Version: tt.version, Kernel: tt.kernel}); got != tt.want {
+			t.Errorf("%s, %q, %s: got %q, want %q", tt.title, tt.version, tt.kernel, got, tt.want)
+		}
+	}
+}
+
 func TestEditor(t *testing.T) {
 	const w = 80 - 2*margin
 	long := strings.Repeat("x", w) + strings.Repeat("y", w) + "zz"
@@ -357,13 +426,13 @@ func TestRandom(t *testing.T) {
 				t.Fatalf("step %d: %s is booted unattended", step, b.Entry.ID)
 			}
 		}
-		visible := m.visible()
-		i := m.selection(visible)
-		if (len(visible) > 0) != (i >= 0) || i >= len(visible) {
-			t.Fatalf("step %d: %#v leaves selection %d of %d", step, msg, i, len(visible))
+		items := m.items()
+		i := m.selection(items)
+		if (len(items) > 0) != (i >= 0) || i >= len(items) {
+			t.Fatalf("step %d: %#v leaves selection %d of %d", step, msg, i, len(items))
 		}
-		if _, isKey := msg.(KeyMsg); !isKey && m.touched && m.entryIndex(m.wanted) >= 0 && m.filter == "" && visible[i].ID != m.wanted {
-			t.Fatalf("step %d: %#v moves the selection to %q from %q", step, msg, visible[i].ID, m.wanted)
+		if _, isKey := msg.(KeyMsg); !isKey && m.touched && m.entryIndex(m.wanted) >= 0 && m.filter == "" && items[i].id != m.wanted {
+			t.Fatalf("step %d: %#v moves the selection to %q from %q", step, msg, items[i].id, m.wanted)
 		}
 		size, cs := sizes[rng.IntN(len(sizes))], Charset(rng.IntN(2))
 		s := m.View(size, cs)
@@ -400,7 +469,7 @@ func TestTables(t *testing.T) {
 		if find(bs, KeyMsg{Key: KeyEsc}) != cmdBack {
 			t.Errorf("%s: Esc does not lead back", name)
 		}
-		if c := find(bs, KeyMsg{Key: KeyRight}); c != cmdNone && c != cmdRight {
+		if c := find(bs, KeyMsg{Key: KeyRight}); c != cmdNone && c != cmdRight && c != cmdOpen {
 			t.Errorf("%s: the right arrow is bound to %d", name, c)
 		}
 	}

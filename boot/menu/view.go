@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alpboot/alpboot/boot"
 )
@@ -231,12 +232,15 @@ func (m Model) paintFooter(p *painter) {
 	if m.at == listScreen {
 		room -= size(last)
 	}
-	empty := m.at == listScreen && len(m.visible()) == 0
+	empty := m.at == listScreen && len(m.inventory.Entries) == 0
 	for _, b := range m.bindings() {
 		if empty && b.do[0].do.needsEntry() {
 			continue
 		}
 		i := item{name(b.keys), b.foot}
+		if b.do[0].do == cmdBoot && m.at == listScreen && m.opens() {
+			i.word = footOpen
+		}
 		if b.foot == "" || i == last || size(i)+2 > room {
 			continue
 		}
@@ -253,10 +257,16 @@ func (m Model) paintFooter(p *painter) {
 	p.line(p.Size.H-1, l)
 }
 
+// opens tells whether Enter opens what is selected instead of booting it.
+func (m Model) opens() bool {
+	it, ok := m.selectedItem()
+	return ok && it.entry == nil
+}
+
 // row is a line of the list.
 type row struct {
-	line  line
-	entry int // place among the visible entries, -1 for none
+	line line
+	item int // place among the items, -1 for none
 }
 
 func (m Model) paintList(p *painter) {
@@ -265,26 +275,32 @@ func (m Model) paintList(p *painter) {
 		p.line(top, line{{fit(notice, p.Size.W-2*margin), Bad}})
 		top, height = top+1, height-1
 	}
-	visible := m.visible()
-	if details := m.summaryHeight(p.Size); details > 0 && len(visible) > 0 {
+	items := m.items()
+	selected := m.selection(items)
+	if details := m.summaryHeight(p.Size); details > 0 && len(items) > 0 {
 		height -= details + 1
 		p.fill(top+height, p.charset.glyphs().rule, Dim)
-		for i, l := range m.summary(p.Size.W-2*margin, details, p.charset) {
+		for i, l := range m.summary(items[selected], p.Size.W-2*margin, details, p.charset) {
 			p.line(top+height+1+i, l)
 		}
 	}
-	selected := m.selection(visible)
-	rows := m.rows(p, visible, selected)
+	rows := m.rows(p, items, selected)
 	first := scroll(rows, selected, height)
 	for i := 0; i < height && first+i < len(rows); i++ {
 		p.line(top+i, rows[first+i].line)
 	}
+	p.more(top, height, first, len(rows))
+}
+
+// more marks in the last column what lies above and below height rows of which
+// the first is shown at top.
+func (p *painter) more(top, height, first, all int) {
 	g := p.charset.glyphs()
 	x := p.Size.W - 1
 	if first > 0 {
 		p.put(x, top, x+1, string(g.up), Dim)
 	}
-	if first+height < len(rows) {
+	if first+height < all {
 		p.put(x, top+height-1, x+1, string(g.down), Dim)
 	}
 }
@@ -311,12 +327,12 @@ func scroll(rows []row, selected, height int) int {
 	if len(rows) <= height || height <= 0 {
 		return 0
 	}
-	at := slices.IndexFunc(rows, func(r row) bool { return r.entry >= 0 && r.entry == selected })
+	at := slices.IndexFunc(rows, func(r row) bool { return r.item >= 0 && r.item == selected })
 	most := len(rows) - height
 	if at < 0 {
 		return 0
 	}
-	last := !slices.ContainsFunc(rows[at+1:], func(r row) bool { return r.entry >= 0 })
+	last := !slices.ContainsFunc(rows[at+1:], func(r row) bool { return r.item >= 0 })
 	if last {
 		return min(at, most) // all that follows it
 	}
@@ -328,12 +344,12 @@ func scroll(rows []row, selected, height int) int {
 	return min(max(first, 0), most)
 }
 
-// rows gives the whole list: the entries under the volumes that they are on,
-// and then the volumes that are of no use.
-func (m Model) rows(p *painter, visible []boot.Entry, selected int) []row {
+// rows gives the whole list: the items under the volumes that they are on, and
+// then the volumes that are of no use.
+func (m Model) rows(p *painter, items []item, selected int) []row {
 	w := p.Size.W - 2*margin
-	rows := m.entryRows(w, p.charset, visible, selected)
-	if len(visible) == 0 {
+	rows := m.itemRows(w, p.charset, items, selected)
+	if len(items) == 0 {
 		rows = m.emptyRows(w, p.charset)
 	}
 	if m.filter != "" {
@@ -347,13 +363,13 @@ func (m Model) rows(p *painter, visible []boot.Entry, selected int) []row {
 			if name := device(v.Volume); !strings.Contains(text, name) {
 				text = name + ": " + text
 			}
-		case v.Busy && len(visible) > 0:
-			text = fmt.Sprintf(wordBusy, device(v.Volume))
+		case v.Busy && len(items) > 0:
+			text = m.busyText(v.Volume)
 		default:
 			continue
 		}
 		if first {
-			rows = append(rows, row{entry: -1})
+			rows = append(rows, row{item: -1})
 			first = false
 		}
 		rows = append(rows, row{line{{"  " + fit(clean(text, p.charset), w-2), Dim}}, -1})
@@ -361,57 +377,95 @@ func (m Model) rows(p *painter, visible []boot.Entry, selected int) []row {
 	return rows
 }
 
-// entryRows lays the entries out in columns: number, title, version, marks.
-func (m Model) entryRows(w int, cs Charset, visible []boot.Entry, selected int) []row {
-	const lead = 4 // pointer and number
-	narrow := w+2*margin < narrowWidth
-	var longest, version, marks int
-	for _, e := range m.inventory.Entries {
-		longest = max(longest, width(clean(title(e), cs)))
-		version = max(version, width(clean(e.Version, cs)))
-		marks = max(marks, width(m.marks(e, narrow)))
+// busyText says that a volume has not answered yet and, once that is long, for
+// how long.
+func (m Model) busyText(v boot.Volume) string {
+	const long = 3 * time.Second
+	if since, ok := m.busySince[v.Device]; ok {
+		if d := m.countdown.now.Sub(since); d >= long {
+			return fmt.Sprintf(wordBusyFor, device(v), int(d/time.Second))
+		}
 	}
-	// The title comes first, but half a version tells little: it gets at least
-	// 24 columns, and what title and marks leave.
-	version = min(version, max(24, w-lead-longest-marks-6))
+	return fmt.Sprintf(wordBusy, device(v))
+}
+
+// columns are the widths of the columns of the list: title, release, marks.
+type columns struct{ title, release, marks int }
+
+// lead is the columns for pointer and number.
+const lead = 4
+
+// columns lays out all entries, also those in closed folds: nothing shall move
+// when one is opened. The title comes first, but half a release tells little:
+// it gets at least 24 columns, and what title and marks leave.
+func (m Model) columns(w int, cs Charset, narrow bool) columns {
+	var c columns
+	for _, e := range m.inventory.Entries {
+		c.title = max(c.title, indent(len(folds(e)))+width(clean(title(e), cs)))
+		c.release = max(c.release, width(clean(release(e), cs)))
+		c.marks = max(c.marks, width(m.marks(e, narrow)))
+	}
+	c.release = min(c.release, max(24, w-lead-c.title-c.marks-6))
 	if narrow {
-		version = 0
+		c.release = 0
 	}
 	rest := 0
-	for _, n := range []int{version, marks} {
+	for _, n := range []int{c.release, c.marks} {
 		if n > 0 {
 			rest += n + 2
 		}
 	}
-	if w-lead-rest < 24 && version > 0 {
-		rest -= version + 2
-		version = 0
+	if w-lead-rest < 24 && c.release > 0 {
+		rest -= c.release + 2
+		c.release = 0
 	}
-	column := max(1, min(longest, w-lead-rest))
+	c.title = max(1, min(c.title, w-lead-rest))
+	return c
+}
 
+// indent is how many columns an item in so many folds is moved to the right.
+func indent(depth int) int { return 2 * min(depth, 4) }
+
+// itemRows gives the items, with a heading for each volume where there is more
+// than one.
+func (m Model) itemRows(w int, cs Charset, items []item, selected int) []row {
+	narrow := w+2*margin < narrowWidth
+	c := m.columns(w, cs, narrow)
+	several := m.several()
 	var rows []row
-	for i, e := range visible {
-		if i == 0 || e.Volume.Device != visible[i-1].Volume.Device {
-			rows = append(rows, row{line{{fit(describe(e.Volume, cs), w), Heading}}, -1})
+	on := ""
+	for i, it := range items {
+		if several && !it.locked && (i == 0 || it.volume.Device != on) {
+			rows = append(rows, row{line{{fit(describe(it.volume, cs), w), Heading}}, -1})
 		}
+		if it.locked && i > 0 && !items[i-1].locked {
+			rows = append(rows, row{item: -1})
+		}
+		on = it.volume.Device
 		pointer, style := " ", Normal
-		if m.bad(e) {
+		if it.entry != nil && m.bad(*it.entry) {
 			style = Dim
 		}
 		plain := style
 		if i == selected {
 			pointer, style = string(cs.glyphs().pointer), Selected
 		}
+		l := line{{pointer, Normal}}
+		if it.entry == nil {
+			rows = append(rows, row{append(l, m.otherItem(it, w, cs, style)...), i})
+			continue
+		}
 		number := "  "
-		if i < 9 {
-			number = fmt.Sprintf("%d ", i+1)
+		if it.number <= 9 {
+			number = fmt.Sprintf("%d ", it.number)
 		}
-		l := line{{pointer, Normal}, {number, Dim}, {" " + pad(clean(title(e), cs), column) + " ", style}}
-		if version > 0 {
-			l = append(l, span{" " + pad(clean(e.Version, cs), version) + " ", plain})
+		in := strings.Repeat(" ", indent(it.depth))
+		l = append(l, span{number, Dim}, span{" " + pad(in+clean(title(*it.entry), cs), c.title) + " ", style})
+		if c.release > 0 {
+			l = append(l, span{" " + pad(clean(release(*it.entry), cs), c.release) + " ", plain})
 		}
-		if s := m.marks(e, narrow); s != "" {
-			if m.bad(e) {
+		if s := m.marks(*it.entry, narrow); s != "" {
+			if m.bad(*it.entry) {
 				plain = Bad
 			}
 			l = append(l, span{" " + s, plain})
@@ -419,6 +473,32 @@ func (m Model) entryRows(w int, cs Charset, visible []boot.Entry, selected int) 
 		rows = append(rows, row{l, i})
 	}
 	return rows
+}
+
+// otherItem gives what stands behind the pointer in the row of an item that is
+// no entry.
+func (m Model) otherItem(it item, w int, cs Charset, style Style) line {
+	text := ""
+	mark := ""
+	if it.locked {
+		v := it.volume
+		v.Type = ""
+		text = fmt.Sprintf(wordIsLocked, describe(v, cs))
+	} else {
+		sign := "+ " // the keys that do it
+		if it.open {
+			sign = "- "
+		}
+		text = strings.Repeat(" ", indent(it.depth)) + sign + clean(it.name(), cs)
+		if e, ok := m.entry(m.defaultID); ok && !it.open && slices.Contains(folds(e), it.id) {
+			mark = wordDefault
+		}
+	}
+	l := line{{"  ", Dim}, {" " + fit(text, w-lead-2) + " ", style}}
+	if mark != "" {
+		l = append(l, span{"  " + mark, Normal})
+	}
+	return l
 }
 
 // bad tells whether e cannot be booted or was tried in vain.
@@ -439,6 +519,7 @@ func (m Model) marks(e boot.Entry, narrow bool) string {
 	}
 	_, failed := m.failed[e.ID]
 	mark(e.ID != "" && e.ID == m.defaultID, wordDefault, markDefault)
+	mark(e.ID != "" && e.ID == m.lastID, wordLast, markLast)
 	mark(failed, wordFailed, markFailed)
 	mark(e.Problem != "", wordCannot, markCannot)
 	mark(e.Guessed, wordGuessed, markGuessed)
@@ -456,7 +537,7 @@ func (m Model) emptyRows(w int, cs Charset) []row {
 			rows = append(rows, row{line{{l, Normal}}, -1})
 		}
 	}
-	gap := func() { rows = append(rows, row{entry: -1}) }
+	gap := func() { rows = append(rows, row{item: -1}) }
 	names := func(vs []boot.VolumeStatus) string {
 		const most = 8
 		var s []string
@@ -595,12 +676,5 @@ func (m Model) paintText(p *painter) {
 	for i := 0; i < height && first+i < len(lines); i++ {
 		p.line(1+i, lines[first+i])
 	}
-	g := p.charset.glyphs()
-	x := p.Size.W - 1
-	if first > 0 {
-		p.put(x, 1, x+1, string(g.up), Dim)
-	}
-	if first+height < len(lines) {
-		p.put(x, height, x+1, string(g.down), Dim)
-	}
+	p.more(1, height, first, len(lines))
 }

@@ -12,10 +12,15 @@ const (
 	wordNotes        = "%d notes (l)"
 	wordLookingAt    = "looking at %s"
 	wordBusy         = "%s: still being looked at ..."
+	wordBusyFor      = "%s: still being looked at for %d s ..."
 	wordUnknownPlace = "found on an unnamed volume"
 	wordTooSmall     = "%s: %dx%d is too small"
 	wordMore         = "and %d more"
 	wordUntitled     = "(no title)"
+	wordFold         = "%s (%d)"
+	wordSnapshots    = "Snapshots"
+	wordLocked       = "encrypted"
+	wordIsLocked     = "%s is encrypted: Enter opens it"
 	wordAllNotices   = "%s (%d warnings, see l)"
 )
 
@@ -23,17 +28,20 @@ const (
 // which help explains.
 const (
 	wordDefault = "default"
+	wordLast    = "last"
 	wordGuessed = "guessed"
 	wordCannot  = "cannot boot"
 	wordFailed  = "failed"
 
 	markDefault = '*'
+	markLast    = '<'
 	markGuessed = '?'
 	markCannot  = 'x'
 	markFailed  = '!'
 
 	wordMarks       = "Marks behind an entry"
 	wordHelpDefault = "is booted when nobody types"
+	wordHelpLast    = "was booted last time"
 	wordHelpGuessed = "no configuration gave its command line: check it with e"
 	wordHelpCannot  = "something is missing; Enter says what"
 	wordHelpFailed  = "was tried and did not boot; Enter tries again"
@@ -66,7 +74,7 @@ const (
 	wordNoKernel    = "%s cannot be booted: it has no kernel."
 	wordBadDefault  = "The default, %s, cannot be booted, so nothing is booted by itself."
 	wordGone        = "%s is gone. Now %s is selected; Enter again boots it."
-	wordEntryBefore = "The entry that was selected"
+	wordItemBefore  = "What was selected"
 	wordRescan      = "Looking at all disks again ..."
 	wordShell       = "Back from the shell."
 	wordShellFailed = "The shell ended: %s"
@@ -94,6 +102,13 @@ const (
 	wordMissing     = "missing"
 	wordForEver     = "waits for ever"
 	wordUUID        = "UUID"
+	wordFilesystem  = "Filesystem"
+	wordLabel       = "Label"
+	wordPartUUID    = "PARTUUID"
+	wordPartLabel   = "Partition"
+	wordSubmenu     = "Submenu"
+	wordStateLabel  = "State"
+	wordLockedLong  = "encrypted: Enter in the list asks for the passphrase"
 	wordGuessedLong = "No configuration gave the command line: it was guessed from what lies on the volume."
 )
 
@@ -124,6 +139,7 @@ const (
 // What the keys do: a word for the footer and a sentence for help.
 const (
 	footBoot     = "boot"
+	footOpen     = "open"
 	footEdit     = "edit"
 	footDetails  = "details"
 	footFilter   = "filter"
@@ -158,7 +174,9 @@ const (
 	helpLast     = "last entry"
 	helpJump     = "select the entry with that number"
 	helpRedraw   = "paint the screen anew"
-	helpEsc      = "show all entries again after filtering"
+	helpOpen     = "open a group of entries; Enter does, too"
+	helpClose    = "close the group that the selection is in"
+	helpEsc      = "show all entries again after filtering, or close a group"
 	helpBack     = "back to the list"
 	helpLineUp   = "a line up"
 	helpLineDown = "a line down"
@@ -202,6 +220,8 @@ const (
 	keyJump      = "1-9"
 	keyHelp      = "? h F1"
 	keyRedraw    = "Ctrl-L"
+	keyOpen      = "+ Right"
+	keyClose     = "- Left"
 	keyBack      = "Esc q"
 	keyEditBoot  = "Enter Ctrl-X F10"
 	keyLeftRight = "Left Right"
