@@ -6,12 +6,7 @@ import "strings"
 // quotes holds a word together. The quotes stay. With a quote that never
 // closes, quotes mean nothing. Control characters are white space.
 func Words(cmdline string) []string {
-	cmdline = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, cmdline)
+	cmdline = Plain(cmdline)
 	quoted := false
 	hasPairs := strings.Count(cmdline, `"`)%2 == 0
 	return strings.FieldsFunc(cmdline, func(r rune) bool {

@@ -41,6 +41,9 @@ func EntryText(e boot.Entry) string {
 		}
 	}
 	field("id", e.ID)
+	for _, m := range e.Submenu {
+		field("submenu", m)
+	}
 	field("version", e.Version)
 	field("format", e.Format)
 	field("source", e.Source.String())
@@ -49,6 +52,7 @@ func EntryText(e boot.Entry) string {
 	for _, i := range e.Initrds {
 		field("initrd", i)
 	}
+	flag("uki", e.UKI)
 	field("cmdline", e.Cmdline)
 	flag("default", e.Default)
 	if e.Timeout != nil {
@@ -58,6 +62,7 @@ func EntryText(e boot.Entry) string {
 			field("timeout", e.Timeout.String())
 		}
 	}
+	flag("snapshot", e.Snapshot)
 	flag("guessed", e.Guessed)
 	field("problem", e.Problem)
 	for _, n := range e.Notes {

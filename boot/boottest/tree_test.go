@@ -61,7 +61,7 @@ func TestText(t *testing.T) {
 	got := Text(boot.Listing{
 		Entries: []boot.Entry{
 			{
-				ID: "i", Title: "T", Version: "v", Format: "f", Source: boot.Source{File: "c", Line: 2}, Volume: boot.Volume{Device: "/dev/a"},
+				ID: "i", Title: "T", Submenu: []string{"M", "N"}, Snapshot: true, UKI: true, Version: "v", Format: "f", Source: boot.Source{File: "c", Line: 2}, Volume: boot.Volume{Device: "/dev/a"},
 				Kernel: "k", Initrds: []string{"1", "2"}, Cmdline: "q", Default: true, Timeout: &wait, Guessed: true, Problem: "P.", Notes: []string{"N."},
 			},
 			{Title: "U", Timeout: &never},
@@ -70,6 +70,8 @@ func TestText(t *testing.T) {
 	}, errors.New("e"))
 	want := `entry T
   id       i
+  submenu  M
+  submenu  N
   version  v
   format   f
   source   /c:2
@@ -77,9 +79,11 @@ func TestText(t *testing.T) {
   kernel   k
   initrd   1
   initrd   2
+  uki
   cmdline  q
   default
   timeout  1.5s
+  snapshot
   guessed
   problem  P.
   note     N.

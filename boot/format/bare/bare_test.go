@@ -13,19 +13,17 @@ import (
 	"github.com/alpboot/alpboot/boot/format/bare"
 )
 
-func file(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
-
 const alpine = "ID=alpine\nPRETTY_NAME=Alpine\n"
 
 // system gives a root filesystem with one kernel and the given files.
 func system(files map[string]string) fstest.MapFS {
 	fsys := fstest.MapFS{
-		"boot/vmlinuz-lts":   file("kernel"),
-		"boot/initramfs-lts": file("initramfs"),
-		"etc/os-release":     file(alpine),
+		"boot/vmlinuz-lts":   boottest.File("kernel"),
+		"boot/initramfs-lts": boottest.File("initramfs"),
+		"etc/os-release":     boottest.File(alpine),
 	}
 	for name, data := range files {
-		fsys[name] = file(data)
+		fsys[name] = boottest.File(data)
 	}
 	return fsys
 }
@@ -124,9 +122,9 @@ func TestPairs(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			fsys := fstest.MapFS{"vmlinuz-folder/x": file("x")}
+			fsys := fstest.MapFS{"vmlinuz-folder/x": boottest.File("x")}
 			for f := range strings.FieldsSeq(tt.files) {
-				fsys[f] = file("data")
+				fsys[f] = boottest.File("data")
 			}
 			l, err := bare.Parse(fsys, boot.Volume{})
 			if err != nil {
@@ -150,7 +148,7 @@ func TestPairs(t *testing.T) {
 func TestManyKernels(t *testing.T) {
 	fsys := fstest.MapFS{}
 	for i := range 300 {
-		fsys[fmt.Sprintf("vmlinuz-%d", i)] = file("kernel")
+		fsys[fmt.Sprintf("vmlinuz-%d", i)] = boottest.File("kernel")
 	}
 	l, err := bare.Parse(fsys, boot.Volume{})
 	if err != nil || len(l.Entries) != 100 || len(l.Notes) != 1 || !strings.Contains(l.Notes[0].Text, "300 kernels") {
@@ -189,12 +187,12 @@ func TestComplete(t *testing.T) {
 	}
 	root := func(v boot.Volume, bootOn, modules string) bare.Root {
 		fsys := fstest.MapFS{
-			"etc/os-release":             file(alpine),
+			"etc/os-release":             boottest.File(alpine),
 			"lib/modules/" + modules:     {Mode: fs.ModeDir},
-			"etc/mkinitfs/mkinitfs.conf": file("features=base\n"),
+			"etc/mkinitfs/mkinitfs.conf": boottest.File("features=base\n"),
 		}
 		if bootOn != "" {
-			fsys["etc/fstab"] = file(bootOn + " /boot ext4 rw 0 2\n")
+			fsys["etc/fstab"] = boottest.File(bootOn + " /boot ext4 rw 0 2\n")
 		}
 		r, ok := bare.FindRoot(fsys, v)
 		if !ok {
@@ -241,7 +239,7 @@ func TestComplete(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			bootVol := vol("sda1", "/dev/sda", "u-boot")
-			l, err := bare.Parse(fstest.MapFS{"vmlinuz-lts": file("kernel"), "initramfs-lts": file("i")}, bootVol)
+			l, err := bare.Parse(fstest.MapFS{"vmlinuz-lts": boottest.File("kernel"), "initramfs-lts": boottest.File("i")}, bootVol)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -276,7 +274,7 @@ func TestCompleteLeavesAlone(t *testing.T) {
 }
 
 func TestFindRootSubvolume(t *testing.T) {
-	fsys := fstest.MapFS{"snap/etc/os-release": file("ID=old\n"), "@/etc/os-release": file(alpine)}
+	fsys := fstest.MapFS{"snap/etc/os-release": boottest.File("ID=old\n"), "@/etc/os-release": boottest.File(alpine)}
 	r, ok := bare.FindRoot(fsys, boot.Volume{Device: "/dev/sda1", UUID: "u", Type: "btrfs"})
 	if !ok || r.Dir != "@" || !strings.Contains(r.Cmdline, "rootflags=subvol=@") {
 		t.Errorf("got %+v, %t", r, ok)

@@ -12,7 +12,6 @@
 package bls
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -27,8 +26,7 @@ const (
 	maxFile    = 64 << 10 // bytes of one file
 	maxTotal   = 4 << 20  // bytes of all entries, and of the values of variables in them
 	maxEntries = 1000
-	maxInitrds = 32 // of one entry
-	maxNotes   = 20
+	maxInitrds = 32  // of one entry
 	maxSubvols = 100 // folders at the top of a btrfs volume
 )
 
@@ -57,31 +55,21 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 		return boot.Listing{}, err
 	}
 	r := &reader{fsys: fsys, bytesLeft: maxTotal, valuesLeft: maxTotal, entriesLeft: maxEntries}
-	var l boot.Listing
+	var entries []boot.Entry
 	for _, b := range boots {
 		items := r.items(b)
 		if len(items) == 0 {
 			continue
 		}
-		for _, n := range b.Notes {
-			r.note(n.Source, n.Text)
+		for _, n := range b.Notes.All() {
+			r.notes.Add(n.Source, n.Text)
 		}
 		if b.def.text != "" && !slices.ContainsFunc(items, b.isDefault) {
-			r.note(b.def.src, fmt.Sprintf("The default %s is none of the entries in loader/entries.", quote(b.def.text)))
+			r.notes.Add(b.def.src, fmt.Sprintf("The default %s is none of the entries in loader/entries.", boot.Quote(b.def.text)))
 		}
-		l.Entries = append(l.Entries, b.Arrange(items)...)
+		entries = append(entries, b.Arrange(items)...)
 	}
-	if len(l.Entries) > 0 {
-		for _, err := range r.errs {
-			r.note(boot.Source{}, err.Error())
-		}
-		r.errs = nil
-	}
-	l.Notes = r.notes
-	if r.dropped > 0 {
-		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about these files are left out.", r.dropped)})
-	}
-	return l, errors.Join(r.errs...)
+	return r.notes.Listing(entries, r.errs...)
 }
 
 // reader is one call of Parse: the volume, and what may still be taken from it.
@@ -90,22 +78,8 @@ type reader struct {
 	bytesLeft   int // of files
 	valuesLeft  int // bytes of values of variables
 	entriesLeft int
-	notes       []boot.Note
-	dropped     int // notes over the limit
+	notes       boot.Notes
 	errs        []error
-}
-
-// note keeps a note, once and as long as there are not too many.
-func (r *reader) note(at boot.Source, text string) {
-	n := boot.Note{Source: at, Text: text}
-	if slices.Contains(r.notes, n) {
-		return
-	}
-	if len(r.notes) >= maxNotes {
-		r.dropped++
-		return
-	}
-	r.notes = append(r.notes, n)
 }
 
 // items reads the entries of one $BOOT.
@@ -146,7 +120,7 @@ func (r *reader) marker(b *Boot, loader string) {
 	for _, file := range files {
 		text, err := boot.ReadFile(r.fsys, file, maxFile)
 		if rules := strings.TrimSpace(string(text)); err == nil && rules != "type1" && strings.EqualFold(path.Base(file), "entries.srel") {
-			r.note(boot.Source{File: file}, fmt.Sprintf("It says that the entries follow other rules (%s) than alpboot's.", quote(rules)))
+			r.notes.Add(boot.Source{File: file}, fmt.Sprintf("It says that the entries follow other rules (%s) than alpboot's.", boot.Quote(rules)))
 		}
 	}
 }
@@ -186,6 +160,3 @@ func lines(text string, do func(n int, key, value string)) {
 		do(n, key, value)
 	}
 }
-
-// quote gives text from a disk as it may stand in a sentence.
-func quote(s string) string { return `"` + boot.Clean(s) + `"` }

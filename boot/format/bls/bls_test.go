@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -17,8 +17,6 @@ import (
 	"github.com/alpboot/alpboot/boot/format/bls"
 	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
 )
-
-func file(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
 
 func parse(t *testing.T, fsys fs.FS) boot.Listing {
 	t.Helper()
@@ -39,20 +37,6 @@ func image(t testing.TB, text string) *fstest.MapFile {
 	return &fstest.MapFile{Data: b}
 }
 
-// notes gives the notes of the listing and of its entries.
-func notes(l boot.Listing) string {
-	var b strings.Builder
-	for _, e := range l.Entries {
-		for _, n := range e.Notes {
-			fmt.Fprintln(&b, n)
-		}
-	}
-	for _, n := range l.Notes {
-		fmt.Fprintln(&b, n)
-	}
-	return b.String()
-}
-
 func titles(l boot.Listing) string {
 	var all []string
 	for _, e := range l.Entries {
@@ -69,14 +53,14 @@ func TestPlaces(t *testing.T) {
 		"LOADER/ENTRIES/A.CONF", "EFI/loader/entries/a.conf",
 	} {
 		l := parse(t, fstest.MapFS{
-			name:   file("linux k\n"),
+			name:   boottest.File("linux k\n"),
 			"link": {Data: []byte("boot"), Mode: fs.ModeSymlink}, "boot/boot": {Data: []byte("."), Mode: fs.ModeSymlink},
 		})
 		if len(l.Entries) != 1 || l.Entries[0].Source != (boot.Source{File: name}) {
 			t.Errorf("%s: got %s", name, boottest.Text(l, nil))
 		}
 	}
-	if l := parse(t, fstest.MapFS{"@/boot/loader/entries/a.conf": file("linux k\n")}); len(l.Entries) != 0 {
+	if l := parse(t, fstest.MapFS{"@/boot/loader/entries/a.conf": boottest.File("linux k\n")}); len(l.Entries) != 0 {
 		t.Errorf("a folder that is no subvolume: %s", boottest.Text(l, nil))
 	}
 }
@@ -161,22 +145,22 @@ func TestEntry(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := parse(t, fstest.MapFS{
-				"loader/entries/e.conf": file(tt.conf),
-				"grub2/grubenv":         file("# GRUB Environment Block\n#x=y\nkernelopts=root=y ro\ndir=d\nnested=$dir\nescaped=a\\\\b\\\nc\nno value\n####"),
-				"k":                     file("kernel"), "d/k2": file("kernel"), "boot/k3": file("kernel"), "bzImage": {Data: boottest.BzImage("6.1")},
-				"i": file("initrd"), "u": file("microcode"), "d/i2": file("initrd"), "boot/i3": file("initrd"), "my initrd": file("initrd"),
+				"loader/entries/e.conf": boottest.File(tt.conf),
+				"grub2/grubenv":         boottest.File("# GRUB Environment Block\n#x=y\nkernelopts=root=y ro\ndir=d\nnested=$dir\nescaped=a\\\\b\\\nc\nno value\n####"),
+				"k":                     boottest.File("kernel"), "d/k2": boottest.File("kernel"), "boot/k3": boottest.File("kernel"), "bzImage": {Data: boottest.BzImage("6.1")},
+				"i": boottest.File("initrd"), "u": boottest.File("microcode"), "d/i2": boottest.File("initrd"), "boot/i3": boottest.File("initrd"), "my initrd": boottest.File("initrd"),
 				"u.efi":     image(t, ".cmdline own\n.linux 6.1\n"),
 				"p.efi":     image(t, ".cmdline base\n.linux 6.1\n.profile ID=x\n.cmdline other\n"),
 				"shell.efi": image(t, ".text code\n"),
 				"bad.efi":   {Data: ukitest.Image(ukitest.Section{Name: ".linux", Data: []byte("hello")})},
-				"text.efi":  file("hello"),
+				"text.efi":  boottest.File("hello"),
 			})
 			if tt.title == none {
 				if len(l.Entries) != 0 {
 					t.Errorf("got an entry:\n%s", boottest.Text(l, nil))
 				}
 			} else if len(l.Entries) != 1 {
-				t.Fatalf("%d entries; notes: %s", len(l.Entries), notes(l))
+				t.Fatalf("%d entries; notes: %s", len(l.Entries), boottest.AllNotes(l))
 			} else {
 				e := l.Entries[0]
 				got := [...]string{e.Title, e.Kernel, strings.Join(e.Initrds, " "), e.Cmdline, fmt.Sprint(e.UKI)}
@@ -188,7 +172,7 @@ func TestEntry(t *testing.T) {
 					t.Errorf("problem %q, want one with %q", e.Problem, tt.problem)
 				}
 			}
-			if all := notes(l); !strings.Contains(all, tt.note) || (all == "") != (tt.note == "") {
+			if all := boottest.AllNotes(l); !strings.Contains(all, tt.note) || (all == "") != (tt.note == "") {
 				t.Errorf("notes %q, want one with %q", all, tt.note)
 			}
 		})
@@ -221,7 +205,7 @@ func TestOrder(t *testing.T) {
 		{"x-6.11+0-3.conf", ""},
 		{"x-6.8++0.conf", "version 9\n"},
 	} {
-		fsys["loader/entries/"+f.name] = file("title " + f.name + "\nlinux k\n" + f.keys)
+		fsys["loader/entries/"+f.name] = boottest.File("title " + f.name + "\nlinux k\n" + f.keys)
 		want = append(want, f.name)
 	}
 	if got := titles(parse(t, fsys)); got != strings.Join(want, ", ") {
@@ -232,14 +216,14 @@ func TestOrder(t *testing.T) {
 // TestTitles asserts that entries can be told apart.
 func TestTitles(t *testing.T) {
 	l := parse(t, fstest.MapFS{
-		"loader/entries/a.conf": file("linux k\ntitle T\nversion 1\nsort-key 1\nmachine-id 0123456789abcdef\n"),
-		"loader/entries/b.conf": file("linux k\ntitle T\nversion 1\nsort-key 2\nmachine-id fedcba9876543210\n"),
-		"loader/entries/c.conf": file("linux k\ntitle T\nversion 2\nsort-key 3\nmachine-id 0123456789abcdef\n"),
-		"loader/entries/d.conf": file("linux k\ntitle T\nsort-key 4\n"),
-		"loader/entries/e.conf": file("linux k\ntitle T\nsort-key 5\n"),
-		"loader/entries/f.conf": file("linux k\ntitle U\nversion 1\nsort-key 6\nmachine-id 9\n"),
-		"loader/entries/g.conf": file("linux k\ntitle V\nmachine-id 9\nsort-key 7\n"),
-		"loader/entries/h.conf": file("linux k\ntitle V\nmachine-id 8\nsort-key 8\n"),
+		"loader/entries/a.conf": boottest.File("linux k\ntitle T\nversion 1\nsort-key 1\nmachine-id 0123456789abcdef\n"),
+		"loader/entries/b.conf": boottest.File("linux k\ntitle T\nversion 1\nsort-key 2\nmachine-id fedcba9876543210\n"),
+		"loader/entries/c.conf": boottest.File("linux k\ntitle T\nversion 2\nsort-key 3\nmachine-id 0123456789abcdef\n"),
+		"loader/entries/d.conf": boottest.File("linux k\ntitle T\nsort-key 4\n"),
+		"loader/entries/e.conf": boottest.File("linux k\ntitle T\nsort-key 5\n"),
+		"loader/entries/f.conf": boottest.File("linux k\ntitle U\nversion 1\nsort-key 6\nmachine-id 9\n"),
+		"loader/entries/g.conf": boottest.File("linux k\ntitle V\nmachine-id 9\nsort-key 7\n"),
+		"loader/entries/h.conf": boottest.File("linux k\ntitle V\nmachine-id 8\nsort-key 8\n"),
 	})
 	if got, want := titles(l), "T (1) (01234567), T (1) (fedcba98), T (2), T (d.conf), T (e.conf), U, V (9), V (8)"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -284,15 +268,15 @@ func TestLoaderConf(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := parse(t, fstest.MapFS{
-				"loader/loader.conf":         file(tt.conf),
-				"loader/entries/a.conf":      file("linux k\ntitle a\n"),
-				"loader/entries/b.conf":      file("linux k\ntitle b\n"),
-				"loader/entries/c+3.conf":    file("linux k\ntitle c\nsort-key x\n"),
-				"loader/entries/d+0-3.conf":  file("linux k\ntitle d\nsort-key x\n"),
-				"loader/entries/e-1.conf":    file("linux k\ntitle e 1\n"),
-				"loader/entries/e-2.conf":    file("linux k\ntitle e 2\n"),
-				"loader/entries.conf":        file("linux k\n"),
-				"boot/loader/entries/x.conf": file("linux k\ntitle elsewhere\n"), // loader.conf is not about it
+				"loader/loader.conf":         boottest.File(tt.conf),
+				"loader/entries/a.conf":      boottest.File("linux k\ntitle a\n"),
+				"loader/entries/b.conf":      boottest.File("linux k\ntitle b\n"),
+				"loader/entries/c+3.conf":    boottest.File("linux k\ntitle c\nsort-key x\n"),
+				"loader/entries/d+0-3.conf":  boottest.File("linux k\ntitle d\nsort-key x\n"),
+				"loader/entries/e-1.conf":    boottest.File("linux k\ntitle e 1\n"),
+				"loader/entries/e-2.conf":    boottest.File("linux k\ntitle e 2\n"),
+				"loader/entries.conf":        boottest.File("linux k\n"),
+				"boot/loader/entries/x.conf": boottest.File("linux k\ntitle elsewhere\n"), // loader.conf is not about it
 			})
 			got := ""
 			for _, e := range l.Entries {
@@ -311,7 +295,7 @@ func TestLoaderConf(t *testing.T) {
 				t.Errorf("default %q, want %q", got, tt.def)
 			}
 			l.Entries = nil
-			if all := notes(l); !strings.Contains(all, tt.note) || (all == "") != (tt.note == "") {
+			if all := boottest.AllNotes(l); !strings.Contains(all, tt.note) || (all == "") != (tt.note == "") {
 				t.Errorf("notes %q, want one with %q", all, tt.note)
 			}
 		})
@@ -321,31 +305,31 @@ func TestLoaderConf(t *testing.T) {
 // TestLimits asserts that what is too much is left out and said.
 func TestLimits(t *testing.T) {
 	huge := strings.Repeat("x", 70000)
-	if _, err := bls.Parse(fstest.MapFS{"loader/entries/a.conf": file(huge)}, boot.Volume{}); !errors.Is(err, boot.ErrTooLarge) {
+	if _, err := bls.Parse(fstest.MapFS{"loader/entries/a.conf": boottest.File(huge)}, boot.Volume{}); !errors.Is(err, boot.ErrTooLarge) {
 		t.Errorf("a huge file alone: %v", err)
 	}
-	l := parse(t, fstest.MapFS{"loader/entries/a.conf": file(huge), "loader/entries/b.conf": file("linux k\n")})
-	if len(l.Entries) != 1 || !strings.Contains(notes(l), "/loader/entries/a.conf cannot be used") {
+	l := parse(t, fstest.MapFS{"loader/entries/a.conf": boottest.File(huge), "loader/entries/b.conf": boottest.File("linux k\n")})
+	if len(l.Entries) != 1 || !strings.Contains(boottest.AllNotes(l), "/loader/entries/a.conf cannot be used") {
 		t.Errorf("a huge file and another: %s", boottest.Text(l, nil))
 	}
 
 	many := fstest.MapFS{}
 	for i := range 1100 {
-		many[fmt.Sprintf("loader/entries/%04d.conf", i)] = file("linux k\n")
+		many[fmt.Sprintf("loader/entries/%04d.conf", i)] = boottest.File("linux k\n")
 	}
-	if l := parse(t, many); len(l.Entries) != 1000 || !strings.Contains(notes(l), "more than the 1000 entries") {
-		t.Errorf("1100 files gave %d entries and %s", len(l.Entries), notes(l))
-	}
-	for name := range many {
-		many[name] = file("linux k\n" + strings.Repeat("#", 60000))
-	}
-	if l := parse(t, many); len(l.Entries) != 4<<20/60008 || !strings.Contains(notes(l), "more than 4 MiB") {
-		t.Errorf("66 MB of files gave %d entries and %s", len(l.Entries), notes(l))
+	if l := parse(t, many); len(l.Entries) != 1000 || !strings.Contains(boottest.AllNotes(l), "more than the 1000 entries") {
+		t.Errorf("1100 files gave %d entries and %s", len(l.Entries), boottest.AllNotes(l))
 	}
 	for name := range many {
-		many[name] = file("title T\n")
+		many[name] = boottest.File("linux k\n" + strings.Repeat("#", 60000))
 	}
-	many["loader/entries/0000.conf"] = file("linux k\n")
+	if l := parse(t, many); len(l.Entries) != 4<<20/60008 || !strings.Contains(boottest.AllNotes(l), "more than 4 MiB") {
+		t.Errorf("66 MB of files gave %d entries and %s", len(l.Entries), boottest.AllNotes(l))
+	}
+	for name := range many {
+		many[name] = boottest.File("title T\n")
+	}
+	many["loader/entries/0000.conf"] = boottest.File("linux k\n")
 	if l := parse(t, many); len(l.Entries) != 1 || len(l.Notes) != 21 || !strings.HasPrefix(l.Notes[20].Text, "980 more") {
 		t.Errorf("useless files gave %d entries and %d notes", len(l.Entries), len(l.Notes))
 	}
@@ -354,12 +338,12 @@ func TestLimits(t *testing.T) {
 // TestHostile asserts that a small file cannot mean much work.
 func TestHostile(t *testing.T) {
 	fsys := fstest.MapFS{
-		"grub2/grubenv":                file("# GRUB Environment Block\nx=" + strings.Repeat("y", 60000) + "\n"),
-		"loader/entries/bomb.conf":     file("linux k\noptions " + strings.Repeat("$x", 30000) + "\n"),
-		"loader/entries/initrds.conf":  file("linux k\n" + strings.Repeat("initrd $x\n", 6000)),
-		"loader/entries/unset.conf":    file("linux k\noptions " + variables(10000) + "\n"),
-		"loader/entries/trees.conf":    file("linux k\n" + strings.Repeat("devicetree x\n", 5000)),
-		"loader/entries/sort-key.conf": file("linux k\nsort-key " + strings.Repeat("x", 60000) + "\n"),
+		"grub2/grubenv":                boottest.File("# GRUB Environment Block\nx=" + strings.Repeat("y", 60000) + "\n"),
+		"loader/entries/bomb.conf":     boottest.File("linux k\noptions " + strings.Repeat("$x", 30000) + "\n"),
+		"loader/entries/initrds.conf":  boottest.File("linux k\n" + strings.Repeat("initrd $x\n", 6000)),
+		"loader/entries/unset.conf":    boottest.File("linux k\noptions " + variables(10000) + "\n"),
+		"loader/entries/trees.conf":    boottest.File("linux k\n" + strings.Repeat("devicetree x\n", 5000)),
+		"loader/entries/sort-key.conf": boottest.File("linux k\nsort-key " + strings.Repeat("x", 60000) + "\n"),
 	}
 	start := time.Now()
 	l := parse(t, fsys)
@@ -394,13 +378,13 @@ func TestUnreadable(t *testing.T) {
 		"loader/entries/a.conf": {Mode: fs.ModeNamedPipe},
 		"loader/entries/b.conf": {Data: []byte("gone"), Mode: fs.ModeSymlink},
 		"loader/entries/c.conf": {Mode: fs.ModeDir},
-		"loader/entries/d.conf": file("linux k\n"),
-		"loader/entries.srel":   file("type2\n"),
+		"loader/entries/d.conf": boottest.File("linux k\n"),
+		"loader/entries.srel":   boottest.File("type2\n"),
 	})
 	if got := titles(l); got != "d" {
 		t.Errorf("entries %s", got)
 	}
-	all := notes(l)
+	all := boottest.AllNotes(l)
 	for _, want := range []string{"/loader/entries/a.conf cannot", "/loader/entries/b.conf cannot", `/loader/entries.srel: It says that the entries follow other rules ("type2")`} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no note with %q in %s", want, all)
@@ -429,64 +413,24 @@ func FuzzParse(f *testing.F) {
 	f.Add("efi /u.efi\narchitecture aa64\n", "default @saved", "", "e+0")
 	f.Add("linux k\n", "default *", "", "+3")
 	f.Add("uki u.efi\noptions \"a\"\nextra x\nprofile 9\n", "timeout 9", "# GRUB Environment Block\n\\", "\xff")
-	trees, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(trees) == 0 {
-		f.Fatal("no seeds", err)
-	}
-	for _, tree := range trees {
-		for _, v := range boottest.Load(f, tree).Volumes {
-			for name, file := range v.FS {
-				if path.Ext(name) == ".conf" {
-					f.Add(string(file.Data), string(file.Data), "", "e")
-				}
-			}
-		}
-	}
+	boottest.Seeds(f, func(_, text string) { f.Add(text, text, "", "e") }, "*.conf")
 	unified := image(f, ".cmdline own\n.linux 6.1\n.profile ID=x\n")
 	f.Fuzz(func(t *testing.T, conf, loader, grubenv, name string) {
 		fsys := fstest.MapFS{
-			"loader/entries/e-1.conf": file(conf),
-			"loader/loader.conf":      file(loader),
-			"grub2/grubenv":           file(grubenv),
+			"loader/entries/e-1.conf": boottest.File(conf),
+			"loader/loader.conf":      boottest.File(loader),
+			"grub2/grubenv":           boottest.File(grubenv),
 			"u.efi":                   unified,
-			"boot/k":                  file("kernel"),
+			"boot/k":                  boottest.File("kernel"),
 		}
 		if second := "loader/entries/" + name + ".conf"; fs.ValidPath(second) && path.Dir(second) == "loader/entries" {
-			fsys[second] = file(conf)
+			fsys[second] = boottest.File(conf)
 		}
 		l, err := bls.Parse(fsys, boot.Volume{})
-		defaults := 0
-		for _, e := range l.Entries {
-			for _, p := range append([]string{e.Kernel}, e.Initrds...) {
-				if p != "" && !fs.ValidPath(strings.ToValidUTF8(p, "_")) {
-					t.Errorf("path %q", p)
-				}
-			}
-			for _, s := range append([]string{e.Title, e.Cmdline, e.Problem}, e.Notes...) {
-				if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
-					t.Errorf("control character in %q", s)
-				}
-			}
-			if e.Title == "" {
-				t.Errorf("no title: %s", boottest.EntryText(e))
-			}
-			if e.Kernel == "" && e.Problem == "" {
-				t.Errorf("no kernel and no problem: %s", boottest.EntryText(e))
-			}
-			if e.Default {
-				defaults++
-			}
-		}
-		if defaults > 1 {
-			t.Errorf("%d defaults", defaults)
-		}
-		for _, n := range l.Notes {
-			if strings.ContainsFunc(n.Text, func(r rune) bool { return r < ' ' }) {
-				t.Errorf("control character in %q", n)
-			}
-		}
-		if err != nil && len(l.Entries) > 0 {
-			t.Errorf("entries and the error %v", err)
+		boottest.Check(t, l, err)
+		isDefault := func(e boot.Entry) bool { return e.Default }
+		if i := slices.IndexFunc(l.Entries, isDefault); i >= 0 && slices.ContainsFunc(l.Entries[i+1:], isDefault) {
+			t.Errorf("two defaults: %s", boottest.Text(l, nil))
 		}
 	})
 }

@@ -16,8 +16,8 @@ import (
 // Boot is a folder that the specification may mean by $BOOT, and the settings
 // of its loader/loader.conf (loader.conf(5)).
 type Boot struct {
-	Dir   string      // "." for the root of the volume
-	Notes []boot.Note // about its loader.conf
+	Dir   string     // "." for the root of the volume
+	Notes boot.Notes // about its loader.conf
 
 	fsys    fs.FS
 	def     setting        // pattern that names the default entry
@@ -121,17 +121,11 @@ func (b *Boot) settings() {
 			}
 			text, err := boot.ReadFile(b.fsys, file, maxFile)
 			if err != nil {
-				b.note(boot.Source{File: file}, fmt.Sprintf("The settings cannot be used: %v.", err))
+				b.Notes.Add(boot.Source{File: file}, fmt.Sprintf("The settings cannot be used: %v.", err))
 				continue
 			}
 			lines(string(text), func(n int, key, value string) { b.setting(boot.Source{File: file, Line: n}, key, value) })
 		}
-	}
-}
-
-func (b *Boot) note(at boot.Source, text string) {
-	if len(b.Notes) < maxNotes {
-		b.Notes = append(b.Notes, boot.Note{Source: at, Text: text})
 	}
 }
 
@@ -142,7 +136,7 @@ func (b *Boot) setting(src boot.Source, key, value string) {
 		b.def = setting{value, src}
 		if strings.HasPrefix(value, "@") {
 			b.def.text = ""
-			b.note(src, fmt.Sprintf("The default %s stands in an EFI variable, which alpboot does not read.", quote(value)))
+			b.Notes.Add(src, fmt.Sprintf("The default %s stands in an EFI variable, which alpboot does not read.", boot.Quote(value)))
 		}
 	case "timeout":
 		wait := time.Duration(0)
@@ -153,7 +147,7 @@ func (b *Boot) setting(src boot.Source, key, value string) {
 		default:
 			n, err := strconv.ParseUint(value, 10, 32)
 			if err != nil {
-				b.note(src, fmt.Sprintf("The timeout %s is no number of seconds.", quote(value)))
+				b.Notes.Add(src, fmt.Sprintf("The timeout %s is no number of seconds.", boot.Quote(value)))
 				return
 			}
 			wait = time.Duration(n) * time.Second

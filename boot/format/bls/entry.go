@@ -103,14 +103,14 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 		problem("Its unified kernel image lies on the network: %s.", boot.Clean(c.ukiURL))
 		return it, true
 	case image == "":
-		r.note(e.Source, "The file names nothing to boot (linux, uki or efi): it is left out.")
+		r.notes.Add(e.Source, "The file names nothing to boot (linux, uki or efi): it is left out.")
 		return it, false
 	}
 
 	vars := &expansion{grub: g}
 	var ok bool
 	if e.Kernel, ok = b.locate(vars.expand(image)); !ok {
-		problem("%s is no file.", quote(image))
+		problem("%s is no file.", boot.Quote(image))
 	}
 	options, inOptions := boot.TakeInitrds(vars.expand(strings.Join(c.options, " ")))
 	e.Cmdline = options
@@ -122,7 +122,7 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 	for _, name := range initrds {
 		switch f, ok := b.locate(name); {
 		case !ok:
-			problem("%s is no file.", quote(name))
+			problem("%s is no file.", boot.Quote(name))
 		case !slices.Contains(e.Initrds, f):
 			e.Initrds = append(e.Initrds, f)
 		}

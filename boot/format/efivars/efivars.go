@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/fspath"
 )
 
 const formatName = "efivars"
@@ -33,7 +34,6 @@ const (
 	maxVariable = 64 << 10 // bytes
 	maxOptions  = 256      // boot options
 	maxInitrds  = 32       // of one entry
-	maxNotes    = 20
 )
 
 // Attributes of a load option.
@@ -64,15 +64,10 @@ func Parse(vars fs.FS, others boot.Volumes) (boot.Listing, error) {
 		}
 		return boot.Listing{}, err
 	}
-	var l boot.Listing
-	dropped := 0
-	note := func(file, text string) {
-		if len(l.Notes) == maxNotes {
-			dropped++
-			return
-		}
-		l.Notes = append(l.Notes, boot.Note{Source: boot.Source{File: file}, Text: text})
-	}
+	var entries []boot.Entry
+	var notes boot.Notes
+	note := func(file, text string) { notes.Add(boot.Source{File: file}, text) }
+	unresolved := false
 	files := map[uint16]string{}
 	var numbers []uint16
 	orderFile := ""
@@ -122,17 +117,16 @@ func Parse(vars fs.FS, others boot.Volumes) (boot.Listing, error) {
 		if !ok || !isKernel(o.path.file, options) {
 			continue
 		}
-		e := entry(o, options, others, &l.Unresolved)
+		e := entry(o, options, others, &unresolved)
 		if e.Title == "" {
 			e.Title, _, _ = strings.Cut(file, "-")
 		}
 		e.Source.File, e.Default = file, isDefault
-		l.Entries = append(l.Entries, e)
+		entries = append(entries, e)
 	}
-	if dropped > 0 {
-		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about boot options are left out.", dropped)})
-	}
-	return l, nil
+	l, err := notes.Listing(entries)
+	l.Unresolved = unresolved
+	return l, err
 }
 
 // readVariable gives the value of a variable.
@@ -168,7 +162,7 @@ func entry(o option, options string, others boot.Volumes, unresolved *bool) boot
 	e := boot.Entry{
 		Title:  boot.Clean(o.description),
 		Format: formatName,
-		Kernel: inside(o.path.file),
+		Kernel: fspath.InsideDOS(o.path.file),
 	}
 	e.Cmdline, e.Initrds = LoadOptions(options)
 	if len(e.Initrds) > maxInitrds {
@@ -195,7 +189,7 @@ func entry(o option, options string, others boot.Volumes, unresolved *bool) boot
 
 // isKernel tells whether an option with that file and text starts a kernel.
 func isKernel(file, options string) bool {
-	base := strings.ToLower(path.Base(inside(file)))
+	base := strings.ToLower(path.Base(fspath.InsideDOS(file)))
 	if base == "." {
 		return false
 	}
@@ -226,7 +220,7 @@ func LoadOptions(s string) (cmdline string, initrds []string) {
 	var words []string
 	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		if file, ok := strings.CutPrefix(w, "initrd="); ok {
-			if file = inside(file); file != "." {
+			if file = fspath.InsideDOS(file); file != "." {
 				initrds = append(initrds, file)
 			}
 		} else if !strings.HasPrefix(w, "BOOT_IMAGE=") {
@@ -234,12 +228,4 @@ func LoadOptions(s string) (cmdline string, initrds []string) {
 		}
 	}
 	return strings.Join(words, " "), initrds
-}
-
-// inside makes p a path as fs.FS takes it, which cannot leave the root.
-func inside(p string) string {
-	if p = path.Clean("/" + strings.ReplaceAll(p, `\`, "/"))[1:]; p == "" {
-		return "."
-	}
-	return p
 }

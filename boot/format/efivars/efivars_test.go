@@ -255,20 +255,6 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range l.Entries {
-			for _, p := range append([]string{e.Kernel}, e.Initrds...) {
-				if !fs.ValidPath(strings.ToValidUTF8(p, "_")) || p == "." {
-					t.Errorf("path %q", p)
-				}
-			}
-			for _, s := range append([]string{e.Title, e.Cmdline, e.Problem}, e.Notes...) {
-				if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
-					t.Errorf("control character in %q", s)
-				}
-			}
-			if e.Title == "" {
-				t.Errorf("no title: %s", boottest.EntryText(e))
-			}
-		}
+		boottest.Check(t, l, err)
 	})
 }

@@ -85,7 +85,7 @@ func (p *parser) defaultLabel() *label {
 		case l.hidden && p.ui.text != "" && c == p.def:
 			continue // a menu ignores a default that it does not show
 		case options != "":
-			l.notes = append(l.notes, fmt.Sprintf("When booted unattended, its own menu adds %s to the command line.", quote(options)))
+			l.notes = append(l.notes, fmt.Sprintf("When booted unattended, its own menu adds %s to the command line.", boot.Quote(options)))
 		}
 		if l != nil {
 			return p.follow(l)
@@ -116,7 +116,7 @@ func (p *parser) find(name string) *label {
 // implicit makes a label of a DEFAULT that names a kernel and its options.
 func (p *parser) implicit(src boot.Source, file, options string) *label {
 	if _, err := fs.Lstat(p.fsys, p.locate(file, p.dir, src.File)); p.noImplicit || err != nil {
-		p.note(src, fmt.Sprintf("%s is neither a label nor a file.", quote(file)))
+		p.notes.Add(src, fmt.Sprintf("%s is neither a label nor a file.", boot.Quote(file)))
 		return nil
 	}
 	l := &label{name: base(file), src: src, kind: kindKernel, image: file, append: p.append + " " + options}
@@ -196,7 +196,7 @@ func (p *parser) entriesOf(l *label, prefix string) []boot.Entry {
 		}
 		return p.opened(l.src, args, "", join(prefix, l.title))
 	case l.kind == kindNone && !p.exists(file, l.src):
-		p.note(l.src, fmt.Sprintf("Label %s names no kernel: it is left out.", quote(l.name)))
+		p.notes.Add(l.src, fmt.Sprintf("Label %s names no kernel: it is left out.", boot.Quote(l.name)))
 		return nil
 	}
 	e := boot.Entry{
@@ -248,7 +248,7 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 		}
 		f := p.locate(name, p.dir, l.src.File)
 		if name == "" || f == "." {
-			problem(fmt.Sprintf("%s is no file.", quote(name)))
+			problem(fmt.Sprintf("%s is no file.", boot.Quote(name)))
 			return ""
 		}
 		return f

@@ -30,8 +30,6 @@ const (
 	maxLine    = 4096    // bytes of a line, as in syslinux
 	maxLabels  = 1000    // labels and submenus of all files
 	maxInitrds = 32      // of one entry
-	maxNotes   = 20
-	maxLinks   = 40      // symlinks in one path, as in Linux
 	maxSteps   = 1 << 17 // parts of all paths that are followed
 	maxUp      = 8       // folders below which an absolute path is looked for
 	maxSubvols = 100     // folders at the top of a btrfs volume
@@ -90,30 +88,11 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	for _, f := range files {
 		r.configs[f] = true
 	}
-	var l boot.Listing
-	seen := map[string]int{} // key -> place in l.Entries
+	var entries []boot.Entry
 	for _, f := range files {
-		for _, e := range r.entries(f) {
-			key := strings.Join(append([]string{e.Kernel, e.Cmdline, e.Title}, e.Initrds...), "\x00")
-			if i, dup := seen[key]; dup {
-				l.Entries[i].Default = l.Entries[i].Default || e.Default
-				continue
-			}
-			seen[key] = len(l.Entries)
-			l.Entries = append(l.Entries, e)
-		}
+		entries = append(entries, r.entries(f)...)
 	}
-	if len(l.Entries) > 0 {
-		for _, err := range r.errs {
-			r.note(boot.Source{}, err.Error())
-		}
-		r.errs = nil
-	}
-	l.Notes = r.notes
-	if r.dropped > 0 {
-		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about these files are left out.", r.dropped)})
-	}
-	return l, errors.Join(r.errs...)
+	return r.notes.Listing(boot.Unique(entries, boot.Entry.Key), r.errs...)
 }
 
 // reader is one call of Parse: the volume, and what may still be taken from it.
@@ -123,22 +102,8 @@ type reader struct {
 	labelsLeft           int             // negative once something had to be left out
 	configs              map[string]bool // files that are, were or will be read on their own
 	stepsLeft            int
-	notes                []boot.Note
-	dropped              int // notes over the limit
+	notes                boot.Notes
 	errs                 []error
-}
-
-// note keeps a note, once and as long as there are not too many.
-func (r *reader) note(at boot.Source, text string) {
-	n := boot.Note{Source: at, Text: text}
-	if slices.Contains(r.notes, n) {
-		return
-	}
-	if len(r.notes) >= maxNotes {
-		r.dropped++
-		return
-	}
-	r.notes = append(r.notes, n)
 }
 
 // find gives the paths of all configuration files on the volume, free of
@@ -197,7 +162,7 @@ func (r *reader) findFold(dir, rel string) []string {
 			continue
 		}
 		// A link is followed (a FAT has none) but never gives a folder twice.
-		p, err := r.canonical(path.Join(dir, e.Name()))
+		p, err := r.resolve(path.Join(dir, e.Name()))
 		if err != nil {
 			continue
 		}
@@ -218,9 +183,9 @@ func (r *reader) configsIn(dir string) ([]string, error) {
 			if !strings.EqualFold(e.Name(), name) {
 				continue
 			}
-			p, err := r.canonical(path.Join(dir, e.Name()))
+			p, err := r.resolve(path.Join(dir, e.Name()))
 			if err != nil {
-				r.note(boot.Source{File: path.Join(dir, e.Name())}, "The link leads nowhere.")
+				r.notes.Add(boot.Source{File: path.Join(dir, e.Name())}, "The link leads nowhere.")
 				continue
 			}
 			if st, err := fs.Stat(r.fsys, p); err == nil && st.IsDir() {
@@ -244,7 +209,7 @@ func (r *reader) entries(file string) []boot.Entry {
 	p.endLabel()
 	entries := p.list("")
 	if len(entries) == 0 && len(r.errs) == before && p.labels == 0 {
-		r.notes = append(r.notes, boot.Note{Source: boot.Source{File: file}, Text: "The file holds no entry."})
+		r.notes.Add(boot.Source{File: file}, "The file holds no entry.")
 	}
 	return entries
 }

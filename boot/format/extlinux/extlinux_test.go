@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -16,12 +14,6 @@ import (
 	"github.com/alpboot/alpboot/boot/format/extlinux"
 )
 
-func file(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
-
-func link(target string) *fstest.MapFile {
-	return &fstest.MapFile{Data: []byte(target), Mode: fs.ModeSymlink}
-}
-
 func parse(t *testing.T, fsys fs.FS) boot.Listing {
 	t.Helper()
 	l, err := extlinux.Parse(fsys, boot.Volume{})
@@ -29,14 +21,6 @@ func parse(t *testing.T, fsys fs.FS) boot.Listing {
 		t.Fatal(err)
 	}
 	return l
-}
-
-func notes(l boot.Listing) string {
-	var b strings.Builder
-	for _, n := range l.Notes {
-		fmt.Fprintln(&b, n)
-	}
-	return b.String()
 }
 
 // TestPlaces asserts that a configuration is found wherever one of the loaders
@@ -49,7 +33,7 @@ func TestPlaces(t *testing.T) {
 		"isolinux.cfg", "isolinux/isolinux.cfg", "boot/isolinux/isolinux.cfg", "ISOLINUX/ISOLINUX.CFG",
 		"EFI/syslinux/syslinux.cfg", "EFI/BOOT/syslinux.cfg", "efi/boot/syslx64.cfg",
 	} {
-		l := parse(t, fstest.MapFS{name: file("LABEL a\nLINUX k\n")})
+		l := parse(t, fstest.MapFS{name: boottest.File("LABEL a\nLINUX k\n")})
 		if len(l.Entries) != 1 || l.Entries[0].Source != (boot.Source{File: name, Line: 1}) {
 			t.Errorf("%s: got %s", name, boottest.Text(l, nil))
 		}
@@ -168,18 +152,18 @@ func TestLabel(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := parse(t, fstest.MapFS{
-				"boot/syslinux/syslinux.cfg": file(tt.config),
-				"boot/syslinux/inc.cfg":      file("LABEL included\nLINUX inc\n"),
-				"boot/syslinux/other/o.cfg":  file("LABEL o\nLINUX ok\n"),
-				"boot/syslinux/other/ok":     file("kernel"),
-				"boot/vmlinuz":               file("kernel"),
-				"boot/initrd":                file("initrd"),
-				"boot/syslinux/ok":           file("kernel"),
-				"boot/dtbs/a.dtb":            file("tree"),
-				"boot/xen.gz":                file("xen"),
-				"kernels":                    link("boot"),
+				"boot/syslinux/syslinux.cfg": boottest.File(tt.config),
+				"boot/syslinux/inc.cfg":      boottest.File("LABEL included\nLINUX inc\n"),
+				"boot/syslinux/other/o.cfg":  boottest.File("LABEL o\nLINUX ok\n"),
+				"boot/syslinux/other/ok":     boottest.File("kernel"),
+				"boot/vmlinuz":               boottest.File("kernel"),
+				"boot/initrd":                boottest.File("initrd"),
+				"boot/syslinux/ok":           boottest.File("kernel"),
+				"boot/dtbs/a.dtb":            boottest.File("tree"),
+				"boot/xen.gz":                boottest.File("xen"),
+				"kernels":                    boottest.Link("boot"),
 			})
-			all := notes(l)
+			all := boottest.Notes(l)
 			if tt.title == none {
 				if len(l.Entries) != 0 {
 					t.Errorf("got an entry:\n%s", boottest.Text(l, nil))
@@ -239,8 +223,8 @@ func TestDefault(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := parse(t, fstest.MapFS{
-				"extlinux.conf": file(tt.config),
-				"c.cfg":         file("DEFAULT inner\nLABEL first\nLINUX f\nLABEL inner\nLINUX i\n"),
+				"extlinux.conf": boottest.File(tt.config),
+				"c.cfg":         boottest.File("DEFAULT inner\nLABEL first\nLINUX f\nLABEL inner\nLINUX i\n"),
 			})
 			got := ""
 			for _, e := range l.Entries {
@@ -256,7 +240,7 @@ func TestDefault(t *testing.T) {
 }
 
 func TestDefaultWithOptions(t *testing.T) {
-	l := parse(t, fstest.MapFS{"extlinux.conf": file("DEFAULT a single\nLABEL a\nLINUX k\nAPPEND q\n")})
+	l := parse(t, fstest.MapFS{"extlinux.conf": boottest.File("DEFAULT a single\nLABEL a\nLINUX k\nAPPEND q\n")})
 	e := l.Entries[0]
 	if e.Cmdline != "q" || len(e.Notes) != 1 || !strings.Contains(e.Notes[0], `"single"`) {
 		t.Errorf("got %s", boottest.EntryText(e))
@@ -284,7 +268,7 @@ func TestTimeout(t *testing.T) {
 		{"TOTALTIMEOUT 0\n", none},
 	}
 	for _, tt := range tests {
-		l := parse(t, fstest.MapFS{"extlinux.conf": file(tt.config + "LABEL a\nLINUX k\n")})
+		l := parse(t, fstest.MapFS{"extlinux.conf": boottest.File(tt.config + "LABEL a\nLINUX k\n")})
 		got := time.Duration(none)
 		if d := l.Entries[0].Timeout; d != nil {
 			if got = *d; got < 0 {
@@ -305,17 +289,17 @@ func TestOnce(t *testing.T) {
 		fsys fstest.MapFS
 		want int
 	}{
-		{"link to the folder itself", fstest.MapFS{"extlinux.conf": file("LABEL a\nLINUX k\n"), "boot": link(".")}, 1},
-		{"link back to the root", fstest.MapFS{"boot/extlinux.conf": file("LABEL a\nLINUX k\n"), "boot/boot": link("..")}, 1},
-		{"linked file", fstest.MapFS{"boot/extlinux/extlinux.conf": file(config), "extlinux.conf": link("boot/extlinux/extlinux.conf")}, 1},
-		{"absolute link stays on the volume", fstest.MapFS{"boot/extlinux/extlinux.conf": file(config), "extlinux.conf": link("/boot/extlinux/extlinux.conf")}, 1},
-		{"same entry in two files", fstest.MapFS{"extlinux.conf": file(config), "syslinux.cfg": file("TIMEOUT 5\n" + config)}, 1},
-		{"different command line", fstest.MapFS{"extlinux.conf": file(config), "syslinux.cfg": file(config + "APPEND q\n")}, 2},
-		{"different title", fstest.MapFS{"extlinux.conf": file(config + "LABEL b\nLINUX /boot/k\n")}, 2},
-		{"CONFIG of a file that is read anyhow", fstest.MapFS{"extlinux.conf": file("LABEL x\nMENU LABEL X\nCONFIG syslinux.cfg\n"), "syslinux.cfg": file(config)}, 1},
-		{"CONFIG back to the first", fstest.MapFS{"extlinux.conf": file(config + "LABEL x\nCONFIG o.cfg\n"), "o.cfg": file("LABEL y\nCONFIG extlinux.conf\n")}, 1},
-		{"file that includes itself", fstest.MapFS{"extlinux.conf": file(config + "INCLUDE extlinux.conf\n")}, 1},
-		{"files that include each other", fstest.MapFS{"extlinux.conf": file("INCLUDE o.cfg\n"), "o.cfg": file(config + "INCLUDE extlinux.conf\nINCLUDE o.cfg\n")}, 1},
+		{"link to the folder itself", fstest.MapFS{"extlinux.conf": boottest.File("LABEL a\nLINUX k\n"), "boot": boottest.Link(".")}, 1},
+		{"link back to the root", fstest.MapFS{"boot/extlinux.conf": boottest.File("LABEL a\nLINUX k\n"), "boot/boot": boottest.Link("..")}, 1},
+		{"linked file", fstest.MapFS{"boot/extlinux/extlinux.conf": boottest.File(config), "extlinux.conf": boottest.Link("boot/extlinux/extlinux.conf")}, 1},
+		{"absolute link stays on the volume", fstest.MapFS{"boot/extlinux/extlinux.conf": boottest.File(config), "extlinux.conf": boottest.Link("/boot/extlinux/extlinux.conf")}, 1},
+		{"same entry in two files", fstest.MapFS{"extlinux.conf": boottest.File(config), "syslinux.cfg": boottest.File("TIMEOUT 5\n" + config)}, 1},
+		{"different command line", fstest.MapFS{"extlinux.conf": boottest.File(config), "syslinux.cfg": boottest.File(config + "APPEND q\n")}, 2},
+		{"different title", fstest.MapFS{"extlinux.conf": boottest.File(config + "LABEL b\nLINUX /boot/k\n")}, 2},
+		{"CONFIG of a file that is read anyhow", fstest.MapFS{"extlinux.conf": boottest.File("LABEL x\nMENU LABEL X\nCONFIG syslinux.cfg\n"), "syslinux.cfg": boottest.File(config)}, 1},
+		{"CONFIG back to the first", fstest.MapFS{"extlinux.conf": boottest.File(config + "LABEL x\nCONFIG o.cfg\n"), "o.cfg": boottest.File("LABEL y\nCONFIG extlinux.conf\n")}, 1},
+		{"file that includes itself", fstest.MapFS{"extlinux.conf": boottest.File(config + "INCLUDE extlinux.conf\n")}, 1},
+		{"files that include each other", fstest.MapFS{"extlinux.conf": boottest.File("INCLUDE o.cfg\n"), "o.cfg": boottest.File(config + "INCLUDE extlinux.conf\nINCLUDE o.cfg\n")}, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -328,7 +312,7 @@ func TestOnce(t *testing.T) {
 
 func TestOnceKeepsTheDefault(t *testing.T) {
 	const config = "LABEL a\nLINUX /boot/k\n"
-	l := parse(t, fstest.MapFS{"extlinux.conf": file(config), "syslinux.cfg": file(config + "MENU DEFAULT\n")})
+	l := parse(t, fstest.MapFS{"extlinux.conf": boottest.File(config), "syslinux.cfg": boottest.File(config + "MENU DEFAULT\n")})
 	if len(l.Entries) != 1 || !l.Entries[0].Default {
 		t.Errorf("got %s", boottest.Text(l, nil))
 	}
@@ -338,7 +322,7 @@ func TestOnceKeepsTheDefault(t *testing.T) {
 // and does not take the rest along.
 func TestBroken(t *testing.T) {
 	const good = "LABEL a\nLINUX k\n"
-	huge := file(strings.Repeat("garbage \x01\xff\n", 1<<20))
+	huge := boottest.File(strings.Repeat("garbage \x01\xff\n", 1<<20))
 	tests := []struct {
 		name    string
 		fsys    fstest.MapFS
@@ -347,14 +331,14 @@ func TestBroken(t *testing.T) {
 		err     error
 	}{
 		{"10 MiB of garbage", fstest.MapFS{"boot/extlinux.conf": huge}, 0, nil, boot.ErrTooLarge},
-		{"beside a good one", fstest.MapFS{"boot/extlinux.conf": huge, "extlinux.conf": file(good)}, 1, []string{"/boot/extlinux.conf cannot be used", "too large"}, nil},
-		{"included", fstest.MapFS{"h.cfg": huge, "extlinux.conf": file("INCLUDE h.cfg\n" + good)}, 1, []string{"extlinux.conf:1: The included file /h.cfg cannot be used", "too large"}, nil},
-		{"1 MiB of garbage", fstest.MapFS{"extlinux.conf": file(strings.Repeat("ga\x01rbage \xff\n", 90000))}, 0, []string{"extlinux.conf:1: ", "89980 more notes", "holds no entry"}, nil},
-		{"dangling link", fstest.MapFS{"extlinux.conf": link("gone"), "syslinux.cfg": file(good)}, 1, []string{"leads nowhere"}, nil},
-		{"link loop", fstest.MapFS{"extlinux.conf": link("boot"), "boot": link("extlinux.conf")}, 0, []string{"leads nowhere"}, nil},
-		{"device node", fstest.MapFS{"extlinux.conf": {Mode: fs.ModeDevice}, "syslinux.cfg": file(good)}, 1, []string{"not a regular file"}, nil},
-		{"too many labels", fstest.MapFS{"extlinux.conf": file(many(5000))}, 1000, []string{"more than 1000 labels"}, nil},
-		{"too many submenus", fstest.MapFS{"extlinux.conf": file(good + strings.Repeat("MENU BEGIN x\n", 40000) + strings.Repeat("MENU END\n", 40000))}, 1, nil, nil},
+		{"beside a good one", fstest.MapFS{"boot/extlinux.conf": huge, "extlinux.conf": boottest.File(good)}, 1, []string{"/boot/extlinux.conf cannot be used", "too large"}, nil},
+		{"included", fstest.MapFS{"h.cfg": huge, "extlinux.conf": boottest.File("INCLUDE h.cfg\n" + good)}, 1, []string{"extlinux.conf:1: The included file /h.cfg cannot be used", "too large"}, nil},
+		{"1 MiB of garbage", fstest.MapFS{"extlinux.conf": boottest.File(strings.Repeat("ga\x01rbage \xff\n", 90000))}, 0, []string{"extlinux.conf:1: ", "89980 more notes", "holds no entry"}, nil},
+		{"dangling link", fstest.MapFS{"extlinux.conf": boottest.Link("gone"), "syslinux.cfg": boottest.File(good)}, 1, []string{"leads nowhere"}, nil},
+		{"link loop", fstest.MapFS{"extlinux.conf": boottest.Link("boot"), "boot": boottest.Link("extlinux.conf")}, 0, []string{"leads nowhere"}, nil},
+		{"device node", fstest.MapFS{"extlinux.conf": {Mode: fs.ModeDevice}, "syslinux.cfg": boottest.File(good)}, 1, []string{"not a regular file"}, nil},
+		{"too many labels", fstest.MapFS{"extlinux.conf": boottest.File(many(5000))}, 1000, []string{"more than 1000 labels"}, nil},
+		{"too many submenus", fstest.MapFS{"extlinux.conf": boottest.File(good + strings.Repeat("MENU BEGIN x\n", 40000) + strings.Repeat("MENU END\n", 40000))}, 1, nil, nil},
 		{"chain of includes", includeChain(30, "INCLUDE"), 1, []string{"more than 16 deep"}, nil},
 		{"chain of configurations", includeChain(30, "LABEL x\nCONFIG"), 1, []string{"more than 16 deep"}, nil},
 		{"tree of includes", includeTree(), 1, []string{"more than 256 configuration files"}, nil},
@@ -369,7 +353,7 @@ func TestBroken(t *testing.T) {
 			if len(l.Entries) != tt.entries {
 				t.Errorf("%d entries, want %d", len(l.Entries), tt.entries)
 			}
-			all := notes(l)
+			all := boottest.Notes(l)
 			for _, n := range tt.notes {
 				if !strings.Contains(all, n) {
 					t.Errorf("no note with %q in\n%s", n, all)
@@ -394,18 +378,18 @@ func many(n int) string {
 }
 
 func includeChain(n int, how string) fstest.MapFS {
-	fsys := fstest.MapFS{"extlinux.conf": file("LABEL a\nLINUX k\n" + how + " 0\n")}
+	fsys := fstest.MapFS{"extlinux.conf": boottest.File("LABEL a\nLINUX k\n" + how + " 0\n")}
 	for i := range n {
-		fsys[fmt.Sprint(i)] = file(fmt.Sprintf("%s %d\n", how, i+1))
+		fsys[fmt.Sprint(i)] = boottest.File(fmt.Sprintf("%s %d\n", how, i+1))
 	}
 	return fsys
 }
 
 // includeTree has 2^12 ways from the first file to the last ones.
 func includeTree() fstest.MapFS {
-	fsys := fstest.MapFS{"extlinux.conf": file("LABEL a\nLINUX k\nMENU SEPARATOR\nINCLUDE 0\n")}
+	fsys := fstest.MapFS{"extlinux.conf": boottest.File("LABEL a\nLINUX k\nMENU SEPARATOR\nINCLUDE 0\n")}
 	for i := range 12 {
-		fsys[fmt.Sprint(i)] = file(fmt.Sprintf("INCLUDE %d\nINCLUDE %d\n", i+1, i+1))
+		fsys[fmt.Sprint(i)] = boottest.File(fmt.Sprintf("INCLUDE %d\nINCLUDE %d\n", i+1, i+1))
 	}
 	return fsys
 }
@@ -421,13 +405,13 @@ func (f failing) ReadDir(name string) ([]fs.DirEntry, error) {
 }
 
 func TestUnreadableFolder(t *testing.T) {
-	fsys := failing{fstest.MapFS{"boot/extlinux.conf": file("LABEL a\nLINUX k\n")}}
+	fsys := failing{fstest.MapFS{"boot/extlinux.conf": boottest.File("LABEL a\nLINUX k\n")}}
 	if _, err := extlinux.Parse(fsys, boot.Volume{}); err == nil || !strings.Contains(err.Error(), "/boot cannot be read") {
 		t.Errorf("error %v", err)
 	}
-	fsys.MapFS["extlinux.conf"] = file("LABEL a\nLINUX k\n")
+	fsys.MapFS["extlinux.conf"] = boottest.File("LABEL a\nLINUX k\n")
 	l, err := extlinux.Parse(fsys, boot.Volume{})
-	if err != nil || len(l.Entries) != 1 || !strings.Contains(notes(l), "/boot cannot be read") {
+	if err != nil || len(l.Entries) != 1 || !strings.Contains(boottest.Notes(l), "/boot cannot be read") {
 		t.Errorf("got %s", boottest.Text(l, err))
 	}
 }
@@ -438,55 +422,14 @@ func FuzzParse(f *testing.F) {
 	f.Add("DEFAULT menu.c32\nTIMEOUT 10\nLABEL lts\n  MENU DEFAULT\n  MENU LABEL Linux ^lts\n  LINUX vmlinuz-lts\n  INITRD u,i\n  APPEND root=UUID=x initrd=\\a,b quiet\n\nMENU SEPARATOR\n", "")
 	f.Add("UI vesamenu.c32 inc.cfg\nMENU BEGIN s\nMENU INCLUDE inc.cfg tag\nMENU END\nLABEL c\nCONFIG inc.cfg\nAPPEND ..\n", "LABEL x\nCOM32 mboot.c32\nAPPEND xen.gz --- k\nINCLUDE extlinux.conf\n")
 	f.Add("DEFAULT k single\r\nONTIMEOUT l\x00\nTEXT HELP\nENDTEXT\nLABEL l\nCOM32 ifcpu64.c32\nAPPEND k -- l\n", "\ufeffTOTALTIMEOUT 9\n")
-	trees, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(trees) == 0 {
-		f.Fatal("no seeds", err)
-	}
-	for _, tree := range trees {
-		for _, v := range boottest.Load(f, tree).Volumes {
-			for name, file := range v.FS {
-				if ext := path.Ext(name); ext == ".conf" || ext == ".cfg" {
-					f.Add(string(file.Data), "")
-				}
-			}
-		}
-	}
+	boottest.Seeds(f, func(_, text string) { f.Add(text, "") }, "*.conf", "*.cfg")
 	f.Fuzz(func(t *testing.T, config, included string) {
 		l, err := extlinux.Parse(fstest.MapFS{
-			"boot/extlinux.conf": file(config),
-			"boot/inc.cfg":       file(included),
-			"boot/k":             file("kernel"),
-			"boot/boot":          link("."),
+			"boot/extlinux.conf": boottest.File(config),
+			"boot/inc.cfg":       boottest.File(included),
+			"boot/k":             boottest.File("kernel"),
+			"boot/boot":          boottest.Link("."),
 		}, boot.Volume{})
-		defaults := 0
-		for _, e := range l.Entries {
-			for _, p := range append([]string{e.Kernel}, e.Initrds...) {
-				if p != "" && !fs.ValidPath(strings.ToValidUTF8(p, "_")) {
-					t.Errorf("path %q", p)
-				}
-			}
-			for _, s := range append([]string{e.Title, e.Cmdline, e.Problem}, e.Notes...) {
-				if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
-					t.Errorf("control character in %q", s)
-				}
-			}
-			if e.Kernel == "" && e.Problem == "" {
-				t.Errorf("no kernel and no problem: %s", boottest.EntryText(e))
-			}
-			if e.Default {
-				defaults++
-			}
-		}
-		if defaults > 1 {
-			t.Errorf("%d defaults", defaults)
-		}
-		for _, n := range l.Notes {
-			if strings.ContainsFunc(n.Text, func(r rune) bool { return r < ' ' }) {
-				t.Errorf("control character in %q", n)
-			}
-		}
-		if err != nil && len(l.Entries) > 0 {
-			t.Errorf("entries and the error %v", err)
-		}
+		boottest.Check(t, l, err)
 	})
 }

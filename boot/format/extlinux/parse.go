@@ -111,7 +111,7 @@ func (p *parser) file(name string) {
 		n++
 		src := boot.Source{File: name, Line: n}
 		if len(line) > maxLine {
-			p.note(src, fmt.Sprintf("The line has %d bytes, more than the %d that syslinux reads: it is skipped.", len(line), maxLine))
+			p.notes.Add(src, fmt.Sprintf("The line has %d bytes, more than the %d that syslinux reads: it is skipped.", len(line), maxLine))
 			if p.label != nil {
 				p.label.broken = fmt.Sprintf("Line %d of its configuration is too long to be read.", n)
 			}
@@ -120,7 +120,7 @@ func (p *parser) file(name string) {
 		// As in syslinux, a line ends at CR and at NUL.
 		if i := strings.IndexAny(line, "\r\x00"); i >= 0 {
 			if line[i] == 0 {
-				p.note(src, "The line holds zero bytes, as after a crash while it was written; the rest of it is skipped.")
+				p.notes.Add(src, "The line holds zero bytes, as after a crash while it was written; the rest of it is skipped.")
 			}
 			line = line[:i]
 		}
@@ -138,7 +138,7 @@ func (p *parser) file(name string) {
 		p.line(src, word, rest)
 	}
 	if inText > 0 {
-		p.note(boot.Source{File: name, Line: inText}, "TEXT has no ENDTEXT: what follows in this file is taken as help text.")
+		p.notes.Add(boot.Source{File: name, Line: inText}, "TEXT has no ENDTEXT: what follows in this file is taken as help text.")
 	}
 }
 
@@ -212,7 +212,7 @@ func (p *parser) line(src boot.Source, word, rest string) {
 		// They change nothing about what is booted, or (device tree overlays) go with FDT.
 	default:
 		if word[0] != '#' {
-			p.note(src, fmt.Sprintf("%s is no keyword: the line is skipped.", quote(word)))
+			p.notes.Add(src, fmt.Sprintf("%s is no keyword: the line is skipped.", boot.Quote(word)))
 		}
 	}
 }
@@ -252,7 +252,7 @@ func (p *parser) menuLine(src boot.Source, word, rest string) {
 		}
 	case "master":
 		if w, _ := cutWord(rest); strings.EqualFold(w, "passwd") {
-			p.note(src, "This menu is protected by a password (MENU MASTER PASSWD), for which alpboot does not ask.")
+			p.notes.Add(src, "This menu is protected by a password (MENU MASTER PASSWD), for which alpboot does not ask.")
 		}
 	case "separator":
 		p.endLabel()
@@ -280,11 +280,11 @@ func (p *parser) newLabel(src boot.Source, name string) {
 	p.labels++
 	p.label, p.isDef = &label{name: name, src: src}, false
 	if p.labelsLeft--; p.labelsLeft == -1 {
-		p.note(src, fmt.Sprintf("There are more than %d labels: from here on they are left out.", maxLabels))
+		p.notes.Add(src, fmt.Sprintf("There are more than %d labels: from here on they are left out.", maxLabels))
 	}
 	if name == "" {
 		p.label.disabled = true
-		p.note(src, "LABEL has no name: it is left out.")
+		p.notes.Add(src, "LABEL has no name: it is left out.")
 	}
 }
 
@@ -341,21 +341,21 @@ func (p *parser) image(k kind, rest string) {
 // include reads another file in place of the line.
 func (p *parser) include(src boot.Source, rest string) {
 	name, _ := cutWord(rest)
-	file, err := p.canonical(p.locate(name, p.dir, src.File))
+	file, err := p.resolve(p.locate(name, p.dir, src.File))
 	switch {
 	case name == "":
-		p.note(src, "INCLUDE names no file.")
+		p.notes.Add(src, "INCLUDE names no file.")
 	case err != nil:
-		p.note(src, fmt.Sprintf("The included file %s does not exist.", quote(name)))
+		p.notes.Add(src, fmt.Sprintf("The included file %s does not exist.", boot.Quote(name)))
 	case slices.Contains(p.stack, file):
-		p.note(src, fmt.Sprintf("%s includes itself: the line is skipped.", quote(name)))
+		p.notes.Add(src, fmt.Sprintf("%s includes itself: the line is skipped.", boot.Quote(name)))
 	case len(p.stack) >= maxDepth:
-		p.note(src, fmt.Sprintf("Files are included more than %d deep: the line is skipped.", maxDepth))
+		p.notes.Add(src, fmt.Sprintf("Files are included more than %d deep: the line is skipped.", maxDepth))
 	default:
 		errs := len(p.errs)
 		p.file(file)
 		for _, err := range p.errs[errs:] {
-			p.note(src, "The included file "+err.Error()+".")
+			p.notes.Add(src, "The included file "+err.Error()+".")
 		}
 		p.errs = p.errs[:errs]
 	}
@@ -370,7 +370,7 @@ func (p *parser) tenths(src boot.Source, s string) (time.Duration, bool) {
 		digits++
 	}
 	if digits == 0 {
-		p.note(src, fmt.Sprintf("%s is no number of tenths of a second: the line is skipped.", quote(s)))
+		p.notes.Add(src, fmt.Sprintf("%s is no number of tenths of a second: the line is skipped.", boot.Quote(s)))
 		return 0, false
 	}
 	return time.Duration(n) * (time.Second / 10), true
@@ -385,16 +385,16 @@ func (p *parser) open(src boot.Source, name, dir string) *parser {
 	} else {
 		dir = p.locate(dir, p.dir, src.File)
 	}
-	file, err := p.canonical(p.locate(name, p.dir, src.File))
+	file, err := p.resolve(p.locate(name, p.dir, src.File))
 	if err != nil {
-		p.note(src, fmt.Sprintf("The configuration file %s does not exist.", quote(name)))
+		p.notes.Add(src, fmt.Sprintf("The configuration file %s does not exist.", boot.Quote(name)))
 		return nil
 	}
 	if p.configs[file] {
 		return nil
 	}
 	if p.depth >= maxDepth {
-		p.note(src, fmt.Sprintf("Configurations open each other more than %d deep: the line is skipped.", maxDepth))
+		p.notes.Add(src, fmt.Sprintf("Configurations open each other more than %d deep: the line is skipped.", maxDepth))
 		return nil
 	}
 	p.configs[file] = true
@@ -417,15 +417,6 @@ func cutWord(s string) (word, rest string) {
 }
 
 func isSpace(r rune) bool { return r <= ' ' }
-
-// quote gives s for use in a sentence: short and without control characters.
-func quote(s string) string {
-	const most = 40
-	if len(s) > most {
-		return fmt.Sprintf("%q...", s[:most])
-	}
-	return fmt.Sprintf("%q", s)
-}
 
 // base gives the file name of a path in either style, in lower case.
 func base(p string) string {

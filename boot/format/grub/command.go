@@ -203,7 +203,7 @@ func (m *machine) sourceFile(c *simple, name string, on *machine) int {
 		on.via = &boot.Source{File: c.file.path, Line: c.line}
 	}
 	if err := on.runFile(p); err != nil {
-		m.noteAt(c.file, c.line, fmt.Sprintf("The file %s cannot be used: %v.", quote(name), reason(err)))
+		m.noteAt(c.file, c.line, fmt.Sprintf("The file %s cannot be used: %v.", boot.Quote(name), reason(err)))
 	}
 	on.via = via
 	return 0 // GRUB does not tell either
@@ -213,7 +213,7 @@ func (m *machine) sourceFile(c *simple, name string, on *machine) int {
 func (m *machine) configfile(c *simple, name string, newContext bool) int {
 	p := m.locate(name)
 	if p.why == "" {
-		if real, err := m.canonical(p); err == nil {
+		if real, err := m.resolve(p); err == nil {
 			p = real
 		}
 		if p.volume == 0 && m.configs[p.path] {
@@ -344,7 +344,7 @@ func (m *machine) menuentry(c *simple, args []string, isSubmenu bool) int {
 			it.body = append(it.body, unit...)
 		}
 	} else if c.block == nil {
-		m.noteAt(c.file, c.line, fmt.Sprintf("The menu entry %s has no block: it is left out.", quote(it.title)))
+		m.noteAt(c.file, c.line, fmt.Sprintf("The menu entry %s has no block: it is left out.", boot.Quote(it.title)))
 		return errBadArgument
 	}
 	return m.addItem(c, it)
@@ -352,7 +352,7 @@ func (m *machine) menuentry(c *simple, args []string, isSubmenu bool) int {
 
 func (m *machine) addItem(c *simple, it *item) int {
 	if m.itemsLeft == 0 {
-		m.note(m.source(c.file, c.line), fmt.Sprintf("There are more than %d menu entries: from here on they are left out.", maxItems))
+		m.notes.Add(m.source(c.file, c.line), fmt.Sprintf("There are more than %d menu entries: from here on they are left out.", maxItems))
 	}
 	if m.itemsLeft--; m.itemsLeft < 0 {
 		return errBadArgument
@@ -389,7 +389,7 @@ func (m *machine) loadEnv(args []string) int {
 	block, ok := parseEnvBlock(text)
 	if !ok {
 		if p.volume == 0 {
-			m.note(boot.Source{File: p.path}, "It is no environment block of GRUB.")
+			m.notes.Add(boot.Source{File: p.path}, "It is no environment block of GRUB.")
 		}
 		return errBadArgument
 	}

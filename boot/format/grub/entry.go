@@ -298,7 +298,7 @@ func (m *machine) entry(src boot.Source, title string) *boot.Entry {
 	case l.away != "":
 		problem("Its configuration is on %s.", l.away)
 	case l.unknown != "" && !l.other:
-		problem("It runs %s, which is no command that alpboot knows.", quote(l.unknown))
+		problem("It runs %s, which is no command that alpboot knows.", boot.Quote(l.unknown))
 	default:
 		return nil
 	}

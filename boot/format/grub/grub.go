@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/fspath"
 )
 
 // What is read of one volume and done with it, so that no stick can keep the
@@ -43,9 +44,7 @@ const (
 	maxLooks      = 20_000 // looks for files
 	maxItems      = 1000   // menu entries and submenus
 	maxInitrds    = 32     // of one entry
-	maxNotes      = 20
-	maxLinks      = 40  // symlinks in one path, as in Linux
-	maxFolders    = 100 // subvolumes of btrfs, or folders below EFI
+	maxFolders    = 100    // subvolumes of btrfs, or folders below EFI
 )
 
 // configs are the places of configuration files. Names are compared without
@@ -86,43 +85,30 @@ func Format() boot.Format { return boot.Format{Name: "grub", Parse: Parse} }
 // found; it wraps [boot.ErrTooLarge] for one of more than 1 MiB.
 func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
 	r := newReader(fsys, vol, others)
-	var l boot.Listing
-	var errs []error
-	seen := map[string]int{} // key -> place in l.Entries
 	files := r.find()
 	for _, f := range files {
 		r.configs[f] = true
 	}
+	var entries []boot.Entry
+	var errs []error
 	for _, f := range files {
-		entries, err := r.entries(f)
+		found, err := r.entries(f)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("/%s cannot be used: %w", f, reason(err)))
 		}
-		for _, e := range entries {
-			key := strings.Join(append([]string{e.Volume.Device, e.Kernel, e.Cmdline}, e.Initrds...), "\x00")
-			if e.Kernel == "" {
-				key = e.Title + "\x00" + e.Problem
-			}
-			if i, dup := seen[key]; dup {
-				l.Entries[i].Default = l.Entries[i].Default || e.Default
-				continue
-			}
-			seen[key] = len(l.Entries)
-			l.Entries = append(l.Entries, *e)
+		for _, e := range found {
+			entries = append(entries, *e)
 		}
 	}
-	if len(l.Entries) > 0 {
-		for _, err := range errs {
-			r.note(boot.Source{}, err.Error()+".")
+	// One kernel has several titles, in and out of the submenu.
+	l, err := r.notes.Listing(boot.Unique(entries, func(e boot.Entry) string {
+		if e.Kernel != "" {
+			e.Title, e.Submenu = "", nil
 		}
-		errs = nil
-	}
+		return e.Key()
+	}), errs...)
 	l.Unresolved = r.unresolved
-	l.Notes = r.notes
-	if r.dropped > 0 {
-		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about these files are left out.", r.dropped)})
-	}
-	return l, errors.Join(errs...)
+	return l, err
 }
 
 // reader is one call of Parse: the volumes, and what may still be done.
@@ -131,9 +117,8 @@ type reader struct {
 	configs    map[string]bool      // files of the first volume that are, were or will be run on their own
 	disks      map[string]string    // GRUB's name of a disk, such as hd0 -> its device
 	unresolved bool
-	notes      []boot.Note
+	notes      boot.Notes
 	noted      map[string]bool // commands that a note was left about
-	dropped    int             // notes over the limit
 
 	bytesLeft, filesLeft, stepsLeft, textLeft, looksLeft, itemsLeft int
 }
@@ -155,23 +140,10 @@ func newReader(fsys fs.FS, vol boot.Volume, others boot.Volumes) *reader {
 	return r
 }
 
-// note keeps a note, once and as long as there are not too many.
-func (r *reader) note(at boot.Source, text string) {
-	n := boot.Note{Source: at, Text: boot.Clean(text)}
-	if slices.Contains(r.notes, n) {
-		return
-	}
-	if len(r.notes) >= maxNotes {
-		r.dropped++
-		return
-	}
-	r.notes = append(r.notes, n)
-}
-
 // takeLook counts looks for files, and tells whether there may be more.
 func (r *reader) takeLook(n int) bool {
 	if r.looksLeft < n {
-		r.note(boot.Source{}, fmt.Sprintf("These configurations look for more than %d files: the rest is taken as missing.", maxLooks))
+		r.notes.Add(boot.Source{}, fmt.Sprintf("These configurations look for more than %d files: the rest is taken as missing.", maxLooks))
 		return false
 	}
 	r.looksLeft -= n
@@ -214,7 +186,7 @@ func (r *reader) find() []string {
 	for _, legacy := range []string{"boot/grub/menu.lst", "boot/grub/grub.conf", "grub/menu.lst", "grub/grub.conf"} {
 		for _, f := range r.findFold(".", legacy) {
 			if len(files) == 0 {
-				r.note(boot.Source{File: f}, "It is a configuration of GRUB legacy, which alpboot does not read.")
+				r.notes.Add(boot.Source{File: f}, "It is a configuration of GRUB legacy, which alpboot does not read.")
 			}
 		}
 	}
@@ -235,7 +207,7 @@ func (r *reader) findFold(dir, rel string) []string {
 		if first == "*" && e.Type().IsRegular() {
 			continue
 		}
-		p, err := r.canonical(place{path: path.Join(dir, e.Name())})
+		p, err := r.resolve(place{path: path.Join(dir, e.Name())})
 		if err != nil {
 			continue
 		}
@@ -255,56 +227,19 @@ func (r *reader) findFold(dir, rel string) []string {
 	return found
 }
 
-// canonical gives the place of an existing file free of symlinks. They are
-// resolved inside the volume, absolute ones from its root. The volume needs to
-// be an [fs.ReadLinkFS]; else p is taken as it is.
-func (r *reader) canonical(p place) (place, error) {
-	fsys := r.volumes[p.volume].FS
-	todo := strings.Split(p.path, "/")
-	done := "."
-	links := 0
-	for len(todo) > 0 {
-		part := todo[0]
-		todo = todo[1:]
-		switch part {
-		case "", ".":
-			continue
-		case "..":
-			done = path.Dir(done) // of "." it is "." again: the root holds
-			continue
-		}
-		next := path.Join(done, part)
-		if !r.takeLook(1) {
-			return p, errors.New("too many files are looked for")
-		}
-		st, err := fs.Lstat(fsys, next)
-		if err != nil {
-			return p, err
-		}
-		if st.Mode()&fs.ModeSymlink == 0 {
-			done = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return p, &fs.PathError{Op: "readlink", Path: p.path, Err: fs.ErrInvalid}
-		}
-		target, err := fs.ReadLink(fsys, next)
-		if err != nil {
-			return p, err
-		}
-		if strings.HasPrefix(target, "/") {
-			done = "."
-		}
-		todo = append(strings.Split(target, "/"), todo...)
+// resolve gives the place of an existing file free of symlinks.
+func (r *reader) resolve(p place) (place, error) {
+	file, err := fspath.Resolve(r.volumes[p.volume].FS, p.path, func() bool { return r.takeLook(1) })
+	if err == nil {
+		p.path = file
 	}
-	p.path = done
-	return p, nil
+	return p, err
 }
 
 // entries gives the entries of one configuration file.
 func (r *reader) entries(name string) ([]*boot.Entry, error) {
 	p := place{path: name}
-	notes, away := len(r.notes), r.unresolved
+	notes, away := r.notes.Len(), r.unresolved
 	m := r.newMachine(p)
 	if err := m.runFile(p); err != nil {
 		return nil, err
@@ -312,11 +247,11 @@ func (r *reader) entries(name string) ([]*boot.Entry, error) {
 	hasUsers := m.env.get("superusers") != ""
 	nodes := m.nodes("", m.wait(), hasUsers)
 	entries := leaves(nodes)
-	if len(entries) == 0 && len(r.notes) == notes && r.unresolved == away {
-		r.note(boot.Source{File: name}, "The file holds no entry.")
+	if len(entries) == 0 && r.notes.Len() == notes && r.unresolved == away {
+		r.notes.Add(boot.Source{File: name}, "The file holds no entry.")
 	}
 	if hasUsers {
-		r.note(boot.Source{File: name}, "This menu is protected by a password (superusers), for which alpboot does not ask.")
+		r.notes.Add(boot.Source{File: name}, "This menu is protected by a password (superusers), for which alpboot does not ask.")
 	}
 	m.markDefault(nodes)
 	return entries, nil
@@ -406,15 +341,6 @@ func (m *machine) usable(n *node) bool {
 		}
 	}
 	return true
-}
-
-// quote gives s for use in a sentence: short and without control characters.
-func quote(s string) string {
-	const most = 40
-	if len(s) > most {
-		return fmt.Sprintf("%q...", s[:most])
-	}
-	return fmt.Sprintf("%q", s)
 }
 
 // reason gives err without a path, which stands in the sentence already.

@@ -3,9 +3,6 @@ package grub_test
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -16,20 +13,6 @@ import (
 	"github.com/alpboot/alpboot/boot/format/grub"
 )
 
-func file(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
-
-func link(target string) *fstest.MapFile {
-	return &fstest.MapFile{Data: []byte(target), Mode: fs.ModeSymlink}
-}
-
-func notes(l boot.Listing) string {
-	var b strings.Builder
-	for _, n := range l.Notes {
-		fmt.Fprintln(&b, n)
-	}
-	return b.String()
-}
-
 // machine gives the volumes of one machine: the root filesystem with a
 // configuration, a second partition of the same disk, and two other disks.
 func machine(config string) boot.Volumes {
@@ -37,26 +20,26 @@ func machine(config string) boot.Volumes {
 		{
 			Volume: boot.Volume{Device: "/dev/sda2", Disk: "/dev/sda", Partition: 2, UUID: "aaaa-2", Label: "root", Type: "ext4"},
 			FS: fstest.MapFS{
-				"boot/grub/grub.cfg": file(config), "boot/vmlinuz": file("k"), "boot/initrd": file("i"), "boot/ucode": file("u"), "boot/empty": file(""),
-				"boot/grub/more.cfg":    file("menuentry More { linux /boot/vmlinuz more }"),
-				"boot/grub/user.cfg":    file("set default=1"),
-				"boot/grub/grubenv":     file("# GRUB Environment Block\n# a comment=1\nsaved_entry=Two\nescaped=a\\\\b\\\nc\n#####"),
-				"boot/grub/notenv":      file("saved_entry=Two\n"),
-				"boot/grub/syntax.cfg":  file("menuentry Good { linux /boot/vmlinuz good }\nmenuentry Bad { linux &\n}\n"),
-				"boot/grub/forever.cfg": file("source /boot/grub/forever.cfg"),
+				"boot/grub/grub.cfg": boottest.File(config), "boot/vmlinuz": boottest.File("k"), "boot/initrd": boottest.File("i"), "boot/ucode": boottest.File("u"), "boot/empty": boottest.File(""),
+				"boot/grub/more.cfg":    boottest.File("menuentry More { linux /boot/vmlinuz more }"),
+				"boot/grub/user.cfg":    boottest.File("set default=1"),
+				"boot/grub/grubenv":     boottest.File("# GRUB Environment Block\n# a comment=1\nsaved_entry=Two\nescaped=a\\\\b\\\nc\n#####"),
+				"boot/grub/notenv":      boottest.File("saved_entry=Two\n"),
+				"boot/grub/syntax.cfg":  boottest.File("menuentry Good { linux /boot/vmlinuz good }\nmenuentry Bad { linux &\n}\n"),
+				"boot/grub/forever.cfg": boottest.File("source /boot/grub/forever.cfg"),
 			},
 		},
 		{
 			Volume: boot.Volume{Device: "/dev/sda1", Disk: "/dev/sda", Partition: 1, UUID: "ABCD-0001", Label: "EFI", Type: "vfat", PartUUID: "11111111-1111-4111-8111-111111111111"},
-			FS:     fstest.MapFS{"vmlinuz-esp": file("k"), "EFI/x.efi": file("x")},
+			FS:     fstest.MapFS{"vmlinuz-esp": boottest.File("k"), "EFI/x.efi": boottest.File("x")},
 		},
 		{
 			Volume: boot.Volume{Device: "/dev/sdb1", Disk: "/dev/sdb", Partition: 1, UUID: "bbbb-1", Label: "data", Type: "xfs"},
-			FS:     fstest.MapFS{"vmlinuz-b": file("k"), "both": file("b"), "grub/next.cfg": file("set timeout=7\nmenuentry Next { linux /vmlinuz-b }\nmenuentry Second { linux /vmlinuz-b 2 }")},
+			FS:     fstest.MapFS{"vmlinuz-b": boottest.File("k"), "both": boottest.File("b"), "grub/next.cfg": boottest.File("set timeout=7\nmenuentry Next { linux /vmlinuz-b }\nmenuentry Second { linux /vmlinuz-b 2 }")},
 		},
 		{
 			Volume: boot.Volume{Device: "/dev/mapper/vg-lv--boot", UUID: "cccc-1", Type: "ext4"},
-			FS:     fstest.MapFS{"vmlinuz-c": file("k"), "both": file("c")},
+			FS:     fstest.MapFS{"vmlinuz-c": boottest.File("k"), "both": boottest.File("c")},
 		},
 	}
 }
@@ -86,13 +69,13 @@ func TestPlaces(t *testing.T) {
 		{"rootvol/boot/grub2/grub.cfg", "btrfs"},
 		{"@boot/grub/grub.cfg", "btrfs"},
 	} {
-		l, err := grub.Parse(fstest.MapFS{tt.name: file("menuentry a { linux /k }\n")}, boot.Volume{Type: tt.fsType}, nil)
+		l, err := grub.Parse(fstest.MapFS{tt.name: boottest.File("menuentry a { linux /k }\n")}, boot.Volume{Type: tt.fsType}, nil)
 		if err != nil || len(l.Entries) != 1 || l.Entries[0].Source != (boot.Source{File: tt.name, Line: 1}) {
 			t.Errorf("%s: got %s", tt.name, boottest.Text(l, err))
 		}
 	}
 	for _, name := range []string{"grub.cfg", "@/boot/grub/grub.cfg", "boot/grub/loopback.cfg", "boot/grub/grub.cfg.new", "boot/grub/grub.cfg/x"} {
-		l, err := grub.Parse(fstest.MapFS{name: file("menuentry a { linux /k }\n")}, boot.Volume{Type: "ext4"}, nil)
+		l, err := grub.Parse(fstest.MapFS{name: boottest.File("menuentry a { linux /k }\n")}, boot.Volume{Type: "ext4"}, nil)
 		if err != nil || len(l.Entries) != 0 {
 			t.Errorf("%s: got %s", name, boottest.Text(l, err))
 		}
@@ -300,7 +283,7 @@ func TestVolume(t *testing.T) {
 // TestPlainFolder asserts that a folder, of which no UUID is known, stands for
 // the volume that its configuration names.
 func TestPlainFolder(t *testing.T) {
-	fsys := fstest.MapFS{"grub/grub.cfg": file("menuentry A { set root=hd0,gpt2; search -u dddd-1 --set; linux /vmlinuz }\nmenuentry B { set root=(hd0,2); linux /b }")}
+	fsys := fstest.MapFS{"grub/grub.cfg": boottest.File("menuentry A { set root=hd0,gpt2; search -u dddd-1 --set; linux /vmlinuz }\nmenuentry B { set root=(hd0,2); linux /b }")}
 	l, err := grub.Parse(fsys, boot.Volume{Device: "/srv/tree"}, nil)
 	if err != nil || len(l.Entries) != 2 || l.Unresolved || l.Entries[0].Kernel != "vmlinuz" || l.Entries[1].Kernel != "b" {
 		t.Error(boottest.Text(l, err))
@@ -309,7 +292,7 @@ func TestPlainFolder(t *testing.T) {
 
 // TestSameUUID asserts that of two copies of a disk each uses its own volumes.
 func TestSameUUID(t *testing.T) {
-	config := fstest.MapFS{"grub/grub.cfg": file("menuentry A { search -u boot --set; linux /vmlinuz }")}
+	config := fstest.MapFS{"grub/grub.cfg": boottest.File("menuentry A { search -u boot --set; linux /vmlinuz }")}
 	vs := boot.Volumes{}
 	for _, d := range []string{"/dev/sda", "/dev/sdb"} {
 		vs = append(vs, boot.MountedVolume{Volume: boot.Volume{Device: d + "1", Disk: d, Partition: 1, UUID: "boot", Type: "ext4"}, FS: fstest.MapFS{}},
@@ -447,7 +430,7 @@ func TestGoOn(t *testing.T) {
 				t.Errorf("got %q, unresolved %v, want %q, %v", got, l.Unresolved, tt.want, tt.unresolved)
 			}
 			if tt.unresolved && len(l.Notes) > 0 {
-				t.Errorf("notes about a volume that may yet come:\n%s", notes(l))
+				t.Errorf("notes about a volume that may yet come:\n%s", boottest.Notes(l))
 			}
 		})
 	}
@@ -457,11 +440,11 @@ func TestGoOn(t *testing.T) {
 // is there twice given once.
 func TestOnce(t *testing.T) {
 	l, err := grub.Parse(fstest.MapFS{
-		"boot/grub/grub.cfg":  file("set default=B\nmenuentry A { linux /k a; initrd /i }\nmenuentry B { linux /k a; initrd /i }\nmenuentry C { linux /k a }"),
-		"boot/grub2":          link("grub"),
-		"boot/boot":           link("."),
-		"grub":                link("/boot/grub"),
-		"EFI/alpine/grub.cfg": file("configfile /boot/boot/grub2/grub.cfg"),
+		"boot/grub/grub.cfg":  boottest.File("set default=B\nmenuentry A { linux /k a; initrd /i }\nmenuentry B { linux /k a; initrd /i }\nmenuentry C { linux /k a }"),
+		"boot/grub2":          boottest.Link("grub"),
+		"boot/boot":           boottest.Link("."),
+		"grub":                boottest.Link("/boot/grub"),
+		"EFI/alpine/grub.cfg": boottest.File("configfile /boot/boot/grub2/grub.cfg"),
 	}, boot.Volume{Type: "ext4"}, nil)
 	if err != nil || len(l.Entries) != 2 || !l.Entries[0].Default || l.Entries[0].Title != "A" || l.Entries[1].Title != "C" {
 		t.Error(boottest.Text(l, err))
@@ -493,7 +476,7 @@ func TestNotes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := parse(t, "menuentry A { linux /boot/vmlinuz }\n"+tt.config)
-			got := strings.ReplaceAll(notes(l), "grub.cfg:", "grub.cfg:+")
+			got := strings.ReplaceAll(boottest.Notes(l), "grub.cfg:", "grub.cfg:+")
 			want := strings.ReplaceAll(tt.want, "grub.cfg:", "grub.cfg:+")
 			for n := 9; n > 0; n-- { // lines are counted from the one after A
 				want = strings.ReplaceAll(want, fmt.Sprintf("/grub.cfg:+%d", n), fmt.Sprintf("/grub.cfg:+%d", n+1))
@@ -511,16 +494,16 @@ func TestNotes(t *testing.T) {
 // TestBroken asserts what a file that cannot be used leads to.
 func TestBroken(t *testing.T) {
 	big := strings.Repeat("# a comment\n", 1<<17)
-	l, err := grub.Parse(fstest.MapFS{"boot/grub/grub.cfg": file(big)}, boot.Volume{}, nil)
+	l, err := grub.Parse(fstest.MapFS{"boot/grub/grub.cfg": boottest.File(big)}, boot.Volume{}, nil)
 	if !errors.Is(err, boot.ErrTooLarge) || len(l.Entries) > 0 {
 		t.Error(boottest.Text(l, err))
 	}
-	l, err = grub.Parse(fstest.MapFS{"boot/grub/grub.cfg": file(big), "grub/grub.cfg": file("menuentry A { linux /k }")}, boot.Volume{}, nil)
-	if err != nil || len(l.Entries) != 1 || !strings.Contains(notes(l), "/boot/grub/grub.cfg cannot be used: file is too large") {
+	l, err = grub.Parse(fstest.MapFS{"boot/grub/grub.cfg": boottest.File(big), "grub/grub.cfg": boottest.File("menuentry A { linux /k }")}, boot.Volume{}, nil)
+	if err != nil || len(l.Entries) != 1 || !strings.Contains(boottest.Notes(l), "/boot/grub/grub.cfg cannot be used: file is too large") {
 		t.Error(boottest.Text(l, err))
 	}
-	l, err = grub.Parse(fstest.MapFS{"boot/grub/grub.cfg": file("set timeout=1\n")}, boot.Volume{}, nil)
-	if err != nil || notes(l) != "/boot/grub/grub.cfg: The file holds no entry.\n" {
+	l, err = grub.Parse(fstest.MapFS{"boot/grub/grub.cfg": boottest.File("set timeout=1\n")}, boot.Volume{}, nil)
+	if err != nil || boottest.Notes(l) != "/boot/grub/grub.cfg: The file holds no entry.\n" {
 		t.Error(boottest.Text(l, err))
 	}
 	l, err = grub.Parse(fstest.MapFS{}, boot.Volume{}, nil)
@@ -552,7 +535,7 @@ func TestLimits(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			vs := machine(tt.config)
-			vs[0].FS.(fstest.MapFS)["boot/grub/loop.cfg"] = file("submenu B { configfile $prefix/loop.cfg }\nmenuentry C { configfile $prefix/loop.cfg }")
+			vs[0].FS.(fstest.MapFS)["boot/grub/loop.cfg"] = boottest.File("submenu B { configfile $prefix/loop.cfg }\nmenuentry C { configfile $prefix/loop.cfg }")
 			start := time.Now()
 			l, err := grub.Parse(vs[0].FS, vs[0].Volume, vs)
 			if err != nil {
@@ -561,8 +544,8 @@ func TestLimits(t *testing.T) {
 			if d := time.Since(start); d > 10*time.Second {
 				t.Errorf("it took %v", d)
 			}
-			if len(l.Entries) > 1000 || len(l.Notes) > 21 || !strings.Contains(notes(l), tt.want) {
-				t.Errorf("%d entries, notes:\n%s", len(l.Entries), notes(l))
+			if len(l.Entries) > 1000 || len(l.Notes) > 21 || !strings.Contains(boottest.Notes(l), tt.want) {
+				t.Errorf("%d entries, notes:\n%s", len(l.Entries), boottest.Notes(l))
 			}
 		})
 	}
@@ -574,56 +557,12 @@ func FuzzParse(f *testing.F) {
 	f.Add("set timeout=5\nmenuentry 'A' --id a { linux ($root)/k \"a b\" $x; initrd /u /i }\nsubmenu S { menuentry B { chainloader +1 } }\n", "x=1")
 	f.Add("if [ -f /inc.cfg -a ( 1 -lt 2 ) ]; then source /inc.cfg; elif ! true; then configfile /inc.cfg; fi\n", "for i in /* $@ \"$*\"; do menuentry $i { linux $1; boot }; done")
 	f.Add("function f { while [ x$1 != x ]; do shift; break 2; done; return 3; }\nf a 'b' \\\n c; eval $\"x $y\"\n", "search --set=root --fs-uuid aaaa-2 --hint hd0,gpt2; set root=(hd1,1); load_env -f /env x; until false; do continue; done")
-	trees, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(trees) == 0 {
-		f.Fatal("no seeds", err)
-	}
-	for _, tree := range trees {
-		for _, v := range boottest.Load(f, tree).Volumes {
-			for name, file := range v.FS {
-				if ext := path.Ext(name); ext == ".cfg" {
-					f.Add(string(file.Data), "")
-				}
-			}
-		}
-	}
+	boottest.Seeds(f, func(_, text string) { f.Add(text, "") }, "*.conf", "*.cfg")
 	f.Fuzz(func(t *testing.T, config, included string) {
 		vs := machine(config)
-		vs[0].FS.(fstest.MapFS)["inc.cfg"] = file(included)
-		vs[0].FS.(fstest.MapFS)["env"] = file("# GRUB Environment Block\n" + included)
+		vs[0].FS.(fstest.MapFS)["inc.cfg"] = boottest.File(included)
+		vs[0].FS.(fstest.MapFS)["env"] = boottest.File("# GRUB Environment Block\n" + included)
 		l, err := grub.Parse(vs[0].FS, vs[0].Volume, vs)
-		printable := func(texts ...string) {
-			for _, s := range texts {
-				if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
-					t.Errorf("control character in %q", s)
-				}
-			}
-		}
-		defaults := map[string]int{}
-		for _, e := range l.Entries {
-			for _, p := range append([]string{e.Kernel}, e.Initrds...) {
-				if p != "" && !fs.ValidPath(strings.ToValidUTF8(p, "_")) {
-					t.Errorf("path %q", p)
-				}
-			}
-			printable(append([]string{e.Title, e.Cmdline, e.Problem}, e.Notes...)...)
-			if e.Kernel == "" && e.Problem == "" {
-				t.Errorf("no kernel and no problem: %s", boottest.EntryText(e))
-			}
-			if e.Default {
-				defaults[e.Source.File]++
-			}
-		}
-		for file, n := range defaults {
-			if n > 1 {
-				t.Errorf("%d defaults in %s", n, file)
-			}
-		}
-		for _, n := range l.Notes {
-			printable(n.Text)
-		}
-		if err != nil && len(l.Entries) > 0 {
-			t.Errorf("entries and the error %v", err)
-		}
+		boottest.Check(t, l, err)
 	})
 }

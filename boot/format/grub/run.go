@@ -152,7 +152,7 @@ func (m *machine) source(f *file, line int) boot.Source {
 // then it is noted there.
 func (m *machine) noteAt(f *file, line int, text string) {
 	if f.volume == 0 {
-		m.note(boot.Source{File: f.path, Line: line}, text)
+		m.notes.Add(boot.Source{File: f.path, Line: line}, text)
 	}
 }
 
@@ -161,7 +161,7 @@ func (m *machine) stop(why string) {
 	if !m.stopped {
 		m.stopped = true
 		m.load.cut = true
-		m.note(boot.Source{}, why)
+		m.notes.Add(boot.Source{}, why)
 	}
 }
 
@@ -318,7 +318,7 @@ func (m *machine) unknown(c *simple, name string) {
 	}
 	if len(name) <= maxValue && !m.noted[name] {
 		m.noted[name] = true
-		m.noteAt(c.file, c.line, fmt.Sprintf("%s is no command that alpboot knows: it is skipped.", quote(name)))
+		m.noteAt(c.file, c.line, fmt.Sprintf("%s is no command that alpboot knows: it is skipped.", boot.Quote(name)))
 	}
 }
 

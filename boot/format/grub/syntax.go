@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/alpboot/alpboot/boot"
 )
 
 // command is one command of a script: *simple, *ifElse, *forIn, *loop or
@@ -132,7 +134,7 @@ func (p *parser) unexpected() error {
 	case tokBad:
 		e.text = p.tok.text
 	default:
-		e.text = quote(p.tok.text) + " stands in the wrong place"
+		e.text = boot.Quote(p.tok.text) + " stands in the wrong place"
 	}
 	return e
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/fspath"
 )
 
 // GRUB's names of devices mean nothing here: hd0 is what the firmware counts
@@ -160,12 +161,12 @@ func (m *machine) locate(name string) place {
 	if rest, ok := strings.CutPrefix(name, "("); ok {
 		device, name, ok = strings.Cut(rest, ")")
 		if !ok {
-			return place{why: fmt.Sprintf("%s, which is no path", quote("("+rest))}
+			return place{why: fmt.Sprintf("%s, which is no path", boot.Quote("("+rest))}
 		}
 	}
 	var p place
 	p.volume, p.why = m.device(device)
-	p.path = inside(name)
+	p.path = fspath.Inside(name)
 	// openSUSE's GRUB counts paths from the subvolume that the configuration lies in.
 	if p.why == "" && m.subvolume.path != "" && p.volume == m.subvolume.volume && m.look(p) == nil {
 		if q := (place{volume: p.volume, path: path.Join(m.subvolume.path, p.path)}); m.look(q) != nil {
@@ -173,14 +174,6 @@ func (m *machine) locate(name string) place {
 		}
 	}
 	return p
-}
-
-// inside makes name a path as [fs.FS] takes it, which cannot leave the root.
-func inside(name string) string {
-	if name = path.Clean("/" + name)[1:]; name == "" {
-		return "."
-	}
-	return name
 }
 
 // look gives what there is at p, nil for nothing.
@@ -299,7 +292,7 @@ func (m *machine) searchFor(kind, id, into string, hints []string) int {
 		ref.UUID, what = id, "UUID"
 	case "file":
 		if what = "the file"; id != "" {
-			ref.File = inside(id)
+			ref.File = fspath.Inside(id)
 		}
 	}
 	if ref == (boot.VolumeRef{}) {

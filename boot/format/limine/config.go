@@ -72,7 +72,7 @@ func (o options) all(name string) []string {
 // parse reads the text of the file.
 func (c *config) parse(text string) error {
 	if i := strings.IndexByte(text, 0); i >= 0 {
-		c.note(boot.Source{File: c.name, Line: 1 + strings.Count(text[:i], "\n")},
+		c.notes.Add(boot.Source{File: c.name, Line: 1 + strings.Count(text[:i], "\n")},
 			"The file holds zero bytes, as after a crash while it was written; the rest of it is skipped.")
 		text = text[:i]
 	}
@@ -95,7 +95,7 @@ func (c *config) parse(text string) error {
 			return fmt.Errorf("%w: with its macros replaced, more than %d MiB", boot.ErrTooLarge, maxText>>20)
 		}
 		if len(line) > maxLine {
-			c.note(src, fmt.Sprintf("The line has %d bytes, more than the %d that Limine reads: it is skipped.", len(line), maxLine))
+			c.notes.Add(src, fmt.Sprintf("The line has %d bytes, more than the %d that Limine reads: it is skipped.", len(line), maxLine))
 			if len(open) > 0 {
 				open[len(open)-1].broken = fmt.Sprintf("Line %d of its configuration is too long to be read.", i+1)
 			}
@@ -103,12 +103,12 @@ func (c *config) parse(text string) error {
 		}
 		if name := strings.TrimLeft(line, c.mark); len(name) < len(line) {
 			if c.nodesLeft--; c.nodesLeft < 0 {
-				c.note(src, fmt.Sprintf("There are more than %d entries: from here on they are left out.", maxNodes))
+				c.notes.Add(src, fmt.Sprintf("There are more than %d entries: from here on they are left out.", maxNodes))
 				break
 			}
 			level := len(line) - len(name) - 1
 			if level > len(open) {
-				c.note(src, "The entry lies in a directory that does not exist.")
+				c.notes.Add(src, "The entry lies in a directory that does not exist.")
 				level = len(open)
 			}
 			n := &node{src: src}
@@ -125,14 +125,14 @@ func (c *config) parse(text string) error {
 		name, value, ok := strings.Cut(line, c.separator)
 		switch opt := (option{name, strings.TrimLeft(value, " \t")}); {
 		case !ok:
-			c.note(src, fmt.Sprintf("%s is neither an entry nor an option: the line is skipped.", quote(line)))
+			c.notes.Add(src, fmt.Sprintf("%s is neither an entry nor an option: the line is skipped.", boot.Quote(line)))
 		case len(open) > 0:
 			n := open[len(open)-1]
 			n.options = append(n.options, opt)
 		default:
 			c.globals = append(c.globals, opt)
 			if strings.EqualFold(name, "remember_last_entry") && strings.EqualFold(opt.value, "yes") {
-				c.note(src, "Limine boots by default what it booted last (remember_last_entry), and only Limine knows what that was.")
+				c.notes.Add(src, "Limine boots by default what it booted last (remember_last_entry), and only Limine knows what that was.")
 			}
 		}
 	}
@@ -182,7 +182,7 @@ func (c *config) expand(src boot.Source, macros map[string]string, line string) 
 		}
 		value, known := macros[name]
 		if !known {
-			c.note(src, fmt.Sprintf("No macro is called %s: it is replaced by nothing.", quote(name)))
+			c.notes.Add(src, fmt.Sprintf("No macro is called %s: it is replaced by nothing.", boot.Quote(name)))
 		}
 		b.WriteString(before)
 		b.WriteString(value)
@@ -247,7 +247,7 @@ func (c *config) defaultNode() *node {
 		if found != nil {
 			n = found
 		} else {
-			c.note(boot.Source{File: c.name}, fmt.Sprintf("No entry is %s, which default_entry names: the first one is the default.", quote(d[0])))
+			c.notes.Add(boot.Source{File: c.name}, fmt.Sprintf("No entry is %s, which default_entry names: the first one is the default.", boot.Quote(d[0])))
 		}
 	}
 	if len(n.sub) > 0 {
@@ -318,13 +318,4 @@ func cutName(path string) (name string, skip int, rest string, isDir bool) {
 		b.WriteByte(path[i])
 	}
 	return b.String(), skip, "", false
-}
-
-// quote gives s for use in a sentence: short and without control characters.
-func quote(s string) string {
-	const most = 40
-	if len(s) > most {
-		return fmt.Sprintf("%q...", s[:most])
-	}
-	return fmt.Sprintf("%q", s)
 }

@@ -104,7 +104,7 @@ func (c *config) entry(n *node, title string) boot.Entry {
 			e.Initrds = append(e.Initrds, l.file)
 		}
 	}
-	e.Cmdline = plain(n.options.first("kernel_cmdline", "cmdline"))
+	e.Cmdline = strings.TrimSpace(boot.Plain(n.options.first("kernel_cmdline", "cmdline")))
 	dtb := n.options.first("dtb_path")
 	if dtb == "" {
 		dtb = c.globals.first("global_dtb")
@@ -127,11 +127,11 @@ func noLinux(o options) string {
 	case "efi", "uefi", "efi_chainload":
 		return fmt.Sprintf("It starts the EFI program %s through the firmware (protocol %s), which a running Linux cannot do.", boot.Clean(o.first("path", "image_path")), protocol)
 	case "efi_boot_entry":
-		return fmt.Sprintf("It reboots into the firmware's own entry %s (protocol %s): choose that system's own entry.", quote(o.first("entry")), protocol)
+		return fmt.Sprintf("It reboots into the firmware's own entry %s (protocol %s): choose that system's own entry.", boot.Quote(o.first("entry")), protocol)
 	case "bios", "bios_chainload", "chainload", "chainload_next":
 		return fmt.Sprintf("It starts the boot sector of another disk through the firmware (protocol %s), which a running Linux cannot do.", protocol)
 	default:
-		return fmt.Sprintf("Its protocol %s is none that alpboot knows.", quote(protocol))
+		return fmt.Sprintf("Its protocol %s is none that alpboot knows.", boot.Quote(protocol))
 	}
 }
 
@@ -171,7 +171,7 @@ func (c *config) resolve(s string) (l location) {
 	}
 	l.file = path.Clean("/" + file)[1:]
 	if !ok || l.file == "" {
-		l.file, l.problem = "", fmt.Sprintf("%s is no path of Limine's.", quote(s))
+		l.file, l.problem = "", fmt.Sprintf("%s is no path of Limine's.", boot.Quote(s))
 		return l
 	}
 	if isGzip {
@@ -182,7 +182,7 @@ func (c *config) resolve(s string) (l location) {
 	case isHash(hash[1:]):
 		l.notes = append(l.notes, fmt.Sprintf("Limine would check the hash of /%s; alpboot does not.", boot.Clean(l.file)))
 	default:
-		l.problem = fmt.Sprintf("What follows # in %s is no hash, and Limine boots nothing without one there.", quote(s))
+		l.problem = fmt.Sprintf("What follows # in %s is no hash, and Limine boots nothing without one there.", boot.Quote(s))
 	}
 
 	if resource == "boot" && argument == "" {
@@ -220,7 +220,7 @@ func (c *config) resolve(s string) (l location) {
 		l.problem = fmt.Sprintf("The file %s lies on the network.", boot.Clean(s))
 		return l
 	default:
-		l.problem = fmt.Sprintf("%s is no path of Limine's.", quote(s))
+		l.problem = fmt.Sprintf("%s is no path of Limine's.", boot.Quote(s))
 		return l
 	}
 	if len(found) == 0 {
@@ -291,14 +291,4 @@ func onPartition(vs []boot.MountedVolume, number int) []boot.MountedVolume {
 func isHash(s string) bool {
 	b, err := hex.DecodeString(s)
 	return err == nil && (len(b) == 32 || len(b) == 64 || len(b) == 128)
-}
-
-// plain gives a command line without control characters.
-func plain(s string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s))
 }

@@ -9,7 +9,6 @@
 package limine
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -31,7 +30,6 @@ const (
 	maxNodes   = 1000 // entries and directories of all files
 	maxInitrds = 32   // of one entry
 	maxLookups = 1000 // paths of all files that may lie on other volumes
-	maxNotes   = 20
 )
 
 // places are the folders in which Limine looks, in its order; * is the one that
@@ -76,36 +74,18 @@ func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, erro
 	if len(files) == 0 {
 		lang, files = cfg, r.find("limine.cfg")
 	}
-	var l boot.Listing
+	var entries []boot.Entry
 	var errs []error
-	seen := map[string]int{} // key -> place in l.Entries
 	for _, file := range files {
-		entries, err := r.file(lang, file)
+		found, err := r.file(lang, file)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("/%s cannot be used: %w", file, err))
-			continue
 		}
-		for _, e := range entries {
-			key := strings.Join(append([]string{e.Volume.Device, e.Kernel, e.Cmdline, e.Title}, e.Initrds...), "\x00")
-			if i, dup := seen[key]; dup {
-				l.Entries[i].Default = l.Entries[i].Default || e.Default
-				continue
-			}
-			seen[key] = len(l.Entries)
-			l.Entries = append(l.Entries, e)
-		}
+		entries = append(entries, found...)
 	}
-	if len(l.Entries) > 0 {
-		for _, err := range errs {
-			r.note(boot.Source{}, err.Error()+".")
-		}
-		errs = nil
-	}
-	l.Notes, l.Unresolved = r.notes, r.unresolved
-	if r.dropped > 0 {
-		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about these files are left out.", r.dropped)})
-	}
-	return l, errors.Join(errs...)
+	l, err := r.notes.Listing(boot.Unique(entries, boot.Entry.Key), errs...)
+	l.Unresolved = r.unresolved
+	return l, err
 }
 
 // reader is one call of Parse: the volume, and what may still be taken from it.
@@ -117,21 +97,8 @@ type reader struct {
 	textLeft    int
 	nodesLeft   int // negative once something had to be left out
 	lookupsLeft int
-	notes       []boot.Note
-	dropped     int // notes over the limit
+	notes       boot.Notes
 	unresolved  bool
-}
-
-// note keeps a note, once and as long as there are not too many.
-func (r *reader) note(at boot.Source, text string) {
-	n := boot.Note{Source: at, Text: text}
-	switch {
-	case slices.Contains(r.notes, n):
-	case len(r.notes) >= maxNotes:
-		r.dropped++
-	default:
-		r.notes = append(r.notes, n)
-	}
 }
 
 // find gives the paths of the files of that name in all places.
@@ -178,7 +145,7 @@ func (r *reader) file(lang language, name string) ([]boot.Entry, error) {
 	}
 	entries := c.entries(c.tree, "")
 	if len(c.tree) == 0 {
-		r.notes = append(r.notes, boot.Note{Source: boot.Source{File: name}, Text: "The file holds no entry."})
+		r.notes.Add(boot.Source{File: name}, "The file holds no entry.")
 	}
 	return entries, nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -16,8 +15,6 @@ import (
 	"github.com/alpboot/alpboot/boot/format/limine"
 )
 
-func file(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
-
 func parse(t *testing.T, fsys fs.FS) boot.Listing {
 	t.Helper()
 	l, err := limine.Parse(fsys, boot.Volume{}, nil)
@@ -27,14 +24,6 @@ func parse(t *testing.T, fsys fs.FS) boot.Listing {
 	return l
 }
 
-func notes(l boot.Listing) string {
-	var b strings.Builder
-	for _, n := range l.Notes {
-		fmt.Fprintln(&b, n)
-	}
-	return b.String()
-}
-
 // TestPlaces asserts that a configuration is found wherever Limine looks, in
 // any case.
 func TestPlaces(t *testing.T) {
@@ -42,7 +31,7 @@ func TestPlaces(t *testing.T) {
 		"limine.conf", "limine/limine.conf", "boot/limine.conf", "boot/limine/limine.conf",
 		"EFI/BOOT/limine.conf", "EFI/limine/limine.conf", "efi/alpine/LIMINE.CONF",
 	} {
-		l := parse(t, fstest.MapFS{name: file("/a\nprotocol: linux\npath: boot():/k\n")})
+		l := parse(t, fstest.MapFS{name: boottest.File("/a\nprotocol: linux\npath: boot():/k\n")})
 		if len(l.Entries) != 1 || l.Entries[0].Source != (boot.Source{File: name, Line: 1}) {
 			t.Errorf("%s: got %s", name, boottest.Text(l, nil))
 		}
@@ -125,8 +114,8 @@ func TestEntry(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := parse(t, fstest.MapFS{"limine.conf": file(tt.config)})
-			all := notes(l)
+			l := parse(t, fstest.MapFS{"limine.conf": boottest.File(tt.config)})
+			all := boottest.Notes(l)
 			if tt.title == none {
 				if len(l.Entries) != 0 {
 					t.Errorf("got an entry:\n%s", boottest.Text(l, nil))
@@ -187,7 +176,7 @@ func TestDefault(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := parse(t, fstest.MapFS{"limine.conf": file(tt.config)})
+			l := parse(t, fstest.MapFS{"limine.conf": boottest.File(tt.config)})
 			got := ""
 			for _, e := range l.Entries {
 				if e.Default {
@@ -197,8 +186,8 @@ func TestDefault(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("default %q, want %q\n%s", got, tt.want, boottest.Text(l, nil))
 			}
-			if said := strings.Contains(notes(l), "default_entry"); said != tt.note {
-				t.Errorf("notes %q", notes(l))
+			if said := strings.Contains(boottest.Notes(l), "default_entry"); said != tt.note {
+				t.Errorf("notes %q", boottest.Notes(l))
 			}
 		})
 	}
@@ -211,7 +200,7 @@ func TestFirmware(t *testing.T) {
 	for _, tt := range []struct {
 		folder, kernel, title string
 	}{{"x", "BIOS", "b"}, {"Efi", "UEFI", "c"}} {
-		l := parse(t, fstest.MapFS{"limine.conf": file(config), tt.folder: {Mode: fs.ModeDir}})
+		l := parse(t, fstest.MapFS{"limine.conf": boottest.File(config), tt.folder: {Mode: fs.ModeDir}})
 		if len(l.Entries) != 3 || l.Entries[1].Kernel != tt.kernel {
 			t.Fatalf("with %s: got %s", tt.folder, boottest.Text(l, nil))
 		}
@@ -231,7 +220,7 @@ func TestTimeout(t *testing.T) {
 		"timeout: 99999": 9999 * time.Second, "timeout: " + strings.Repeat("9", 400): 9999 * time.Second,
 		"timeout: 1\ntimeout: 2": time.Second,
 	} {
-		l := parse(t, fstest.MapFS{"limine.conf": file(value + "\n/a\nprotocol: linux\npath: boot():/k\n")})
+		l := parse(t, fstest.MapFS{"limine.conf": boottest.File(value + "\n/a\nprotocol: linux\npath: boot():/k\n")})
 		got := time.Duration(none)
 		if d := l.Entries[0].Timeout; d != nil {
 			got = max(*d, never)
@@ -248,7 +237,7 @@ func TestFirstVolume(t *testing.T) {
 	volume := func(device, disk string, partition int, files ...string) boot.MountedVolume {
 		m := boot.MountedVolume{Volume: boot.Volume{Device: device, Disk: disk, Partition: partition, UUID: uuid, Label: "L", Type: "ext4"}, FS: fstest.MapFS{}}
 		for _, f := range files {
-			m.FS.(fstest.MapFS)[f] = file("x")
+			m.FS.(fstest.MapFS)[f] = boottest.File("x")
 		}
 		return m
 	}
@@ -272,7 +261,7 @@ func TestFirstVolume(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			fsys := fstest.MapFS{"limine.conf": file("/a\nprotocol: linux\npath: " + tt.path + ":/k\n")}
+			fsys := fstest.MapFS{"limine.conf": boottest.File("/a\nprotocol: linux\npath: " + tt.path + ":/k\n")}
 			l, err := limine.Parse(fsys, boot.Volume{Device: "own1", Disk: "own", Partition: 1}, tt.others)
 			if err != nil {
 				t.Fatal(err)
@@ -289,7 +278,7 @@ func TestFirstVolume(t *testing.T) {
 // and does not take the rest along.
 func TestBroken(t *testing.T) {
 	const good = "/a\nprotocol: linux\npath: boot():/k\n"
-	huge := file(strings.Repeat("/garbage \x01\xff\n", 1<<20))
+	huge := boottest.File(strings.Repeat("/garbage \x01\xff\n", 1<<20))
 	tests := []struct {
 		name    string
 		fsys    fs.FS
@@ -298,16 +287,16 @@ func TestBroken(t *testing.T) {
 		err     error
 	}{
 		{"10 MiB of garbage", fstest.MapFS{"limine.conf": huge}, 0, nil, boot.ErrTooLarge},
-		{"beside a good one", fstest.MapFS{"boot/limine.conf": huge, "limine.conf": file(good)}, 1, []string{"/boot/limine.conf cannot be used", "too large"}, nil},
-		{"1 MiB of garbage", fstest.MapFS{"limine.conf": file(strings.Repeat("ga\x01rbage \xff\n", 90000))}, 0, []string{"limine.conf:1: ", "more notes", "holds no entry"}, nil},
-		{"macros that grow", fstest.MapFS{"limine.conf": file("${A}=" + strings.Repeat("x", 400_000) + "\n" + strings.Repeat("${A}${A}\n", 60_000))}, 0, nil, boot.ErrTooLarge},
-		{"macros that grow together", fstest.MapFS{"limine.conf": file(good + "${A}=" + strings.Repeat("x", 4000) + "\n" + strings.Repeat("a:${A}\n", 100_000))}, 0, nil, boot.ErrTooLarge},
-		{"too many entries", fstest.MapFS{"limine.conf": file(strings.Repeat(good, 5000))}, 1, []string{"more than 1000 entries"}, nil},
-		{"one inside the other", fstest.MapFS{"limine.conf": file(deep(3000))}, 1, []string{"more than 1000 entries"}, nil},
-		{"a line of slashes", fstest.MapFS{"limine.conf": file(strings.Repeat("/", 4000) + "a\nprotocol: linux\npath: boot():/k\n")}, 1, []string{"does not exist"}, nil},
-		{"folder in its place", fstest.MapFS{"limine.conf/x": file(good), "boot/limine.conf": file(good)}, 1, nil, nil},
-		{"device node", fstest.MapFS{"limine.conf": {Mode: fs.ModeDevice}, "boot/limine.conf": file(good)}, 1, nil, nil},
-		{"folder that cannot be read", failing{fstest.MapFS{"limine.conf": file(good), "boot/limine.conf": file(good)}}, 1, nil, nil},
+		{"beside a good one", fstest.MapFS{"boot/limine.conf": huge, "limine.conf": boottest.File(good)}, 1, []string{"/boot/limine.conf cannot be used", "too large"}, nil},
+		{"1 MiB of garbage", fstest.MapFS{"limine.conf": boottest.File(strings.Repeat("ga\x01rbage \xff\n", 90000))}, 0, []string{"limine.conf:1: ", "more notes", "holds no entry"}, nil},
+		{"macros that grow", fstest.MapFS{"limine.conf": boottest.File("${A}=" + strings.Repeat("x", 400_000) + "\n" + strings.Repeat("${A}${A}\n", 60_000))}, 0, nil, boot.ErrTooLarge},
+		{"macros that grow together", fstest.MapFS{"limine.conf": boottest.File(good + "${A}=" + strings.Repeat("x", 4000) + "\n" + strings.Repeat("a:${A}\n", 100_000))}, 0, nil, boot.ErrTooLarge},
+		{"too many entries", fstest.MapFS{"limine.conf": boottest.File(strings.Repeat(good, 5000))}, 1, []string{"more than 1000 entries"}, nil},
+		{"one inside the other", fstest.MapFS{"limine.conf": boottest.File(deep(3000))}, 1, []string{"more than 1000 entries"}, nil},
+		{"a line of slashes", fstest.MapFS{"limine.conf": boottest.File(strings.Repeat("/", 4000) + "a\nprotocol: linux\npath: boot():/k\n")}, 1, []string{"does not exist"}, nil},
+		{"folder in its place", fstest.MapFS{"limine.conf/x": boottest.File(good), "boot/limine.conf": boottest.File(good)}, 1, nil, nil},
+		{"device node", fstest.MapFS{"limine.conf": {Mode: fs.ModeDevice}, "boot/limine.conf": boottest.File(good)}, 1, nil, nil},
+		{"folder that cannot be read", failing{fstest.MapFS{"limine.conf": boottest.File(good), "boot/limine.conf": boottest.File(good)}}, 1, nil, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -319,7 +308,7 @@ func TestBroken(t *testing.T) {
 			if len(l.Entries) != tt.entries {
 				t.Errorf("%d entries, want %d", len(l.Entries), tt.entries)
 			}
-			all := notes(l)
+			all := boottest.Notes(l)
 			for _, n := range tt.notes {
 				if !strings.Contains(all, n) {
 					t.Errorf("no note with %q in\n%s", n, all)
@@ -340,7 +329,7 @@ func TestBroken(t *testing.T) {
 
 func TestLookups(t *testing.T) {
 	config := strings.Repeat("/a\nprotocol: linux\npath: fslabel(L):/k\n"+strings.Repeat("module_path: fslabel(L):/i\n", 20), 100)
-	fsys := fstest.MapFS{"limine.conf": file(config)}
+	fsys := fstest.MapFS{"limine.conf": boottest.File(config)}
 	l, err := limine.Parse(fsys, boot.Volume{}, boot.Volumes{{Volume: boot.Volume{Device: "d", Label: "L"}, FS: fsys}})
 	if err != nil || len(l.Entries) != 2 { // all are alike, but for those whose volume was not looked for
 		t.Fatalf("got %s", boottest.Text(l, err))
@@ -376,19 +365,7 @@ func (f failing) ReadDir(name string) ([]fs.DirEntry, error) {
 // FuzzParse asserts what holds for any configuration: it ends without a panic,
 // paths stay on the volume, and titles and notes are fit to be printed.
 func FuzzParse(f *testing.F) {
-	trees, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(trees) == 0 {
-		f.Fatal("no seeds", err)
-	}
-	for _, tree := range trees {
-		for _, v := range boottest.Load(f, tree).Volumes {
-			for name, file := range v.FS {
-				if base := filepath.Base(name); base == "limine.conf" || base == "limine.cfg" {
-					f.Add(string(file.Data), base == "limine.cfg")
-				}
-			}
-		}
-	}
+	boottest.Seeds(f, func(name, text string) { f.Add(text, name == "limine.cfg") }, "limine.conf", "limine.cfg")
 	f.Add("default_entry: d\\//x#2/#1\n${A}=${B}\n/+d\n//x\n///y\n/z\nif_arch: x86-64\nprotocol: linux\npath: $hdd(1:1):/../${A}#00\nmodule_path: guid(u):/i\nglobal_dtb: x\n", false)
 	f.Fuzz(func(t *testing.T, config string, old bool) {
 		name := "boot/limine/limine.conf"
@@ -396,37 +373,8 @@ func FuzzParse(f *testing.F) {
 			name = "limine.cfg"
 		}
 		own := boot.Volume{Device: "/dev/sda1", Disk: "/dev/sda", Partition: 1, UUID: "u", Label: "L", Type: "vfat"}
-		fsys := fstest.MapFS{name: file(config), "k": file("kernel")}
+		fsys := fstest.MapFS{name: boottest.File(config), "k": boottest.File("kernel")}
 		l, err := limine.Parse(fsys, own, boot.Volumes{{Volume: own, FS: fsys}, {Volume: boot.Volume{Device: "/dev/sdb", Label: "M", Type: "iso9660"}, FS: fsys}})
-		defaults := 0
-		for _, e := range l.Entries {
-			for _, p := range append([]string{e.Kernel}, e.Initrds...) {
-				if p != "" && !fs.ValidPath(strings.ToValidUTF8(p, "_")) || p == "." {
-					t.Errorf("path %q", p)
-				}
-			}
-			for _, s := range append([]string{e.Title, e.Cmdline, e.Problem}, e.Notes...) {
-				if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
-					t.Errorf("control character in %q", s)
-				}
-			}
-			if e.Kernel == "" && e.Problem == "" || e.Title == "" {
-				t.Errorf("too little: %s", boottest.EntryText(e))
-			}
-			if e.Default {
-				defaults++
-			}
-		}
-		if defaults > 1 {
-			t.Errorf("%d defaults", defaults)
-		}
-		for _, n := range l.Notes {
-			if strings.ContainsFunc(n.Text, func(r rune) bool { return r < ' ' }) {
-				t.Errorf("control character in %q", n)
-			}
-		}
-		if err != nil && len(l.Entries) > 0 {
-			t.Errorf("entries and the error %v", err)
-		}
+		boottest.Check(t, l, err)
 	})
 }

@@ -8,7 +8,6 @@ package refind
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -30,7 +29,6 @@ const (
 	maxKernels = 64        // in one folder
 	maxEntries = 1000
 	maxInitrds = 32 // of one entry
-	maxNotes   = 20
 )
 
 // fileNames are the names of the file, the first that exists counts. They are
@@ -76,17 +74,7 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 			}
 		}
 	}
-	l := boot.Listing{Entries: r.entries, Notes: r.notes}
-	if len(l.Entries) > 0 {
-		for _, err := range r.errs {
-			l.Notes = append(l.Notes, boot.Note{Text: err.Error() + "."})
-		}
-		r.errs = nil
-	}
-	if r.dropped > 0 {
-		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about these files are left out.", r.dropped)})
-	}
-	return l, errors.Join(r.errs...)
+	return r.notes.Listing(r.entries, r.errs...)
 }
 
 // reader is one call of Parse.
@@ -94,17 +82,8 @@ type reader struct {
 	fsys        fs.FS
 	foldersLeft int
 	entries     []boot.Entry
-	notes       []boot.Note
-	dropped     int // notes over the limit
+	notes       boot.Notes
 	errs        []error
-}
-
-func (r *reader) note(at boot.Source, text string) {
-	if len(r.notes) == maxNotes {
-		r.dropped++
-		return
-	}
-	r.notes = append(r.notes, boot.Note{Source: at, Text: text})
 }
 
 // list gives what is in a folder; nothing when it cannot be read.
@@ -161,15 +140,15 @@ func (r *reader) folder(dir string, list []fs.DirEntry) {
 	lines := r.lines(file, decode(b))
 	kernels := findKernels(list)
 	if len(kernels) > maxKernels {
-		r.note(boot.Source{File: file}, fmt.Sprintf("There are %d kernels in the folder: only %d of them are listed.", len(kernels), maxKernels))
+		r.notes.Add(boot.Source{File: file}, fmt.Sprintf("There are %d kernels in the folder: only %d of them are listed.", len(kernels), maxKernels))
 		kernels = kernels[:maxKernels]
 	}
 	switch {
 	case len(lines) == 0:
-		r.note(boot.Source{File: file}, "The file holds no options.")
+		r.notes.Add(boot.Source{File: file}, "The file holds no options.")
 		return
 	case len(kernels) == 0:
-		r.note(boot.Source{File: file}, "There is no kernel in its folder.")
+		r.notes.Add(boot.Source{File: file}, "There is no kernel in its folder.")
 	}
 	for i, kernel := range kernels {
 		for j, line := range lines {
@@ -177,7 +156,7 @@ func (r *reader) folder(dir string, list []fs.DirEntry) {
 				break
 			}
 			if len(r.entries) == maxEntries {
-				r.note(line.src, fmt.Sprintf("There are more than %d entries: from here on they are left out.", maxEntries))
+				r.notes.Add(line.src, fmt.Sprintf("There are more than %d entries: from here on they are left out.", maxEntries))
 				return
 			}
 			e := line.entry(dir, kernel, findInitrd(kernel, list))
@@ -205,13 +184,13 @@ func (r *reader) lines(file, text string) []line {
 		case len(words) == 0:
 			continue
 		case len(words) == 1:
-			r.note(src, fmt.Sprintf("%s has no options behind it: rEFInd does not read on from here.", quote(words[0])))
+			r.notes.Add(src, fmt.Sprintf("%s has no options behind it: rEFInd does not read on from here.", boot.Quote(words[0])))
 			return lines
 		case len(words) > 2:
-			r.note(src, fmt.Sprintf("%s is not in quotes with the rest of the options: rEFInd does not take it.", quote(words[2])))
+			r.notes.Add(src, fmt.Sprintf("%s is not in quotes with the rest of the options: rEFInd does not take it.", boot.Quote(words[2])))
 		}
 		if len(lines) == maxLines {
-			r.note(src, fmt.Sprintf("There are more than %d lines of options: from here on they are left out.", maxLines))
+			r.notes.Add(src, fmt.Sprintf("There are more than %d lines of options: from here on they are left out.", maxLines))
 			return lines
 		}
 		lines = append(lines, line{src, boot.Clean(words[0]), words[1]})
@@ -292,13 +271,4 @@ func (l line) entry(dir, kernel, initrd string) boot.Entry {
 		e.Initrds = []string{path.Join(dir, initrd)}
 	}
 	return e
-}
-
-// quote gives s for use in a sentence: short and without control characters.
-func quote(s string) string {
-	const most = 40
-	if len(s) > most {
-		return fmt.Sprintf("%q...", s[:most])
-	}
-	return fmt.Sprintf("%q", s)
 }

@@ -15,8 +15,6 @@ import (
 	"github.com/alpboot/alpboot/boot/format/refind"
 )
 
-func file(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
-
 func parse(t *testing.T, fsys fs.FS, vol boot.Volume) boot.Listing {
 	t.Helper()
 	l, err := refind.Parse(fsys, vol)
@@ -24,14 +22,6 @@ func parse(t *testing.T, fsys fs.FS, vol boot.Volume) boot.Listing {
 		t.Fatal(err)
 	}
 	return l
-}
-
-func notes(l boot.Listing) string {
-	var b strings.Builder
-	for _, n := range l.Notes {
-		fmt.Fprintln(&b, n)
-	}
-	return b.String()
 }
 
 // TestPlaces asserts in which folders the file is found, and under which names.
@@ -53,9 +43,9 @@ func TestPlaces(t *testing.T) {
 		"refind_linux.conf.bak":           none,
 		"boot/linux.conf":                 none,
 	} {
-		fsys := fstest.MapFS{name: file(`"a" "b"`), filepath.Dir(name) + "/vmlinuz": file("kernel")}
+		fsys := fstest.MapFS{name: boottest.File(`"a" "b"`), filepath.Dir(name) + "/vmlinuz": boottest.File("kernel")}
 		if !strings.Contains(name, "/") {
-			fsys["vmlinuz"] = file("kernel")
+			fsys["vmlinuz"] = boottest.File("kernel")
 			delete(fsys, "./vmlinuz")
 		}
 		l := parse(t, fsys, boot.Volume{Type: "btrfs"})
@@ -73,7 +63,7 @@ func TestPlaces(t *testing.T) {
 }
 
 func TestFirstName(t *testing.T) {
-	l := parse(t, fstest.MapFS{"refind-linux.conf": file("no no"), "refind_linux.conf": file("a b"), "vmlinuz": file("")}, boot.Volume{})
+	l := parse(t, fstest.MapFS{"refind-linux.conf": boottest.File("no no"), "refind_linux.conf": boottest.File("a b"), "vmlinuz": boottest.File("")}, boot.Volume{})
 	if len(l.Entries) != 1 || l.Entries[0].Source.File != "refind_linux.conf" {
 		t.Errorf("got %s", boottest.Text(l, nil))
 	}
@@ -124,11 +114,11 @@ func TestLine(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := parse(t, fstest.MapFS{
-				"boot/refind_linux.conf":    file(tt.text),
-				"boot/vmlinuz-6.12.3-1-lts": file("kernel"),
-				own:                         file("initrd"),
+				"boot/refind_linux.conf":    boottest.File(tt.text),
+				"boot/vmlinuz-6.12.3-1-lts": boottest.File("kernel"),
+				own:                         boottest.File("initrd"),
 			}, boot.Volume{})
-			all := notes(l)
+			all := boottest.Notes(l)
 			if !strings.Contains(all, tt.note) || (all == "") != (tt.note == "") {
 				t.Errorf("notes %q, want %q among them", all, tt.note)
 			}
@@ -173,7 +163,7 @@ func TestKernels(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.fsys["refind_linux.conf"] = file("a b\nc d\n")
+			tt.fsys["refind_linux.conf"] = boottest.File("a b\nc d\n")
 			l := parse(t, tt.fsys, boot.Volume{})
 			var got []string
 			for i, e := range l.Entries {
@@ -187,8 +177,8 @@ func TestKernels(t *testing.T) {
 			if s := strings.Join(got, " "); s != tt.want {
 				t.Errorf("got  %s\nwant %s", s, tt.want)
 			}
-			if said := strings.Contains(notes(l), "no kernel in its folder"); said != (tt.want == "") {
-				t.Errorf("notes %s", notes(l))
+			if said := strings.Contains(boottest.Notes(l), "no kernel in its folder"); said != (tt.want == "") {
+				t.Errorf("notes %s", boottest.Notes(l))
 			}
 		})
 	}
@@ -214,9 +204,9 @@ func TestInitrd(t *testing.T) {
 		{"vmlinuz", "initrd", "initrd"},
 		{"vmlinuz", "initrd-1.2", ""},
 	} {
-		fsys := fstest.MapFS{"refind_linux.conf": file("a b"), tt.kernel: file("kernel"), "init/x": file("")}
+		fsys := fstest.MapFS{"refind_linux.conf": boottest.File("a b"), tt.kernel: boottest.File("kernel"), "init/x": boottest.File("")}
 		for name := range strings.FieldsSeq(tt.beside) {
-			fsys[name] = file("initrd")
+			fsys[name] = boottest.File("initrd")
 		}
 		l := parse(t, fsys, boot.Volume{})
 		if len(l.Entries) != 1 {
@@ -238,13 +228,13 @@ func (f failing) ReadDir(name string) ([]fs.DirEntry, error) {
 // TestBroken asserts that what cannot be read leaves a sentence that names it,
 // and does not take the rest along.
 func TestBroken(t *testing.T) {
-	huge := file(strings.Repeat("a b\n", 1<<20))
-	many := fstest.MapFS{"refind_linux.conf": file(strings.Repeat("a b\n", 1000))}
+	huge := boottest.File(strings.Repeat("a b\n", 1<<20))
+	many := fstest.MapFS{"refind_linux.conf": boottest.File(strings.Repeat("a b\n", 1000))}
 	wide := fstest.MapFS{}
 	for i := range 500 {
-		many[fmt.Sprintf("vmlinuz-%d", i)] = file("kernel")
-		wide[fmt.Sprintf("boot/%d/vmlinuz", i)] = file("kernel")
-		wide[fmt.Sprintf("boot/%d/refind_linux.conf", i)] = file(strings.Repeat("a b\n", 60))
+		many[fmt.Sprintf("vmlinuz-%d", i)] = boottest.File("kernel")
+		wide[fmt.Sprintf("boot/%d/vmlinuz", i)] = boottest.File("kernel")
+		wide[fmt.Sprintf("boot/%d/refind_linux.conf", i)] = boottest.File(strings.Repeat("a b\n", 60))
 	}
 	tests := []struct {
 		name    string
@@ -253,11 +243,11 @@ func TestBroken(t *testing.T) {
 		note    string
 		err     error
 	}{
-		{"huge", fstest.MapFS{"refind_linux.conf": huge, "vmlinuz": file("")}, 0, "", boot.ErrTooLarge},
-		{"huge beside a good one", fstest.MapFS{"refind_linux.conf": huge, "boot/vmlinuz": file(""), "boot/refind_linux.conf": file("a b")}, 1, "/refind_linux.conf cannot be used: ", nil},
+		{"huge", fstest.MapFS{"refind_linux.conf": huge, "vmlinuz": boottest.File("")}, 0, "", boot.ErrTooLarge},
+		{"huge beside a good one", fstest.MapFS{"refind_linux.conf": huge, "boot/vmlinuz": boottest.File(""), "boot/refind_linux.conf": boottest.File("a b")}, 1, "/refind_linux.conf cannot be used: ", nil},
 		{"many lines and kernels", many, 64 + 63, "500 kernels", nil},
 		{"many folders", wide, 1000, "more than 1000 entries", nil},
-		{"garbage", fstest.MapFS{"vmlinuz": file(""), "refind_linux.conf": file("a b c\n" + strings.Repeat("\x00\xff=\"\" x y\n", 9000))}, 64, "more notes", nil},
+		{"garbage", fstest.MapFS{"vmlinuz": boottest.File(""), "refind_linux.conf": boottest.File("a b c\n" + strings.Repeat("\x00\xff=\"\" x y\n", 9000))}, 64, "more notes", nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -266,7 +256,7 @@ func TestBroken(t *testing.T) {
 			if !errors.Is(err, tt.err) || len(l.Entries) != tt.entries {
 				t.Errorf("%d entries, error %v", len(l.Entries), err)
 			}
-			all := notes(l)
+			all := boottest.Notes(l)
 			for _, e := range l.Entries {
 				all += e.Problem
 			}
@@ -286,46 +276,17 @@ func TestBroken(t *testing.T) {
 // FuzzParse asserts what holds for any file and any name of a kernel: no panic,
 // paths that stay on the volume, and text that is fit to be printed.
 func FuzzParse(f *testing.F) {
-	trees, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(trees) == 0 {
-		f.Fatal("no seeds", err)
-	}
-	for _, tree := range trees {
-		for name, file := range boottest.Load(f, tree).Volumes[0].FS {
-			if filepath.Base(name) == "refind_linux.conf" {
-				f.Add(file.Data, "vmlinuz-lts", "initramfs-lts")
-			}
-		}
-	}
+	boottest.Seeds(f, func(_, text string) { f.Add([]byte(text), "vmlinuz-lts", "initramfs-lts") }, "refind_linux.conf")
 	f.Add([]byte("\xff\xfe\"\x00A\x00\"\x00 \x00q\x00"), "vmlinuz-6.1.0-1", "initrd.img-6.1.0-1")
 	f.Add([]byte(`""" #=,"" ""initrd=..\%v initrd=%v`), "bzImage1", "booster1")
 	f.Fuzz(func(t *testing.T, text []byte, kernel, initrd string) {
 		fsys := fstest.MapFS{"boot/refind_linux.conf": {Data: text}}
 		for _, name := range []string{kernel, initrd} {
 			if fs.ValidPath(name) && !strings.Contains(name, "/") && name != "." && name != "refind_linux.conf" {
-				fsys["boot/"+name] = file("kernel")
+				fsys["boot/"+name] = boottest.File("kernel")
 			}
 		}
 		l, err := refind.Parse(fsys, boot.Volume{})
-		for _, e := range l.Entries {
-			for _, p := range append([]string{e.Kernel}, e.Initrds...) {
-				if !fs.ValidPath(strings.ToValidUTF8(p, "_")) || p == "." {
-					t.Errorf("path %q", p)
-				}
-			}
-			for _, s := range append([]string{e.Title, e.Cmdline, e.Problem}, e.Notes...) {
-				if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
-					t.Errorf("control character in %q", s)
-				}
-			}
-		}
-		for _, n := range l.Notes {
-			if strings.ContainsFunc(n.Text, func(r rune) bool { return r < ' ' }) {
-				t.Errorf("control character in %q", n)
-			}
-		}
-		if err != nil && len(l.Entries) > 0 {
-			t.Errorf("entries and the error %v", err)
-		}
+		boottest.Check(t, l, err)
 	})
 }

@@ -1,12 +1,14 @@
 package rpi
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/fspath"
 )
 
 // Kernels that the firmware takes when none is named, the ones of the newest
@@ -84,7 +86,7 @@ func (r *reader) entriesFor(model string) []boot.Entry {
 		// The firmware ignores a prefix with which it finds no kernel.
 		prefix := prefix
 		if prefix != "" && !exists(r.fsys, locate(prefix, kernel)) {
-			e.Notes = append(e.Notes, fmt.Sprintf("The prefix %s is left out, as there is no /%s.", quote(prefix), boot.Clean(locate(prefix, kernel))))
+			e.Notes = append(e.Notes, fmt.Sprintf("The prefix %s is left out, as there is no /%s.", boot.Quote(prefix), boot.Clean(locate(prefix, kernel))))
 			prefix = ""
 		}
 		e.Kernel = locate(prefix, kernel)
@@ -92,7 +94,7 @@ func (r *reader) entriesFor(model string) []boot.Entry {
 		case s["kernel"].value == "" && !exists(r.fsys, e.Kernel):
 			continue
 		case e.Kernel == ".":
-			e.Kernel, e.Problem = "", fmt.Sprintf("%s is no file.", quote(kernel))
+			e.Kernel, e.Problem = "", fmt.Sprintf("%s is no file.", boot.Quote(kernel))
 		}
 		r.addInitrds(&e, prefix, kernel, s["ramfsfile"].value, s["auto_initramfs"].value == "1")
 		r.addCmdline(&e, prefix, s["cmdline"].value)
@@ -108,9 +110,9 @@ func (r *reader) entriesFor(model string) []boot.Entry {
 // prefix, which need not be a folder.
 func locate(prefix, name string) string {
 	if strings.HasPrefix(name, "/") {
-		return inside(name)
+		return fspath.InsideDOS(name)
 	}
-	return inside(prefix + name)
+	return fspath.InsideDOS(prefix + name)
 }
 
 // addInitrds sets the initrds: those that are named, else with auto_initramfs
@@ -126,16 +128,20 @@ func (r *reader) addInitrds(e *boot.Entry, prefix, kernel, named string, auto bo
 		}
 	}
 	for name := range strings.SplitSeq(named, ",") {
-		if name == "" {
+		file, problem := locate(prefix, name), ""
+		switch {
+		case name == "":
 			continue
+		case len(e.Initrds) == maxInitrds:
+			problem = fmt.Sprintf("It names more than the %d initrds that alpboot reads.", maxInitrds)
+		case file == ".":
+			problem = fmt.Sprintf("%s is no file.", boot.Quote(name))
 		}
-		if len(e.Initrds) == maxInitrds {
-			if e.Problem == "" {
-				e.Problem = fmt.Sprintf("It names more than the %d initrds that alpboot reads.", maxInitrds)
-			}
+		if problem != "" {
+			e.Problem = cmp.Or(e.Problem, problem)
 			return
 		}
-		e.Initrds = append(e.Initrds, locate(prefix, name))
+		e.Initrds = append(e.Initrds, file)
 	}
 }
 
@@ -157,7 +163,7 @@ func (r *reader) addCmdline(e *boot.Entry, prefix, name string) {
 		return
 	}
 	line, rest, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff")), "\n")
-	e.Cmdline = strings.TrimSpace(plain(line))
+	e.Cmdline = strings.TrimSpace(boot.Plain(line))
 	if strings.TrimSpace(rest) != "" {
 		e.Notes = append(e.Notes, fmt.Sprintf("Only the first line of /%s counts.", boot.Clean(file)))
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/fspath"
 )
 
 const formatName = "rpi"
@@ -28,7 +29,6 @@ const (
 	maxSettings = 1000      // in all files
 	maxModels   = 32        // model filters in all files
 	maxInitrds  = 32
-	maxNotes    = 20
 )
 
 // Format gives the format for discovery.
@@ -78,14 +78,11 @@ func Parse(fsys fs.FS) (boot.Listing, error) {
 	if err != nil {
 		return boot.Listing{}, fmt.Errorf("/%s cannot be used: %w", configFile, err)
 	}
-	l := boot.Listing{Entries: r.entries(), Notes: r.notes}
-	if r.dropped > 0 {
-		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d more notes about these files are left out.", r.dropped)})
+	entries := r.entries()
+	if len(entries) == 0 {
+		r.notes.Add(boot.Source{File: configFile}, "It names no kernel, and there is none that the firmware would start by itself.")
 	}
-	if len(l.Entries) == 0 {
-		l.Notes = append(l.Notes, boot.Note{Source: boot.Source{File: configFile}, Text: "It names no kernel, and there is none that the firmware would start by itself."})
-	}
-	return l, nil
+	return r.notes.Listing(entries)
 }
 
 const (
@@ -102,8 +99,7 @@ type reader struct {
 	filter    filter
 	settings  []setting
 	models    []string // of all model filters, in order
-	notes     []boot.Note
-	dropped   int // notes over the limit
+	notes     boot.Notes
 }
 
 // filter is the condition under which lines count.
@@ -117,18 +113,6 @@ type setting struct {
 	filter
 	name, value string
 	src         boot.Source
-}
-
-// note keeps a note, once and as long as there are not too many.
-func (r *reader) note(at boot.Source, text string) {
-	n := boot.Note{Source: at, Text: text}
-	switch {
-	case slices.Contains(r.notes, n):
-	case len(r.notes) >= maxNotes:
-		r.dropped++
-	default:
-		r.notes = append(r.notes, n)
-	}
 }
 
 // file reads the settings in a file and those that it includes.
@@ -146,7 +130,7 @@ func (r *reader) file(name string) error {
 	for line := range strings.SplitSeq(strings.TrimPrefix(string(b), "\ufeff"), "\n") {
 		n++
 		src := boot.Source{File: name, Line: n}
-		line = strings.TrimSpace(plain(line))
+		line = strings.TrimSpace(boot.Plain(line))
 		switch {
 		case line == "" || line[0] == '#':
 			continue
@@ -165,7 +149,7 @@ func (r *reader) file(name string) error {
 		}
 		if name, value, ok := strings.Cut(line, "="); ok {
 			if name = strings.TrimSpace(name); name == "initramfs" {
-				r.note(src, "A space and no = stands between initramfs and the file: the line is skipped.")
+				r.notes.Add(src, "A space and no = stands between initramfs and the file: the line is skipped.")
 				continue
 			}
 			r.set(src, name, strings.TrimSpace(value))
@@ -182,7 +166,7 @@ func (r *reader) set(src boot.Source, name, value string) {
 	switch name {
 	case "kernel", "cmdline", "ramfsfile", "os_prefix", "auto_initramfs", "arm_64bit", "upstream_kernel":
 		if r.filter.other != "" {
-			r.note(src, fmt.Sprintf("%s holds only under the condition %s, which is taken as not met.", quote(name), quote(r.filter.other)))
+			r.notes.Add(src, fmt.Sprintf("%s holds only under the condition %s, which is taken as not met.", boot.Quote(name), boot.Quote(r.filter.other)))
 			return
 		}
 	case "device_tree", "dtoverlay", "dtparam":
@@ -190,7 +174,7 @@ func (r *reader) set(src boot.Source, name, value string) {
 		return
 	}
 	if len(r.settings) == maxSettings {
-		r.note(src, fmt.Sprintf("There are more than %d settings about what is started: from here on they are left out.", maxSettings))
+		r.notes.Add(src, fmt.Sprintf("There are more than %d settings about what is started: from here on they are left out.", maxSettings))
 		return
 	}
 	r.settings = append(r.settings, setting{r.filter, name, value, src})
@@ -202,7 +186,7 @@ func (r *reader) section(src boot.Source, line string) {
 	name, ok := strings.CutSuffix(line[1:], "]")
 	switch {
 	case !ok:
-		r.note(src, fmt.Sprintf("%s has no ]: the line is skipped.", quote(line)))
+		r.notes.Add(src, fmt.Sprintf("%s has no ]: the line is skipped.", boot.Quote(line)))
 	case name == "all":
 		r.filter = filter{}
 	case name == "none" || isModel(name):
@@ -245,47 +229,20 @@ func (f filter) includes(m string) bool {
 // include reads another file in place of the line. Alpine includes usercfg.txt,
 // which need not exist.
 func (r *reader) include(src boot.Source, name string) {
-	file := inside(name)
+	file := fspath.InsideDOS(name)
 	switch {
 	case slices.Contains(r.stack, file):
-		r.note(src, fmt.Sprintf("%s includes itself: the line is skipped.", quote(name)))
+		r.notes.Add(src, fmt.Sprintf("%s includes itself: the line is skipped.", boot.Quote(name)))
 	case len(r.stack) >= maxDepth:
-		r.note(src, fmt.Sprintf("Files are included more than %d deep: the line is skipped.", maxDepth))
+		r.notes.Add(src, fmt.Sprintf("Files are included more than %d deep: the line is skipped.", maxDepth))
 	default:
 		if err := r.file(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			r.note(src, fmt.Sprintf("The included file %s cannot be used: %v.", quote(name), err))
+			r.notes.Add(src, fmt.Sprintf("The included file %s cannot be used: %v.", boot.Quote(name), err))
 		}
 	}
-}
-
-// inside makes p a path as fs.FS takes it, which cannot leave the root.
-func inside(p string) string {
-	if p = path.Clean("/" + strings.ReplaceAll(p, `\`, "/"))[1:]; p == "" {
-		return "."
-	}
-	return p
 }
 
 func exists(fsys fs.FS, name string) bool {
 	st, err := fs.Stat(fsys, name)
 	return err == nil && st.Mode().IsRegular()
-}
-
-// plain gives s with spaces for control characters.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-}
-
-// quote gives s for use in a sentence: short and without control characters.
-func quote(s string) string {
-	const most = 40
-	if len(s) > most {
-		return fmt.Sprintf("%q...", s[:most])
-	}
-	return fmt.Sprintf("%q", s)
 }

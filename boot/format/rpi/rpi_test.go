@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -15,8 +13,6 @@ import (
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/format/rpi"
 )
-
-func file(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
 
 // summary gives the kernels with their initrds, command lines and models in
 // one line, and the notes.
@@ -111,21 +107,21 @@ func TestConfig(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l, err := rpi.Parse(fstest.MapFS{
-				"config.txt":      file(tt.config),
-				"cmdline.txt":     file("\n q \n"),
-				"other.txt":       file("other"),
-				"control.txt":     file("a\x1bb\r\n"),
-				"huge":            file(strings.Repeat("x=y\n", 1<<18)),
-				"inc.txt":         file("kernel=inc"),
-				"kernel_2712.img": file("kernel"),
-				"kernel8.img":     file("kernel"),
-				"kernel7.img":     file("kernel"),
-				"kernel.img":      file("kernel"),
-				"initramfs8":      file("initramfs"),
-				"dir/k":           file("kernel"),
-				"dir/x-k":         file("kernel"),
-				"dir/cmdline.txt": file("dir"),
-				"upstream/k":      file("kernel"),
+				"config.txt":      boottest.File(tt.config),
+				"cmdline.txt":     boottest.File("\n q \n"),
+				"other.txt":       boottest.File("other"),
+				"control.txt":     boottest.File("a\x1bb\r\n"),
+				"huge":            boottest.File(strings.Repeat("x=y\n", 1<<18)),
+				"inc.txt":         boottest.File("kernel=inc"),
+				"kernel_2712.img": boottest.File("kernel"),
+				"kernel8.img":     boottest.File("kernel"),
+				"kernel7.img":     boottest.File("kernel"),
+				"kernel.img":      boottest.File("kernel"),
+				"initramfs8":      boottest.File("initramfs"),
+				"dir/k":           boottest.File("kernel"),
+				"dir/x-k":         boottest.File("kernel"),
+				"dir/cmdline.txt": boottest.File("dir"),
+				"upstream/k":      boottest.File("kernel"),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -148,7 +144,7 @@ func TestConfig(t *testing.T) {
 
 // TestIsPi asserts which volumes count as those of a Raspberry Pi.
 func TestIsPi(t *testing.T) {
-	kernel := file("kernel")
+	kernel := boottest.File("kernel")
 	tests := []struct {
 		name    string
 		fsys    fstest.MapFS
@@ -156,17 +152,17 @@ func TestIsPi(t *testing.T) {
 		note    bool
 	}{
 		{"nothing", fstest.MapFS{"kernel8.img": kernel}, 0, false},
-		{"command line alone", fstest.MapFS{"cmdline.txt": file("q"), "kernel8.img": kernel}, 0, false},
-		{"somebody else's config.txt", fstest.MapFS{"config.txt": file("initramfs x\n[pi4]\n"), "kernel8.img": kernel}, 0, false},
-		{"one in a folder", fstest.MapFS{"boot/config.txt": file("kernel=k\n")}, 0, false},
-		{"huge one that is somebody else's", fstest.MapFS{"config.txt": file(strings.Repeat("kernel=x\n", 1<<16))}, 0, false},
-		{"kernel named", fstest.MapFS{"config.txt": file("kernel=k\n")}, 1, false},
-		{"beside a command line", fstest.MapFS{"config.txt": file(""), "cmdline.txt": file("q"), "kernel8.img": kernel}, 1, false},
-		{"firmware of a Pi 4", fstest.MapFS{"config.txt": file(""), "START4.ELF": file(""), "kernel8.img": kernel}, 1, false},
-		{"firmware of a Pi 3", fstest.MapFS{"config.txt": file(""), "bootcode.bin": file(""), "kernel8.img": kernel}, 1, false},
-		{"firmware without a configuration", fstest.MapFS{"start.elf": file(""), "kernel8.img": kernel}, 1, false},
-		{"no kernel", fstest.MapFS{"config.txt": file(""), "start.elf": file("")}, 0, true},
-		{"not the firmware", fstest.MapFS{"config.txt": file(""), "restart.elf": file(""), "start.elf/x": file(""), "kernel8.img": kernel}, 0, false},
+		{"command line alone", fstest.MapFS{"cmdline.txt": boottest.File("q"), "kernel8.img": kernel}, 0, false},
+		{"somebody else's config.txt", fstest.MapFS{"config.txt": boottest.File("initramfs x\n[pi4]\n"), "kernel8.img": kernel}, 0, false},
+		{"one in a folder", fstest.MapFS{"boot/config.txt": boottest.File("kernel=k\n")}, 0, false},
+		{"huge one that is somebody else's", fstest.MapFS{"config.txt": boottest.File(strings.Repeat("kernel=x\n", 1<<16))}, 0, false},
+		{"kernel named", fstest.MapFS{"config.txt": boottest.File("kernel=k\n")}, 1, false},
+		{"beside a command line", fstest.MapFS{"config.txt": boottest.File(""), "cmdline.txt": boottest.File("q"), "kernel8.img": kernel}, 1, false},
+		{"firmware of a Pi 4", fstest.MapFS{"config.txt": boottest.File(""), "START4.ELF": boottest.File(""), "kernel8.img": kernel}, 1, false},
+		{"firmware of a Pi 3", fstest.MapFS{"config.txt": boottest.File(""), "bootcode.bin": boottest.File(""), "kernel8.img": kernel}, 1, false},
+		{"firmware without a configuration", fstest.MapFS{"start.elf": boottest.File(""), "kernel8.img": kernel}, 1, false},
+		{"no kernel", fstest.MapFS{"config.txt": boottest.File(""), "start.elf": boottest.File("")}, 0, true},
+		{"not the firmware", fstest.MapFS{"config.txt": boottest.File(""), "restart.elf": boottest.File(""), "start.elf/x": boottest.File(""), "kernel8.img": kernel}, 0, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -176,7 +172,7 @@ func TestIsPi(t *testing.T) {
 			}
 		})
 	}
-	if _, err := rpi.Parse(fstest.MapFS{"start.elf": file(""), "config.txt": file(strings.Repeat("x", 1<<20))}); !errors.Is(err, boot.ErrTooLarge) {
+	if _, err := rpi.Parse(fstest.MapFS{"start.elf": boottest.File(""), "config.txt": boottest.File(strings.Repeat("x", 1<<20))}); !errors.Is(err, boot.ErrTooLarge) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := rpi.Parse(failing{}); err == nil {
@@ -191,9 +187,9 @@ func (failing) ReadDir(string) ([]fs.DirEntry, error) { return nil, errors.New("
 
 // TestLimits asserts that what is made to take long does not.
 func TestLimits(t *testing.T) {
-	chain := fstest.MapFS{"config.txt": file("kernel=k\ninclude 0\n")}
+	chain := fstest.MapFS{"config.txt": boottest.File("kernel=k\ninclude 0\n")}
 	for i := range 100 {
-		chain[fmt.Sprint(i)] = file(fmt.Sprintf("include %d\ninclude %d\n", i+1, i+1))
+		chain[fmt.Sprint(i)] = boottest.File(fmt.Sprintf("include %d\ninclude %d\n", i+1, i+1))
 	}
 	var models strings.Builder
 	for i := range 5000 {
@@ -207,8 +203,8 @@ func TestLimits(t *testing.T) {
 	}{
 		{"chain of includes", chain, 1, "more than 32 files"},
 		{"deep includes", chain, 1, "more than 8 deep"},
-		{"many models", fstest.MapFS{"config.txt": file("kernel=k\n" + models.String())}, 33, "more than 1000 settings"},
-		{"garbage", fstest.MapFS{"config.txt": file("kernel=k\n" + strings.Repeat("[\xff\x01\n", 50_000))}, 1, "more notes"},
+		{"many models", fstest.MapFS{"config.txt": boottest.File("kernel=k\n" + models.String())}, 33, "more than 1000 settings"},
+		{"garbage", fstest.MapFS{"config.txt": boottest.File("kernel=k\n" + strings.Repeat("[\xff\x01\n", 50_000))}, 1, "more notes"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -227,46 +223,17 @@ func TestLimits(t *testing.T) {
 // FuzzParse asserts what holds for any configuration: it ends without a panic,
 // paths stay on the volume, and what is shown is fit to be printed.
 func FuzzParse(f *testing.F) {
-	trees, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(trees) == 0 {
-		f.Fatal("no seeds", err)
-	}
-	for _, tree := range trees {
-		fsys := boottest.Load(f, tree).Volumes[0].FS
-		f.Add(string(fsys["config.txt"].Data), "kernel=x", "q")
-	}
+	boottest.Seeds(f, func(_, text string) { f.Add(text, "kernel=x", "q") }, "config.txt")
 	f.Add("include inc.txt\n[pi4]\n[none]\n[gpio1=1]\n[all]\nkernel=/../k\nos_prefix=../\ninitramfs ,..,i 0\nauto_initramfs=1\narm_64bit=0\n", "include config.txt\n[board-type=1]\nupstream_kernel=1\n", "a\x00b\nc")
 	f.Fuzz(func(t *testing.T, config, included, cmdline string) {
 		l, err := rpi.Parse(fstest.MapFS{
-			"config.txt":  file(config),
-			"usercfg.txt": file(included),
-			"inc.txt":     file(included),
-			"cmdline.txt": file(cmdline),
-			"kernel8.img": file("kernel"),
-			"initramfs8":  file("initramfs"),
+			"config.txt":  boottest.File(config),
+			"usercfg.txt": boottest.File(included),
+			"inc.txt":     boottest.File(included),
+			"cmdline.txt": boottest.File(cmdline),
+			"kernel8.img": boottest.File("kernel"),
+			"initramfs8":  boottest.File("initramfs"),
 		})
-		for _, e := range l.Entries {
-			for _, p := range append([]string{e.Kernel}, e.Initrds...) {
-				if p != "" && !fs.ValidPath(strings.ToValidUTF8(p, "_")) || path.IsAbs(p) {
-					t.Errorf("path %q", p)
-				}
-			}
-			for _, s := range append([]string{e.Title, e.Cmdline, e.Problem}, e.Notes...) {
-				if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
-					t.Errorf("control character in %q", s)
-				}
-			}
-			if e.Kernel == "" && e.Problem == "" || e.Title == "" {
-				t.Errorf("too little: %s", boottest.EntryText(e))
-			}
-		}
-		for _, n := range l.Notes {
-			if strings.ContainsFunc(n.Text, func(r rune) bool { return r < ' ' }) {
-				t.Errorf("control character in %q", n)
-			}
-		}
-		if err != nil && len(l.Entries) > 0 {
-			t.Errorf("entries and the error %v", err)
-		}
+		boottest.Check(t, l, err)
 	})
 }

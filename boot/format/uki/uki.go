@@ -23,7 +23,6 @@ import (
 // What is read of one volume, so that no stick can keep the menu waiting.
 const (
 	maxFiles = 200 // files that are looked into
-	maxNotes = 20
 )
 
 // folders are the places of images in each [bls.Boot]: EFI/Linux is that of
@@ -56,21 +55,14 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 		return boot.Listing{}, err
 	}
 	r := &reader{fsys: fsys, filesLeft: maxFiles, looked: map[string]bool{}}
-	var l boot.Listing
+	var entries []boot.Entry
 	for _, b := range boots {
-		l.Entries = append(l.Entries, b.Arrange(r.items(b))...)
-	}
-	if len(l.Entries) > 0 {
-		for _, err := range r.errs {
-			r.note("", err.Error())
-		}
-		r.errs = nil
+		entries = append(entries, b.Arrange(r.items(b))...)
 	}
 	if r.filesLeft < 0 {
-		r.note("", fmt.Sprintf("There are more than %d EFI programs on this volume; only the first have been looked into.", maxFiles))
+		r.notes.Add(boot.Source{}, fmt.Sprintf("There are more than %d EFI programs on this volume; only the first have been looked into.", maxFiles))
 	}
-	l.Notes = r.notes
-	return l, errors.Join(r.errs...)
+	return r.notes.Listing(entries, r.errs...)
 }
 
 // reader is one call of Parse: the volume, and what may still be taken from it.
@@ -78,14 +70,8 @@ type reader struct {
 	fsys      fs.FS
 	filesLeft int             // negative once some had to be left out
 	looked    map[string]bool // folders; that called EFI is a $BOOT of its own, too
-	notes     []boot.Note
+	notes     boot.Notes
 	errs      []error
-}
-
-func (r *reader) note(file, text string) {
-	if len(r.notes) < maxNotes {
-		r.notes = append(r.notes, boot.Note{Source: boot.Source{File: file}, Text: text})
-	}
 }
 
 // items looks into the EFI programs of one $BOOT.
@@ -112,7 +98,7 @@ func (r *reader) items(b *bls.Boot) []bls.Item {
 		}
 		it, ok, err := item(r.fsys, file)
 		if err != nil {
-			r.note(file, fmt.Sprintf("The file cannot be used: %v.", err))
+			r.notes.Add(boot.Source{File: file}, fmt.Sprintf("The file cannot be used: %v.", err))
 		}
 		if ok {
 			items = append(items, it)

@@ -1,0 +1,80 @@
+// Package fspath turns what configuration files call a file into paths as
+// [fs.FS] takes them: with slashes, from the root of the volume, and never out
+// of it.
+package fspath
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// Inside gives name, with whatever slashes and dots, as a path from the root of
+// a volume that cannot leave it; "." for the root itself.
+func Inside(name string) string {
+	if name = path.Clean("/" + name)[1:]; name == "" {
+		return "."
+	}
+	return name
+}
+
+// InsideDOS is [Inside] for names in which a backslash is a slash, as loaders
+// that start from a FAT take them.
+func InsideDOS(name string) string { return Inside(strings.ReplaceAll(name, `\`, "/")) }
+
+// maxLinks is how many symlinks one path may lead through, as in Linux.
+const maxLinks = 40
+
+// ErrTooMany is what [Resolve] gives when it may go no further.
+var ErrTooMany = errors.New("too many files are looked for on this volume")
+
+// Resolve gives the path of an existing file free of symlinks, so that one file
+// has one path. They are resolved inside fsys, absolute ones from its root, as
+// if it were mounted there: [fs.FS] leaves open whether links may lead out, and
+// os.DirFS lets them. fsys needs to be an [fs.ReadLinkFS]; else name is taken
+// as it is.
+//
+// Before each look into fsys step is called, so that all paths of a
+// configuration can share a limit; when it gives false the error is
+// [ErrTooMany].
+func Resolve(fsys fs.FS, name string, step func() bool) (string, error) {
+	todo := strings.Split(name, "/")
+	done := "."
+	links := 0
+	for len(todo) > 0 {
+		part := todo[0]
+		todo = todo[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			done = path.Dir(done) // of "." it is "." again: the root holds
+			continue
+		}
+		next := path.Join(done, part)
+		if !step() {
+			return "", ErrTooMany
+		}
+		st, err := fs.Lstat(fsys, next)
+		if err != nil {
+			return "", err
+		}
+		if st.Mode()&fs.ModeSymlink == 0 {
+			done = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrInvalid}
+		}
+		target, err := fs.ReadLink(fsys, next)
+		if err != nil {
+			return "", err
+		}
+		if strings.HasPrefix(target, "/") {
+			done = "."
+		}
+		todo = append(strings.Split(target, "/"), todo...)
+	}
+	return done, nil
+}

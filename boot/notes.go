@@ -1,0 +1,135 @@
+package boot
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Notes collects what there is to say about the files of one volume, each note
+// once and no more than a reader would read: a hostile file makes one a line.
+// The zero value is ready to use.
+type Notes struct {
+	// Limit is how many are kept; 0 means 20. Those about lines count apart, so
+	// that they cannot crowd out what is said about whole files.
+	Limit int
+
+	kept    []Note
+	lines   int // of kept
+	dropped int
+}
+
+// Add keeps a note. Its text is made fit to be printed, as by [Clean] but for
+// its length.
+func (n *Notes) Add(at Source, text string) {
+	note := Note{Source: at, Text: singleLine(text)}
+	limit := cmp.Or(n.Limit, 20)
+	switch isLine := at.Line > 0; {
+	case slices.Contains(n.kept, note):
+	case isLine && n.lines >= limit, !isLine && len(n.kept)-n.lines >= limit:
+		n.dropped++
+	default:
+		n.kept = append(n.kept, note)
+		if isLine {
+			n.lines++
+		}
+	}
+}
+
+// Len tells how many notes there have been, those over the limit among them.
+func (n *Notes) Len() int { return len(n.kept) + n.dropped }
+
+// All gives the notes, and a last one that says how many are left out.
+func (n *Notes) All() []Note {
+	if n.dropped == 0 {
+		return n.kept
+	}
+	return append(slices.Clip(n.kept), Note{Text: fmt.Sprintf("%d more notes about these files are left out.", n.dropped)})
+}
+
+// Listing gives what the Parse of a [Format] has found: entries, the notes, and
+// errs about what could not be read. With entries these become notes; without
+// any they are the error.
+func (n *Notes) Listing(entries []Entry, errs ...error) (Listing, error) {
+	if len(entries) > 0 {
+		for _, err := range errs {
+			if err != nil {
+				n.Add(Source{}, strings.TrimSuffix(err.Error(), ".")+".")
+			}
+		}
+		errs = nil
+	}
+	return Listing{Entries: entries, Notes: n.All()}, errors.Join(errs...)
+}
+
+// Unique gives entries without those for which key gives the same as for an
+// earlier one. That takes over their Default.
+func Unique(entries []Entry, key func(Entry) string) []Entry {
+	var list []Entry
+	at := map[string]int{} // key -> place in list
+	for _, e := range entries {
+		k := key(e)
+		if i, dup := at[k]; dup {
+			list[i].Default = list[i].Default || e.Default
+			continue
+		}
+		at[k] = len(list)
+		list = append(list, e)
+	}
+	return list
+}
+
+// Key gives a text that is the same for entries which list the same: of one
+// title in one submenu, with the same kernel, initrds and command line.
+func (e Entry) Key() string {
+	return strings.Join(slices.Concat([]string{e.Volume.Device, e.Kernel, e.Cmdline, e.Title}, e.Submenu, []string{""}, e.Initrds), "\x00")
+}
+
+// Within gives the Submenu of what lies in the submenu title inside of outer.
+// What lies deeper than 16 is given as if it lay there.
+func Within(outer []string, title string) []string {
+	const most = 16
+	if title = Clean(title); title == "" || len(outer) >= most {
+		return outer
+	}
+	return append(slices.Clip(outer), title)
+}
+
+// Quote gives text from a disk for use in a sentence: in double quotes, without
+// control characters, and with "..." behind it where it was cut to 40 bytes.
+func Quote(s string) string {
+	const most = 40
+	if len(s) <= most {
+		return fmt.Sprintf("%q", s)
+	}
+	end := most
+	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return fmt.Sprintf("%q...", s[:end])
+}
+
+// singleLine gives s without anything unprintable, and with single spaces.
+func singleLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// Plain gives s, a line of a file, with a space for each control character.
+func Plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+}
