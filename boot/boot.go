@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // Volume is one filesystem: on a partition, a whole disk, an md array, an LVM
@@ -206,13 +205,7 @@ type VolumeStatus struct {
 // what is longer than 200 characters ends in "...".
 func Clean(s string) string {
 	const most = 200
-	s = strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
+	s = singleLine(s)
 	if r := []rune(s); len(r) > most {
 		return string(r[:most]) + "..."
 	}
