@@ -40,6 +40,12 @@ func AllNotes(l boot.Listing) string {
 	return b.String() + Notes(l)
 }
 
+// Path gives the title of an entry with those of the submenus that it lies in
+// before it.
+func Path(e boot.Entry) string {
+	return strings.Join(append(slices.Clone(e.Submenu), e.Title), " / ")
+}
+
 // Check fails the test unless l, with err what a format has given, is fit to be
 // used whatever lay on the volume: paths stay on the volume, texts have no
 // control characters, an entry has a title, and a kernel or a problem, at most

@@ -1,6 +1,7 @@
 package extlinux
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -10,21 +11,21 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// list gives the entries of a configuration that has been read, submenus
-// flattened: the title of an entry begins with those of the menus it is in.
-func (p *parser) list(prefix string) []boot.Entry {
+// list gives the entries of a configuration that has been read and lies in
+// submenu, those of its own submenus where these stand.
+func (p *parser) list(submenu []string) []boot.Entry {
 	var out []boot.Entry
 	for _, m := range []setting{p.ui, p.def} {
 		// "UI menu.c32 other.cfg" shows other.cfg in place of this file.
 		if module, args := cutWord(m.text); isMenu(module) {
-			out = append(out, p.opened(m.src, args, "", prefix)...)
+			out = append(out, p.opened(m.src, args, "", submenu)...)
 		}
 	}
 	def := p.defaultLabel()
-	out = p.flatten(out, p.root, prefix, def)
+	out = p.flatten(out, p.root, submenu, def)
 	isDefault := func(e boot.Entry) bool { return e.Default }
 	if def != nil && def.hidden && !slices.ContainsFunc(out, isDefault) {
-		es := p.entriesOf(def, prefix)
+		es := p.entriesOf(def, submenu)
 		for i := range es {
 			es[i].Notes = append(es[i].Notes, "Its own menu hides it (MENU HIDE), but boots it by default.")
 		}
@@ -41,13 +42,13 @@ func (p *parser) list(prefix string) []boot.Entry {
 
 // flatten adds the entries of a menu and its submenus to out. Only those of the
 // label def, or that lead to it, are defaults.
-func (p *parser) flatten(out []boot.Entry, m *menu, prefix string, def *label) []boot.Entry {
+func (p *parser) flatten(out []boot.Entry, m *menu, submenu []string, def *label) []boot.Entry {
 	for _, it := range m.items {
 		if it.sub != nil {
-			out = p.flatten(out, it.sub, join(prefix, it.sub.title), def)
+			out = p.flatten(out, it.sub, boot.Within(submenu, clean(it.sub.title)), def)
 			continue
 		}
-		es := p.entriesOf(it.label, prefix)
+		es := p.entriesOf(it.label, submenu)
 		if p.follow(it.label) != def {
 			for i := range es {
 				es[i].Default = false
@@ -58,17 +59,8 @@ func (p *parser) flatten(out []boot.Entry, m *menu, prefix string, def *label) [
 	return out
 }
 
-// join gives the title of something inside the menu prefix.
-func join(prefix, title string) string {
-	title = boot.Clean(strings.ReplaceAll(title, "^", "")) // ^ marks the hotkey
-	switch {
-	case prefix == "":
-		return title
-	case title == "":
-		return prefix
-	}
-	return boot.Clean(prefix + " / " + title)
-}
+// clean gives a title without the ^ that marks a hotkey.
+func clean(title string) string { return boot.Clean(strings.ReplaceAll(title, "^", "")) }
 
 // defaultLabel gives the label that the configuration boots unattended; nil if
 // it names none.
@@ -166,7 +158,7 @@ func (l *label) command() (file, args string) {
 
 // entriesOf gives the entry of a label, several if it opens a
 // configuration file, and none if it starts nothing that could be booted.
-func (p *parser) entriesOf(l *label, prefix string) []boot.Entry {
+func (p *parser) entriesOf(l *label, submenu []string) []boot.Entry {
 	if to := p.follow(l); to != l {
 		if !to.hidden {
 			return nil // it is in the list itself
@@ -189,27 +181,25 @@ func (p *parser) entriesOf(l *label, prefix string) []boot.Entry {
 			dir, _ = cutWord(l.append)
 		}
 		name, _ := cutWord(l.image)
-		return p.opened(l.src, name, dir, join(prefix, l.title))
+		return p.opened(l.src, name, dir, boot.Within(submenu, clean(l.title)))
 	case isMenu(file):
 		if !l.hasAppend { // the global one is not about files
 			_, args = cutWord(l.image)
 		}
-		return p.opened(l.src, args, "", join(prefix, l.title))
+		return p.opened(l.src, args, "", boot.Within(submenu, clean(l.title)))
 	case l.kind == kindNone && !p.exists(file, l.src):
 		p.notes.Add(l.src, fmt.Sprintf("Label %s names no kernel: it is left out.", boot.Quote(l.name)))
 		return nil
 	}
 	e := boot.Entry{
-		Title:   join(prefix, l.title),
+		Title:   cmp.Or(clean(l.title), clean(l.name), "Entry without a title"),
+		Submenu: submenu,
 		Format:  "extlinux",
 		Source:  l.src,
 		Default: true, // flatten knows better
 		Timeout: p.wait(),
 		Problem: l.broken,
 		Notes:   slices.Clone(l.notes),
-	}
-	if l.title == "" {
-		e.Title = join(prefix, l.name)
 	}
 	if l.password {
 		e.Notes = append(e.Notes, "Its own menu asks for a password before it boots this (MENU PASSWD); alpboot does not.")
@@ -219,7 +209,7 @@ func (p *parser) entriesOf(l *label, prefix string) []boot.Entry {
 }
 
 // opened gives the entries of the configuration files that args names.
-func (p *parser) opened(src boot.Source, args, dir, prefix string) []boot.Entry {
+func (p *parser) opened(src boot.Source, args, dir string, submenu []string) []boot.Entry {
 	p.labels++
 	var out []boot.Entry
 	for _, name := range strings.Fields(args) {
@@ -227,7 +217,7 @@ func (p *parser) opened(src boot.Source, args, dir, prefix string) []boot.Entry 
 			continue // this very file, or an option
 		}
 		if c := p.open(src, name, dir); c != nil {
-			out = append(out, c.list(prefix)...)
+			out = append(out, c.list(submenu)...)
 		}
 	}
 	return out

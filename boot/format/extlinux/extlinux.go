@@ -64,8 +64,8 @@ func Format() boot.Format {
 // Parse reads all configuration files on the volume whose root is fsys. One
 // that can be reached in several ways, as through Alpine's link /boot/boot, is
 // read once if fsys is an [fs.ReadLinkFS]; symlinks are followed inside the
-// volume only. Entries that are equal in kernel, initrds, command line and
-// title are given once.
+// volume only. Entries that are equal in kernel, initrds, command line,
+// title and submenu are given once.
 //
 // Kernel and initrd paths are those of the configuration, with the folder's
 // symlinks resolved; whether the files exist is not checked, except that an
@@ -207,7 +207,7 @@ func (r *reader) entries(file string) []boot.Entry {
 	p := newParser(r, path.Dir(file))
 	p.file(file)
 	p.endLabel()
-	entries := p.list("")
+	entries := p.list(nil)
 	if len(entries) == 0 && len(r.errs) == before && p.labels == 0 {
 		r.notes.Add(boot.Source{File: file}, "The file holds no entry.")
 	}

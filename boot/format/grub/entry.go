@@ -1,6 +1,7 @@
 package grub
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path"
@@ -201,15 +202,15 @@ type node struct {
 }
 
 // nodes gives the lines of the menu that m has put together, each entry tried
-// out. Prefix is the title of the menus that it is in.
-func (m *machine) nodes(prefix string, wait *time.Duration, hasUsers bool) []*node {
+// out. Submenu is where it is itself.
+func (m *machine) nodes(submenu []string, wait *time.Duration, hasUsers bool) []*node {
 	var out []*node
 	for _, c := range m.menu.configs {
 		own := c.wait()
 		if own == nil {
 			own = wait
 		}
-		n := &node{config: c, sub: c.nodes(prefix, own, c.env.get("superusers") != ""), def: c.env.get("default")}
+		n := &node{config: c, sub: c.nodes(submenu, own, c.env.get("superusers") != ""), def: c.env.get("default")}
 		if len(n.sub) > 0 {
 			out = append(out, n)
 		}
@@ -221,13 +222,12 @@ func (m *machine) nodes(prefix string, wait *time.Duration, hasUsers bool) []*no
 			continue
 		}
 		b := m.runItem(it)
-		title := join(prefix, it.title)
 		if len(b.menu.configs) > 0 || len(b.menu.items) > 0 {
-			n.sub = b.nodes(title, wait, hasUsers)
+			n.sub = b.nodes(boot.Within(submenu, it.title), wait, hasUsers)
 			n.def = b.env.get("default")
 			continue
 		}
-		n.entry = b.entry(it.src, title)
+		n.entry = b.entry(it.src, submenu, it.title)
 		if n.entry == nil {
 			continue
 		}
@@ -238,8 +238,7 @@ func (m *machine) nodes(prefix string, wait *time.Duration, hasUsers bool) []*no
 		n.setWait(wait)
 	}
 	if m.load.booted {
-		name := path.Base(m.load.kernel.path)
-		if e := m.entry(m.load.src, join(prefix, name)); e != nil {
+		if e := m.entry(m.load.src, submenu, ""); e != nil {
 			n := &node{entry: e}
 			n.setWait(wait)
 			out = append([]*node{n}, out...)
@@ -269,23 +268,12 @@ func (m *machine) wait() *time.Duration {
 	return &d
 }
 
-// join gives the title of something inside the menu prefix.
-func join(prefix, title string) string {
-	title = boot.Clean(title)
-	switch {
-	case prefix == "":
-		return title
-	case title == "":
-		return prefix
-	}
-	return boot.Clean(prefix + " / " + title)
-}
-
 // entry gives the entry that m has loaded; nil when it is nothing that anybody
 // expects in a list of systems.
-func (m *machine) entry(src boot.Source, title string) *boot.Entry {
+func (m *machine) entry(src boot.Source, submenu []string, title string) *boot.Entry {
 	l := &m.load
-	e := &boot.Entry{Title: title, Format: "grub", Source: src, Cmdline: l.cmdline, Problem: l.problem, Notes: l.notes}
+	title = cmp.Or(boot.Clean(title), boot.Clean(path.Base(l.kernel.path)), "Entry without a title")
+	e := &boot.Entry{Title: title, Submenu: submenu, Format: "grub", Source: src, Cmdline: l.cmdline, Problem: l.problem, Notes: l.notes}
 	problem := func(format string, args ...any) {
 		if e.Problem == "" {
 			e.Problem = fmt.Sprintf(format, args...)

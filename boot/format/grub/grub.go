@@ -245,7 +245,7 @@ func (r *reader) entries(name string) ([]*boot.Entry, error) {
 		return nil, err
 	}
 	hasUsers := m.env.get("superusers") != ""
-	nodes := m.nodes("", m.wait(), hasUsers)
+	nodes := m.nodes(nil, m.wait(), hasUsers)
 	entries := leaves(nodes)
 	if len(entries) == 0 && r.notes.Len() == notes && r.unresolved == away {
 		r.notes.Add(boot.Source{File: name}, "The file holds no entry.")

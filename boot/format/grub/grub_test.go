@@ -361,7 +361,7 @@ menuentry '4 wheels' { linux /boot/vmlinuz 4 }
 		got := ""
 		for _, e := range l.Entries {
 			if e.Default {
-				got += e.Title
+				got += boottest.Path(e)
 			}
 		}
 		if got != tt.want {
@@ -420,7 +420,7 @@ func TestGoOn(t *testing.T) {
 			l := parse(t, tt.config)
 			var got []string
 			for _, e := range l.Entries {
-				s := e.Title + " " + e.Source.String()
+				s := boottest.Path(e) + " " + e.Source.String()
 				if e.Default {
 					s = "*" + s
 				}

@@ -1,6 +1,7 @@
 package limine
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"path"
@@ -11,45 +12,31 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// entries gives the entries of nodes, those in directories among them.
-func (c *config) entries(nodes []*node, prefix string) []boot.Entry {
+// entries gives the entries of nodes, which lie in submenu, and of the
+// directories among them.
+func (c *config) entries(nodes []*node, submenu []string) []boot.Entry {
 	var list []boot.Entry
 	for _, n := range nodes {
-		title := join(prefix, n.name)
 		if len(n.sub) > 0 {
-			list = append(list, c.entries(n.sub, title)...)
+			list = append(list, c.entries(n.sub, boot.Within(submenu, n.name))...)
 			continue
 		}
 		if _, gone := c.hidden(n); !gone {
-			list = append(list, c.entry(n, title))
+			list = append(list, c.entry(n, submenu))
 		}
 	}
 	return list
 }
 
-// join gives the title of something inside the directory prefix.
-func join(prefix, name string) string {
-	name = boot.Clean(name)
-	switch {
-	case prefix == "":
-		return name
-	case name == "":
-		return prefix
-	}
-	return boot.Clean(prefix + " / " + name)
-}
-
 // entry gives the entry of a node that is no directory.
-func (c *config) entry(n *node, title string) boot.Entry {
+func (c *config) entry(n *node, submenu []string) boot.Entry {
 	e := boot.Entry{
-		Title:   title,
+		Title:   cmp.Or(boot.Clean(n.name), "Entry without a name"),
+		Submenu: submenu,
 		Format:  formatName,
 		Source:  n.src,
 		Default: n == c.chosen,
 		Problem: n.broken,
-	}
-	if title == "" {
-		e.Title = "Entry without a name"
 	}
 	if c.timeout != nil {
 		d := *c.timeout

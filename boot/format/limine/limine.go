@@ -43,8 +43,8 @@ func Format() boot.Format { return boot.Format{Name: formatName, Parse: Parse} }
 // Parse reads every limine.conf on the volume whose root is fsys, and only if
 // there is none every limine.cfg. Limine itself takes the first one; the others
 // may be what another copy of it starts from. Symlinks are not followed.
-// Entries that are equal in kernel, initrds, command line and title are given
-// once; the title of one in a directory begins with the directory's.
+// Entries that are equal in kernel, initrds, command line, title and directory
+// are given once.
 //
 // A path on another volume is looked up in others: by partition for boot(N),
 // by UUID of the filesystem or the partition for guid(...), by label for
@@ -143,7 +143,7 @@ func (r *reader) file(lang language, name string) ([]boot.Entry, error) {
 	if err := c.parse(strings.TrimPrefix(string(b), "\ufeff")); err != nil {
 		return nil, err
 	}
-	entries := c.entries(c.tree, "")
+	entries := c.entries(c.tree, nil)
 	if len(c.tree) == 0 {
 		r.notes.Add(boot.Source{File: name}, "The file holds no entry.")
 	}

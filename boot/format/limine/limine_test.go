@@ -125,7 +125,7 @@ func TestEntry(t *testing.T) {
 			} else {
 				e := l.Entries[0]
 				all += strings.Join(e.Notes, "\n")
-				got := [...]string{e.Title, e.Kernel, strings.Join(e.Initrds, " "), e.Cmdline}
+				got := [...]string{boottest.Path(e), e.Kernel, strings.Join(e.Initrds, " "), e.Cmdline}
 				if want := [...]string{tt.title, tt.kernel, tt.initrds, tt.cmdline}; got != want {
 					t.Errorf("got  %q\nwant %q", got, want)
 				}
@@ -180,7 +180,7 @@ func TestDefault(t *testing.T) {
 			got := ""
 			for _, e := range l.Entries {
 				if e.Default {
-					got += e.Title
+					got += boottest.Path(e)
 				}
 			}
 			if got != tt.want {
