@@ -170,9 +170,6 @@ func FuzzProbe(f *testing.F) {
 		if counted.reads > 600 {
 			t.Errorf("%d reads", counted.reads)
 		}
-		if inside, err := superblock.ProbeMember(counted.ReaderAt, int64(size)); err == nil && got.Type != "linux_raid_member" {
-			t.Errorf("%+v in a member of %+v", inside, got)
-		}
 	})
 }
 

@@ -74,18 +74,6 @@ func Probe(r io.ReaderAt, size int64) (Superblock, error) {
 	return probeFilesystem(d)
 }
 
-// ProbeMember tells what a member of a RAID1 array holds when it is read as if
-// there were no array, as can be done where the array's metadata lie at the end
-// of its members (versions 0.90 and 1.0). Read so, a member may be older than
-// the array. Anything but such a member gives [ErrUnknown].
-func ProbeMember(r io.ReaderAt, size int64) (Superblock, error) {
-	d := newDisk(r, size)
-	if array, ok := findRAID(d); !ok || array.level != 1 || !array.atEnd {
-		return Superblock{}, ErrUnknown
-	}
-	return probeFilesystem(d)
-}
-
 func probeFilesystem(d *disk) (Superblock, error) {
 	var found []Superblock
 	var errs []error

@@ -68,23 +68,6 @@ func fields(n int, values map[int]any) []byte {
 	return b
 }
 
-// md1 is the superblock of an md array of version 1.x that lies at offset at.
-func md1(at int64, level uint32) []byte {
-	return fields(256, map[int]any{
-		0: uint32(0xa92b4efc), 4: uint32(1), 16: "0123456789abcdef", 32: "alpine:boot",
-		72: level, 144: uint64(at / 512), 168: "fedcba9876543210",
-	})
-}
-
-// md0 is one of version 0.90, as setup-disk of Alpine makes for /boot.
-func md0(order binary.ByteOrder, level uint32) []byte {
-	b := make([]byte, 4096)
-	for at, v := range map[int]uint32{0: 0xa92b4efc, 8: 90, 20: 0x01234567, 28: level, 52: 0x89abcdef, 56: 0xfedcba98, 60: 0x76543210} {
-		order.PutUint32(b[at:], v)
-	}
-	return b
-}
-
 // zfsLabel is a ZFS vdev label with as many uberblocks as said.
 func zfsLabel(uberblocks int, order binary.ByteOrder) []byte {
 	be := binary.BigEndian
@@ -115,15 +98,12 @@ const mib = 1 << 20
 // TestMembers makes, by hand, what the tools of md and ZFS only make together
 // with their drivers, and asks blkid whether it is right.
 func TestMembers(t *testing.T) {
-	const mdUUID = "30313233-3435-3637-3839-616263646566"
-	const md0UUID = "01234567-89ab-cdef-fedc-ba9876543210"
 	ext4 := readPiece(t, "ext4")
 	tests := []struct {
 		name   string
 		device sparse
 		size   int64
 		want   superblock.Superblock
-		inside superblock.Superblock // what ProbeMember says
 	}{
 		{
 			name:   "raid 1.1",
@@ -136,13 +116,11 @@ func TestMembers(t *testing.T) {
 		}, {
 			name:   "raid 1.0 mirror of ext4, at an odd size",
 			device: sparse{1024: ext4.bytes, 16*mib + 4096 - 8192: md1(16*mib+4096-8192, 1)}, size: 16*mib + 4096 + 512,
-			want:   superblock.Superblock{Type: "linux_raid_member", UUID: mdUUID, Label: "alpine:boot"},
-			inside: ext4.want,
+			want: superblock.Superblock{Type: "linux_raid_member", UUID: mdUUID, Label: "alpine:boot"},
 		}, {
 			name:   "raid 0.90 mirror of ext4",
 			device: sparse{1024: ext4.bytes, 16*mib - 65536: md0(binary.LittleEndian, 1)}, size: 16*mib + 2048,
-			want:   superblock.Superblock{Type: "linux_raid_member", UUID: md0UUID},
-			inside: ext4.want,
+			want: superblock.Superblock{Type: "linux_raid_member", UUID: md0UUID},
 		}, {
 			name:   "raid 0.90 stripes: what shows at their beginning is a part",
 			device: sparse{1024: ext4.bytes, 16*mib - 65536: md0(binary.LittleEndian, 0)}, size: 16 * mib,
@@ -182,13 +160,6 @@ func TestMembers(t *testing.T) {
 			}
 			if unknown := tt.want == (superblock.Superblock{}); errors.Is(err, superblock.ErrUnknown) != unknown || err != nil && !unknown {
 				t.Errorf("Probe: %v", err)
-			}
-			inside, err := superblock.ProbeMember(tt.device, tt.size)
-			if inside != tt.inside {
-				t.Errorf("ProbeMember gives %+v, want %+v", inside, tt.inside)
-			}
-			if (err == nil) != (inside.Type != "") {
-				t.Errorf("ProbeMember: %v", err)
 			}
 			if says := blkid(t, tt.device.write(t, tt.size)); says != tt.want {
 				t.Errorf("blkid says %+v, want %+v", says, tt.want)
