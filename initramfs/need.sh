@@ -41,6 +41,7 @@ test         mkfs.xfs            xfsprogs          xfsprogs
 test         mkfs.btrfs          btrfs-progs       btrfs-progs
 test         mkfs.f2fs           f2fs-tools        f2fs-tools
 test         mkfs.exfat          exfatprogs        exfatprogs
+test         mkfs.ntfs           ntfs-3g           ntfs-3g-progs
 test         mkfs.erofs          erofs-utils       erofs-utils
 test         mksquashfs          squashfs-tools    squashfs-tools
 test         cryptsetup          cryptsetup-bin    cryptsetup

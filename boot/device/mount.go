@@ -103,7 +103,7 @@ func driverFor(fstype string) (driver, bool) {
 func (m *Mounter) Mount(ctx context.Context, path string, sb superblock.Superblock) (*Root, error) {
 	drv, ok := driverFor(sb.Type)
 	if !ok {
-		return nil, fmt.Errorf("%s holds %s, which is no filesystem that can be mounted", path, sb.Type)
+		return nil, fmt.Errorf("%s holds %s, which is no filesystem that alpboot mounts", path, sb.Type)
 	}
 	if err := m.need(drv.name); err != nil {
 		return nil, fmt.Errorf("loading the driver for %s, needed by %s: %w", drv.name, path, err)

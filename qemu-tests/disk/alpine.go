@@ -181,7 +181,7 @@ const (
 //
 //	1  an entry that is good, and three whose files are truncated, empty, missing
 //	2  ext4 whose superblock is damaged
-//	3  exfat, which the menu's own kernel lacks
+//	3  ntfs, which is not mounted
 //	4  minix, which alpboot does not know
 //	5  an extlinux.conf of 10 MiB of garbage
 //	6  symbolic links in circles, around a kernel without a configuration
@@ -216,7 +216,7 @@ func BadDisk(good Kernel, kernel []byte) Layout {
 			{Offset: 1024 + 24, Data: []byte{0xff, 0xff, 0xff, 0xff}},
 			{Offset: 1024 + 40, Data: []byte{0, 0, 0, 0}},
 		}}},
-		{Size: 16, FS: FS{Type: "exfat"}},
+		{Size: 16, FS: FS{Type: "ntfs", Options: []string{"-q", "-F"}}},
 		{Size: 16, FS: FS{Type: "minix"}},
 		{Size: 32, FS: FS{Type: "ext4", UUID: GarbageUUID, Files: []File{{Path: "extlinux.conf", Data: garbage(10 * mebibyte)}}}},
 		{Size: 64, FS: FS{Type: "ext4", UUID: LoopsUUID, Files: loops}},

@@ -42,7 +42,7 @@ type Partition struct {
 
 // FS is a filesystem and what it holds.
 type FS struct {
-	Type    string // ext4, vfat, btrfs, xfs, iso9660, swap, exfat, minix; "" leaves the space empty
+	Type    string // ext4, vfat, btrfs, xfs, iso9660, swap, exfat, ntfs, minix; "" leaves the space empty
 	Label   string
 	UUID    string   // for vfat eight hexadecimal digits, as mkfs.vfat -i takes them
 	Options []string // further arguments for its mkfs
@@ -230,7 +230,7 @@ func copySparse(dst *os.File, offset int64, file string) error {
 var packages = map[string]string{
 	"sfdisk": "fdisk", "mkfs.ext4": "e2fsprogs", "mkfs.vfat": "dosfstools", "mcopy": "mtools",
 	"mkfs.btrfs": "btrfs-progs", "mkfs.xfs": "xfsprogs", "xorriso": "xorriso",
-	"mkswap": "util-linux", "mkfs.minix": "util-linux", "mkfs.exfat": "exfatprogs",
+	"mkswap": "util-linux", "mkfs.minix": "util-linux", "mkfs.exfat": "exfatprogs", "mkfs.ntfs": "ntfs-3g",
 }
 
 // tool runs a program with a text as its input. Its output is part of the

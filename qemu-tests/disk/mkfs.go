@@ -63,7 +63,7 @@ func (fs FS) make(file, tree string) error {
 		option("-L", fs.Label)
 		option("-U", fs.UUID)
 		return tool("", "mkswap", append(args, file)...)
-	case "minix", "exfat":
+	case "minix", "exfat", "ntfs":
 		if len(fs.Files) > 0 {
 			return fmt.Errorf("files cannot be put there")
 		}

@@ -99,6 +99,7 @@ var images = []struct {
 	{"f2fs", 64 << 20, []string{"mkfs.f2fs", "-q", "-l", "flash größe", "IMAGE"}, "f2fs"},
 	{"exfat", 16 << 20, []string{"mkfs.exfat", "-L", "größe", "IMAGE"}, "exfat"},
 	{"exfat without a label", 16 << 20, []string{"mkfs.exfat", "IMAGE"}, "exfat"},
+	{"ntfs", 16 << 20, []string{"mkfs.ntfs", "-q", "-F", "IMAGE"}, "ntfs"},
 	{"erofs", 0, []string{"mkfs.erofs", "--quiet", "IMAGE", "DIR"}, "erofs"},
 	{"erofs without a checksum", 0, []string{"mkfs.erofs", "--quiet", "-E", "nosbcrc", "-U", "6b1ea1d5-44c0-4f3a-95bb-6c26d3d7f9a1", "IMAGE", "DIR"}, "erofs"},
 }

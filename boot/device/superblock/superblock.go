@@ -56,7 +56,7 @@ func members() []prober {
 func filesystems() []prober {
 	return []prober{
 		probeExt, probeFAT, probeXFS, probeBtrfs, probeISO9660, probeSquashfs,
-		probeF2FS, probeEROFS, probeExFAT, probeZFS, probeSwap,
+		probeF2FS, probeEROFS, probeExFAT, probeNTFS, probeZFS, probeSwap,
 	}
 }
 
