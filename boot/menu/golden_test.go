@@ -28,6 +28,9 @@ func many() []boot.Entry {
 	return es
 }
 
+// hiddenUntilKey in place of the first message is for a menu with Config.Hidden.
+const hiddenUntilKey = "hidden"
+
 // TestGolden compares every state with testdata/NAME.golden: the text in both
 // character sets and, for 80x24, the roles of the cells.
 func TestGolden(t *testing.T) {
@@ -59,6 +62,11 @@ func TestGolden(t *testing.T) {
 		{"list-end", []any{found("", many()...), key(KeyEnd)}},
 		{"booting", []any{settled(all...), key(KeyEnter), StatusMsg{"Loading boot/vmlinuz-lts (11 MB) ..."}}},
 		{"failed", []any{settled(all...), key(KeyEnter), FailedMsg{"root-lts", "The kernel refused vmlinuz-lts: it is not signed by a key that this machine trusts."}}},
+		{"loading", []any{settled(all...), at(0), key(KeyEnter), at(0.3), at(1), ProgressMsg{"root-lts", "Loading initramfs-lts", 12_345_678, 41_000_000}}},
+		{"hidden", []any{hiddenUntilKey}},
+		{"unlock", []any{withLocked(found("", lts())), key(KeyEnd), key(KeyEnter), text("secret"), key(KeyTab)}},
+		{"unlock-wrong", []any{withLocked(found("", lts())), key(KeyEnd), key(KeyEnter), text("secret"), key(KeyEnter), UnlockedMsg{Device: vault.Device, Wrong: true}}},
+		{"unlock-busy", []any{withLocked(found("", lts())), key(KeyEnd), key(KeyEnter), text("secret"), key(KeyEnter)}},
 		{"filter", []any{settled(all...), text("/ext4 virt")}},
 		{"filter-none", []any{settled(all...), text("/windows")}},
 		{"filter-kept", []any{settled(all...), text("/virt"), key(KeyEnter)}},
@@ -73,7 +81,11 @@ func TestGolden(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m, _ := run(New(config()), tt.msgs...)
+			c, msgs := config(), tt.msgs
+			if len(msgs) > 0 && msgs[0] == hiddenUntilKey {
+				c.Hidden, msgs = true, msgs[1:]
+			}
+			m, _ := run(New(c), msgs...)
 			var b strings.Builder
 			for _, size := range sizes {
 				for _, cs := range []Charset{UTF8, ASCII} {

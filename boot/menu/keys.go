@@ -41,6 +41,7 @@ const (
 	cmdYank
 	cmdUndo
 	cmdOriginal
+	cmdHandOn
 )
 
 // needsEntry tells whether c does nothing in an empty list.
@@ -172,6 +173,16 @@ func filterKeys() []binding {
 	}
 }
 
+func unlockKeys() []binding {
+	return []binding{
+		{keyEnter, footOpen, helpUnlock, one(cmdBoot, on(KeyEnter))},
+		{keyEsc, footBack, helpBack, one(cmdBack, on(KeyEsc), ctrl('c'))},
+		{keyTab, footHandOn, helpHandOn, one(cmdHandOn, on(KeyTab))},
+		{keyKillStart, footClear, helpClear, one(cmdKillStart, ctrl('u'))},
+		{keyBackspace, "", helpBackspace, one(cmdBackspace, on(KeyBackspace), ctrl('h'))},
+	}
+}
+
 func powerKeys() []binding {
 	return []binding{
 		{"r", footReboot, helpReboot, one(cmdReboot, typed('r'))},
@@ -211,6 +222,7 @@ func Keys() []KeyHelp {
 		{wordHelpFilter, filterKeys()},
 		{wordHelpEditor, editorKeys()},
 		{wordHelpText, reasonKeys()},
+		{wordHelpUnlock, unlockKeys()},
 		{wordHelpPower, powerKeys()},
 		{wordAllKeys, []binding{{keys: keyRedraw, help: helpRedraw}}},
 	} {

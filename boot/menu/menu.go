@@ -12,6 +12,7 @@
 package menu
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
@@ -37,10 +38,15 @@ type Config struct {
 	// CmdlineLimit is the number of bytes that the kernel takes as a command
 	// line; a longer one is refused. 0 when no limit is known.
 	CmdlineLimit int
+
+	// Hidden lets the screen be blank but for one line until a key is typed, or
+	// until something needs to be seen: a failure, or that there is nothing to
+	// boot by itself. The key does nothing else.
+	Hidden bool
 }
 
-// Msg is something that happened: one of [KeyMsg], [PasteMsg], [TickMsg],
-// [InventoryMsg], [FailedMsg], [StatusMsg], [NoticeMsg] and [ShellDoneMsg].
+// Msg is something that happened: one of the types of this package whose names
+// end in Msg.
 type Msg interface{ isMsg() }
 
 // KeyMsg is a key typed on a console.
@@ -87,6 +93,37 @@ type StatusMsg struct{ Text string }
 // NoticeMsg is a warning about the whole machine. It stays on the screen.
 type NoticeMsg struct{ Text string }
 
+// TellMsg is what came of something that was asked for, such as where the log
+// was saved. It is gone with the next key.
+type TellMsg struct {
+	Text string // a sentence
+	Bad  bool   // it did not work
+}
+
+// ProgressMsg says how far the entry ID that is being booted has come. It is
+// shown once loading takes longer than half a second; a few a second are enough.
+type ProgressMsg struct {
+	ID          string
+	Stage       string // such as "Loading initramfs-lts"
+	Done, Total int64  // bytes; Total is 0 when it is not known
+}
+
+// CancelledMsg says that what was being booted was stopped, as [Cancel] asked.
+type CancelledMsg struct{}
+
+// UnlockedMsg is the answer to [Unlock]. Without Wrong and Error the volume is
+// open; what lies on it comes with an [InventoryMsg].
+type UnlockedMsg struct {
+	Device string
+	Wrong  bool   // the passphrase does not open it
+	Error  string // a sentence: it cannot be opened, whatever the passphrase
+}
+
+// RequestMsg asks for an action as keys do, whatever the screen is at. It is
+// for consoles without a screen. Its answer is the Action, unless it cannot be
+// done now: then the model has a message that says why.
+type RequestMsg struct{ Action Action }
+
 // ShellDoneMsg says that the shell has ended, and with which Error ("" for none).
 type ShellDoneMsg struct{ Error string }
 
@@ -97,10 +134,15 @@ func (InventoryMsg) isMsg() {}
 func (FailedMsg) isMsg()    {}
 func (StatusMsg) isMsg()    {}
 func (NoticeMsg) isMsg()    {}
+func (TellMsg) isMsg()      {}
+func (ProgressMsg) isMsg()  {}
+func (CancelledMsg) isMsg() {}
+func (UnlockedMsg) isMsg()  {}
+func (RequestMsg) isMsg()   {}
 func (ShellDoneMsg) isMsg() {}
 
-// Action is what shall be done outside: one of [Boot], [Shell], [Rescan],
-// [Reboot], [PowerOff] and [Redraw]. A nil Action asks for nothing.
+// Action is what shall be done outside: one of the types below. A nil Action
+// asks for nothing.
 type Action interface{ isAction() }
 
 // Boot asks for an entry to be booted. The answer is a [FailedMsg], if any.
@@ -109,6 +151,24 @@ type Boot struct {
 	Edited     bool       // the command line is not the one that was found
 	Unattended bool       // the countdown ran out: nobody may be watching
 }
+
+// Cancel asks for the loading of what is being booted to be stopped. The answer
+// is a [CancelledMsg], or nothing when it is too late.
+type Cancel struct{}
+
+// Unlock asks for an encrypted volume to be opened. The answer is always an
+// [UnlockedMsg].
+type Unlock struct {
+	Device     string // of the volume
+	Passphrase []byte // the only copy: wipe it when it is no longer needed
+	HandOn     bool   // give it to the system that is booted, so that it need not ask again
+}
+
+// String leaves the passphrase out, for logs.
+func (u Unlock) String() string { return fmt.Sprintf("Unlock %s, hand on %t", u.Device, u.HandOn) }
+
+// GoString is String, for %#v.
+func (u Unlock) GoString() string { return u.String() }
 
 // Shell asks for a shell on a console. The answer is always a [ShellDoneMsg],
 // also when there is none to open: until then nothing is booted unattended.
@@ -127,6 +187,8 @@ type PowerOff struct{}
 type Redraw struct{}
 
 func (Boot) isAction()     {}
+func (Cancel) isAction()   {}
+func (Unlock) isAction()   {}
 func (Shell) isAction()    {}
 func (Rescan) isAction()   {}
 func (Reboot) isAction()   {}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -46,6 +47,12 @@ type Model struct {
 	draft   editor     // left by Esc, for the next time that draftID is edited
 	draftID string
 
+	prompt prompt
+	handOn bool   // what the user wants with a passphrase, kept from prompt to prompt
+	opened string // device that was unlocked just now: its first entry is selected when it comes
+
+	hidden  bool // nothing is shown until a key
+	loading loading
 	shells  int    // how many are open: the countdown waits for their end
 	booting string // ID of the entry that is being booted; "" when none is
 	status  string // what is going on
@@ -79,14 +86,30 @@ const (
 	helpScreen
 	powerScreen
 	editScreen
+	unlockScreen
 )
 
 // New gives the menu as it is before anything is known.
-func New(c Config) Model { return Model{config: c} }
+func New(c Config) Model { return Model{config: c, hidden: c.Hidden} }
 
 // Update gives the model after msg, and what shall be done outside because of
 // it, nil for nothing.
 func (m Model) Update(msg Msg) (Model, Action) {
+	if m.hidden {
+		switch msg.(type) {
+		case KeyMsg, PasteMsg:
+			m.hidden = false
+			return m.touch(), nil
+		}
+	}
+	m, action := m.update(msg)
+	if m.hidden && m.inventory.Settled && m.booting == "" && !m.countdown.on {
+		m.hidden = false // nothing will happen by itself
+	}
+	return m, action
+}
+
+func (m Model) update(msg Msg) (Model, Action) {
 	switch msg := msg.(type) {
 	case KeyMsg:
 		return m.key(msg)
@@ -95,6 +118,9 @@ func (m Model) Update(msg Msg) (Model, Action) {
 	case TickMsg:
 		if m.shells > 0 {
 			m.countdown.key() // somebody is at work
+		}
+		if m.booting != "" {
+			m.loading.tick(msg.Now)
 		}
 		m.countdown.tick(msg.Now, m.config.Rearm)
 		return m.count()
@@ -108,6 +134,18 @@ func (m Model) Update(msg Msg) (Model, Action) {
 		if !slices.Contains(m.notices, msg.Text) {
 			m.notices = append(slices.Clip(m.notices), msg.Text)
 		}
+	case TellMsg:
+		m.message = message{text: msg.Text, bad: msg.Bad}
+	case ProgressMsg:
+		if msg.ID == m.booting {
+			m.loading.progress = msg
+		}
+	case CancelledMsg:
+		return m.cancelled(), nil
+	case UnlockedMsg:
+		return m.unlocked(msg), nil
+	case RequestMsg:
+		return m.request(msg.Action)
 	case ShellDoneMsg:
 		m.countdown.key()
 		m.shells = max(0, m.shells-1)
@@ -119,8 +157,38 @@ func (m Model) Update(msg Msg) (Model, Action) {
 	return m, nil
 }
 
+// request does what a does when a key asks for it.
+func (m Model) request(a Action) (Model, Action) {
+	m = m.touch()
+	m.moved, m.hidden = false, false
+	switch a := a.(type) {
+	case Boot:
+		return m.boot(a.Entry, a.Edited, false)
+	case Cancel:
+		return m.cancel()
+	case Unlock:
+		if m.prompt.busy {
+			clear(a.Passphrase)
+			m.message = warn(wordBusyOpening, device(m.prompt.volume))
+			return m, nil
+		}
+		m = m.leavePrompt()
+		if m.prompt.volume.Device != a.Device || m.prompt.wrong >= maxTries {
+			m.prompt = prompt{volume: boot.Volume{Device: a.Device}}
+		}
+		m.prompt.busy = true
+		return m, a
+	case Rescan:
+		m.message = tell(wordRescan)
+	case Shell:
+		m.shells++
+	}
+	return m, a
+}
+
 func (m Model) setInventory(msg InventoryMsg) Model {
 	before, had := m.selectedItem()
+	known := m.inventory.Entries
 	m.inventory = msg.Inventory
 	m.busySince = m.waiting()
 	m.choice = msg.Notes
@@ -135,12 +203,47 @@ func (m Model) setInventory(msg InventoryMsg) Model {
 		}
 		return m
 	}
+	if m.at == unlockScreen && !m.prompt.busy && !m.isLocked(m.prompt.volume) {
+		m = m.leavePrompt()
+	}
+	if m.opened != "" && !m.isLocked(boot.Volume{Device: m.opened}) {
+		if e, ok := m.newcomer(known); ok {
+			m = m.reveal(e.ID, true)
+			m.wanted, m.moved = e.ID, true
+			m.message = tell(wordOpenedShows, strings.TrimPrefix(m.opened, "/dev/"), title(e))
+			m.opened = ""
+			return m
+		}
+		if had && before.locked && before.volume.Device == m.opened {
+			m.moved = true
+			return m // its entries are still to come
+		}
+	}
 	after, ok := m.selectedItem()
 	if had && ok && before.id == m.wanted && after.id != m.wanted {
 		m.moved = true
 		m.message = warn(wordGone, before.name(), after.name())
 	}
 	return m
+}
+
+// isLocked tells whether a passphrase opens v.
+func (m Model) isLocked(v boot.Volume) bool {
+	return slices.ContainsFunc(m.inventory.Volumes, func(s boot.VolumeStatus) bool { return s.Locked && s.Volume.Device == v.Device })
+}
+
+// newcomer gives the first entry that can be booted and is not among known.
+func (m Model) newcomer(known []boot.Entry) (boot.Entry, bool) {
+	ids := map[string]bool{}
+	for _, e := range known {
+		ids[e.ID] = true
+	}
+	for _, e := range m.inventory.Entries {
+		if !ids[e.ID] && e.Problem == "" {
+			return e, true
+		}
+	}
+	return boot.Entry{}, false
 }
 
 // waiting gives since when each busy device has been so.
@@ -164,8 +267,8 @@ func (m Model) fail(msg FailedMsg) Model {
 		m.failed = map[string]string{}
 	}
 	m.failed[msg.ID] = msg.Reason
-	m.booting, m.status = "", ""
-	m.defaultID = ""
+	m = m.idle()
+	m.defaultID, m.hidden = "", false
 	m.countdown.stop()
 	if e, ok := m.entry(msg.ID); ok {
 		if !m.touched {
@@ -246,6 +349,8 @@ func (m Model) paste(s string) Model {
 		m.editor = m.editor.paste(s)
 	case filterScreen:
 		m.filter = newEditor(m.filter).paste(s).text
+	case unlockScreen:
+		m = m.typeSecret(s)
 	}
 	return m
 }
@@ -258,7 +363,7 @@ func (m Model) touch() Model {
 		m = m.selectAt(items, m.selection(items))
 		m.touched = true
 	}
-	m.message = message{}
+	m.message, m.opened = message{}, ""
 	return m
 }
 
@@ -276,6 +381,8 @@ func (m Model) key(k KeyMsg) (Model, Action) {
 		return m.filterKey(k), nil
 	case editScreen:
 		return m.editKey(k)
+	case unlockScreen:
+		return m.unlockKey(k)
 	case powerScreen:
 		switch find(powerKeys(), k) {
 		case cmdReboot:
@@ -329,7 +436,10 @@ func (m Model) listKey(k KeyMsg, moved bool) (Model, Action) {
 			return m.setOpen(true, items[i].id), nil
 		}
 	case cmdClose, cmdBack:
-		if cmd == cmdBack && m.filter != "" {
+		switch {
+		case cmd == cmdBack && m.booting != "":
+			return m.cancel()
+		case cmd == cmdBack && m.filter != "":
 			return m.unfilter(), nil
 		}
 		if i >= 0 {
@@ -358,8 +468,8 @@ func (m Model) enter(it item) (Model, Action) {
 	switch {
 	case it.fold:
 		return m.setOpen(!it.open, it.id), nil
-	case it.entry == nil:
-		return m, nil
+	case it.locked:
+		return m.ask(it.volume), nil
 	case it.entry.Problem != "":
 		m.at, m.top = reasonScreen, 0
 		return m, nil
@@ -469,6 +579,8 @@ func (m Model) bindings() []binding {
 		return editorKeys()
 	case powerScreen:
 		return powerKeys()
+	case unlockScreen:
+		return unlockKeys()
 	case detailsScreen:
 		return detailsKeys()
 	case reasonScreen:
@@ -501,10 +613,6 @@ func (m Model) editKey(k KeyMsg) (Model, Action) {
 	w := editWidth(k.Size.W)
 	switch find(editorKeys(), k) {
 	case cmdBoot:
-		if limit := m.config.CmdlineLimit; limit > 0 && len(e.text) > limit {
-			m.message = warn(wordTooLong, len(e.text), limit)
-			return m, nil
-		}
 		m.draft, m.draftID = e, m.editing.ID
 		entry := m.editing
 		entry.Cmdline = e.text
@@ -564,6 +672,11 @@ func (m Model) boot(e boot.Entry, edited, unattended bool) (Model, Action) {
 		m.message = warn(wordNoKernel, title(e))
 		return m, nil
 	}
+	if limit := m.config.CmdlineLimit; edited && limit > 0 && len(e.Cmdline) > limit {
+		m.message = warn(wordTooLong, len(e.Cmdline), limit)
+		return m, nil
+	}
+	m = m.leavePrompt().idle()
 	m.booting = e.ID
 	m.status = fmt.Sprintf(wordBooting, title(e))
 	m.countdown.stop()

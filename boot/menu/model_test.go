@@ -273,6 +273,168 @@ func TestFolds(t *testing.T) {
 	}
 }
 
+// TestUnlock: the passphrase goes out once, whole, and stays nowhere.
+func TestUnlock(t *testing.T) {
+	disk := withLocked(found("root-lts", lts()))
+	open := []any{disk, key(KeyEnd), key(KeyEnter)}
+	wrong, opened := UnlockedMsg{Device: "/dev/sda3", Wrong: true}, UnlockedMsg{Device: "/dev/sda3"}
+	word := []any{text("hunter2"), key(KeyEnter)}
+	join := func(parts ...[]any) []any { return slices.Concat(parts...) }
+	tests := []struct {
+		name   string
+		msgs   []any
+		want   []string // passphrases handed out
+		handOn bool
+		at     screen
+		shows  string
+	}{
+		{name: "Enter asks", msgs: open, at: unlockScreen, shows: "Passphrase of sda3"},
+		{name: "Enter hands it out", msgs: join(open, word), want: []string{"hunter2"}, at: unlockScreen, shows: "Opening sda3"},
+		{name: "letters beyond ASCII, Backspace", msgs: join(open, []any{text("aéЖ"), key(KeyBackspace), key(KeyEnter)}), want: []string{"aé"}, at: unlockScreen},
+		{name: "Ctrl-U clears", msgs: join(open, []any{text("abc"), control('u')}, word), want: []string{"hunter2"}, at: unlockScreen},
+		{name: "a paste, without its line end", msgs: join(open, []any{PasteMsg{"pass word\n"}, key(KeyEnter)}), want: []string{"pass word"}, at: unlockScreen},
+		{name: "nothing typed, nothing sent", msgs: join(open, []any{key(KeyEnter)}), at: unlockScreen, shows: wordNoPassphrase},
+		{name: "too long", msgs: join(open, []any{PasteMsg{strings.Repeat("x", 513)}}), at: unlockScreen, shows: "at most 512"},
+		{name: "Esc cancels and forgets", msgs: join(open, []any{text("abc"), key(KeyEsc), key(KeyEnter), key(KeyEnter)}), at: unlockScreen, shows: wordNoPassphrase},
+		{name: "letters are no commands", msgs: join(open, []any{text("spqre?"), key(KeyEnter)}), want: []string{"spqre?"}, at: unlockScreen},
+		{name: "Tab hands it on", msgs: join(open, []any{key(KeyTab)}, word), want: []string{"hunter2"}, handOn: true, at: unlockScreen},
+		{name: "and back", msgs: join(open, []any{key(KeyTab), key(KeyTab)}, word), want: []string{"hunter2"}, at: unlockScreen},
+		{name: "a wrong one asks again", msgs: join(open, word, []any{wrong}), want: []string{"hunter2"}, at: unlockScreen, shows: "Tries left: 2"},
+		{name: "and nothing of it is left", msgs: join(open, word, []any{wrong, key(KeyEnter)}), want: []string{"hunter2"}, at: unlockScreen, shows: wordNoPassphrase},
+		{name: "three wrong ones end it", msgs: join(open, word, []any{wrong}, word, []any{wrong}, word, []any{wrong}), want: []string{"hunter2", "hunter2", "hunter2"}, at: listScreen, shows: "3 passphrases were wrong"},
+		{name: "nothing is typed while one is tried", msgs: join(open, word, []any{text("abc"), key(KeyEnter)}), want: []string{"hunter2"}, at: unlockScreen},
+		{name: "Esc meanwhile goes back, Enter comes back", msgs: join(open, word, []any{key(KeyEsc), key(KeyEnter), wrong, text("x"), key(KeyEnter)}), want: []string{"hunter2", "x"}, at: unlockScreen},
+		{name: "wrong, seen in the list", msgs: join(open, word, []any{key(KeyEsc), wrong}), want: []string{"hunter2"}, at: listScreen, shows: "does not open sda3"},
+		{name: "an error ends it", msgs: join(open, word, []any{UnlockedMsg{Device: "/dev/sda3", Error: "This kernel lacks dm-crypt."}}), want: []string{"hunter2"}, at: listScreen, shows: "lacks dm-crypt"},
+		{name: "open", msgs: join(open, word, []any{opened}), want: []string{"hunter2"}, at: listScreen, shows: "sda3 is open"},
+		{name: "its entry is selected when it comes", msgs: join(open, word, []any{opened, found("root-lts", lts()), found("root-lts", lts(), virt())}), want: []string{"hunter2"}, at: listScreen, shows: "sda3 is open: Alpine Linux 3.22, linux-virt is selected"},
+		{name: "the answer about another one is ignored", msgs: join(open, word, []any{UnlockedMsg{Device: "/dev/sdz"}}), want: []string{"hunter2"}, at: unlockScreen, shows: "Opening"},
+		{name: "the disk is pulled out", msgs: join(open, []any{text("abc"), found("", lts())}), at: listScreen, shows: "sda3 is gone"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, actions := run(New(config()), tt.msgs...)
+			var got []string
+			handOn := false
+			for _, a := range actions {
+				u := a.(Unlock)
+				if u.Device != vault.Device {
+					t.Errorf("opens %s", u.Device)
+				}
+				if s := fmt.Sprintf("%v %+v %#v", u, u, u); strings.Contains(s, "hunter") {
+					t.Errorf("printing the action shows %q", s)
+				}
+				got = append(got, string(u.Passphrase))
+				handOn = u.HandOn
+			}
+			if !slices.Equal(got, tt.want) || handOn != tt.handOn {
+				t.Errorf("handed out %q, hand on %t; want %q, %t", got, handOn, tt.want, tt.handOn)
+			}
+			if m.at != tt.at {
+				t.Errorf("at screen %d, want %d", m.at, tt.at)
+			}
+			shown := m.View(Size{100, 30}, ASCII).String()
+			if !strings.Contains(shown, tt.shows) {
+				t.Errorf("the screen does not show %q:\n%s", tt.shows, shown)
+			}
+			if strings.Contains(shown, "hunter") {
+				t.Errorf("the passphrase is on the screen:\n%s", shown)
+			}
+		})
+	}
+	t.Run("what was typed is overwritten", func(t *testing.T) {
+		for _, way := range []Msg{key(KeyEsc), control('u'), RequestMsg{Boot{Entry: lts()}}, found("", lts())} {
+			m, _ := run(New(config()), append(open, text("hunter2"))...)
+			b := m.prompt.typed.b[:maxSecret]
+			run(m, way)
+			if string(b) != string(make([]byte, maxSecret)) {
+				t.Errorf("%#v leaves %q", way, b)
+			}
+		}
+	})
+	t.Run("the screen does not depend on it", func(t *testing.T) {
+		m, _ := run(New(config()), open...)
+		empty := m.View(Size{80, 24}, UTF8).String()
+		m, _ = run(m, text("hunter2"))
+		if got := m.View(Size{80, 24}, UTF8).String(); got != empty {
+			t.Errorf("got\n%s\nwant\n%s", got, empty)
+		}
+	})
+}
+
+func TestLoading(t *testing.T) {
+	progress := func(n int64) Msg { return ProgressMsg{"root-lts", "Loading initramfs-lts", n, 40e6} }
+	begin := []any{found("root-lts", lts()), at(0), key(KeyEnter), at(0.2), progress(10e6)}
+	tests := []struct {
+		name    string
+		msgs    []any
+		want    string
+		shows   string
+		without string
+	}{
+		{name: "no bar at first", msgs: begin, want: "boot root-lts", shows: "Booting Alpine", without: "10 MB"},
+		{name: "a bar after half a second", msgs: append(begin, at(0.8)), want: "boot root-lts", shows: "Loading initramfs-lts: 10 MB of 40 MB"},
+		{name: "progress of another one", msgs: append(begin, at(0.8), ProgressMsg{"x", "Loading x", 1, 2}), want: "boot root-lts", without: "Loading x"},
+		{name: "Esc stops it", msgs: append(begin, at(0.8), key(KeyEsc)), want: "boot root-lts, cancel", shows: wordCancelling},
+		{name: "once", msgs: append(begin, key(KeyEsc), key(KeyEsc), control('c')), want: "boot root-lts, cancel"},
+		{name: "Ctrl-C too", msgs: append(begin, control('c')), want: "boot root-lts, cancel"},
+		{name: "stopped", msgs: append(begin, key(KeyEsc), CancelledMsg{}), want: "boot root-lts, cancel", shows: wordCancelled},
+		{name: "and can be booted again", msgs: append(begin, key(KeyEsc), CancelledMsg{}, key(KeyEnter)), want: "boot root-lts, cancel, boot root-lts", shows: "Booting"},
+		{name: "Esc without loading does nothing", msgs: []any{found("root-lts", lts()), key(KeyEsc)}},
+		{name: "a failure after that", msgs: append(begin, key(KeyEsc), FailedMsg{"root-lts", "No."}, key(KeyEsc)), want: "boot root-lts, cancel"},
+		{name: "more than all", msgs: append(begin, at(9), progress(90e6)), want: "boot root-lts", shows: "90 MB of 40 MB"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, actions := run(New(config()), tt.msgs...)
+			if got := asked(actions); got != tt.want {
+				t.Errorf("asked for %q, want %q", got, tt.want)
+			}
+			s := m.View(Size{80, 24}, ASCII).String()
+			if !strings.Contains(s, tt.shows) || tt.without != "" && strings.Contains(s, tt.without) {
+				t.Errorf("want %q and not %q on the screen:\n%s", tt.shows, tt.without, s)
+			}
+		})
+	}
+}
+
+func TestHidden(t *testing.T) {
+	failed := FailedMsg{"root-lts", "No."}
+	never := lts()
+	never.Timeout = new(time.Duration)
+	*never.Timeout = -1
+	tests := []struct {
+		name   string
+		msgs   []any
+		hidden bool
+		want   string
+	}{
+		{name: "at first", hidden: true},
+		{name: "while looking", msgs: []any{at(0), InventoryMsg{Inventory: inventory(false, lts())}}, hidden: true},
+		{name: "while counting down", msgs: []any{found("root-lts", lts()), at(0), at(1)}, hidden: true},
+		{name: "while booting", msgs: []any{found("root-lts", lts()), at(0), at(3)}, hidden: true, want: "boot root-lts unattended"},
+		{name: "a key shows it and does nothing else", msgs: []any{found("root-lts", lts()), at(0), key(KeyEnter)}},
+		{name: "an early key", msgs: []any{key(KeyOther), found("root-lts", lts())}},
+		{name: "nothing to boot", msgs: []any{found("", lts())}},
+		{name: "waiting for ever", msgs: []any{found("root-lts", never)}},
+		{name: "a failure", msgs: []any{found("root-lts", lts()), at(0), at(3), failed}, want: "boot root-lts unattended"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := config()
+			c.Hidden = true
+			m, actions := run(New(c), tt.msgs...)
+			if got := asked(actions); got != tt.want {
+				t.Errorf("asked for %q, want %q", got, tt.want)
+			}
+			s := m.View(Size{80, 24}, ASCII).String()
+			if lines := strings.Count(strings.TrimSpace(s), "\n") + 1; (lines == 1) != tt.hidden {
+				t.Errorf("hidden %t, %d lines are shown:\n%s", tt.hidden, lines, s)
+			}
+		})
+	}
+}
+
 func TestRelease(t *testing.T) {
 	for _, tt := range []struct{ title, version, kernel, want string }{
 		{"Alpine Linux", "6.12.63-0-lts", "boot/vmlinuz-lts", "6.12.63-0-lts"},
@@ -361,7 +523,7 @@ func TestRandom(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(2026, 11))
 	sizes := append([]Size{{0, 0}, {1, 1}, {19, 5}, {20, 5}, {21, 7}, {59, 16}, {60, 15}, {300, 3}, {-1, 4}}, sizes...)
-	pool := append([]boot.Entry{lts(), virt(), guessed(), broken(), {ID: "empty"}, {ID: "none", Problem: "No."}}, many()[:30]...)
+	pool := append([]boot.Entry{lts(), virt(), guessed(), broken(), {ID: "empty"}, {ID: "none", Problem: "No."}}, append(folded(), many()[:20]...)...)
 	pool[3].Title = "漢字\x1b[2J\u0301" + strings.Repeat("long ", 60)
 	keys := []Key{KeyOther, KeyEnter, KeyEsc, KeyTab, KeyBackspace, KeyDelete, KeyUp, KeyDown, KeyLeft, KeyRight, KeyHome, KeyEnd, KeyPgUp, KeyPgDn, KeyF1, KeyF10}
 	runes := []rune("eeiilphr/s?jkgGhtbq19 o\x1b\x00éx漢=-")
@@ -381,14 +543,22 @@ func TestRandom(t *testing.T) {
 		case n < 88:
 			now = now.Add(time.Duration(rng.IntN(400)-20) * time.Second)
 			return TickMsg{now}
+		case n < 90:
+			return []Msg{
+				UnlockedMsg{Device: vault.Device, Wrong: rng.IntN(3) > 0}, UnlockedMsg{Device: vault.Device, Error: "No."},
+				CancelledMsg{}, ProgressMsg{m.booting, "Loading", rng.Int64N(9), rng.Int64N(9)}, TellMsg{"Done.", rng.IntN(2) == 0},
+			}[rng.IntN(5)]
 		case n < 94:
 			var es []boot.Entry
 			for _, i := range rng.Perm(len(pool))[:rng.IntN(len(pool))] {
 				es = append(es, pool[i])
 			}
 			msg := InventoryMsg{Inventory: inventory(rng.IntN(2) == 0, es...)}
-			if rng.IntN(3) == 0 {
+			switch rng.IntN(6) {
+			case 0:
 				msg.Inventory.Volumes = nil
+			case 1, 2, 3:
+				msg = withLocked(msg)
 			}
 			if len(es) > 0 {
 				msg.Default = es[rng.IntN(len(es))].ID
@@ -442,11 +612,12 @@ func TestRandom(t *testing.T) {
 				t.Fatalf("step %d: the selection is not on the screen of %v:\n%s", step, size, s)
 			}
 		}
-		if back, actions := run(m, key(KeyEsc), key(KeyEsc)); back.at != listScreen || len(actions) > 0 {
+		back, actions := run(m, key(KeyEsc), key(KeyEsc))
+		if a := asked(actions); back.at != listScreen || a != "" && (a != "cancel" || m.booting == "") {
 			t.Fatalf("step %d: Esc leads to screen %d and asks for %q", step, back.at, asked(actions))
 		}
 	}
-	if len(seen) != int(editScreen)+1 {
+	if len(seen) != int(unlockScreen)+1 {
 		t.Errorf("only screens %v were seen", seen)
 	}
 }

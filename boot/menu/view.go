@@ -2,6 +2,7 @@ package menu
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,14 @@ func (m Model) View(size Size, charset Charset) Screen {
 		p.put(0, 0, size.W, fmt.Sprintf(wordTooSmall, wordName, size.W, size.H), Bad)
 		return p.Screen
 	}
+	if m.hidden {
+		text := wordHidden
+		if m.status != "" {
+			text = clean(m.status, charset)
+		}
+		p.line(size.H-1, line{{fit(text, size.W-2*margin), Dim}})
+		return p.Screen
+	}
 	m.paintHeader(p)
 	m.paintMessage(p)
 	m.paintFooter(p)
@@ -40,6 +49,8 @@ func (m Model) View(size Size, charset Charset) Screen {
 		m.paintEditor(p)
 	case powerScreen:
 		m.paintPower(p)
+	case unlockScreen:
+		p.lines(m.promptLines(size.W-2*margin, charset))
 	default:
 		m.paintText(p)
 	}
@@ -138,6 +149,10 @@ func (m Model) paintMessage(p *painter) {
 	n := messageHeight(p.Size)
 	y := p.Size.H - 1 - n
 	w := p.Size.W - 2*margin
+	if m.progressShown() {
+		m.paintProgress(p, y, n)
+		return
+	}
 	if m.status == "" && m.countdown.on {
 		m.paintCountdown(p, y, n)
 		return
@@ -208,15 +223,19 @@ func (m Model) paintCountdown(p *painter, y, n int) {
 		p.put(end+between, row, p.Size.W, wordAnyKey, Dim)
 	}
 	p.line(y, line{{text, Normal}, {name, Normal}})
+	p.bar(row, x, max(0, min(longest, end-x)), int64(left), int64(all))
+}
+
+// bar paints how much part is of whole, at most all of it, into n cells.
+func (p *painter) bar(y, x, n int, part, whole int64) {
 	g := p.charset.glyphs()
-	size := max(0, min(longest, end-x))
-	full := (size*left + all - 1) / all
-	for i := range size {
+	full := int(math.Ceil(float64(n) * min(max(float64(part)/float64(whole), 0), 1)))
+	for i := range n {
 		r, style := g.full, Bar
 		if i >= full {
 			r, style = g.empty, Dim
 		}
-		p.put(x+i, row, end, string(r), style)
+		p.put(x+i, y, x+n, string(r), style)
 	}
 }
 
@@ -238,8 +257,13 @@ func (m Model) paintFooter(p *painter) {
 			continue
 		}
 		i := item{name(b.keys), b.foot}
-		if b.do[0].do == cmdBoot && m.at == listScreen && m.opens() {
-			i.word = footOpen
+		if b.do[0].do == cmdBoot && m.at == listScreen {
+			switch {
+			case m.booting != "":
+				i = item{keyEsc, footCancel}
+			case m.opens():
+				i.word = footOpen
+			}
 		}
 		if b.foot == "" || i == last || size(i)+2 > room {
 			continue
@@ -665,6 +689,13 @@ func (m Model) paintPower(p *painter) {
 		if y <= bodyHeight(p.Size) {
 			p.line(y, helpLine(b, p.Size.W))
 		}
+	}
+}
+
+// lines paints text from the top of the body, as far as there is room.
+func (p *painter) lines(lines []line) {
+	for i, l := range lines[:min(len(lines), bodyHeight(p.Size))] {
+		p.line(1+i, l)
 	}
 }
 

@@ -84,6 +84,32 @@ const (
 	wordFiltered    = "Only entries with \"%s\" are shown. Esc shows all."
 )
 
+// While a passphrase is asked for, and while something is being loaded.
+const (
+	wordPrompt         = "Passphrase of %s"
+	wordTypeHidden     = "Type the passphrase and press Enter. Nothing of it is shown, not even its length."
+	wordHandOn         = "Hand it on to the system that is booted, so that it does not ask again (Tab)"
+	wordOpening        = "Opening %s ... This may take some seconds."
+	wordWrong          = "This passphrase does not open %s. Tries left: %d."
+	wordNoMoreTries    = "%d passphrases were wrong: %s stays closed. Enter asks again."
+	wordNoPassphrase   = "No passphrase was typed yet."
+	wordLongPassphrase = "A passphrase has at most %d bytes; this is not part of it any more."
+	wordBusyOpening    = "%s is still being opened."
+	wordOpened         = "%s is open. Looking for entries on it ..."
+	wordOpenedShows    = "%s is open: %s is selected."
+
+	wordTicked   = "[x] %s"
+	wordUnticked = "[ ] %s"
+
+	wordCancelling = "Stopping ..."
+	wordCancelled  = "Stopped. Nothing was booted."
+	wordOf         = "%s of %s"
+	wordB          = "%d bytes"
+	wordKB         = "%d kB"
+	wordMB         = "%d MB"
+	wordHidden     = "Any key shows the menu."
+)
+
 // Labels of what is told about an entry.
 const (
 	wordCannotBoot  = "Cannot boot"
@@ -133,6 +159,7 @@ const (
 	wordHelpText   = "In help, details and notes"
 	wordHelpEditor = "While editing the command line"
 	wordHelpFilter = "While filtering"
+	wordHelpUnlock = "While a passphrase is asked for"
 	wordHelpPower  = "In the power menu"
 )
 
@@ -154,6 +181,9 @@ const (
 	footUndo     = "undo"
 	footKeep     = "keep"
 	footAll      = "show all"
+	footHandOn   = "hand on"
+	footClear    = "clear"
+	footCancel   = "stop"
 	footReboot   = "restart"
 	footPowerOff = "switch off"
 
@@ -176,7 +206,7 @@ const (
 	helpRedraw   = "paint the screen anew"
 	helpOpen     = "open a group of entries; Enter does, too"
 	helpClose    = "close the group that the selection is in"
-	helpEsc      = "show all entries again after filtering, or close a group"
+	helpEsc      = "stop loading; show all entries again after filtering; close a group"
 	helpBack     = "back to the list"
 	helpLineUp   = "a line up"
 	helpLineDown = "a line down"
@@ -202,6 +232,9 @@ const (
 
 	helpKeep   = "keep the filter and go back to the list"
 	helpAll    = "show all entries again"
+	helpUnlock = "open the volume with the passphrase"
+	helpHandOn = "hand the passphrase on to the system that is booted, or not"
+	helpClear  = "forget what was typed"
 	helpReboot = "restart the machine"
 	helpOff    = "switch the machine off"
 )
@@ -210,6 +243,7 @@ const (
 const (
 	keyEnter     = "Enter"
 	keyEsc       = "Esc"
+	keyTab       = "Tab"
 	keyUp        = "Up k Ctrl-P"
 	keyDown      = "Down j Ctrl-N"
 	keyPgUp      = "PgUp"
