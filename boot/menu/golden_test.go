@@ -76,6 +76,8 @@ func TestGolden(t *testing.T) {
 		{"help", []any{settled(all...), typedKey('?')}},
 		{"power", []any{settled(all...), typedKey('p')}},
 		{"edit", []any{settled(all...), typedKey('e'), control('a'), text("debug ")}},
+		{"edit-path", []any{settled(all...), typedKey('e'), key(KeyDown), key(KeyTab), CompletionMsg{1, []string{"boot/vmlinuz-lts", "boot/vmlinuz-lts.old"}}}},
+		{"additions", []any{settled(all...), typedKey('e'), KeyMsg{Key: KeyF2, Console: "/dev/ttyS0"}, text("13")}},
 		{"edit-long", []any{settled(all...), typedKey('e'), PasteMsg{strings.Repeat(" option=value", 200)}, key(KeyEnter)}},
 		{"hostile", []any{found("hostile", hostile), typedKey('x')}},
 	}

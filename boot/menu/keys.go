@@ -42,6 +42,9 @@ const (
 	cmdUndo
 	cmdOriginal
 	cmdHandOn
+	cmdComplete
+	cmdAdditions
+	cmdToggle
 )
 
 // needsEntry tells whether c does nothing in an empty list.
@@ -91,10 +94,6 @@ func one(c command, chords ...chord) []action {
 // anything that boots: in the list it opens a fold, and Esc never loses anything.
 
 func listKeys() []binding {
-	var digits []chord
-	for r := '1'; r <= '9'; r++ {
-		digits = append(digits, typed(r))
-	}
 	return []binding{
 		{keyEnter, footBoot, helpBoot, one(cmdBoot, on(KeyEnter))},
 		{"e", footEdit, helpEdit, one(cmdEdit, typed('e'))},
@@ -110,7 +109,7 @@ func listKeys() []binding {
 		{keyPgDnList, "", helpPgDn, one(cmdPgDn, on(KeyPgDn))},
 		{keyFirst, "", helpFirst, one(cmdFirst, on(KeyHome), typed('g'))},
 		{keyLast, "", helpLast, one(cmdLast, on(KeyEnd), typed('G'))},
-		{keyJump, "", helpJump, one(cmdJump, digits...)},
+		{keyJump, "", helpJump, one(cmdJump, digits()...)},
 		{keyOpen, "", helpOpen, one(cmdOpen, typed('+'), on(KeyRight))},
 		{keyClose, "", helpClose, one(cmdClose, typed('-'), on(KeyLeft))},
 		{keyEsc, "", helpEsc, one(cmdBack, on(KeyEsc), ctrl('c'))},
@@ -146,11 +145,13 @@ func editorKeys() []binding {
 	return []binding{
 		{keyEditBoot, footBoot, helpBootEdited, one(cmdBoot, on(KeyEnter), ctrl('x'), on(KeyF10))},
 		{keyEsc, footBack, helpEditBack, one(cmdBack, on(KeyEsc), ctrl('c'))},
+		{keyAdditions, footAdditions, helpAdditions, one(cmdAdditions, on(KeyF2), ctrl('o'))},
+		{keyTab, footComplete, helpComplete, one(cmdComplete, on(KeyTab))},
 		{keyOriginal, footOriginal, helpOriginal, one(cmdOriginal, ctrl('r'))},
 		{keyUndo, footUndo, helpUndo, one(cmdUndo, ctrl('z'), ctrl('_'))},
 		{keyLeftRight, "", helpLeft, append(one(cmdLeft, on(KeyLeft), ctrl('b')), one(cmdRight, on(KeyRight), ctrl('f'))...)},
 		{keyWords, "", helpWord, append(one(cmdWordLeft, ctrlKey(KeyLeft), alt('b')), one(cmdWordRight, ctrlKey(KeyRight), alt('f'))...)},
-		{keyLines, "", helpLineMove, append(one(cmdUp, on(KeyUp), ctrl('p')), one(cmdDown, on(KeyDown), ctrl('n'))...)},
+		{keyLines, "", helpFieldMove, append(one(cmdUp, on(KeyUp), ctrl('p')), one(cmdDown, on(KeyDown), ctrl('n'))...)},
 		{keyHome, "", helpHome, one(cmdHome, on(KeyHome), ctrl('a'))},
 		{keyEnd, "", helpEnd, one(cmdEnd, on(KeyEnd), ctrl('e'))},
 		{keyBackspace, "", helpBackspace, one(cmdBackspace, on(KeyBackspace), ctrl('h'))},
@@ -160,6 +161,22 @@ func editorKeys() []binding {
 		{keyKillEnd, "", helpKillEnd, one(cmdKillEnd, ctrl('k'))},
 		{keyYank, "", helpYank, one(cmdYank, ctrl('y'))},
 	}
+}
+
+func addKeys() []binding {
+	return []binding{
+		{keyPick, footToggle, helpToggle, append(one(cmdToggle, on(KeyEnter), typed(' ')), one(cmdJump, digits()...)...)},
+		{keyBack, footBack, helpAddBack, one(cmdBack, on(KeyEsc), typed('q'), ctrl('c'))},
+		{keyLines, "", helpLineMove, append(one(cmdUp, on(KeyUp), typed('k'), ctrl('p')), one(cmdDown, on(KeyDown), typed('j'), ctrl('n'))...)},
+	}
+}
+
+func digits() []chord {
+	var cs []chord
+	for r := '1'; r <= '9'; r++ {
+		cs = append(cs, typed(r))
+	}
+	return cs
 }
 
 func filterKeys() []binding {
@@ -221,6 +238,7 @@ func Keys() []KeyHelp {
 		{wordHelpList, listKeys()},
 		{wordHelpFilter, filterKeys()},
 		{wordHelpEditor, editorKeys()},
+		{wordHelpAdd, addKeys()},
 		{wordHelpText, reasonKeys()},
 		{wordHelpUnlock, unlockKeys()},
 		{wordHelpPower, powerKeys()},

@@ -39,6 +39,11 @@ type Config struct {
 	// line; a longer one is refused. 0 when no limit is known.
 	CmdlineLimit int
 
+	// Consoles gives for the device of a console what the kernel parameter
+	// console= is to say for it, such as "ttyS0,115200" for /dev/ttyS0. For one
+	// that is not there the name of the device is used, without a speed.
+	Consoles map[string]string
+
 	// Hidden lets the screen be blank but for one line until a key is typed, or
 	// until something needs to be seen: a failure, or that there is nothing to
 	// boot by itself. The key does nothing else.
@@ -119,6 +124,12 @@ type UnlockedMsg struct {
 	Error  string // a sentence: it cannot be opened, whatever the passphrase
 }
 
+// CompletionMsg is the answer to [Complete] with the same Seq.
+type CompletionMsg struct {
+	Seq   int
+	Names []string // whole paths as in [boot.Entry], in order; a folder ends in a slash
+}
+
 // RequestMsg asks for an action as keys do, whatever the screen is at. It is
 // for consoles without a screen. Its answer is the Action, unless it cannot be
 // done now: then the model has a message that says why.
@@ -127,19 +138,20 @@ type RequestMsg struct{ Action Action }
 // ShellDoneMsg says that the shell has ended, and with which Error ("" for none).
 type ShellDoneMsg struct{ Error string }
 
-func (KeyMsg) isMsg()       {}
-func (PasteMsg) isMsg()     {}
-func (TickMsg) isMsg()      {}
-func (InventoryMsg) isMsg() {}
-func (FailedMsg) isMsg()    {}
-func (StatusMsg) isMsg()    {}
-func (NoticeMsg) isMsg()    {}
-func (TellMsg) isMsg()      {}
-func (ProgressMsg) isMsg()  {}
-func (CancelledMsg) isMsg() {}
-func (UnlockedMsg) isMsg()  {}
-func (RequestMsg) isMsg()   {}
-func (ShellDoneMsg) isMsg() {}
+func (KeyMsg) isMsg()        {}
+func (PasteMsg) isMsg()      {}
+func (TickMsg) isMsg()       {}
+func (InventoryMsg) isMsg()  {}
+func (FailedMsg) isMsg()     {}
+func (StatusMsg) isMsg()     {}
+func (NoticeMsg) isMsg()     {}
+func (TellMsg) isMsg()       {}
+func (ProgressMsg) isMsg()   {}
+func (CancelledMsg) isMsg()  {}
+func (UnlockedMsg) isMsg()   {}
+func (CompletionMsg) isMsg() {}
+func (RequestMsg) isMsg()    {}
+func (ShellDoneMsg) isMsg()  {}
 
 // Action is what shall be done outside: one of the types below. A nil Action
 // asks for nothing.
@@ -147,14 +159,22 @@ type Action interface{ isAction() }
 
 // Boot asks for an entry to be booted. The answer is a [FailedMsg], if any.
 type Boot struct {
-	Entry      boot.Entry // with the command line as the user edited it
-	Edited     bool       // the command line is not the one that was found
+	Entry      boot.Entry // with command line and paths as the user edited them
+	Edited     bool       // they are not those that were found
 	Unattended bool       // the countdown ran out: nobody may be watching
 }
 
 // Cancel asks for the loading of what is being booted to be stopped. The answer
 // is a [CancelledMsg], or nothing when it is too late.
 type Cancel struct{}
+
+// Complete asks for the paths on a volume that begin with Prefix, those in the
+// folder that Prefix names or lies in. The answer is a [CompletionMsg].
+type Complete struct {
+	Volume boot.Volume
+	Prefix string // without a leading slash; may be empty
+	Seq    int
+}
 
 // Unlock asks for an encrypted volume to be opened. The answer is always an
 // [UnlockedMsg].
@@ -188,6 +208,7 @@ type Redraw struct{}
 
 func (Boot) isAction()     {}
 func (Cancel) isAction()   {}
+func (Complete) isAction() {}
 func (Unlock) isAction()   {}
 func (Shell) isAction()    {}
 func (Rescan) isAction()   {}
@@ -218,6 +239,7 @@ const (
 	KeyPgDn
 	KeyF1
 	KeyF10
+	KeyF2
 )
 
 // Mod is a set of keys held down together with another one.

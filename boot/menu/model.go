@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/alpboot/alpboot/boot"
 )
@@ -39,13 +38,14 @@ type Model struct {
 
 	lastID string // of the entry that was booted last time
 
-	at      screen
-	top     int    // first line that a text screen shows
-	filter  string // words that an entry must contain to be shown
-	editor  editor
-	editing boot.Entry // what editor edits
-	draft   editor     // left by Esc, for the next time that draftID is edited
-	draftID string
+	at     screen
+	top    int    // first line that a text screen shows
+	filter string // words that an entry must contain to be shown
+	form   form
+	draft  form   // left by Esc, for the next time that its entry is edited
+	seq    int    // of the last completion
+	picked int    // place in a list to pick from
+	here   string // device of the console that asked for it
 
 	prompt prompt
 	handOn bool   // what the user wants with a passphrase, kept from prompt to prompt
@@ -87,6 +87,7 @@ const (
 	powerScreen
 	editScreen
 	unlockScreen
+	addScreen
 )
 
 // New gives the menu as it is before anything is known.
@@ -144,6 +145,10 @@ func (m Model) update(msg Msg) (Model, Action) {
 		return m.cancelled(), nil
 	case UnlockedMsg:
 		return m.unlocked(msg), nil
+	case CompletionMsg:
+		if m.at == editScreen {
+			m.form, m.message = m.form.completed(msg)
+		}
 	case RequestMsg:
 		return m.request(msg.Action)
 	case ShellDoneMsg:
@@ -346,7 +351,7 @@ func (m Model) paste(s string) Model {
 	m = m.touch()
 	switch m.at {
 	case editScreen:
-		m.editor = m.editor.paste(s)
+		m.form = m.form.with(m.form.line().paste(s))
 	case filterScreen:
 		m.filter = newEditor(m.filter).paste(s).text
 	case unlockScreen:
@@ -381,6 +386,8 @@ func (m Model) key(k KeyMsg) (Model, Action) {
 		return m.filterKey(k), nil
 	case editScreen:
 		return m.editKey(k)
+	case addScreen:
+		return m.addKey(k), nil
 	case unlockScreen:
 		return m.unlockKey(k)
 	case powerScreen:
@@ -579,6 +586,8 @@ func (m Model) bindings() []binding {
 		return editorKeys()
 	case powerScreen:
 		return powerKeys()
+	case addScreen:
+		return addKeys()
 	case unlockScreen:
 		return unlockKeys()
 	case detailsScreen:
@@ -592,74 +601,6 @@ func (m Model) bindings() []binding {
 		return textKeys()
 	}
 	return listKeys()
-}
-
-func (m Model) edit() Model {
-	e, ok := m.selected()
-	if !ok {
-		return m
-	}
-	m.at, m.editing = editScreen, e
-	m.editor = newEditor(e.Cmdline)
-	if m.draftID == e.ID && m.draft.original == e.Cmdline && m.draft.text != e.Cmdline {
-		m.editor = m.draft
-		m.message = tell(wordDraft)
-	}
-	return m
-}
-
-func (m Model) editKey(k KeyMsg) (Model, Action) {
-	e := m.editor
-	w := editWidth(k.Size.W)
-	switch find(editorKeys(), k) {
-	case cmdBoot:
-		m.draft, m.draftID = e, m.editing.ID
-		entry := m.editing
-		entry.Cmdline = e.text
-		return m.boot(entry, e.text != e.original, false)
-	case cmdBack:
-		m.draft, m.draftID = e, m.editing.ID
-		m.at = listScreen
-	case cmdOriginal:
-		e = e.change(0, len(e.text), e.original)
-	case cmdUndo:
-		e = e.takeBack()
-	case cmdLeft:
-		e = e.moveTo(e.left())
-	case cmdRight:
-		e = e.moveTo(e.right())
-	case cmdWordLeft:
-		e = e.moveTo(e.wordLeft())
-	case cmdWordRight:
-		e = e.moveTo(e.wordRight())
-	case cmdUp:
-		e = e.lines(-1, w)
-	case cmdDown:
-		e = e.lines(1, w)
-	case cmdHome:
-		e = e.moveTo(0)
-	case cmdEnd:
-		e = e.moveTo(len(e.text))
-	case cmdBackspace:
-		e = e.change(e.left(), e.pos, "")
-	case cmdDelete:
-		i, j := e.pos, e.right()
-		e = e.change(i, j, "")
-	case cmdKillWord:
-		e = e.kill(e.parameterLeft(), e.pos)
-	case cmdKillStart:
-		e = e.kill(0, e.pos)
-	case cmdKillEnd:
-		e = e.kill(e.pos, len(e.text))
-	case cmdYank:
-		e = e.change(e.pos, e.pos, e.killed)
-	default:
-		if k.Key == KeyRune && k.Mod == 0 && k.Rune >= ' ' && k.Rune != 0x7f && utf8.ValidRune(k.Rune) {
-			e = e.insert(string(k.Rune))
-		}
-	}
-	m.editor = e
-	return m, nil
 }
 
 // boot asks for e to be booted, if that makes sense.

@@ -435,6 +435,95 @@ func TestHidden(t *testing.T) {
 	}
 }
 
+// TestForm edits paths: kernel and initrds of the entry that is booted.
+func TestForm(t *testing.T) {
+	all := found("root-lts", lts(), virt())
+	down := func(n int) []Msg { return slices.Repeat([]Msg{key(KeyDown)}, n) }
+	kernel := []any{all, text("e"), down(1)}
+	files := lts().Initrds
+	tests := []struct {
+		name    string
+		msgs    []any
+		want    string // actions
+		kernel  string
+		initrds []string
+		shows   string
+	}{
+		{name: "the kernel", msgs: append(kernel, key(KeyBackspace), text("x"), key(KeyEnter)), want: "boot root-lts edited", kernel: "boot/vmlinuz-ltx", initrds: files},
+		{name: "with more or fewer slashes", msgs: append(kernel, control('u'), text(" a//b/../c "), key(KeyF10)), want: "boot root-lts edited", kernel: "a/c", initrds: files},
+		{name: "out of the volume", msgs: append(kernel, control('u'), text("../../etc/x"), key(KeyF10)), want: "boot root-lts edited", kernel: "etc/x", initrds: files},
+		{name: "no kernel is refused", msgs: append(kernel, control('u'), key(KeyEnter)), shows: "no kernel"},
+		{name: "an initrd less", msgs: []any{all, text("e"), down(2), control('u'), key(KeyEnter)}, want: "boot root-lts edited", kernel: "boot/vmlinuz-lts", initrds: files[1:]},
+		{name: "an initrd more", msgs: []any{all, text("e"), down(9), text("/more"), key(KeyEnter)}, want: "boot root-lts edited", kernel: "boot/vmlinuz-lts", initrds: append(files[:2:2], "more")},
+		{name: "and another", msgs: []any{all, text("e"), down(9), text("/a"), down(1), text("b"), key(KeyEnter)}, want: "boot root-lts edited", kernel: "boot/vmlinuz-lts", initrds: append(files[:2:2], "a", "b")},
+		{name: "up again, nothing changed", msgs: []any{all, text("e"), down(3), key(KeyUp), key(KeyUp), key(KeyUp), key(KeyEnter)}, want: "boot root-lts", kernel: "boot/vmlinuz-lts", initrds: files},
+		{name: "the original of one path", msgs: append(kernel, control('u'), text("x"), control('r'), key(KeyEnter)), want: "boot root-lts", kernel: "boot/vmlinuz-lts", initrds: files},
+		{name: "Esc and e keep the paths, too", msgs: append(kernel, text("x"), key(KeyEsc), text("e"), key(KeyEnter)), want: "boot root-lts edited", kernel: "boot/vmlinuz-ltsx", initrds: files},
+		{name: "Tab asks", msgs: append(kernel, control('w'), text("/boot/vm"), key(KeyTab)), want: "complete"},
+		{name: "Tab in the command line only moves", msgs: []any{all, text("e"), key(KeyTab), text("x"), key(KeyEnter)}, want: "boot root-lts edited", kernel: "boot/vmlinuz-ltsx", initrds: files},
+		{name: "one name is filled in", msgs: append(kernel, control('u'), text("/boot/vm"), key(KeyTab), CompletionMsg{1, []string{"boot/vmlinuz-virt"}}, key(KeyEnter)), want: "complete, boot root-lts edited", kernel: "boot/vmlinuz-virt", initrds: files},
+		{name: "of several what is alike", msgs: append(kernel, control('u'), text("/boot/vm"), key(KeyTab), CompletionMsg{1, []string{"boot/vmlinuz-virt", "boot/vmlinuz-é", "boot/vmlinuz-è"}}), want: "complete", shows: "vmlinuz-virt vmlinuz-"},
+		{name: "nothing", msgs: append(kernel, control('u'), text("/boot/vm"), key(KeyTab), CompletionMsg{1, nil}), want: "complete", shows: "Nothing on sda2 begins with /boot/vm."},
+		{name: "an answer that is too late", msgs: append(kernel, control('u'), text("/boot/vm"), key(KeyTab), text("l"), CompletionMsg{1, []string{"boot/vmlinuz-virt"}}, key(KeyEnter)), want: "complete, boot root-lts edited", kernel: "boot/vml", initrds: files},
+		{name: "an answer to an older question", msgs: append(kernel, control('u'), text("/b"), key(KeyTab), key(KeyTab), CompletionMsg{1, []string{"boot/"}}, key(KeyEnter)), want: "complete, complete, boot root-lts edited", kernel: "b", initrds: files},
+		{name: "an answer in the list", msgs: append(kernel, key(KeyTab), key(KeyEsc), CompletionMsg{1, []string{"boot/vmlinuz-lts-more"}}, key(KeyEnter)), want: "complete, boot root-lts", kernel: "boot/vmlinuz-lts", initrds: files},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, actions := run(New(config()), tt.msgs...)
+			if got := asked(actions); got != tt.want {
+				t.Fatalf("asked for %q, want %q", got, tt.want)
+			}
+			if s := m.View(Size{100, 30}, ASCII).String(); !strings.Contains(s, tt.shows) {
+				t.Errorf("the screen does not show %q:\n%s", tt.shows, s)
+			}
+			if tt.kernel == "" {
+				return
+			}
+			if e := actions[len(actions)-1].(Boot).Entry; e.Kernel != tt.kernel || !slices.Equal(e.Initrds, tt.initrds) {
+				t.Errorf("boots %q, %q; want %q, %q", e.Kernel, e.Initrds, tt.kernel, tt.initrds)
+			}
+		})
+	}
+}
+
+func TestAdditions(t *testing.T) {
+	serial := KeyMsg{Key: KeyF2, Size: Size{80, 24}, Console: "/dev/ttyS0"}
+	tests := []struct {
+		name    string
+		cmdline string
+		open    KeyMsg
+		msgs    []any
+		want    string
+	}{
+		{name: "single user", cmdline: "root=a", open: serial, msgs: []any{text("1")}, want: "root=a single"},
+		{name: "and back", cmdline: "root=a", open: serial, msgs: []any{text("11")}, want: "root=a"},
+		{name: "quiet is taken off", cmdline: `a="b  c" quiet x`, open: serial, msgs: []any{text("4")}, want: `a="b  c" x`},
+		{name: "quiet comes back", cmdline: "quiet a", open: serial, msgs: []any{text("44")}, want: "a quiet"},
+		{name: "several, by number", cmdline: "", open: serial, msgs: []any{text("26")}, want: "overlaytmpfs=yes kexec_load_disabled=0"},
+		{name: "by arrows", cmdline: "a", open: serial, msgs: []any{key(KeyDown), key(KeyDown), key(KeyEnter)}, want: "a debug_init"},
+		{name: "this serial line", cmdline: "a", open: serial, msgs: []any{text("7")}, want: "a console=ttyS0,115200"},
+		{name: "this screen", cmdline: "a", open: KeyMsg{Key: KeyF2, Console: "/dev/tty1"}, msgs: []any{text("7")}, want: "a console=tty0"},
+		{name: "a console of which no speed is known", cmdline: "a", open: KeyMsg{Key: KeyF2, Console: "/dev/hvc0"}, msgs: []any{text("7")}, want: "a console=hvc0"},
+		{name: "a console without a name", cmdline: "a", open: KeyMsg{Key: KeyF2}, msgs: []any{text("7")}, want: "a"},
+		{name: "Ctrl-O opens it, too", cmdline: "a", open: control('o').(KeyMsg), msgs: []any{text("5")}, want: "a nomodeset"},
+		{name: "undo", cmdline: "a", open: serial, msgs: []any{text("1"), key(KeyEsc), control('z')}, want: "a"},
+		{name: "from a path it goes to the command line", cmdline: "a", open: serial, msgs: []any{key(KeyEsc), key(KeyDown), serial, text("1"), key(KeyEsc), text(" b")}, want: "a single b"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			e := lts()
+			e.Cmdline = tt.cmdline
+			c := config()
+			c.Consoles = map[string]string{"/dev/ttyS0": "ttyS0,115200"}
+			m, actions := run(New(c), append([]any{found("", e), typedKey('e'), tt.open}, tt.msgs...)...)
+			if got := m.form.result().Cmdline; got != tt.want || len(actions) > 0 {
+				t.Errorf("got %q and %q, want %q", got, asked(actions), tt.want)
+			}
+		})
+	}
+}
+
 func TestRelease(t *testing.T) {
 	for _, tt := range []struct{ title, version, kernel, want string }{
 		{"Alpine Linux", "6.12.63-0-lts", "boot/vmlinuz-lts", "6.12.63-0-lts"},
@@ -489,8 +578,8 @@ func TestEditor(t *testing.T) {
 			e := lts()
 			e.Cmdline = tt.text
 			m, _ := run(New(config()), append([]any{found("", e), typedKey('e')}, tt.msgs...)...)
-			if got := m.editor.text[:m.editor.pos] + "|" + m.editor.text[m.editor.pos:]; got != tt.want {
-				t.Errorf("got  %q\nwant %q", got, tt.want)
+			if e := m.form.fields[0].editor; e.text[:e.pos]+"|"+e.text[e.pos:] != tt.want {
+				t.Errorf("got  %q, cursor at %d\nwant %q", e.text, e.pos, tt.want)
 			}
 			for _, size := range sizes {
 				checkCells(t, m.View(size, UTF8), UTF8)
@@ -509,8 +598,8 @@ func TestEditorShares(t *testing.T) {
 	two, _ := run(m, text(" two"))
 	one, _ = run(one, control('z'), control('z'))
 	two, _ = run(two, control('z'))
-	if one.editor.text != "a" || two.editor.text != "a b" {
-		t.Errorf("undone to %q and %q", one.editor.text, two.editor.text)
+	if one.form.line().text != "a" || two.form.line().text != "a b" {
+		t.Errorf("undone to %q and %q", one.form.line().text, two.form.line().text)
 	}
 }
 
@@ -525,7 +614,7 @@ func TestRandom(t *testing.T) {
 	sizes := append([]Size{{0, 0}, {1, 1}, {19, 5}, {20, 5}, {21, 7}, {59, 16}, {60, 15}, {300, 3}, {-1, 4}}, sizes...)
 	pool := append([]boot.Entry{lts(), virt(), guessed(), broken(), {ID: "empty"}, {ID: "none", Problem: "No."}}, append(folded(), many()[:20]...)...)
 	pool[3].Title = "漢字\x1b[2J\u0301" + strings.Repeat("long ", 60)
-	keys := []Key{KeyOther, KeyEnter, KeyEsc, KeyTab, KeyBackspace, KeyDelete, KeyUp, KeyDown, KeyLeft, KeyRight, KeyHome, KeyEnd, KeyPgUp, KeyPgDn, KeyF1, KeyF10}
+	keys := []Key{KeyOther, KeyEnter, KeyEsc, KeyTab, KeyBackspace, KeyDelete, KeyUp, KeyDown, KeyLeft, KeyRight, KeyHome, KeyEnd, KeyPgUp, KeyPgDn, KeyF1, KeyF2, KeyF10}
 	runes := []rune("eeiilphr/s?jkgGhtbq19 o\x1b\x00éx漢=-")
 	now := start
 	m := New(config())
@@ -547,7 +636,8 @@ func TestRandom(t *testing.T) {
 			return []Msg{
 				UnlockedMsg{Device: vault.Device, Wrong: rng.IntN(3) > 0}, UnlockedMsg{Device: vault.Device, Error: "No."},
 				CancelledMsg{}, ProgressMsg{m.booting, "Loading", rng.Int64N(9), rng.Int64N(9)}, TellMsg{"Done.", rng.IntN(2) == 0},
-			}[rng.IntN(5)]
+				CompletionMsg{m.seq, []string{"boot/", "boot/vmlinuz-lts\x1b", "漢"}[:rng.IntN(4)]},
+			}[rng.IntN(6)]
 		case n < 94:
 			var es []boot.Entry
 			for _, i := range rng.Perm(len(pool))[:rng.IntN(len(pool))] {
@@ -617,7 +707,7 @@ func TestRandom(t *testing.T) {
 			t.Fatalf("step %d: Esc leads to screen %d and asks for %q", step, back.at, asked(actions))
 		}
 	}
-	if len(seen) != int(unlockScreen)+1 {
+	if len(seen) != int(addScreen)+1 {
 		t.Errorf("only screens %v were seen", seen)
 	}
 }
@@ -626,7 +716,7 @@ func TestRandom(t *testing.T) {
 // footer of a screen lacks the way back.
 func TestTables(t *testing.T) {
 	for name, bs := range map[string][]binding{
-		"list": listKeys(), "filter": filterKeys(), "editor": editorKeys(), "reason": reasonKeys(), "power": powerKeys(),
+		"list": listKeys(), "unlock": unlockKeys(), "additions": addKeys(), "filter": filterKeys(), "editor": editorKeys(), "reason": reasonKeys(), "power": powerKeys(),
 	} {
 		seen := map[chord]string{}
 		for _, b := range bs {

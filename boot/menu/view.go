@@ -47,6 +47,8 @@ func (m Model) View(size Size, charset Charset) Screen {
 		m.paintList(p)
 	case editScreen:
 		m.paintEditor(p)
+	case addScreen:
+		paintPick(p, wordAdd, nil, m.addRows(size.W, charset), m.picked)
 	case powerScreen:
 		m.paintPower(p)
 	case unlockScreen:
@@ -624,46 +626,6 @@ func (m Model) summaryHeight(s Size) int {
 		return 6
 	}
 	return 10
-}
-
-func (m Model) paintEditor(p *painter) {
-	w := editWidth(p.Size.W)
-	y, height := 1, bodyHeight(p.Size)
-	p.line(y, line{{fit(fmt.Sprintf(wordEdit, clean(title(m.editing), p.charset)), p.Size.W-2*margin), Heading}})
-	y, height = y+1, height-1
-	if height > 6 {
-		y, height = y+1, height-1
-	}
-	room := height
-	if height > 4 {
-		room -= 2 // a gap and the length
-	}
-	runes := []rune(m.editor.text)
-	before := width(m.editor.text[:m.editor.pos])
-	total := len(runes)/w + 1
-	first := min(max(0, before/w-room+1), max(0, total-room))
-	used := min(room, total)
-	for i := range used {
-		from := (first + i) * w
-		p.put(margin, y+i, margin+w, string(runes[min(from, len(runes)):min(from+w, len(runes))]), Input)
-	}
-	p.Cursor = &Point{margin + before%w, y + before/w - first}
-	if height > 4 {
-		n, style := len(m.editor.text), Dim
-		text := fmt.Sprintf(wordBytes, n)
-		if limit := m.config.CmdlineLimit; limit > 0 {
-			text = fmt.Sprintf(wordLength, n, limit)
-			if n > limit {
-				style = Bad
-			}
-		}
-		p.line(y+used+1, line{{text, style}})
-		for i, l := range wrapLines(m.files(m.editing, p.charset), p.Size.W-2*margin) {
-			if at := y + used + 3 + i; at < 1+bodyHeight(p.Size) {
-				p.line(at, l)
-			}
-		}
-	}
 }
 
 // editWidth is the length of the lines into which the editor breaks its text

@@ -47,6 +47,8 @@ func translate(ev *tcell.EventKey) menu.KeyMsg {
 		k.Key = menu.KeyPgDn
 	case tcell.KeyF1:
 		k.Key = menu.KeyF1
+	case tcell.KeyF2:
+		k.Key = menu.KeyF2
 	case tcell.KeyF10:
 		k.Key = menu.KeyF10
 	case tcell.KeyCtrlUnderscore:

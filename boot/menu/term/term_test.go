@@ -276,6 +276,7 @@ func TestKeys(t *testing.T) {
 		{"arrows", "\x1b[A\x1b[B\x1bOC\x1bOD", []menu.Msg{named(menu.KeyUp), named(menu.KeyDown), named(menu.KeyRight), named(menu.KeyLeft)}},
 		{"Home and End, VT220 and others", "\x1b[1~\x1b[4~\x1b[H\x1b[F\x1b[7~\x1b[8~", []menu.Msg{named(menu.KeyHome), named(menu.KeyEnd), named(menu.KeyHome), named(menu.KeyEnd), named(menu.KeyHome), named(menu.KeyEnd)}},
 		{"pages, Delete, F1, F10", "\x1b[5~\x1b[6~\x1b[3~\x1bOP\x1b[21~\x1b[[A", []menu.Msg{named(menu.KeyPgUp), named(menu.KeyPgDn), named(menu.KeyDelete), named(menu.KeyF1), named(menu.KeyF10), named(menu.KeyF1)}},
+		{"F2, VT220 and others", "\x1bOQ\x1b[12~\x1b[[B", []menu.Msg{named(menu.KeyF2), named(menu.KeyF2), named(menu.KeyF2)}},
 		{"Enter as CR and LF", "\r\n", []menu.Msg{named(menu.KeyEnter), named(menu.KeyEnter)}},
 		{"Backspace, both", "\x7f\b", []menu.Msg{named(menu.KeyBackspace), named(menu.KeyBackspace)}},
 		{"Ctrl", "\x01\x0c\x17\x18\x1f", []menu.Msg{rune1('a', menu.ModCtrl), rune1('l', menu.ModCtrl), rune1('w', menu.ModCtrl), rune1('x', menu.ModCtrl), rune1('_', menu.ModCtrl)}},

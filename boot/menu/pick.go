@@ -1,0 +1,24 @@
+package menu
+
+// paintPick paints a heading, what there is to say, and rows of which one is
+// picked, which is always on the screen.
+func paintPick(p *painter, head string, say []line, rows []string, picked int) {
+	y, height := 1, bodyHeight(p.Size)
+	lines := append([]line{heading(fit(head, p.Size.W-2*margin))}, say...)
+	if height > len(lines)+len(rows) {
+		lines = append(lines, nil)
+	}
+	lines = lines[:min(len(lines), max(1, height-3))]
+	p.lines(lines)
+	y, height = y+len(lines), height-len(lines)
+	first := max(0, min(picked-height/2, len(rows)-height))
+	for i, r := range rows[first:min(first+height, len(rows))] {
+		l := line{{"  ", Normal}, {" " + fit(r, p.Size.W-2*margin-4) + " ", Normal}}
+		if first+i == picked {
+			l[0].text = string(p.charset.glyphs().pointer) + " "
+			l[1].style = Selected
+		}
+		p.line(y+i, l)
+	}
+	p.more(y, height, first, len(rows))
+}
