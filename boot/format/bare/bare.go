@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
 const (
@@ -24,7 +25,6 @@ const (
 
 	maxConfig  = 256 << 10 // bytes of a configuration file
 	maxKernels = 100       // in one folder
-	maxSubvols = 100       // folders at the top of a btrfs volume
 )
 
 // noRoot is the Problem of an entry that waits for Complete.
@@ -38,52 +38,69 @@ func Format() boot.Format {
 }
 
 // Parse gives an entry for each kernel at the top of the volume whose root is
-// fsys and in its /boot, and on btrfs, which is taken to be mounted with
-// subvolid=5, in the boot folder of each subvolume. Symlinks are not followed.
+// fsys and in its /boot, and on btrfs in the same places of each subvolume.
+// Symlinks are not followed.
 //
 // The command line comes from the root filesystem around the folder, or is the
 // one of an Alpine medium that runs from memory. Otherwise it is empty and
 // Problem says so: see [Complete].
+//
+// A kernel in a snapshot boots that snapshot, whatever its own configuration
+// names as the subvolume. Those that are not looked at are counted in a note.
 func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	var l boot.Listing
 	top, err := fs.ReadDir(fsys, ".")
 	if err != nil {
 		return l, err
 	}
+	medium, isMedium := mediumName(fsys, top)
+	var dirs []string           // the Dir of the root of each entry
+	looked := map[string]bool{} // a folder boot at the top may be a subvolume
 	// look takes the kernels in the folder dir of the root filesystem root.
-	look := func(dir, root string, list []fs.DirEntry) {
+	look := func(dir string, root subvolume.Root, list []fs.DirEntry) {
 		pairs := findPairs(list)
-		if len(pairs) == 0 {
+		if len(pairs) == 0 || looked[dir] {
 			return
 		}
+		looked[dir] = true
 		if len(pairs) > maxKernels {
 			l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("There are %d kernels in /%s: only %d of them are listed.", len(pairs), strings.TrimPrefix(dir, "."), maxKernels)})
 			pairs = pairs[:maxKernels]
 		}
 		sys, isRoot := findRoot(fsys, vol, root)
-		medium, isMedium := mediumName(fsys, top)
 		for _, p := range pairs {
+			var e boot.Entry
 			switch {
-			case isMedium && root == "." && p.modloop:
-				l.Entries = append(l.Entries, p.mediumEntry(dir, medium))
+			case isMedium && root.Dir == "." && p.modloop:
+				e = p.mediumEntry(dir, medium)
 			case isRoot:
-				e := sys.complete(p.entry(dir))
-				if dir != root && sys.shadowed {
+				e = sys.complete(p.entry(dir))
+				if dir != root.Dir && sys.shadows(dir) {
 					e.Notes = append(e.Notes, "The system mounts another volume on /boot: this kernel may be out of date.")
 				}
-				l.Entries = append(l.Entries, e)
 			default:
-				l.Entries = append(l.Entries, p.entry(dir))
+				e = p.entry(dir)
 			}
+			e.Snapshot = root.Snapshot
+			l.Entries = append(l.Entries, e)
+			dirs = append(dirs, root.Dir)
 		}
 	}
-	// lookIn takes those in root itself and in its folder boot.
-	lookIn := func(root string, list []fs.DirEntry) {
+	roots, older := subvolume.Roots(fsys, vol)
+	for _, root := range roots {
+		list := top
+		if root.Dir != "." {
+			// What cannot be read here is no folder that anybody boots from.
+			if list, err = fs.ReadDir(fsys, root.Dir); err != nil {
+				continue
+			}
+		}
+		look(root.Dir, root, list)
 		for _, d := range list {
 			if !d.IsDir() || !strings.EqualFold(d.Name(), "boot") {
 				continue
 			}
-			dir := path.Join(root, d.Name())
+			dir := path.Join(root.Dir, d.Name())
 			files, err := fs.ReadDir(fsys, dir)
 			if err != nil {
 				l.Notes = append(l.Notes, boot.Note{Source: boot.Source{File: dir}, Text: "The folder cannot be read: " + err.Error() + "."})
@@ -91,28 +108,24 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 			look(dir, root, files)
 		}
 	}
-	look(".", ".", top)
-	lookIn(".", top)
-	if vol.Type == "btrfs" {
-		for _, d := range subvolumes(top) {
-			// What cannot be read here is no folder that anybody boots from.
-			if list, err := fs.ReadDir(fsys, d); err == nil {
-				lookIn(d, list)
-			}
+	// Two systems on one volume may have one name.
+	at := map[string]string{}
+	several := map[string]bool{}
+	for i, e := range l.Entries {
+		if dir, ok := at[e.Title]; ok && dir != dirs[i] {
+			several[e.Title] = true
 		}
+		at[e.Title] = dirs[i]
+	}
+	for i := range l.Entries {
+		if e := &l.Entries[i]; several[e.Title] && dirs[i] != "." {
+			e.Title += ", subvolume " + boot.Clean(dirs[i])
+		}
+	}
+	if older > 0 {
+		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d older snapshots on this volume have not been looked at.", older)})
 	}
 	return l, nil
-}
-
-// subvolumes gives the folders of a btrfs volume's top that may be subvolumes.
-func subvolumes(top []fs.DirEntry) []string {
-	var names []string
-	for _, d := range top {
-		if d.IsDir() && d.Name() != "boot" && len(names) < maxSubvols {
-			names = append(names, d.Name())
-		}
-	}
-	return names
 }
 
 // mediumName tells whether the volume whose top folder is given is an Alpine

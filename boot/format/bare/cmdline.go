@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
 // system is a root filesystem whose command line is being put together.
@@ -86,8 +87,12 @@ func (s system) cmdline() (string, []string) {
 			line = append(line, "rootfstype="+root.fstype)
 		}
 	}
-	if !hasKey(line, "rootflags") && root.flags != "" {
+	switch {
+	case root.flags == "":
+	case !hasKey(line, "rootflags"):
 		line = append(line, "rootflags="+root.flags)
+	case s.dir != ".":
+		line = inSubvolume(line, s.dir)
 	}
 	if s.inLUKS() && !hasKey(line, "cryptroot") {
 		notes = append(notes, "The root filesystem lies in a LUKS container that the command line does not name: add cryptroot=UUID=... cryptdm=...")
@@ -142,6 +147,25 @@ func (s system) root() (rootFS, []string) {
 		r.spec = "LABEL=" + s.vol.Label
 	}
 	return r, notes
+}
+
+// inSubvolume gives a command line that has rootflags= with the subvolume dir in
+// them: the configuration of the system that lies there may be that of what it
+// was copied from, as in a snapshot.
+func inSubvolume(line []string, dir string) []string {
+	if subvolume.Flag(strings.Join(line, " ")) == dir {
+		return line
+	}
+	line = slices.Clone(line)
+	for i, w := range line {
+		if flags, ok := strings.CutPrefix(w, "rootflags="); ok {
+			keep := slices.DeleteFunc(strings.Split(flags, ","), func(f string) bool {
+				return strings.HasPrefix(f, "subvol=") || strings.HasPrefix(f, "subvolid=")
+			})
+			line[i] = "rootflags=" + strings.Join(append(keep, "subvol="+dir), ",")
+		}
+	}
+	return line
 }
 
 // isMapped tells whether a device of fstab is one of LVM, LUKS or md.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
 // Root is what is known of one root filesystem that could belong to a kernel
@@ -31,35 +32,44 @@ type Root struct {
 	// root filesystem in it. Volume and Locked are all that is set then.
 	Locked bool
 
-	shadowed bool // fstab mounts another volume over the folder /boot
+	at   subvolume.Root
+	boot mount // what its fstab mounts at /boot
 }
 
 const luks = "crypto_LUKS"
 
-// FindRoot tells whether the volume whose root is fsys holds a root filesystem,
-// and what that says about itself. On btrfs, taken to be mounted with
-// subvolid=5, it may be in a subvolume; @ comes before others. A LUKS volume
-// (Type crypto_LUKS) always counts, as Locked; fsys is not used then and may be
-// nil.
-func FindRoot(fsys fs.FS, vol boot.Volume) (Root, bool) {
+// FindRoots gives the root filesystems on the volume whose root is fsys: on
+// btrfs there may be one in each subvolume, of which @ comes before others;
+// snapshots do not count. A LUKS volume (Type crypto_LUKS) always counts as
+// one, which is Locked; fsys is not used then and may be nil.
+func FindRoots(fsys fs.FS, vol boot.Volume) []Root {
 	if vol.Type == luks {
-		return Root{Volume: vol, Locked: true}, true
+		return []Root{{Volume: vol, Locked: true}}
 	}
-	if r, ok := findRoot(fsys, vol, "."); ok || vol.Type != "btrfs" {
-		return r, ok
-	}
-	top, _ := fs.ReadDir(fsys, ".") // a volume that cannot be read has no root
-	for _, d := range append([]string{"@"}, subvolumes(top)...) {
-		if r, ok := findRoot(fsys, vol, d); ok {
-			return r, true
+	var found []Root
+	roots, _ := subvolume.Roots(fsys, vol)
+	for _, at := range roots {
+		if at.Snapshot {
+			continue
 		}
+		if r, ok := findRoot(fsys, vol, at); ok {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// FindRoot gives the first of [FindRoots], if there is one.
+func FindRoot(fsys fs.FS, vol boot.Volume) (Root, bool) {
+	if roots := FindRoots(fsys, vol); len(roots) > 0 {
+		return roots[0], true
 	}
 	return Root{}, false
 }
 
 // findRoot looks at one folder.
-func findRoot(fsys fs.FS, vol boot.Volume, dir string) (Root, bool) {
-	sys := system{fsys: fsys, vol: vol, dir: dir}
+func findRoot(fsys fs.FS, vol boot.Volume, at subvolume.Root) (Root, bool) {
+	sys := system{fsys: fsys, vol: vol, dir: at.Dir}
 	release := ""
 	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
 		if release = sys.read(name); release != "" {
@@ -70,21 +80,23 @@ func findRoot(fsys fs.FS, vol boot.Volume, dir string) (Root, bool) {
 		return Root{}, false
 	}
 	id := assignments(release)
-	r := Root{Volume: vol, Dir: dir, Name: boot.Clean(id["PRETTY_NAME"])}
+	r := Root{Volume: vol, Dir: at.Dir, Name: boot.Clean(id["PRETTY_NAME"]), at: at}
 	if r.Name == "" {
 		r.Name = boot.Clean(id["NAME"])
 	}
 	r.Alpine = id["ID"] == "alpine" || slices.Contains(strings.Fields(id["ID_LIKE"]), "alpine")
 	sys.alpine = r.Alpine
 	sys.fstab = readFstab(sys.read("etc/fstab"))
-	for _, at := range []string{"/boot", "/boot/efi", "/efi"} {
-		if m, ok := find(sys.fstab, at); ok {
+	for _, target := range []string{"/boot", "/boot/efi", "/efi"} {
+		if m, ok := find(sys.fstab, target); ok {
 			r.Boot = append(r.Boot, m.source)
-			r.shadowed = r.shadowed || at == "/boot" && names(m.source, vol) == no
+			if target == "/boot" {
+				r.boot = m
+			}
 		}
 	}
 	for _, d := range []string{"lib/modules", "usr/lib/modules"} {
-		modules, _ := fs.ReadDir(fsys, path.Join(dir, d)) // there may be none
+		modules, _ := fs.ReadDir(fsys, path.Join(at.Dir, d)) // there may be none
 		for _, m := range modules {
 			r.Releases = append(r.Releases, m.Name())
 		}
@@ -93,7 +105,17 @@ func findRoot(fsys fs.FS, vol boot.Volume, dir string) (Root, bool) {
 		}
 	}
 	r.Cmdline, r.Notes = sys.cmdline()
+	if at.Snapshot && at.ReadOnly && r.Alpine && r.Cmdline != "" {
+		r.Notes = append(r.Notes, "The snapshot is read-only: with overlaytmpfs=yes on the command line Alpine keeps what it changes in memory.")
+	}
 	return r, true
+}
+
+// shadows tells whether the root's fstab mounts something else over the folder
+// dir on its volume, which is its /boot.
+func (r Root) shadows(dir string) bool {
+	sub := strings.Trim(r.boot.option("subvol"), "/")
+	return r.boot.source != "" && (names(r.boot.source, r.Volume) == no || sub != "" && sub != dir)
 }
 
 // complete gives e with the name and command line of this root.
@@ -103,6 +125,9 @@ func (r Root) complete(e boot.Entry) boot.Entry {
 		name = "Linux"
 	}
 	e.Title = title(name, path.Base(e.Kernel))
+	if r.at.Snapshot {
+		e.Title += ", " + r.snapshotName()
+	}
 	e.Cmdline = r.Cmdline
 	e.Notes = append(slices.Clone(e.Notes), r.Notes...)
 	switch {
@@ -112,6 +137,16 @@ func (r Root) complete(e boot.Entry) boot.Entry {
 		e.Problem = ""
 	}
 	return e
+}
+
+// snapshotName gives what tells a snapshot from others: its number, its date, or
+// the name of its subvolume.
+func (r Root) snapshotName() string {
+	dir := r.Dir
+	if base := path.Base(dir); base == "snapshot" || base == "@" {
+		dir = path.Dir(dir)
+	}
+	return "snapshot " + boot.Clean(path.Base(dir))
 }
 
 // where names the root for a sentence.

@@ -17,9 +17,7 @@ func TestTrees(t *testing.T) {
 		var all boot.Listing
 		var roots []bare.Root
 		for _, v := range tree.Volumes {
-			if r, ok := bare.FindRoot(v.FS, v.Volume); ok {
-				roots = append(roots, r)
-			}
+			roots = append(roots, bare.FindRoots(v.FS, v.Volume)...)
 			l, err := bare.Parse(v.FS, v.Volume)
 			if err != nil {
 				t.Fatal(err)

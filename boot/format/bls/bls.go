@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
 // What is read of one volume, so that no stick can keep the menu waiting.
@@ -26,8 +27,7 @@ const (
 	maxFile    = 64 << 10 // bytes of one file
 	maxTotal   = 4 << 20  // bytes of all entries, and of the values of variables in them
 	maxEntries = 1000
-	maxInitrds = 32  // of one entry
-	maxSubvols = 100 // folders at the top of a btrfs volume
+	maxInitrds = 32 // of one entry
 )
 
 // Format gives the format for discovery.
@@ -69,6 +69,7 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 		}
 		entries = append(entries, b.Arrange(items)...)
 	}
+	subvolume.Mark(entries, vol)
 	return r.notes.Listing(entries, r.errs...)
 }
 

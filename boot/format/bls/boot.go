@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
 // Boot is a folder that the specification may mean by $BOOT, and the settings
@@ -35,27 +36,22 @@ type setting struct {
 var places = [...]string{"", "boot", "efi", "boot/efi"}
 
 // Boots gives every folder of the volume whose root is fsys that may be a
-// $BOOT: the root, boot, efi and boot/efi, on btrfs also those of the folders
-// at its top, which may be subvolumes. Names are compared without regard to
+// $BOOT: the root, boot, efi and boot/efi, on btrfs also those of its
+// subvolumes, but for snapshots. Names are compared without regard to
 // case, and links are not followed. The error says that the root cannot be read.
 func Boots(fsys fs.FS, vol boot.Volume) ([]*Boot, error) {
-	top, err := fs.ReadDir(fsys, ".")
-	if err != nil {
+	if _, err := fs.ReadDir(fsys, "."); err != nil {
 		return nil, err
 	}
-	roots := []*Boot{{Dir: ".", fsys: fsys}}
-	if vol.Type == "btrfs" {
-		for _, d := range top {
-			if d.IsDir() && len(roots) <= maxSubvols {
-				roots = append(roots, &Boot{Dir: d.Name(), fsys: fsys})
-			}
-		}
-	}
+	roots, _ := subvolume.Roots(fsys, vol)
 	var boots []*Boot
 	known := map[string]bool{}
 	for _, root := range roots {
+		if root.Snapshot {
+			continue
+		}
 		for _, place := range places {
-			for _, dir := range root.Folders(place) {
+			for _, dir := range (&Boot{Dir: root.Dir, fsys: fsys}).Folders(place) {
 				if !known[dir] {
 					known[dir] = true
 					b := &Boot{Dir: dir, fsys: fsys}

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
 // What is read of one volume, so that no stick can keep the menu waiting.
@@ -32,7 +33,6 @@ const (
 	maxInitrds = 32      // of one entry
 	maxSteps   = 1 << 17 // parts of all paths that are followed
 	maxUp      = 8       // folders below which an absolute path is looked for
-	maxSubvols = 100     // folders at the top of a btrfs volume
 )
 
 // folders are the places of configuration files. Names are compared without
@@ -92,6 +92,7 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	for _, f := range files {
 		entries = append(entries, r.entries(f)...)
 	}
+	subvolume.Mark(entries, vol)
 	return r.notes.Listing(boot.Unique(entries, boot.Entry.Key), r.errs...)
 }
 
@@ -109,26 +110,16 @@ type reader struct {
 // find gives the paths of all configuration files on the volume, free of
 // symlinks, each once.
 func (r *reader) find(vol boot.Volume) ([]string, error) {
-	tops := []string{"."}
-	if vol.Type == "btrfs" {
-		// The volume is mounted with subvolid=5: the root filesystem may lie
-		// in a subvolume such as @.
-		top, err := fs.ReadDir(r.fsys, ".")
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range top {
-			if d.IsDir() && len(tops) <= maxSubvols {
-				tops = append(tops, d.Name())
-			}
-		}
-	}
 	var files []string
 	var errs []error
 	searched := map[string]bool{}
-	for _, top := range tops {
+	roots, _ := subvolume.Roots(r.fsys, vol)
+	for _, root := range roots {
+		if root.Snapshot {
+			continue // its configuration is an old copy, and names what is current
+		}
 		for _, folder := range folders {
-			for _, dir := range r.findFold(top, folder) {
+			for _, dir := range r.findFold(root.Dir, folder) {
 				if searched[dir] {
 					continue
 				}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/format/fspath"
+	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
 // What is read of one volume and done with it, so that no stick can keep the
@@ -47,18 +48,14 @@ const (
 	maxFolders    = 100    // subvolumes of btrfs, or folders below EFI
 )
 
-// configs are the places of configuration files. Names are compared without
-// regard to case, since FAT has none, and * is any folder. What begins with
-// */ is looked for on btrfs, where the root filesystem may be a subvolume.
+// configs are the places of configuration files below the root of a system.
+// Names are compared without regard to case, since FAT has none, and * is any
+// folder.
 var configs = [...]string{
 	"boot/grub/grub.cfg",
 	"boot/grub2/grub.cfg",
 	"grub/grub.cfg",
 	"grub2/grub.cfg",
-	"*/boot/grub/grub.cfg",
-	"*/boot/grub2/grub.cfg",
-	"*/grub/grub.cfg",
-	"*/grub2/grub.cfg",
 	"efi/*/grub.cfg",
 }
 
@@ -100,6 +97,7 @@ func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, erro
 			entries = append(entries, *e)
 		}
 	}
+	subvolume.Mark(entries, vol)
 	// One kernel has several titles, in and out of the submenu.
 	l, err := r.notes.Listing(boot.Unique(entries, func(e boot.Entry) string {
 		if e.Kernel != "" {
@@ -173,13 +171,16 @@ func (r *reader) readUpTo(p place, limit int64) (string, error) {
 // symlinks, each once.
 func (r *reader) find() []string {
 	var files []string
-	for _, c := range configs {
-		if strings.HasPrefix(c, "*/") && r.volumes[0].Volume.Type != "btrfs" {
-			continue
+	roots, _ := subvolume.Roots(r.volumes[0].FS, r.volumes[0].Volume)
+	for _, root := range roots {
+		if root.Snapshot {
+			continue // its configuration is an old copy, and names what is current
 		}
-		for _, f := range r.findFold(".", c) {
-			if !slices.Contains(files, f) {
-				files = append(files, f)
+		for _, c := range configs {
+			for _, f := range r.findFold(root.Dir, c) {
+				if !slices.Contains(files, f) {
+					files = append(files, f)
+				}
 			}
 		}
 	}

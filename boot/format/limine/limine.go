@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
 const formatName = "limine"
@@ -83,6 +84,7 @@ func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, erro
 		}
 		entries = append(entries, found...)
 	}
+	subvolume.Mark(entries, vol)
 	l, err := r.notes.Listing(boot.Unique(entries, boot.Entry.Key), errs...)
 	l.Unresolved = r.unresolved
 	return l, err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/format/efivars"
+	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
 const formatName = "refind"
@@ -43,9 +44,8 @@ func Format() boot.Format {
 }
 
 // Parse reads the files at the top of the volume whose root is fsys, in /boot,
-// in the folders of /boot and of /EFI, and on btrfs, which is taken to be
-// mounted with subvolid=5, the same in each subvolume: 200 folders at most.
-// Symlinks are not followed.
+// in the folders of /boot and of /EFI, and on btrfs the same in each subvolume
+// but snapshots: 200 folders at most. Symlinks are not followed.
 //
 // The newest kernel in the folder has an entry for each line of options, and
 // every other kernel one with the first line. As in rEFInd the newest is the
@@ -66,14 +66,16 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 		return boot.Listing{}, err
 	}
 	r := &reader{fsys: fsys, foldersLeft: maxFolders}
-	r.root(".", top)
-	if vol.Type == "btrfs" {
-		for _, d := range top {
-			if d.IsDir() && !isHome(d.Name()) {
-				r.root(d.Name(), r.list(d.Name()))
-			}
+	roots, _ := subvolume.Roots(fsys, vol)
+	for _, root := range roots {
+		switch {
+		case root.Dir == ".":
+			r.root(root.Dir, top)
+		case !root.Snapshot && !isHome(root.Dir): // the volume's own boot has been looked at
+			r.root(root.Dir, r.list(root.Dir))
 		}
 	}
+	subvolume.Mark(r.entries, vol)
 	return r.notes.Listing(r.entries, r.errs...)
 }
 

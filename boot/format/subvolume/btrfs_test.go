@@ -1,0 +1,141 @@
+package subvolume_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/format/bare"
+	"github.com/alpboot/alpboot/boot/format/extlinux"
+	"github.com/alpboot/alpboot/boot/format/grub"
+	"github.com/alpboot/alpboot/boot/format/subvolume"
+)
+
+// mountBtrfs makes a btrfs in an image file and gives the folder that it is
+// mounted on.
+func mountBtrfs(t *testing.T) string {
+	t.Helper()
+	boottest.NeedRoot(t)
+	boottest.NeedTools(t, "mkfs.btrfs", "btrfs", "mount", "umount")
+	if fd, err := unix.Fsopen("btrfs", unix.FSOPEN_CLOEXEC); err != nil {
+		boottest.Skip(t, "this kernel has no btrfs")
+	} else {
+		unix.Close(fd)
+	}
+	dir := t.TempDir()
+	image, mount := filepath.Join(dir, "image"), filepath.Join(dir, "mount")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 128<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(mount, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	boottest.Tool(t, "mkfs.btrfs", "-q", image)
+	boottest.Tool(t, "mount", "-o", "loop", image, mount)
+	t.Cleanup(func() { boottest.Tool(t, "umount", mount) })
+	return mount
+}
+
+// TestBtrfs asserts that on a real btrfs subvolumes are told from folders, and
+// snapshots from the system, also where only their being read-only says so.
+func TestBtrfs(t *testing.T) {
+	top := mountBtrfs(t)
+	at := func(name string) string { return filepath.Join(top, name) }
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(at(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at(name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create := func(name string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(at(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		boottest.Tool(t, "btrfs", "subvolume", "create", at(name))
+	}
+	snapshot := func(from, to string, options ...string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(at(to)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		boottest.Tool(t, "btrfs", append(append([]string{"subvolume", "snapshot"}, options...), at(from), at(to))...)
+	}
+	create("rootfs")
+	write("rootfs/etc/os-release", "ID=alpine\nPRETTY_NAME=\"Alpine Linux v3.23\"\n")
+	write("rootfs/etc/update-extlinux.conf", "root=UUID=u-1\nmodules=btrfs\ndefault_kernel_opts='quiet rootfstype=btrfs rootflags=subvol=rootfs'\n")
+	write("rootfs/boot/vmlinuz-lts", "kernel")
+	write("rootfs/boot/initramfs-lts", "initramfs")
+	write("rootfs/boot/extlinux.conf", "LABEL lts\nLINUX vmlinuz-lts\nINITRD initramfs-lts\nAPPEND root=UUID=u-1 rootflags=subvol=rootfs\n")
+	create("rootfs/.snapshots")
+	snapshot("rootfs", "rootfs/.snapshots/1/snapshot", "-r")
+	snapshot("rootfs", "rootfs/.snapshots/2/snapshot")
+	snapshot("rootfs", "kept", "-r")
+	create("systems/debian/@")
+	write("systems/debian/@/boot/grub/grub.cfg", "menuentry Debian { linux /systems/debian/@/boot/vmlinuz root=UUID=u-1 rootflags=subvol=systems/debian/@ }\n")
+	write("systems/debian/@/boot/vmlinuz", "kernel")
+	create("home")
+	write("home/user/boot/vmlinuz-lts", "kernel") // no system: its folder is no subvolume
+	write("copy/boot/vmlinuz-lts", "kernel")
+	boottest.Tool(t, "btrfs", "filesystem", "sync", top)
+
+	fsys, err := device.Folder(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fsys.Close()
+	vol := boot.Volume{Device: "/dev/sda2", UUID: "u-1", Type: "btrfs"}
+	roots, older := subvolume.Roots(fsys, vol)
+	want := ". home rootfs systems/debian/@ [rootfs/.snapshots/2/snapshot] [rootfs/.snapshots/1/snapshot] [kept]"
+	if got := list(roots); got != want || older != 0 {
+		t.Errorf("got  %s (%d older)\nwant %s", got, older, want)
+	}
+	var readOnly []string
+	for _, r := range roots {
+		if r.ReadOnly {
+			readOnly = append(readOnly, r.Dir)
+		}
+	}
+	if d := cmp.Diff([]string{"rootfs/.snapshots/1/snapshot", "kept"}, readOnly); d != "" {
+		t.Errorf("read-only subvolumes (-want +got):\n%s", d)
+	}
+
+	var got strings.Builder
+	for _, format := range []boot.Format{extlinux.Format(), grub.Format(), bare.Format()} {
+		l, err := format.Parse(fsys, vol, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range l.Entries {
+			if e.Problem != "" { // a kernel without an initramfs
+				continue
+			}
+			got.WriteString(e.Format + ": " + e.Title + ": " + e.Kernel + ": " + subvolume.Flag(e.Cmdline) + "\n")
+			if e.Snapshot != strings.Contains(e.Title, "snapshot") {
+				t.Errorf("snapshot: %t: %s", e.Snapshot, boottest.EntryText(e))
+			}
+		}
+	}
+	if d := cmp.Diff(`extlinux: lts: rootfs/boot/vmlinuz-lts: rootfs
+grub: Debian: systems/debian/@/boot/vmlinuz: systems/debian/@
+bare: Alpine Linux v3.23 (lts): rootfs/boot/vmlinuz-lts: rootfs
+bare: Alpine Linux v3.23 (lts), snapshot 2: rootfs/.snapshots/2/snapshot/boot/vmlinuz-lts: rootfs/.snapshots/2/snapshot
+bare: Alpine Linux v3.23 (lts), snapshot 1: rootfs/.snapshots/1/snapshot/boot/vmlinuz-lts: rootfs/.snapshots/1/snapshot
+bare: Alpine Linux v3.23 (lts), snapshot kept: kept/boot/vmlinuz-lts: kept
+`, got.String()); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+}

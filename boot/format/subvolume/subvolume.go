@@ -1,0 +1,280 @@
+// Package subvolume finds the subvolumes of a btrfs volume in which a system may
+// lie, and tells its snapshots from the system itself.
+//
+// The volume is taken to be mounted with subvolid=5, so that a subvolume is a
+// folder. Snapshots are told by where the usual tools put them (snapper,
+// timeshift, btrbk), by their names, and by being read-only.
+package subvolume
+
+import (
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// What is looked at on one volume, so that none can keep the menu waiting.
+const (
+	maxRoots     = 100
+	maxFolders   = 400 // that are listed
+	maxDepth     = 3   // as pool/alpine/@
+	maxSnapshots = 64
+)
+
+// Root is a folder of a volume that may be the root of a system, or what a
+// system mounts at /boot.
+type Root struct {
+	Dir      string // "." for the volume's own root
+	Snapshot bool   // an older copy of a system
+	ReadOnly bool   // the subvolume has the flag; false where that cannot be asked
+
+	isSystem bool // there are the folders of one in it
+}
+
+// Roots gives the folders of a volume that may be the root of a system: its own
+// root, which is all there is but on btrfs, the subvolume @, the others by
+// their names, and the snapshots. Of these it gives the 64 newest, going by
+// their names in each of the places where they lie; older is how many more
+// there are.
+//
+// A subvolume is told by its inode number, 256. A fsys that does not give
+// [syscall.Stat_t] cannot say: any folder at the top counts then, and those
+// below it that look like a system.
+func Roots(fsys fs.FS, vol boot.Volume) (roots []Root, older int) {
+	w := &walk{fsys: fsys, foldersLeft: maxFolders}
+	top, _ := w.list(".") // its error is for those who look for something there
+	own := Root{Dir: ".", isSystem: isSystem(top)}
+	if vol.Type != "btrfs" {
+		return []Root{own}, 0
+	}
+	w.folder(own, top, 1)
+	slices.SortStableFunc(w.roots, func(a, b Root) int {
+		switch {
+		case a.Dir == "@" && b.Dir != "@":
+			return -1
+		case b.Dir == "@" && a.Dir != "@":
+			return 1
+		}
+		return strings.Compare(a.Dir, b.Dir)
+	})
+	w.roots = append([]Root{own}, w.roots...)
+	// A system whose only subvolume is read-only is no snapshot.
+	hasSystem := slices.ContainsFunc(w.roots, func(r Root) bool { return r.isSystem && !r.ReadOnly && !r.Snapshot })
+	for i := range w.roots {
+		w.roots[i].Snapshot = w.roots[i].Snapshot || hasSystem && w.roots[i].ReadOnly
+	}
+	for _, r := range w.roots {
+		if !r.Snapshot {
+			roots = append(roots, r)
+		}
+	}
+	for _, r := range w.roots {
+		if r.Snapshot {
+			w.snapshots = append(w.snapshots, r)
+		}
+	}
+	if len(w.snapshots) > maxSnapshots {
+		older = len(w.snapshots) - maxSnapshots
+		w.snapshots = w.snapshots[:maxSnapshots]
+	}
+	return append(roots, w.snapshots...), w.older + older
+}
+
+// walk is one call of Roots.
+type walk struct {
+	fsys        fs.FS
+	foldersLeft int
+	roots       []Root
+	snapshots   []Root
+	older       int // snapshots that were not looked at
+}
+
+// list gives the folders in dir; ok is false when nothing can be said of it.
+func (w *walk) list(dir string) (folders []fs.DirEntry, ok bool) {
+	if w.foldersLeft--; w.foldersLeft < 0 {
+		return nil, false
+	}
+	list, err := fs.ReadDir(w.fsys, dir)
+	for _, d := range list {
+		if d.IsDir() {
+			folders = append(folders, d)
+		}
+	}
+	return folders, err == nil || len(list) > 0
+}
+
+// folder looks at the folders in root.
+func (w *walk) folder(root Root, list []fs.DirEntry, depth int) {
+	for _, d := range list {
+		name := d.Name()
+		dir := path.Join(root.Dir, name)
+		is, known := isSubvolume(d)
+		switch {
+		case name == "timeshift-btrfs":
+			w.container(path.Join(dir, "snapshots"))
+			continue
+		case isContainer(name):
+			w.container(dir)
+			continue
+		case root.isSystem && root.Dir != ".":
+			continue // what lies in a system is its own affair
+		case len(w.roots) == maxRoots:
+			return
+		case known && !is && (root.isSystem || depth == maxDepth):
+			continue
+		}
+		sub, ok := w.list(dir)
+		if !ok {
+			continue
+		}
+		r := Root{Dir: dir, Snapshot: IsSnapshot(name), isSystem: isSystem(sub)}
+		if is || !known && (depth == 1 || r.isSystem) {
+			r.ReadOnly = known && w.isReadOnly(dir)
+			w.roots = append(w.roots, r)
+		}
+		if depth < maxDepth || r.isSystem { // that has only its snapshots looked at
+			w.folder(r, sub, depth+1)
+		}
+	}
+}
+
+// container looks at the snapshots in dir. snapper makes N/snapshot there and
+// timeshift DATE/@; with others each folder is one.
+func (w *walk) container(dir string) {
+	list, _ := w.list(dir)
+	slices.SortFunc(list, func(a, b fs.DirEntry) int { return compareNames(b.Name(), a.Name()) })
+	for _, d := range list {
+		if len(w.snapshots) >= maxSnapshots {
+			w.older++
+			continue
+		}
+		for _, in := range []string{"snapshot", "@", ""} {
+			dir := path.Join(dir, d.Name(), in)
+			st, err := fs.Lstat(w.fsys, dir)
+			if err != nil || !st.IsDir() {
+				continue
+			}
+			if is, known := isSubvolume(fs.FileInfoToDirEntry(st)); is || !known {
+				w.snapshots = append(w.snapshots, Root{Dir: dir, Snapshot: true, ReadOnly: known && w.isReadOnly(dir)})
+				break
+			}
+		}
+	}
+}
+
+// isSubvolume tells whether a folder is a subvolume, if that is known.
+func isSubvolume(d fs.DirEntry) (is, known bool) {
+	const firstInode = 256 // BTRFS_FIRST_FREE_OBJECTID: the root of each subvolume
+	st, err := d.Info()
+	if err != nil {
+		return false, true // it is gone, or broken
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return ok && sys.Ino == firstInode, ok
+}
+
+// isSystem tells whether these folders are those of a system's root.
+func isSystem(list []fs.DirEntry) bool {
+	return slices.ContainsFunc(list, func(d fs.DirEntry) bool { return d.Name() == "etc" || d.Name() == "boot" })
+}
+
+// isContainer tells whether a folder of that name holds snapshots.
+func isContainer(name string) bool {
+	switch strings.TrimLeft(strings.ToLower(name), "@._-") {
+	case "snapshot", "snapshots", "btrbk_snapshots", "btrbk-snapshots", "snap", "snaps":
+		return true
+	}
+	return false
+}
+
+// IsSnapshot tells whether a subvolume of that path is a snapshot, going by its
+// name: one of a tool for snapshots, or with a date in it.
+func IsSnapshot(dir string) bool {
+	for name := range strings.SplitSeq(strings.ToLower(dir), "/") {
+		for _, word := range []string{"snap", "timeshift", "backup"} {
+			if strings.Contains(name, word) {
+				return true
+			}
+		}
+		if hasDate(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasDate tells whether a name holds a date such as 20240131 or 2024-01-31.
+func hasDate(name string) bool {
+	for i := range len(name) {
+		for _, form := range []string{"20dddddd", "20dd-dd-dd", "20dd_dd_dd", "20dd.dd.dd"} {
+			if matches(name[i:], form) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// matches tells whether s begins with form, in which d is a digit.
+func matches(s, form string) bool {
+	if len(s) < len(form) {
+		return false
+	}
+	for i := range len(form) {
+		isDigit := '0' <= s[i] && s[i] <= '9'
+		if form[i] == 'd' && !isDigit || form[i] != 'd' && s[i] != form[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// compareNames compares numbers by their value, and anything else as text.
+func compareNames(a, b string) int {
+	const digits = "0123456789"
+	if strings.Trim(a, digits) == "" && strings.Trim(b, digits) == "" {
+		a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+		if len(a) != len(b) {
+			return len(a) - len(b)
+		}
+	}
+	return strings.Compare(a, b)
+}
+
+// Mark sets Snapshot for those entries of a configuration on vol whose root
+// filesystem is a snapshot by its name: as rootflags=subvol= says, or where
+// nothing is said, when the kernel lies in one and the configuration does not.
+func Mark(entries []boot.Entry, vol boot.Volume) {
+	for i := range entries {
+		e := &entries[i]
+		if dir := Flag(e.Cmdline); dir != "" {
+			e.Snapshot = IsSnapshot(dir)
+			continue
+		}
+		at := vol
+		if e.Volume != (boot.Volume{}) {
+			at = e.Volume
+		}
+		e.Snapshot = at.Type == "btrfs" && IsSnapshot(path.Dir(e.Kernel)) && !IsSnapshot(path.Dir(e.Source.File))
+	}
+}
+
+// Flag gives the subvolume that the rootflags= of a command line name, without
+// a leading slash; "" when there is none.
+func Flag(cmdline string) string {
+	dir := ""
+	for _, w := range boot.Words(cmdline) {
+		if flags, ok := strings.CutPrefix(w, "rootflags="); ok {
+			dir = ""
+			for _, f := range strings.Split(strings.Trim(flags, `"`), ",") {
+				if name, ok := strings.CutPrefix(f, "subvol="); ok {
+					dir = strings.Trim(name, "/")
+				}
+			}
+		}
+	}
+	return dir
+}
