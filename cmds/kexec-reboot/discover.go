@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/choice"
+	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/discover"
+)
+
+// mounted is the machine as discovery shall see it here: the filesystems that
+// are mounted where kernels lie, by the names of their devices.
+type mounted struct {
+	mounts map[string]mount // by the Path of its block
+	blocks []device.Block
+	probe  func(device string) (superblock.Superblock, error)
+	open   func(m mount) (discover.Filesystem, error)
+}
+
+var _ discover.Machine = (*mounted)(nil)
+
+// holdsKernels tells whether a filesystem that is mounted at point may be the
+// one to boot from: the root volume, /boot, the EFI system partition, and the
+// media of a diskless Alpine.
+func holdsKernels(point string) bool {
+	for _, dir := range []string{"/boot", "/efi", "/media"} {
+		if point == dir || strings.HasPrefix(point, dir+"/") {
+			return true
+		}
+	}
+	return point == "/"
+}
+
+// newMounted takes the filesystems to look at from mounts. all are the block
+// devices of the machine: they add what partition a filesystem lies on.
+func newMounted(mounts []mount, all []device.Block, number func(node string) string) *mounted {
+	m := &mounted{mounts: map[string]mount{}}
+	for _, mnt := range mounts {
+		if !mnt.onDisk() || !holdsKernels(mnt.point) {
+			continue
+		}
+		// The number tells devices apart: their names may be links, or /dev/root.
+		// btrfs has a number of its own, and the names of its devices are right.
+		block := device.Block{Path: mnt.source}
+		for _, b := range all {
+			if n := number(b.Path); n != "" && (n == mnt.device || n == number(mnt.source)) {
+				block = b
+				break
+			}
+		}
+		old, again := m.mounts[block.Path]
+		switch {
+		case !again:
+			m.blocks = append(m.blocks, block)
+		case old.root == "/" || mnt.root != "/": // more of it is not to be seen here
+			continue
+		}
+		m.mounts[block.Path] = mnt
+	}
+	return m
+}
+
+// Devices implements [discover.Machine].
+func (m *mounted) Devices() ([]device.Block, []error) { return slices.Clone(m.blocks), nil }
+
+// Probe implements [discover.Machine].
+func (m *mounted) Probe(name string) (superblock.Superblock, error) {
+	sb, err := m.probe(name)
+	if sb.Type == "" || err != nil {
+		// It is mounted, so there is something: only its UUID is not known, as
+		// when another user than root asks.
+		return superblock.Superblock{Type: m.mounts[name].fstype}, nil
+	}
+	return sb, nil
+}
+
+// Mount implements [discover.Machine].
+func (m *mounted) Mount(_ context.Context, name string, _ superblock.Superblock) (discover.Filesystem, error) {
+	return m.open(m.mounts[name])
+}
+
+// alone is a filesystem without what is mounted on its folders, which another
+// volume has already.
+type alone struct {
+	*device.Root
+	tree int // descriptor of a mount that no path leads to
+}
+
+func (a alone) Close() error {
+	return errors.Join(a.Root.Close(), unix.Close(a.tree))
+}
+
+// openAlone opens a mounted filesystem as discovery is to see it. A btrfs is
+// shown from its top, where configurations take their paths from. Without the
+// right to make such a view, what the mount shows is taken.
+func openAlone(m mount) (discover.Filesystem, error) {
+	tree := -1
+	err := error(unix.EPERM)
+	if m.fstype == "btrfs" && m.root != "/" {
+		tree, err = btrfsTop(m.source)
+	}
+	if err != nil {
+		tree, err = unix.OpenTree(unix.AT_FDCWD, m.point, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	}
+	if err != nil {
+		return device.Folder(m.point)
+	}
+	root, err := device.Folder(fmt.Sprintf("/proc/self/fd/%d", tree))
+	if err != nil {
+		unix.Close(tree)
+		return nil, err
+	}
+	return alone{root, tree}, nil
+}
+
+// btrfsTop gives a view of the top of a btrfs that is mounted already. Only
+// the view is read-only: the filesystem stays as it is.
+func btrfsTop(source string) (tree int, err error) {
+	f, err := unix.Fsopen("btrfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(f)
+	for _, kv := range [][2]string{{"source", source}, {"subvolid", "5"}} {
+		if err := unix.FsconfigSetString(f, kv[0], kv[1]); err != nil {
+			return -1, err
+		}
+	}
+	if err := unix.FsconfigCreate(f); err != nil {
+		return -1, err
+	}
+	return unix.Fsmount(f, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
+}
+
+// deviceNumber gives the number of a device node as mountinfo has it.
+func deviceNumber(node string) string {
+	var st unix.Stat_t
+	if unix.Stat(node, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK {
+		return ""
+	}
+	return fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
+}
+
+// machine gives the running system to discovery.
+func (s *system) machine() discover.Machine {
+	real := discover.System{Sysfs: os.DirFS(s.path("/sys"))}
+	all, _ := real.Devices() // a device that cannot be read is none that is mounted
+	m := newMounted(s.mounts(), all, deviceNumber)
+	m.probe = real.Probe
+	m.open = openAlone
+	if s.root != "/" { // a test: no number is right, and the folders lie elsewhere
+		m.probe = func(string) (superblock.Superblock, error) { return superblock.Superblock{}, superblock.ErrUnknown }
+		m.open = func(mnt mount) (discover.Filesystem, error) { return device.Folder(s.path(mnt.point)) }
+	}
+	return m
+}
+
+// deviceLimit is how long one filesystem may take to answer.
+const deviceLimit = 10 * time.Second
+
+// discover looks at all filesystems where kernels lie. The caller stops the
+// scan.
+func (s *system) discover(ctx context.Context) (*discover.Scan, boot.Inventory) {
+	var efiVars fs.FS
+	if s.exists("/sys/firmware/efi/efivars") {
+		efiVars = os.DirFS(s.path("/sys/firmware/efi/efivars"))
+	}
+	scan := (&discover.Scanner{Machine: s.machine(), Formats: discover.Formats(efiVars), Limit: deviceLimit}).Start(ctx)
+	var inv boot.Inventory
+	for inv = range scan.Inventories() {
+		if inv.Settled {
+			break
+		}
+	}
+	return scan, inv
+}
+
+// pick gives the entry that want names, or the one that the boot menu would
+// boot. Where no configuration has a default, the kernel of the flavour that is
+// running comes before others.
+func pick(inv boot.Inventory, want, running string) (boot.Entry, error) {
+	id, note := choice.Default(inv, want)
+	if note != "" {
+		return boot.Entry{}, fmt.Errorf("%s kexec-reboot status lists the entries", note)
+	}
+	i := slices.IndexFunc(inv.Entries, func(e boot.Entry) bool { return e.ID == id })
+	if i < 0 {
+		return boot.Entry{}, nothingFound(inv)
+	}
+	best := inv.Entries[i]
+	if want != "" || best.Default || ofFlavour(best, running) {
+		return best, nil
+	}
+	for _, e := range inv.Entries {
+		if e.Problem == "" && e.Guessed == best.Guessed && !e.Snapshot && ofFlavour(e, running) {
+			return e, nil
+		}
+	}
+	return best, nil
+}
+
+func ofFlavour(e boot.Entry, running string) bool {
+	f := flavour(running)
+	return e.Version != "" && flavour(e.Version) == f || strings.HasSuffix(path.Base(e.Kernel), "-"+f)
+}
+
+// nothingFound says why there is no entry to boot.
+func nothingFound(inv boot.Inventory) error {
+	for _, e := range inv.Entries {
+		if e.Problem != "" {
+			return fmt.Errorf("no entry can be booted; %s: %s", e.Title, e.Problem)
+		}
+	}
+	for _, v := range inv.Volumes {
+		if v.Problem != "" {
+			return fmt.Errorf("nothing was found that can be booted: %s", v.Problem)
+		}
+	}
+	return errors.New("no kernel was found on the root volume, /boot, /efi and /media: if /boot is a filesystem of its own, mount it; --kernel names a kernel")
+}

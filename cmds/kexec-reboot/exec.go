@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// marker tells the services on an init that cannot tell a reboot from a
+// poweroff (busybox before 1.37.0-r13 of Alpine) that it is a reboot.
+const marker = "/run/kexec-reboot"
+
+// exec has the service manager shut the system down and then start what is
+// loaded.
+func (s *system) exec(dryRun bool) error {
+	if err := s.cannot(); err != nil {
+		return err
+	}
+	var program string
+	var args []string
+	how := s.manager()
+	switch how {
+	case systemd: // does all of it by itself
+		program, args = "systemctl", []string{"kexec"}
+	case openrcInit:
+		program, args = "openrc-shutdown", []string{"--kexec", "now"}
+	case busybox, sysvinit:
+		if !s.exists(runlevelLink("kexec-exec")) {
+			return errors.New("the OpenRC services are not in place, so nothing would start the kernel at the end of the shutdown: kexec-reboot install puts them there; kexec-reboot exec --now does without")
+		}
+		program = "reboot"
+	default:
+		return errors.New("what runs as PID 1 is neither busybox init nor OpenRC nor systemd, and has no way to end in kexec that is known here: kexec-reboot exec --now jumps at once")
+	}
+	if !s.loaded() && !s.loadsByItself() {
+		return errors.New("no kernel is loaded: kexec-reboot load loads one")
+	}
+	if dryRun {
+		s.say("would run %s through %s", shellWords(program, args), how)
+		return nil
+	}
+	if program != "reboot" {
+		return s.run(program, args...)
+	}
+	if err := os.WriteFile(s.path(marker), nil, 0o600); err != nil {
+		return fmt.Errorf("leaving a note for the services: %w", err)
+	}
+	if err := s.run(program); err != nil {
+		os.Remove(s.path(marker)) // so that a later poweroff is one
+		return err
+	}
+	return nil
+}
+
+// loadsByItself tells whether the service kexec-load will load a kernel when
+// the system goes down.
+func (s *system) loadsByItself() bool { return s.exists("/run/openrc/started/kexec-load") }
+
+func shellWords(program string, args []string) string {
+	for _, a := range args {
+		program += " " + a
+	}
+	return program
+}

@@ -1,0 +1,481 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+//go:embed openrc/kexec-load
+var kexecLoad []byte
+
+//go:embed openrc/kexec-exec
+var kexecExec []byte
+
+//go:embed openrc/kexec-load.confd
+var kexecLoadConf []byte
+
+const (
+	inittab = "/etc/inittab"
+
+	// rebootLine makes OpenRC tell its services that it is a reboot.
+	rebootLine = "::reboot:/sbin/openrc reboot"
+
+	// journalFile is what uninstall goes by; beside it lies what was replaced.
+	// It is below /etc, which a diskless Alpine keeps (lbu).
+	journalFile = "/etc/kexec-reboot/installed"
+	savedDir    = "/etc/kexec-reboot/saved"
+)
+
+// runlevels are the services and where they are started.
+var runlevels = map[string]string{"kexec-load": "default", "kexec-exec": "shutdown"}
+
+func runlevelLink(service string) string {
+	return path.Join("/etc/runlevels", runlevels[service], service)
+}
+
+// installer changes the system below its root, and nothing outside: a symbolic
+// link that leads out is refused.
+type installer struct {
+	*system
+	live   bool // it is the running one
+	dryRun bool
+
+	dir     *os.Root
+	journal []change
+}
+
+// change is a line of the journal: one thing that was done.
+type change struct {
+	kind string // file, link, insert
+	name string
+	// sum is the SHA-256 of the file as it was written; saved tells whether
+	// there was another before. text is what was inserted into the file.
+	sum   string
+	saved bool
+	text  string
+}
+
+func (c change) String() string {
+	switch c.kind {
+	case "file":
+		return fmt.Sprintf("file %s %s %t", c.name, c.sum, c.saved)
+	case "insert":
+		return fmt.Sprintf("insert %s %q", c.name, c.text)
+	}
+	return c.kind + " " + c.name
+}
+
+func parseChange(line string) (c change, err error) {
+	kind, rest, _ := strings.Cut(line, " ")
+	name, rest, _ := strings.Cut(rest, " ")
+	c = change{kind: kind, name: name}
+	switch kind {
+	case "file":
+		sum, saved, _ := strings.Cut(rest, " ")
+		c.sum = sum
+		c.saved, err = strconv.ParseBool(saved)
+	case "insert":
+		c.text, err = strconv.Unquote(rest)
+	case "link":
+	default:
+		err = errors.New("unknown kind")
+	}
+	if err != nil {
+		return c, fmt.Errorf("%s: the line %q is none of kexec-reboot's: %w", journalFile, line, err)
+	}
+	return c, nil
+}
+
+// open opens the root and reads the journal.
+func (in *installer) open() error {
+	var err error
+	if in.dir, err = os.OpenRoot(in.root); err != nil {
+		return err
+	}
+	b, err := in.dir.ReadFile(rel(journalFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(b)) {
+		c, err := parseChange(strings.TrimSuffix(line, "\n"))
+		if err != nil {
+			return err
+		}
+		in.journal = append(in.journal, c)
+	}
+	return nil
+}
+
+// rel gives a path as os.Root takes it.
+func rel(name string) string { return strings.TrimPrefix(name, "/") }
+
+func (in *installer) install() error {
+	if !in.hasOpenRC() {
+		if in.live && in.manager() == systemd {
+			return errors.New("nothing to install: systemd reboots by kexec with systemctl kexec, once kexec-reboot load has loaded a kernel")
+		}
+		return fmt.Errorf("%s has no OpenRC: there is no /etc/init.d and /etc/runlevels", in.root)
+	}
+	if err := in.open(); err != nil {
+		return err
+	}
+	defer in.dir.Close()
+	before := len(in.journal)
+	changed := false
+	for _, step := range []func() (bool, error){
+		in.program,
+		func() (bool, error) { return in.file("/etc/init.d/kexec-load", kexecLoad, 0o755, false) },
+		func() (bool, error) { return in.file("/etc/init.d/kexec-exec", kexecExec, 0o755, false) },
+		func() (bool, error) { return in.file(confFile, kexecLoadConf, 0o644, true) },
+		func() (bool, error) { return in.link("kexec-load") },
+		func() (bool, error) { return in.link("kexec-exec") },
+		in.inittab,
+	} {
+		did, err := step()
+		changed = changed || did
+		if err != nil {
+			return errors.Join(err, in.writeJournal())
+		}
+	}
+	if !changed {
+		in.say("Everything is in place already")
+	} else if err := in.writeJournal(); err != nil {
+		return err
+	}
+	if in.live {
+		in.activate(slices.ContainsFunc(in.journal[before:], func(c change) bool { return c.kind == "insert" }))
+	}
+	return nil
+}
+
+// activate makes the running system notice.
+func (in *installer) activate(newInittab bool) {
+	if in.dryRun {
+		return
+	}
+	if newInittab {
+		in.rereadInittab()
+	}
+	if in.exists("/run/openrc/softlevel") && !in.loadsByItself() {
+		if err := in.run("rc-service", "kexec-load", "start"); err != nil {
+			in.warn("%v: until that works, or the next boot, reboot goes through the firmware", err)
+		}
+	}
+	if in.disabled() {
+		in.warn("%v", in.cannot())
+	}
+	if in.manager() == busybox && !in.knowsReboot() {
+		in.warn("this busybox cannot tell reboot from poweroff (Alpine's from 1.37.0-r13 on can): kexec-reboot exec reboots by kexec, reboot goes through the firmware")
+	}
+}
+
+// rereadInittab makes busybox init read its inittab. In a chroot PID 1 is not
+// the init of this root.
+func (in *installer) rereadInittab() {
+	own, err1 := os.Stat(in.path("/"))
+	first, err2 := os.Stat(in.path("/proc/1/root"))
+	if err1 != nil || err2 != nil || !os.SameFile(own, first) || in.manager() != busybox {
+		return
+	}
+	if err := in.hangup(); err != nil {
+		in.warn("init has not read its new inittab (kill -HUP 1 does that): %v", err)
+	}
+}
+
+// program puts this program where the services find it.
+func (in *installer) program() (bool, error) {
+	const own = "/sbin/kexec-reboot"
+	for _, dir := range []string{"/usr/sbin", "/usr/bin", "/bin"} {
+		if in.exists(path.Join(dir, "kexec-reboot")) && !in.exists(own) {
+			return false, nil
+		}
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return false, err
+	}
+	if a, err := os.Stat(exe); err == nil {
+		if b, err := os.Stat(in.path(own)); err == nil && os.SameFile(a, b) {
+			return false, nil
+		}
+	}
+	b, err := os.ReadFile(exe)
+	if err != nil {
+		return false, err
+	}
+	return in.file(own, b, 0o755, false)
+}
+
+// file makes a file hold content. What was there before is saved; a file that
+// the user may have written or changed is kept where keep says so.
+func (in *installer) file(name string, content []byte, mode fs.FileMode, keep bool) (bool, error) {
+	at := slices.IndexFunc(in.journal, func(c change) bool { return c.kind == "file" && c.name == name })
+	old, err := in.dir.ReadFile(rel(name))
+	there := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	c := change{kind: "file", name: name, sum: sum(content)}
+	switch {
+	case there && bytes.Equal(old, content):
+		return false, nil
+	case there && at >= 0 && sum(old) != in.journal[at].sum, there && at < 0 && keep:
+		in.say("kept      %s, which was written or changed by hand", name)
+		return false, nil
+	case there && at < 0:
+		c.saved = true
+		if err := in.write(path.Join(savedDir, path.Base(name)), old, 0o600); err != nil {
+			return false, err
+		}
+		in.say("replaced  %s (saved in %s)", name, savedDir)
+	case there:
+		c.saved = in.journal[at].saved
+		in.say("updated   %s", name)
+	default:
+		in.say("created   %s", name)
+	}
+	if at >= 0 {
+		in.journal[at] = c
+	} else {
+		in.journal = append(in.journal, c)
+	}
+	return true, in.write(name, content, mode)
+}
+
+func sum(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}
+
+// write replaces a file at once, so that a power cut leaves the old or the new
+// one. An existing file keeps its mode and owner.
+func (in *installer) write(name string, content []byte, mode fs.FileMode) error {
+	if in.dryRun {
+		return nil
+	}
+	name = rel(name)
+	if err := in.dir.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	uid, gid := 0, 0
+	if st, err := in.dir.Stat(name); err == nil {
+		mode = st.Mode().Perm()
+		uid, gid = owner(st)
+	}
+	temp := name + ".kexec-reboot-new"
+	f, err := in.dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Sync())
+	if os.Geteuid() == 0 {
+		err = errors.Join(err, f.Chown(uid, gid))
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		in.dir.Remove(temp)
+		return err
+	}
+	return in.dir.Rename(temp, name)
+}
+
+// link puts a service into its runlevel.
+func (in *installer) link(service string) (bool, error) {
+	name := runlevelLink(service)
+	if in.exists(name) {
+		return false, nil
+	}
+	in.say("added     %s to the runlevel %s", service, runlevels[service])
+	in.journal = append(in.journal, change{kind: "link", name: name})
+	if in.dryRun {
+		return true, nil
+	}
+	if err := in.dir.MkdirAll(rel(path.Dir(name)), 0o755); err != nil {
+		return true, err
+	}
+	return true, in.dir.Symlink(path.Join("/etc/init.d", service), rel(name))
+}
+
+// inittab adds the reboot action for busybox init. The inittab of sysvinit
+// looks otherwise, and calls openrc reboot by itself.
+func (in *installer) inittab() (bool, error) {
+	b, err := in.dir.ReadFile(rel(inittab))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	text := string(b)
+	switch {
+	case err != nil:
+		return false, err
+	case !busyboxTab(text):
+		return false, nil
+	case hasAction(text, "reboot"):
+		if !strings.Contains(text, rebootLine) {
+			in.say("kept      the reboot action of %s: it must run openrc reboot for the services to know", inittab)
+		}
+		return false, nil
+	}
+	// After the last shutdown action, whose sibling it is; else at the end.
+	at, offset := len(text), 0
+	for line := range strings.Lines(text) {
+		offset += len(line)
+		if hasAction(line, "shutdown") {
+			at = offset
+		}
+	}
+	insert := rebootLine + "\n"
+	if at > 0 && text[at-1] != '\n' {
+		insert = "\n" + rebootLine
+	}
+	in.say("added     %s to %s", rebootLine, inittab)
+	in.journal = append(in.journal, change{kind: "insert", name: inittab, text: insert})
+	return true, in.write(inittab, []byte(text[:at]+insert+text[at:]), 0o644)
+}
+
+// busyboxTab tells whether an inittab is one of busybox: the runlevels in the
+// second field are always empty there.
+func busyboxTab(text string) bool { return hasAction(text, "sysinit") }
+
+// hasAction tells whether an inittab of busybox has a line with an action.
+func hasAction(text, action string) bool {
+	for line := range strings.Lines(text) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 4)
+		if len(f) == 4 && !strings.HasPrefix(f[0], "#") && f[1] == "" && f[2] == action {
+			return true
+		}
+	}
+	return false
+}
+
+// knowsReboot tells whether the busybox that runs as PID 1 has the reboot
+// action: the names of all actions stand in the program one after the other.
+func (s *system) knowsReboot() bool {
+	b, err := os.ReadFile(s.path("/proc/1/exe"))
+	return err == nil && bytes.Contains(b, []byte("shutdown\x00reboot\x00"))
+}
+
+func (in *installer) writeJournal() error {
+	if len(in.journal) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	for _, c := range in.journal {
+		fmt.Fprintln(&b, c)
+	}
+	return in.write(journalFile, []byte(b.String()), 0o644)
+}
+
+func (in *installer) uninstall() error {
+	if err := in.open(); err != nil {
+		return err
+	}
+	defer in.dir.Close()
+	if len(in.journal) == 0 {
+		in.say("Nothing of kexec-reboot install is in place")
+		return nil
+	}
+	if in.live && !in.dryRun && in.loadsByItself() {
+		if err := in.run("rc-service", "kexec-load", "stop"); err != nil {
+			in.warn("%v", err)
+		}
+	}
+	var left []change // what could not be undone
+	var errs []error
+	reread := false
+	for _, c := range slices.Backward(in.journal) {
+		done, err := in.undo(c)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
+		}
+		if !done || err != nil {
+			left = append(left, c)
+		} else if c.kind == "insert" {
+			reread = true
+		}
+	}
+	if in.dryRun {
+		return errors.Join(errs...)
+	}
+	if reread && in.live {
+		in.rereadInittab()
+	}
+	if len(errs) > 0 {
+		slices.Reverse(left)
+		in.journal = left
+		return errors.Join(append(errs, in.writeJournal())...)
+	}
+	if slices.ContainsFunc(left, func(c change) bool { return c.saved }) {
+		return in.dir.Remove(rel(journalFile)) // what was saved is still needed
+	}
+	return in.dir.RemoveAll(rel(path.Dir(journalFile)))
+}
+
+// undo takes a change back. done is false for what a user has changed since,
+// which is kept.
+func (in *installer) undo(c change) (done bool, err error) {
+	b, err := in.dir.ReadFile(rel(c.name))
+	if c.kind == "link" {
+		_, err = in.dir.Lstat(rel(c.name))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil // somebody else was faster
+	}
+	if err != nil {
+		return false, err
+	}
+	switch c.kind {
+	case "file":
+		if sum(b) != c.sum {
+			in.say("kept      %s, which was changed by hand", c.name)
+			return false, nil
+		}
+		if c.saved {
+			old, err := in.dir.ReadFile(rel(path.Join(savedDir, path.Base(c.name))))
+			if err != nil {
+				return false, err
+			}
+			in.say("restored  %s", c.name)
+			return true, in.write(c.name, old, 0o755)
+		}
+		in.say("removed   %s", c.name)
+		return true, in.remove(c.name)
+	case "link":
+		in.say("removed   %s", c.name)
+		return true, in.remove(c.name)
+	}
+	text := string(b)
+	i := strings.Index(text, c.text)
+	if i < 0 {
+		return true, nil // the user has removed it
+	}
+	in.say("removed   %s from %s", strings.TrimSpace(c.text), c.name)
+	return true, in.write(c.name, []byte(text[:i]+text[i+len(c.text):]), 0o644)
+}
+
+func (in *installer) remove(name string) error {
+	if in.dryRun {
+		return nil
+	}
+	return in.dir.Remove(rel(name))
+}
+
+func owner(st fs.FileInfo) (uid, gid int) {
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		return int(sys.Uid), int(sys.Gid)
+	}
+	return 0, 0
+}

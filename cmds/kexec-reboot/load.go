@@ -1,0 +1,311 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/kernel"
+	"github.com/alpboot/alpboot/boot/kexec"
+	"github.com/alpboot/alpboot/boot/settings"
+)
+
+// loadOptions say what to load. The zero value means what the boot menu would
+// boot.
+type loadOptions struct {
+	entry     string
+	kernel    string
+	initrds   []string
+	cmdline   *string
+	reuse     bool
+	append    string
+	method    kexec.Method
+	noModules bool
+	dryRun    bool
+
+	conf  bool          // the settings of the service say what
+	limit time.Duration // 0 for none
+}
+
+// target is what will be loaded, with all files open.
+type target struct {
+	kexec.Target
+	title   string
+	release string // of the kernel; "" when unknown
+	uki     *kernel.UKI
+}
+
+func (t *target) close() {
+	for _, f := range append(t.Initrds, t.Kernel) {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// load opens, checks and loads what o asks for.
+func (s *system) load(ctx context.Context, o loadOptions) error {
+	if err := s.cannot(); err != nil {
+		return err
+	}
+	t, err := s.target(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	if !o.noModules {
+		if err := s.checkModules(t); err != nil {
+			return err
+		}
+	}
+	s.describe(t)
+	if o.dryRun {
+		return nil
+	}
+	loader := kexec.Loader{Sys: s.kernel, Method: o.method}
+	if err := loader.Load(ctx, t.Target); err != nil {
+		return err
+	}
+	if s.reused("kexec_load_disabled=0") && !slices.Contains(boot.Words(t.Cmdline), "kexec_load_disabled=0") {
+		s.warn("the command line of %s lacks kexec_load_disabled=0: if its kernel is one of Alpine's, the reboot after this one goes through the firmware (--append adds it)", t.title)
+	}
+	return nil
+}
+
+// describe prints what is loaded.
+func (s *system) describe(t *target) {
+	s.say("%s", boot.Clean(t.title))
+	s.say("  kernel   %s%s", t.Kernel.Name(), inParentheses(t.release))
+	for _, f := range t.Initrds {
+		s.say("  initrd   %s", f.Name())
+	}
+	s.say("  cmdline  %s", t.Cmdline)
+}
+
+func inParentheses(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
+// target opens the files that o asks for, and completes the command line.
+func (s *system) target(ctx context.Context, o loadOptions) (*target, error) {
+	var t *target
+	var err error
+	if o.kernel != "" {
+		t, err = s.files(o)
+	} else {
+		t, err = s.entry(ctx, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.complete(t, o); err != nil {
+		t.close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// files opens the kernel and initrds that o names.
+func (s *system) files(o loadOptions) (*target, error) {
+	t := &target{title: filepath.Base(o.kernel)}
+	var err error
+	if t.Kernel, err = os.Open(o.kernel); err != nil {
+		return nil, err
+	}
+	for _, name := range o.initrds {
+		f, err := os.Open(name)
+		if err != nil {
+			t.close()
+			return nil, err
+		}
+		t.Initrds = append(t.Initrds, f)
+	}
+	return t, nil
+}
+
+// entry opens the files of the entry that o names, or of the default one.
+func (s *system) entry(ctx context.Context, o loadOptions) (*target, error) {
+	scan, inv := s.discover(ctx)
+	defer scan.Stop()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	e, err := pick(inv, o.entry, s.release)
+	if err != nil {
+		return nil, err
+	}
+	open := func(name string) (*os.File, error) {
+		f, err := scan.Open(e.Volume, name)
+		if err != nil {
+			return nil, fmt.Errorf("%s on %s: %w", e.Title, e.Volume.Device, err)
+		}
+		file, ok := f.(*os.File)
+		if !ok {
+			f.Close()
+			return nil, fmt.Errorf("%s on %s: /%s is no regular file", e.Title, e.Volume.Device, name)
+		}
+		return file, nil
+	}
+	t := &target{title: e.Title, release: e.Version}
+	t.Cmdline = e.Cmdline
+	if e.Guessed {
+		// No configuration has a command line for it, and this one is proven.
+		t.Cmdline = s.cmdline()
+	}
+	if t.Kernel, err = open(e.Kernel); err != nil {
+		return nil, err
+	}
+	for _, name := range e.Initrds {
+		f, err := open(name)
+		if err != nil {
+			t.close()
+			return nil, err
+		}
+		t.Initrds = append(t.Initrds, f)
+	}
+	return t, nil
+}
+
+// complete identifies the kernel, puts the initrds in order and makes the
+// command line.
+func (s *system) complete(t *target, o loadOptions) error {
+	st, err := t.Kernel.Stat()
+	if err != nil {
+		return err
+	}
+	info, err := kernel.Identify(t.Kernel, st.Size())
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.Kernel.Name(), err)
+	}
+	t.release = info.Version
+	if info.Format == kernel.UnifiedImage {
+		if err := t.takeApart(st.Size()); err != nil {
+			return fmt.Errorf("%s: %w", t.Kernel.Name(), err)
+		}
+	}
+	if t.release == "" { // the images of arm64 do not say
+		name := strings.TrimPrefix(path.Base(t.Kernel.Name()), "vmlinuz-")
+		t.release = s.read(path.Join("/usr/share/kernel", name, "kernel.release"))
+	}
+	slices.SortStableFunc(t.Initrds, func(a, b *os.File) int {
+		switch first, second := isMicrocode(a), isMicrocode(b); {
+		case first == second:
+			return 0
+		case first:
+			return -1
+		}
+		return 1
+	})
+
+	switch {
+	case o.cmdline != nil:
+		t.Cmdline = *o.cmdline
+	case o.reuse:
+		t.Cmdline = s.cmdline()
+	case o.kernel != "" && t.uki == nil:
+		return errors.New("a command line is needed: --reuse-cmdline takes that of the running kernel, --cmdline another")
+	}
+	t.Cmdline = strings.TrimSpace(settings.ForTarget(t.Cmdline) + " " + o.append)
+	return nil
+}
+
+// takeApart puts the kernel and initrds that a unified kernel image holds in
+// its place.
+func (t *target) takeApart(size int64) error {
+	image := t.Kernel
+	u, err := kernel.OpenUKI(image, size)
+	if err != nil {
+		return err
+	}
+	defer image.Close()
+	if t.Kernel, err = kexec.MemFile(image.Name()+" .linux", u.Linux); err != nil {
+		return err
+	}
+	var own []*os.File
+	for _, section := range u.Initrds {
+		f, err := kexec.MemFile(image.Name()+" .initrd", section)
+		if err != nil {
+			return err
+		}
+		own = append(own, f)
+	}
+	t.Initrds = append(own, t.Initrds...)
+	t.uki, t.release = u, u.Version
+	if t.Cmdline == "" {
+		t.Cmdline = u.Cmdline
+	}
+	return nil
+}
+
+// isMicrocode tells whether an initrd is an archive with microcode, which the
+// kernel finds only in front of all others
+// (Documentation/arch/x86/microcode.rst).
+func isMicrocode(f *os.File) bool {
+	head := make([]byte, 4096) // its folders come first, and are few
+	n, _ := f.ReadAt(head, 0)
+	head = head[:n]
+	return bytes.HasPrefix(head, []byte("0707")) && bytes.Contains(head, []byte("kernel/x86/microcode"))
+}
+
+// cmdline gives the command line of the running kernel.
+func (s *system) cmdline() string { return settings.ForTarget(s.read("/proc/cmdline")) }
+
+// reused tells whether the running kernel was given a parameter.
+func (s *system) reused(word string) bool {
+	return slices.Contains(boot.Words(s.read("/proc/cmdline")), word)
+}
+
+// checkModules refuses a kernel that would come up on this root filesystem
+// without its modules, as the old one does after an upgrade and the new one
+// when an upgrade was broken off.
+func (s *system) checkModules(t *target) error {
+	root := parameter(t.Cmdline, "root")
+	if t.release == "" || root == "" || root != parameter(s.read("/proc/cmdline"), "root") {
+		return nil // not known, or not the system that runs here
+	}
+	if s.modules(t.release) {
+		return nil
+	}
+	return fmt.Errorf("%s is Linux %s, whose modules are missing: there is no folder /lib/modules/%s (apk fix puts a kernel package right; --no-modules is for kernels that need none)", t.title, t.release, t.release)
+}
+
+func (s *system) modules(release string) bool {
+	for _, dir := range []string{"/lib/modules", "/usr/lib/modules"} {
+		if st, err := os.Stat(s.path(path.Join(dir, release))); err == nil && st.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
+// parameter gives the last value of a kernel parameter.
+func parameter(cmdline, name string) string {
+	value := ""
+	for _, w := range boot.Words(cmdline) {
+		if v, ok := strings.CutPrefix(w, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
+// unload forgets what is loaded, and that it was chosen.
+func (s *system) unload() error {
+	err := os.Remove(s.path(choiceFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(s.kernel.Unload(), err)
+}

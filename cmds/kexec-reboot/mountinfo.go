@@ -1,0 +1,71 @@
+package main
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// mount is a line of /proc/self/mountinfo, as proc_pid_mountinfo(5) has it.
+type mount struct {
+	device  string // major:minor of the filesystem; btrfs and the like make them up
+	root    string // the folder of the filesystem that is seen at point
+	point   string
+	options []string // of the mount: rw, nosuid, ...
+	fstype  string
+	source  string
+	super   []string // options of the filesystem
+}
+
+// parseMountinfo gives the mounts in their order, and leaves out lines that are
+// none.
+func parseMountinfo(text string) []mount {
+	var mounts []mount
+	for line := range strings.Lines(text) {
+		left, right, ok := strings.Cut(line, " - ")
+		l, r := strings.Fields(left), strings.Fields(right)
+		if !ok || len(l) < 6 || len(r) < 3 {
+			continue
+		}
+		mounts = append(mounts, mount{
+			device: l[2], root: unescape(l[3]), point: unescape(l[4]), options: strings.Split(l[5], ","),
+			fstype: r[0], source: unescape(r[1]), super: strings.Split(r[2], ","),
+		})
+	}
+	return mounts
+}
+
+// unescape undoes how the kernel writes white space and backslashes: \040.
+func unescape(s string) string {
+	var b strings.Builder
+	for {
+		i := strings.IndexByte(s, '\\')
+		if i < 0 || len(s) < i+4 {
+			return b.String() + s
+		}
+		n, err := strconv.ParseUint(s[i+1:i+4], 8, 8)
+		if err != nil {
+			b.WriteString(s[:i+1])
+			s = s[i+1:]
+			continue
+		}
+		b.WriteString(s[:i])
+		b.WriteByte(byte(n))
+		s = s[i+4:]
+	}
+}
+
+// onDisk tells whether the filesystem keeps its data on a disk of this machine.
+func (m mount) onDisk() bool {
+	return strings.HasPrefix(m.source, "/dev/") || slices.Contains([]string{"btrfs", "zfs", "bcachefs"}, m.fstype)
+}
+
+// onNetwork tells whether the filesystem is gone when the network is.
+func (m mount) onNetwork() bool {
+	return slices.Contains([]string{"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "glusterfs", "afs"}, m.fstype) ||
+		strings.HasPrefix(m.fstype, "fuse.")
+}
+
+// readOnly tells whether nothing is written to the filesystem any more,
+// through this mount or another.
+func (m mount) readOnly() bool { return slices.Contains(m.super, "ro") }

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot/kexec"
+)
+
+// nowOptions say how to jump.
+type nowOptions struct {
+	dryRun      bool
+	keepNetwork bool // as kexec-tools' -x
+}
+
+// How long the steps before the jump may take. A disk that is gone must not
+// hold it up.
+const (
+	syncLimit  = 20 * time.Second
+	mountLimit = 5 * time.Second // for one filesystem
+)
+
+// execNow jumps to what is loaded: what was written is on the disks, these are
+// read-only or frozen, and the network is down. Should the jump fail, all of
+// this is undone.
+func (s *system) execNow(ctx context.Context, o nowOptions) error {
+	if !s.loaded() {
+		return errors.New("no kernel is loaded: kexec-reboot load loads one")
+	}
+	mounts := s.mounts()
+	if o.dryRun {
+		for _, m := range toSettle(mounts) {
+			s.say("would make %s read-only", m.point)
+		}
+		s.say("would jump to the loaded kernel")
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// The terminal may go down with the network; there is no way back then.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
+
+	if err := within(syncLimit, func() error { unix.Sync(); return nil }); err != nil {
+		s.warn("writing everything out: %v", err)
+	}
+	var busy []mount
+	var undo []func()
+	for _, m := range toSettle(mounts) {
+		if err := within(mountLimit, m.remountReadOnly); err != nil {
+			busy = append(busy, m)
+			continue
+		}
+		undo = append(undo, m.remountWriteable)
+	}
+	if !o.keepNetwork && !slices.ContainsFunc(mounts, func(m mount) bool { return m.onNetwork() && (m.point == "/" || m.point == "/usr") }) {
+		undo = append(undo, s.networkDown())
+	}
+	// Files that are open for writing keep a filesystem writeable. Frozen, it
+	// is whole on the disk all the same. Nothing can be written there any more:
+	// also not by this program, so all is said before.
+	for _, m := range busy {
+		s.say("%s is in use: it is frozen instead of read-only", m.point)
+	}
+	for _, m := range busy {
+		thaw, err := freeze(m.point)
+		if err != nil {
+			continue // a filesystem that cannot be frozen was at least written out
+		}
+		undo = append(undo, thaw)
+	}
+	err := (&kexec.Loader{Sys: s.kernel}).Exec()
+	for _, f := range slices.Backward(undo) {
+		f()
+	}
+	return err
+}
+
+// within runs f, and stops waiting for it after a limit.
+func within(limit time.Duration, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return fmt.Errorf("no answer within %v", limit)
+	}
+}
+
+// toSettle gives the filesystems that can still be written to, each once, those
+// that were mounted last first: an image before the disk that it lies on.
+func toSettle(mounts []mount) []mount {
+	var list []mount
+	seen := map[string]bool{}
+	for _, m := range slices.Backward(mounts) {
+		if m.onDisk() && !m.readOnly() && !seen[m.device] {
+			seen[m.device] = true
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+func (m mount) remountReadOnly() error {
+	return unix.Mount("", m.point, "", unix.MS_REMOUNT|unix.MS_RDONLY|m.flags(), "")
+}
+
+func (m mount) remountWriteable() {
+	unix.Mount("", m.point, "", unix.MS_REMOUNT|m.flags(), "") // nothing can be done about a failure
+}
+
+// flags gives the options that belong to the mount, which a remount would
+// forget.
+func (m mount) flags() uintptr {
+	var flags uintptr
+	for _, o := range m.options {
+		switch o {
+		case "nosuid":
+			flags |= unix.MS_NOSUID
+		case "nodev":
+			flags |= unix.MS_NODEV
+		case "noexec":
+			flags |= unix.MS_NOEXEC
+		case "noatime":
+			flags |= unix.MS_NOATIME
+		case "nodiratime":
+			flags |= unix.MS_NODIRATIME
+		case "relatime":
+			flags |= unix.MS_RELATIME
+		}
+	}
+	return flags
+}
+
+// ioctls of include/uapi/linux/fs.h.
+const (
+	ioctlFreeze = 0xc0045877 // FIFREEZE
+	ioctlThaw   = 0xc0045878 // FITHAW
+)
+
+// freeze writes a filesystem out with its journal and stops all writing to it.
+func freeze(point string) (thaw func(), err error) {
+	dir, err := os.OpenFile(point, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	err = within(mountLimit, func() error { return unix.IoctlSetInt(int(dir.Fd()), ioctlFreeze, 0) })
+	if err != nil {
+		dir.Close()
+		return nil, err
+	}
+	return func() {
+		unix.IoctlSetInt(int(dir.Fd()), ioctlThaw, 0)
+		dir.Close()
+	}, nil
+}
+
+// networkDown takes the network interfaces down, so that no card writes into
+// memory that belongs to the next kernel. up brings them back.
+func (s *system) networkDown() (up func()) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return func() {} // a kernel without a network
+	}
+	var down []*unix.Ifreq
+	links, _ := os.ReadDir("/sys/class/net")
+	for _, l := range links {
+		req, err := unix.NewIfreq(l.Name())
+		if err != nil || unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, req) != nil || req.Uint16()&(unix.IFF_UP|unix.IFF_LOOPBACK) != unix.IFF_UP {
+			continue
+		}
+		req.SetUint16(req.Uint16() &^ unix.IFF_UP)
+		if unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req) == nil {
+			down = append(down, req)
+		}
+	}
+	return func() {
+		for _, req := range down {
+			req.SetUint16(req.Uint16() | unix.IFF_UP)
+			unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req)
+		}
+		unix.Close(fd)
+	}
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/choice"
+)
+
+// status prints what a reboot will do, and why. It changes nothing.
+func (s *system) status(ctx context.Context) (code int) {
+	row := func(name, format string, args ...any) { s.say("%-9s %s", name, fmt.Sprintf(format, args...)) }
+
+	cannot := s.cannot()
+	if cannot != nil {
+		row("kernel", "%s: %v", s.release, cannot)
+		code = exitFailed
+	} else {
+		row("kernel", "%s can kexec (%s)", s.release, s.method())
+	}
+	if mode := s.lockdown(); mode != "" && mode != "none" && cannot == nil {
+		row("lockdown", "%s: only kernels that are signed can be loaded", mode)
+	}
+	switch {
+	case !s.loaded():
+		row("loaded", "nothing")
+	case s.exists(choiceFile):
+		row("loaded", "by kexec-reboot load; its files are read again at the reboot")
+	default:
+		row("loaded", "by another program")
+	}
+
+	services := s.services()
+	row("services", "%s", services.text)
+	if code == exitDone && !services.ready {
+		code = exitFirmware
+	}
+
+	scan, inv := s.discover(ctx)
+	scan.Stop()
+	if t, err := s.next(ctx); errors.Is(err, errForeign) {
+		row("next", "what another program has loaded")
+	} else if err != nil {
+		row("next", "nothing: %v", err)
+		if code == exitDone {
+			code = exitFirmware
+		}
+	} else {
+		row("next", "%s%s, %s", boot.Clean(t.title), inParentheses(t.release), t.Kernel.Name())
+		row("", "%s", t.Cmdline)
+		t.close()
+	}
+	id, _ := choice.Default(inv, "")
+	for i, e := range inv.Entries {
+		mark := " "
+		switch {
+		case e.Problem != "":
+			mark = "!"
+		case e.ID == id:
+			mark = "*"
+		}
+		if i == 0 {
+			s.say("\nEntries (* default of the boot menu, ! cannot be booted):")
+		}
+		s.say("%s %d %s  %s%s", mark, i+1, e.ID, boot.Clean(e.Title), inParentheses(e.Version))
+		if e.Problem != "" {
+			s.say("    %s", boot.Clean(e.Problem))
+		}
+	}
+	return code
+}
+
+// next gives what the next reboot will load: what was chosen by hand, or what
+// the settings of the service say.
+func (s *system) next(ctx context.Context) (*target, error) {
+	get, err := s.readConf()
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.chosen(get)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.target(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if !o.noModules {
+		if err := s.checkModules(t); err != nil {
+			t.close()
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// method names the system calls that this kernel has.
+func (s *system) method() string {
+	switch file, load := s.has(unix.SYS_KEXEC_FILE_LOAD), s.has(unix.SYS_KEXEC_LOAD); {
+	case file && load:
+		return "kexec_file_load, kexec_load"
+	case file:
+		return "kexec_file_load"
+	}
+	return "kexec_load"
+}
+
+// serviceState says whether a plain reboot ends in kexec.
+type serviceState struct {
+	ready bool
+	text  string
+}
+
+func (s *system) services() serviceState {
+	switch s.manager() {
+	case systemd:
+		return serviceState{s.loaded(), "none are needed: systemd runs here, and systemctl kexec starts what is loaded"}
+	case openrcInit:
+		return serviceState{s.loaded(), "none are needed: openrc-shutdown --kexec starts what is loaded"}
+	}
+	switch {
+	case !s.hasOpenRC():
+		return serviceState{false, "there is no OpenRC here: only kexec-reboot exec --now works"}
+	case !s.exists(runlevelLink("kexec-load")) || !s.exists(runlevelLink("kexec-exec")):
+		return serviceState{false, "not in place: kexec-reboot install puts them there"}
+	case !s.loadsByItself():
+		return serviceState{false, "in place, and kexec-load is not started: rc-service kexec-load start"}
+	case s.manager() == busybox && !hasAction(s.read(inittab), "reboot"):
+		return serviceState{false, path.Base(inittab) + " has no reboot action: kexec-reboot install adds it; kexec-reboot exec works without"}
+	case s.manager() == busybox && !s.knowsReboot():
+		return serviceState{false, "in place for kexec-reboot exec only: this busybox knows no reboot action (Alpine's from 1.37.0-r13 on does), and reboot looks like poweroff to the services"}
+	}
+	return serviceState{true, "in place: reboot starts the next kernel, poweroff powers off"}
+}

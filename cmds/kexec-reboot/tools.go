@@ -1,0 +1,55 @@
+package main
+
+import "context"
+
+// tools does what the flags of kexec-tools ask for: kexec(8).
+func (s *system) tools(ctx context.Context, args []string) error {
+	var o loadOptions
+	var load, exec, unload, panicKernel, force, keepUp, ignored bool
+	f := newFlags()
+	loadFlags(f, &o)
+	text := func(v string) error { o.cmdline = &v; return nil }
+	f.Func("command-line", "", text)
+	// Without --reuse-cmdline the words that are appended are all there is.
+	for _, b := range []struct {
+		p     *bool
+		names [2]string
+	}{
+		{&load, [2]string{"l", "load"}}, {&exec, [2]string{"e", "exec"}}, {&unload, [2]string{"u", "unload"}},
+		{&panicKernel, [2]string{"p", "load-panic"}}, {&force, [2]string{"f", "force"}}, {&keepUp, [2]string{"x", "no-ifdown"}},
+		{&ignored, [2]string{"d", "debug"}},
+	} {
+		for _, name := range b.names {
+			f.BoolVar(b.p, name, false, "")
+		}
+	}
+	kernels, err := parse(f, args)
+	switch {
+	case err != nil:
+		return err
+	case panicKernel:
+		return misuse("-p loads a kernel for the case of a crash, which this program does not: use kexec-tools")
+	case unload && len(kernels) == 0 && !load && !exec:
+		return s.unload()
+	case exec && !load && !force:
+		if len(kernels) > 0 {
+			return misuse("-e starts what is loaded, and takes no kernel")
+		}
+		return s.execNow(ctx, nowOptions{dryRun: o.dryRun, keepNetwork: keepUp})
+	case !load && !force:
+		return misuse("kexec-tools would load and reboot here: -l only loads, -f loads and jumps at once, kexec-reboot exec reboots in order")
+	case len(kernels) != 1:
+		return misuse("one kernel is needed, and %d were given", len(kernels))
+	}
+	o.kernel = kernels[0]
+	if o.cmdline == nil && !o.reuse && o.append != "" {
+		o.cmdline, o.append = &o.append, ""
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	if err := s.loadCommand(ctx, o, nil); err != nil || !exec && !force {
+		return err
+	}
+	return s.execNow(ctx, nowOptions{dryRun: o.dryRun, keepNetwork: keepUp})
+}

@@ -1,0 +1,398 @@
+package qemutests
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alpboot/alpboot/qemu-tests/debian"
+	"github.com/alpboot/alpboot/qemu-tests/openrc"
+	"github.com/alpboot/alpboot/qemu-tests/target"
+	"github.com/alpboot/alpboot/qemu-tests/vm"
+)
+
+const (
+	bootedLimit  = 2 * time.Minute // from power on to the shell of a system with OpenRC
+	commandLimit = time.Minute     // for a command on it
+	downLimit    = 2 * time.Minute // from reboot to the end of the shutdown
+
+	// What the kernel writes at the end, whatever its log level.
+	restarting = "reboot: Restarting system"
+	powerDown  = "reboot: Power down"
+	halted     = "reboot: System halted"
+)
+
+// extlinuxConf is what the boot menu goes by. The services do without, unless
+// they are told otherwise.
+const (
+	extlinuxConf = `DEFAULT menu.c32
+LABEL alpboot
+  MENU LABEL Linux alpboot
+  LINUX vmlinuz-alpboot
+  INITRD amd-ucode.img,initramfs-alpboot
+  APPEND root=/dev/vda console=ttyS0 of=alpboot
+LABEL new
+  MENU DEFAULT
+  MENU LABEL Linux new
+  LINUX vmlinuz-new
+  INITRD amd-ucode.img,initramfs-alpboot,extra.img
+  APPEND root=/dev/vda console=ttyS0 of=new
+`
+	newEntryCmdline = "root=/dev/vda console=ttyS0 of=new"
+)
+
+// alpineLike are the disks that all tests of the OpenRC services share: the
+// services are installed, /boot holds a kernel under the name that the running
+// one's flavour leads to, and beside it what a test may put in its place.
+var alpineLike = sync.OnceValues(func() (disks [2]string, err error) {
+	system, err := openrc.Get(filepath.Join(made.Root(), "build", "cache", "openrc"))
+	if err != nil {
+		return disks, err
+	}
+	program := made.Path("openrc", "kexec-reboot")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "./cmds/kexec-reboot")
+	cmd.Dir, cmd.Env = made.Root(), append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return disks, fmt.Errorf("building kexec-reboot: %w\n%s", err, out)
+	}
+	older, err := made.Debian(debian.Older)
+	if err != nil {
+		return disks, err
+	}
+	newer, err := made.Debian(debian.Newer)
+	if err != nil {
+		return disks, err
+	}
+	init, err := made.TargetInit()
+	if err != nil {
+		return disks, err
+	}
+	pack := func(im target.Image) openrc.File {
+		b, e := target.Initramfs(im)
+		if e != nil {
+			err = e
+		}
+		return openrc.File{Data: b}
+	}
+	d := openrc.Disks{
+		Root: map[string]openrc.File{
+			"sbin/kexec-reboot":                  {From: program, Mode: 0o755},
+			"lib/modules/" + older.Release + "/": {},
+			"lib/modules/" + newer.Release + "/": {},
+		},
+		Boot: map[string]openrc.File{
+			"vmlinuz-alpboot":   {From: older.Image},
+			"initramfs-alpboot": pack(target.Image{Init: init, Files: map[string]string{"who": "default"}, Compression: target.Gzip}),
+			"amd-ucode.img":     pack(target.Image{Files: map[string]string{"microcode": "first", "who": "overwritten by a later one"}}),
+			"vmlinuz-new":       {From: newer.Image},
+			"extlinux.conf":     {Data: []byte(extlinuxConf)},
+			"extra.img":         pack(target.Image{Files: map[string]string{"extra": "third"}, Compression: target.Gzip}),
+		},
+		// As a maker of images does it: install --root.
+		Prepare: func(root string) error {
+			if out, err := exec.Command(program, "install", "--root", root).CombinedOutput(); err != nil {
+				return fmt.Errorf("kexec-reboot install --root: %w\n%s", err, out)
+			}
+			return nil
+		},
+	}
+	if err != nil {
+		return disks, err
+	}
+	disks = [2]string{made.Path("openrc", "root.img"), made.Path("openrc", "boot.img")}
+	return disks, system.Write(d, disks[0], disks[1])
+})
+
+// openrcCmdline is what the first kernel is given; newInit adds an init that
+// knows the reboot action, oldInit Debian's, which does not.
+const (
+	openrcCmdline = "console=ttyS0 root=/dev/vda panic=1 loglevel=4"
+	newInit       = " init=" + openrc.NewInit
+	oldInit       = ""
+)
+
+// startOpenRC boots the system up to its shell.
+func startOpenRC(t *testing.T, parameters string, access vm.Access) machine {
+	t.Helper()
+	needQEMU(t)
+	t.Parallel()
+	for _, tool := range []string{"apt-get", "gcc", "make"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+	}
+	kernel, err := made.Kernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	disks, err := alpineLike()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := made.Path("qemu-tests", t.Name(), "x")
+	if access == vm.Writeable { // on copies of its own
+		for i, file := range disks {
+			disks[i] = filepath.Join(filepath.Dir(dir), filepath.Base(file))
+			if err := exec.Command("cp", "--sparse=always", file, disks[i]).Run(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if !t.Failed() {
+					os.Remove(disks[i])
+				}
+			})
+		}
+	}
+	slots <- struct{}{}
+	t.Cleanup(func() { <-slots })
+	m := machine{vm.Start(t, vm.Options{
+		Kernel: kernel, Cmdline: openrcCmdline + parameters, Network: true, Dir: filepath.Dir(dir),
+		Drives: []vm.Drive{{File: disks[0], Access: access}, {File: disks[1], Access: access}},
+	}), t}
+	m.Await(bootedLimit, vm.OnScreen("console#"))
+	return m
+}
+
+// sh runs a command, which must succeed, and gives what it has printed.
+func (m machine) sh(command string) string {
+	m.t.Helper()
+	out, code := m.shCode(command)
+	if code != "0" {
+		m.t.Fatalf("%s: exit code %s\n%s", command, code, out)
+	}
+	return out
+}
+
+// shCode runs a command and gives what it has printed, and its exit code.
+func (m machine) shCode(command string) (out, code string) {
+	m.t.Helper()
+	before := len(m.Serial(0).Log())
+	// What is typed is echoed, and must not be taken for the answer.
+	m.Type(vm.Key("echo be''gin; " + command + "; echo e''nd=$?.\r"))
+	m.Await(commandLimit, vm.Condition(vm.LogAfter(before, "\r\nend=")))
+	m.Await(commandLimit, vm.LogAfter(before+strings.Index(m.Serial(0).Log()[before:], "\r\nend="), "."))
+	log := m.Serial(0).Log()[before:]
+	_, log, _ = strings.Cut(log, "begin\r\n")
+	out, log, _ = strings.Cut(log, "end=")
+	code, _, _ = strings.Cut(log, ".")
+	return strings.ReplaceAll(out, "\r\n", "\n"), code
+}
+
+// notIn fails when the log holds a text.
+func (m machine) notIn(text string) {
+	m.t.Helper()
+	if strings.Contains(m.Serial(0).Log(), text) {
+		m.t.Errorf("%q on the console", text)
+	}
+}
+
+// firmware waits until the machine has been reset, which ends it.
+func (m machine) firmware() {
+	m.t.Helper()
+	m.Await(downLimit, vm.InLog(restarting))
+	m.AwaitEnd(time.Minute)
+}
+
+// A user who types reboot sees services stop in order, and then the next
+// kernel, with the same command line and all its initrds, microcode first; the
+// firmware, whose start would end this machine, is not there in between. The
+// disks were given up in order: no journal is left to replay.
+func TestOpenRCReboot(t *testing.T) {
+	m := startOpenRC(t, newInit, vm.Writeable)
+	if out, code := m.shCode("kexec-reboot status"); code != "0" || !strings.Contains(out, "/boot/vmlinuz-alpboot") {
+		t.Errorf("status: exit code %s\n%s", code, out)
+	}
+	m.sh("echo written > /root/file && echo written > /boot/file")
+	m.Type("reboot\r")
+	m.target(want{kernelOf(t, debian.Older), openrcCmdline + newInit, map[string]string{"who": "default", "microcode": "first"}})
+	m.notIn(restarting)
+	// load before /boot is unmounted, exec after all is read-only
+	order := regexp.MustCompile(`(?s)Loading the kernel to reboot into.*Unmounting filesystems.*Remounting filesystems read-only.*Starting the loaded kernel`)
+	if !order.MatchString(m.Serial(0).Log()) {
+		t.Error("the services did not run in their order")
+	}
+	for _, disk := range []string{"root.img", "boot.img"} {
+		if clean, err := openrc.Clean(filepath.Join(m.Dir(), disk)); err != nil || !clean {
+			t.Errorf("%s was not given up in order (%v)", disk, err)
+		}
+	}
+}
+
+// A user who types poweroff sees the machine go off, although the services are
+// there and a kernel has been loaded by hand.
+func TestOpenRCPoweroff(t *testing.T) {
+	m := startOpenRC(t, newInit, vm.Snapshot)
+	m.sh("kexec-reboot load")
+	m.Type("poweroff\r")
+	m.Await(downLimit, vm.InLog(powerDown))
+	m.AwaitEnd(time.Minute)
+	m.notIn("Starting the loaded kernel")
+	m.notIn(restarting)
+}
+
+// A user who types halt sees the system halted.
+func TestOpenRCHalt(t *testing.T) {
+	m := startOpenRC(t, newInit, vm.Snapshot)
+	m.Type("halt\r")
+	m.Await(downLimit, vm.InLog(halted))
+	m.notIn("Loading the kernel to reboot into")
+}
+
+// A user whose kernel cannot be loaded any more, for a reason that is told,
+// gets a reboot through the firmware: the shutdown is not held up.
+func TestOpenRCLoadFails(t *testing.T) {
+	for _, tt := range []struct {
+		name, command string
+		reason        string
+	}{
+		{"truncated kernel", "truncate -s 1M /boot/vmlinuz-alpboot", "truncated"},
+		{"kexec forbidden", "echo 1 > /proc/sys/kernel/kexec_load_disabled", "kexec_load_disabled=0"},
+		{"modules missing", "rm -r /lib/modules/*", "modules are missing"},
+		// A kernel that was loaded while all was well is not started instead.
+		{"after a good load", "kexec-reboot load && rm -r /lib/modules/*", "modules are missing"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := startOpenRC(t, newInit, vm.Snapshot)
+			m.sh(tt.command)
+			m.Type("reboot\r")
+			m.firmware()
+			if !strings.Contains(strings.ReplaceAll(m.Serial(0).Log(), "\r\n", " "), tt.reason) {
+				t.Errorf("the console does not tell %q", tt.reason)
+			}
+			m.notIn("Starting the loaded kernel")
+		})
+	}
+}
+
+// A user who upgrades the kernel and then types reboot gets the new one, also
+// when the old one had been loaded by hand before.
+func TestOpenRCUpgrade(t *testing.T) {
+	for _, tt := range []struct{ name, before string }{
+		{"nothing loaded", "true"},
+		{"old kernel loaded", "kexec-reboot load --kernel /boot/vmlinuz-alpboot --initrd /boot/initramfs-alpboot --initrd /boot/amd-ucode.img --reuse-cmdline"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := startOpenRC(t, newInit, vm.Snapshot)
+			m.sh(tt.before)
+			m.sh("mv /boot/vmlinuz-new /boot/vmlinuz-alpboot")
+			m.Type("reboot\r")
+			files := map[string]string{"who": "default", "microcode": "first"}
+			if strings.Contains(tt.before, "ucode") { // is no microcode by its content, and stays in its place
+				files["who"] = "overwritten by a later one"
+			}
+			m.target(want{kernelOf(t, debian.Newer), openrcCmdline + newInit, files})
+		})
+	}
+}
+
+// A user who has named a kernel, three initrds and further parameters in
+// /etc/conf.d/kexec-load gets these.
+func TestOpenRCSettings(t *testing.T) {
+	m := startOpenRC(t, newInit, vm.Snapshot)
+	m.sh(`printf '%s\n' 'KERNEL="vmlinuz-new"' 'INITRD="initramfs-alpboot extra.img"' 'APPEND="added=1"' >> /etc/conf.d/kexec-load`)
+	if out, code := m.shCode("kexec-reboot status"); code != "0" || !strings.Contains(out, "/boot/vmlinuz-new") {
+		t.Errorf("status: exit code %s\n%s", code, out)
+	}
+	m.Type("reboot\r")
+	m.target(want{kernelOf(t, debian.Newer), openrcCmdline + newInit + " added=1",
+		map[string]string{"who": "default", "microcode": "first", "extra": "third"}})
+}
+
+// A user who would rather have what the boot menu boots says so in the same
+// file, and one who wants another entry for once loads it by hand.
+func TestOpenRCEntry(t *testing.T) {
+	all := map[string]string{"who": "default", "microcode": "first", "extra": "third"}
+	t.Run("the menu's default, always", func(t *testing.T) {
+		m := startOpenRC(t, newInit, vm.Snapshot)
+		m.sh("echo ENTRY=default >> /etc/conf.d/kexec-load")
+		m.Type("reboot\r")
+		m.target(want{kernelOf(t, debian.Newer), newEntryCmdline, all})
+	})
+	t.Run("an entry, once", func(t *testing.T) {
+		m := startOpenRC(t, newInit, vm.Snapshot)
+		m.sh("kexec-reboot load --entry 'linux new' --append once=1")
+		m.Type("reboot\r")
+		m.target(want{kernelOf(t, debian.Newer), newEntryCmdline + " once=1", all})
+	})
+}
+
+// A user of a busybox that cannot tell a reboot from a poweroff is told so. For
+// him reboot goes through the firmware, kexec-reboot exec through kexec, and
+// poweroff powers off.
+func TestOpenRCOldBusybox(t *testing.T) {
+	t.Run("reboot", func(t *testing.T) {
+		m := startOpenRC(t, oldInit, vm.Snapshot)
+		out, code := m.shCode("kexec-reboot status")
+		if code != "3" || !strings.Contains(out, "kexec-reboot exec only") {
+			t.Errorf("status: exit code %s\n%s", code, out)
+		}
+		m.Type("reboot\r")
+		m.firmware()
+		m.notIn("Loading the kernel to reboot into")
+	})
+	t.Run("kexec-reboot exec", func(t *testing.T) {
+		m := startOpenRC(t, oldInit, vm.Snapshot)
+		m.Type("kexec-reboot exec\r")
+		m.target(want{kernelOf(t, debian.Older), openrcCmdline, map[string]string{"who": "default", "microcode": "first"}})
+		m.notIn(restarting)
+	})
+	t.Run("poweroff", func(t *testing.T) {
+		m := startOpenRC(t, oldInit, vm.Snapshot)
+		m.Type("poweroff\r")
+		m.Await(downLimit, vm.InLog(powerDown))
+		m.AwaitEnd(time.Minute)
+	})
+}
+
+// A user who removes the services has the system as it was before, reboot goes
+// through the firmware again; installed anew they work at once, without a
+// reboot in between.
+func TestOpenRCInstall(t *testing.T) {
+	sums := "find /etc /sbin -type f -o -type l | sort | xargs md5sum"
+	m := startOpenRC(t, newInit, vm.Snapshot)
+	m.sh("kexec-reboot uninstall && ! grep -r kexec /etc")
+	m.sh(sums + " > /run/before")
+	out := m.sh("kexec-reboot install")
+	for _, what := range []string{"/etc/init.d/kexec-load", "/etc/init.d/kexec-exec", "/etc/conf.d/kexec-load", "default", "shutdown", "::reboot:/sbin/openrc reboot"} {
+		if !strings.Contains(out, what) {
+			t.Errorf("install does not show %s:\n%s", what, out)
+		}
+	}
+	if out := m.sh("kexec-reboot install"); !strings.Contains(out, "in place already") {
+		t.Errorf("the second install:\n%s", out)
+	}
+	m.sh("kexec-reboot uninstall")
+	m.sh(sums + " > /run/after && cmp /run/before /run/after")
+	m.sh("kexec-reboot install")
+	m.Type("reboot\r")
+	m.target(want{kernelOf(t, debian.Older), openrcCmdline + newInit, map[string]string{"who": "default", "microcode": "first"}})
+}
+
+// A user in a hurry types kexec-reboot exec --now on the running system, with
+// files open for writing: the next kernel comes at once, and the disks are
+// whole.
+func TestOpenRCNow(t *testing.T) {
+	m := startOpenRC(t, newInit, vm.Writeable)
+	m.sh("ifconfig eth0 10.0.2.15 up; true")
+	m.sh("(exec 3> /root/open; echo written >&3; exec sleep 1000) &")
+	m.sh("kexec-reboot -l /boot/vmlinuz-new --initrd /boot/extra.img --initrd=/boot/initramfs-alpboot --append='console=ttyS0 by=flags'")
+	m.Type("kexec-reboot exec --now\r")
+	m.target(want{kernelOf(t, debian.Newer), "console=ttyS0 by=flags", map[string]string{"who": "default", "extra": "third"}})
+	if !strings.Contains(m.Serial(0).Log(), "/ is in use: it is frozen instead of read-only") {
+		t.Error("nothing is said about the busy filesystem")
+	}
+	for _, disk := range []string{"root.img", "boot.img"} {
+		if clean, err := openrc.Clean(filepath.Join(m.Dir(), disk)); err != nil || !clean {
+			t.Errorf("%s is not whole (%v)", disk, err)
+		}
+	}
+}
