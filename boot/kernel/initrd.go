@@ -1,8 +1,10 @@
 package kernel
 
 import (
+	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -47,6 +49,9 @@ func IdentifyInitrd(r io.ReaderAt, size int64) (string, error) {
 		if at(h, 0, m.magic) {
 			return m.name, nil
 		}
+	}
+	if len(bytes.Trim(h, "\x00")) == 0 {
+		return "", fmt.Errorf("the file begins with %d zero bytes, as after a crash while it was written", len(h))
 	}
 	return "", errors.New("the file is neither a cpio archive nor compressed in a way that kernels unpack")
 }

@@ -2,8 +2,9 @@
 // never by its name: the image format, the processor it is for, its version,
 // and whether the file is whole.
 //
-// It reads headers only: a compressed payload is not unpacked, so the version
-// is known only where the image header carries it (x86).
+// It reads headers and a few bytes more: a compressed payload is not unpacked,
+// so the version is known only where the image header carries it (x86). For
+// arm64 package unpack reads it, which takes longer.
 package kernel
 
 import (
@@ -72,7 +73,7 @@ func identify(r io.ReaderAt, size int64) (Info, error) {
 	case at(h, 0, "MZ") && at(h, 4, "zimg"):
 		return zboot(size, h)
 	case at(h, 0x38, "ARM\x64"):
-		return arm64Image(size, h)
+		return arm64Image(r, size, h)
 	case at(h, 0, "\x1f\x8b"):
 		return gzipped(r, size)
 	case at(h, 0, "MZ"):
@@ -102,6 +103,9 @@ const (
 	offSetupSects    = 0x1f1
 	offSyssize       = 0x1f4
 	offProtocol      = 0x206
+	offCmdlineSize   = 0x238
+	offPayload       = 0x248 // from the end of the setup; its length follows
+	offInitSize      = 0x260
 	offKernelVersion = 0x20e
 	offXLoadFlags    = 0x236
 
@@ -117,6 +121,9 @@ func bzImage(r io.ReaderAt, size int64, h []byte) (Info, error) {
 	if want := setup + u32(h, offSyssize)*16; size < want-15 { // syssize is rounded up to 16 bytes
 		return in, truncated(size, want)
 	}
+	if err := wholePayload(r, setup, h); err != nil {
+		return in, err
+	}
 	if u16(h, offProtocol) >= 0x20c && u16(h, offXLoadFlags)&xlfKernel64 != 0 {
 		in.Arch = "amd64"
 	}
@@ -127,6 +134,52 @@ func bzImage(r io.ReaderAt, size int64, h []byte) (Info, error) {
 		}
 	}
 	return in, nil
+}
+
+// wholePayload looks at both ends of the compressed kernel in a bzImage: after a
+// crash while it was written, a file may have its size and end in zeros.
+func wholePayload(r io.ReaderAt, setup int64, h []byte) error {
+	off, n := setup+u32(h, offPayload), u32(h, offPayload+4)
+	if u16(h, offProtocol) < 0x208 || n < 8 {
+		return nil
+	}
+	var b [4]byte
+	for _, at := range []int64{off, off + n - 4} { // its magic; its size when unpacked
+		if _, err := r.ReadAt(b[:], at); err != nil && err != io.EOF {
+			return err
+		}
+		if b == [4]byte{} {
+			return fmt.Errorf("the file is half-written: where its compressed kernel should be, at byte %d, it holds zeros", at)
+		}
+	}
+	return nil
+}
+
+// Limits is what the header of a kernel says about what it takes.
+type Limits struct {
+	Cmdline int    // characters of its command line
+	Memory  uint64 // bytes that it fills while it starts, from where it is loaded; 0 when unknown
+}
+
+// LimitsOf reads the limits of a kernel image of a format from its beginning,
+// of which 0x280 bytes do. Where the header says nothing, Cmdline is what all
+// kernels of the processor take.
+func LimitsOf(h []byte, format string) Limits {
+	l := Limits{Cmdline: 2047} // COMMAND_LINE_SIZE of x86 and arm64, less the final NUL
+	switch {
+	case format == BzImage && len(h) >= headerSize:
+		if u16(h, offProtocol) >= 0x206 {
+			if n := u32(h, offCmdlineSize); n > 0 && n < 1<<20 {
+				l.Cmdline = int(n)
+			}
+		}
+		if u16(h, offProtocol) >= 0x20a {
+			l.Memory = uint64(u32(h, offInitSize))
+		}
+	case format == Image && len(h) >= 0x18:
+		l.Memory = binary.LittleEndian.Uint64(h[16:])
+	}
+	return l
 }
 
 // SetupSize gives the size in bytes of the real-mode part of a bzImage, boot
@@ -162,9 +215,25 @@ func zboot(size int64, h []byte) (Info, error) {
 	return in, nil
 }
 
-func arm64Image(size int64, h []byte) (Info, error) {
-	// image_size counts .bss too, so it cannot tell whether the file is whole.
-	return Info{Format: Image, Arch: "arm64"}, nil
+func arm64Image(r io.ReaderAt, size int64, h []byte) (Info, error) {
+	in := Info{Format: Image, Arch: "arm64"}
+	if len(h) < 0x40 {
+		return in, truncated(size, 0x40)
+	}
+	// As an EFI program it says where its last section ends.
+	if sections, _, err := peSections(r, size); err == nil {
+		for _, s := range sections {
+			if s.offset > size-s.size {
+				return in, truncated(size, s.offset+s.size)
+			}
+		}
+		return in, nil
+	}
+	// image_size counts .bss too, which is a small part of a kernel.
+	if want := binary.LittleEndian.Uint64(h[16:]); uint64(size) < want/2 {
+		return in, fmt.Errorf("the file is truncated: it has %d bytes, and the kernel takes %d in memory", size, want)
+	}
+	return in, nil
 }
 
 func gzipped(r io.ReaderAt, size int64) (Info, error) {

@@ -44,6 +44,35 @@ func arm64File() []byte {
 	return b
 }
 
+// arm64EFIFile is an Image with an EFI stub: a PE file whose only section ends
+// with the file.
+func arm64EFIFile(size int) []byte {
+	b := make([]byte, size)
+	copy(b, "MZ")
+	copy(b[0x38:], "ARM\x64")
+	le := binary.LittleEndian
+	le.PutUint64(b[16:], uint64(size)+1<<20)
+	le.PutUint32(b[0x3c:], 0x40)
+	copy(b[0x40:], "PE\x00\x00\x64\xaa\x01\x00")
+	section := b[0x40+24:]
+	copy(section, ".text")
+	for off, v := range map[int]uint32{8: uint32(size) - 512, 16: uint32(size) - 512, 20: 512} {
+		le.PutUint32(section[off:], v)
+	}
+	return b
+}
+
+// payloadFile is a bzImage whose header says where its compressed kernel lies.
+func payloadFile(payload string) []byte {
+	b := bzImageFile("6.1\x00", 1, 8192)
+	le := binary.LittleEndian
+	setup := SetupSize(b)
+	le.PutUint32(b[0x248:], 512)
+	le.PutUint32(b[0x24c:], uint32(len(payload)))
+	copy(b[setup+512:], payload)
+	return b
+}
+
 func gzipFile(b []byte) []byte {
 	var buf bytes.Buffer
 	z := gzip.NewWriter(&buf)
@@ -56,6 +85,8 @@ func TestIdentify(t *testing.T) {
 	whole := bzImageFile("6.12.1-0-lts (build@host) #1 SMP\x00", 1, 8192)
 	pe := zbootFile(0x8664, 0)
 	copy(pe[4:8], "\x00\x00\x00\x00")
+	truncatedImage := arm64File()
+	binary.LittleEndian.PutUint64(truncatedImage[16:], 3*4096)
 
 	tests := []struct {
 		name string
@@ -74,6 +105,13 @@ func TestIdentify(t *testing.T) {
 		{name: "truncated zboot", file: zbootFile(0xaa64, 100)[:0x210], want: Info{Zboot, "arm64", ""}, err: "truncated"},
 		{name: "arm64 Image", file: arm64File(), want: Info{Image, "arm64", ""}},
 		{name: "arm64 Image, gzipped", file: gzipFile(arm64File()), want: Info{ImageGz, "arm64", ""}},
+		{name: "arm64 Image with an EFI stub", file: arm64EFIFile(8192), want: Info{Image, "arm64", ""}},
+		{name: "truncated Image with an EFI stub", file: arm64EFIFile(8192)[:8000], want: Info{Image, "arm64", ""}, err: "truncated"},
+		{name: "truncated Image without", file: truncatedImage, err: "truncated"},
+		{name: "Image cut in its header", file: arm64File()[:0x3c], err: "truncated"},
+		{name: "bzImage with its compressed kernel", file: payloadFile("\x1f\x8b" + strings.Repeat("x", 5000)), want: Info{BzImage, "amd64", "6.1"}},
+		{name: "half-written bzImage", file: payloadFile("\x1f\x8b" + strings.Repeat("x", 2000) + strings.Repeat("\x00", 3000)), err: "half-written"},
+		{name: "bzImage of its header alone", file: payloadFile(strings.Repeat("\x00", 5000)), err: "half-written"},
 		{name: "another EFI program", file: pe, want: Info{PE, "amd64", ""}},
 		{name: "something else that is gzipped", file: gzipFile([]byte("hello")), not: true},
 		{name: "text", file: []byte("#!/bin/sh\n"), not: true},
@@ -96,6 +134,28 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
+func TestLimitsOf(t *testing.T) {
+	whole, old := bzImageFile("6.1\x00", 1, 8192), bzImageFile("2.6.20\x00", 0, 8192)
+	binary.LittleEndian.PutUint32(whole[0x238:], 4095)
+	binary.LittleEndian.PutUint32(whole[0x260:], 50<<20)
+	binary.LittleEndian.PutUint16(old[0x206:], 0x205)
+	for _, tt := range []struct {
+		name, format string
+		file         []byte
+		want         Limits
+	}{
+		{"bzImage", BzImage, whole, Limits{4095, 50 << 20}},
+		{"bzImage that says nothing", BzImage, old, Limits{2047, 0}},
+		{"Image", Image, arm64EFIFile(8192), Limits{2047, 8192 + 1<<20}},
+		{"something else", Zboot, whole, Limits{2047, 0}},
+		{"nothing", BzImage, nil, Limits{2047, 0}},
+	} {
+		if got := LimitsOf(tt.file, tt.format); got != tt.want {
+			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestIdentifyInitrd(t *testing.T) {
 	tests := []struct {
 		name, file, want string
@@ -106,6 +166,7 @@ func TestIdentifyInitrd(t *testing.T) {
 		{name: "zstd", file: "\x28\xb5\x2f\xfd\x00", want: "zstd"},
 		{name: "xz", file: "\xfd7zXZ\x00\x00", want: "xz"},
 		{name: "empty", err: "empty"},
+		{name: "zeros", file: "\x00\x00\x00\x00\x00\x00\x00\x00\x00", err: "zero bytes"},
 		{name: "text", file: "hello world", err: "cpio"},
 		{name: "one byte", file: "\x1f", err: "cpio"},
 	}
@@ -121,7 +182,7 @@ func TestIdentifyInitrd(t *testing.T) {
 
 func FuzzIdentify(f *testing.F) {
 	for _, seed := range [][]byte{
-		bzImageFile("6.1\x00", 1, 64), zbootFile(0xaa64, 4), arm64File(), gzipFile(arm64File()), []byte("MZ"), nil,
+		bzImageFile("6.1\x00", 1, 64), zbootFile(0xaa64, 4), arm64File(), arm64EFIFile(1024), payloadFile("\x1f\x8bx"), gzipFile(arm64File()), []byte("MZ"), nil,
 	} {
 		f.Add(seed)
 	}
