@@ -1,7 +1,7 @@
 package menu
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
@@ -117,6 +117,39 @@ func (m Model) files(e boot.Entry, cs Charset) []fact {
 	}
 }
 
+// fileFacts is files with a line for each and what is known of it.
+func (m Model) fileFacts(e boot.Entry, cs Charset) []fact {
+	var facts []fact
+	add := func(label, name string) {
+		text, style := "/"+name, Normal
+		if i := slices.IndexFunc(m.facts[e.ID], func(f File) bool { return f.Path == name }); i >= 0 {
+			f := m.facts[e.ID][i]
+			if f.About != "" {
+				text += ", " + f.About
+			}
+			if f.Size >= 0 {
+				text += ", " + bytesText(f.Size)
+			}
+			if f.Problem != "" {
+				text, style = text+": "+f.Problem, Dim
+			}
+		}
+		facts = append(facts, fact{label, clean(text, cs), style})
+	}
+	if e.Kernel == "" {
+		facts = append(facts, fact{wordKernel, wordMissing, Normal})
+	} else {
+		add(wordKernel, e.Kernel)
+	}
+	for _, name := range e.Initrds {
+		add(wordInitrd, name)
+	}
+	if len(e.Initrds) == 0 {
+		facts = append(facts, fact{wordInitrd, wordNone, Normal})
+	}
+	return facts
+}
+
 func notesOf(e boot.Entry, cs Charset) []fact {
 	var facts []fact
 	if e.Guessed {
@@ -135,8 +168,10 @@ func (m Model) text(columns int, cs Charset) []line {
 	switch m.at {
 	case detailsScreen, reasonScreen:
 		return m.detailLines(w, cs)
-	case notesScreen:
-		return m.noteLines(w, cs)
+	case logScreen, searchScreen:
+		return m.logLines(w, cs)
+	case systemScreen:
+		return m.systemLines(w, cs)
 	case helpScreen:
 		return helpLines(w)
 	}
@@ -174,7 +209,7 @@ func (m Model) detailLines(w int, cs Charset) []line {
 	add(wordSubmenu, strings.Join(e.Submenu, " > "))
 	add(wordVersion, e.Version)
 	facts = append(facts, fact{wordFrom, from(e, cs), Normal})
-	facts = append(facts, m.files(e, cs)...)
+	facts = append(facts, m.fileFacts(e, cs)...)
 	facts = append(facts, fact{wordCmdline, orNone(clean(e.Cmdline, cs)), Normal})
 	facts = append(facts, m.volumeFacts(e.Volume, cs)...)
 	if e.Timeout != nil {
@@ -221,44 +256,6 @@ func volumeText(v boot.Volume, cs Charset) string {
 		s += ", " + wordUUID + " " + clean(v.UUID, cs)
 	}
 	return s
-}
-
-func (m Model) noteLines(w int, cs Charset) []line {
-	lines := []line{heading(wordNotesHead)}
-	section := func(name string, notes []string, style Style) {
-		if len(notes) == 0 {
-			return
-		}
-		lines = append(lines, nil, heading(name))
-		for _, n := range notes {
-			for _, s := range wrap(clean(n, cs), w-2) {
-				lines = append(lines, line{{"  " + s, style}})
-			}
-		}
-	}
-	section(wordNoteMachine, m.notices, Bad)
-	section(wordNoteChoice, m.choice, Normal)
-	for _, v := range m.inventory.Volumes {
-		var notes []string
-		style := Normal
-		switch {
-		case v.Problem != "":
-			notes, style = append(notes, v.Problem), Bad
-		case v.Busy:
-			notes = append(notes, fmt.Sprintf(wordBusy, device(v.Volume)))
-		}
-		for _, n := range v.Notes {
-			notes = append(notes, n.String())
-		}
-		if len(notes) == 0 {
-			notes, style = append(notes, wordNoteClean), Dim
-		}
-		section(volumeText(v.Volume, cs), notes, style)
-	}
-	if len(lines) == 1 {
-		lines = append(lines, nil, line{{wordNoteNothing, Normal}})
-	}
-	return lines
 }
 
 // helpColumn is where the help for a key begins on a console of width w.

@@ -2,6 +2,7 @@ package menu
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,8 +29,12 @@ func many() []boot.Entry {
 	return es
 }
 
-// hiddenUntilKey in place of the first message is for a menu with Config.Hidden.
-const hiddenUntilKey = "hidden"
+// In place of the first message these are for a menu with Config.Hidden, and
+// for one on a machine that offers everything.
+const (
+	hiddenUntilKey = "hidden"
+	offersAll      = "all"
+)
 
 // TestGolden compares every state with testdata/NAME.golden: the text in both
 // character sets and, for 80x24, the roles of the cells.
@@ -70,9 +75,16 @@ func TestGolden(t *testing.T) {
 		{"filter", []any{settled(all...), text("/ext4 virt")}},
 		{"filter-none", []any{settled(all...), text("/windows")}},
 		{"filter-kept", []any{settled(all...), text("/virt"), key(KeyEnter)}},
-		{"details", []any{settled(all...), key(KeyDown), key(KeyDown), typedKey('i')}},
+		{"details", []any{settled(all...), InspectedMsg{"stick-lts", []File{{"boot/vmlinuz-lts", 11_400_000, "bzImage for x86_64", ""}, {"boot/initramfs-lts", 24_100_000, "cpio, gzip", ""}}}, key(KeyDown), key(KeyDown), typedKey('i')}},
 		{"reason", []any{settled(all...), key(KeyEnd), key(KeyEnter)}},
 		{"notes", []any{settled(all...), NoticeMsg{"The clock says 1970: it may have lost its battery."}, typedKey('l')}},
+		{"log", []any{settled(all...), LogMsg{[]LogLine{{slog.LevelDebug, "[    1.2] sda: 4 partitions"}, {slog.LevelInfo, "[    1.5] sda2: 2 entries in /boot/extlinux.conf"}, {slog.LevelError, "[    2.0] nvme0n1p3: bad superblock"}}}, text("lv"), key(KeyEnd)}},
+		{"log-search", []any{settled(all...), LogMsg{[]LogLine{{slog.LevelInfo, "[    1.5] sda2: 2 entries in /boot/extlinux.conf"}}}, text("l/entries")}},
+		{"save", []any{settled(all...), text("lw"), key(KeyDown)}},
+		{"machine", []any{settled(all...), text("m"), SystemMsg{[]string{"Firmware:", "UEFI 2.70 by EDK II; Secure Boot is off; no TPM", "Memory:", "2048 MB", "Disks:", "sda 240 GB QEMU HARDDISK", "sdb 16 GB USB stick"}}}},
+		{"default", []any{InventoryMsg{Inventory: inventory(true, all...), Memory: "It is kept in EFI variables."}, text("d")}},
+		{"keyboard", []any{offersAll, settled(all...), text("Kde"), key(KeyDown)}},
+		{"power-all", []any{offersAll, settled(all...), text("p")}},
 		{"help", []any{settled(all...), typedKey('?')}},
 		{"power", []any{settled(all...), typedKey('p')}},
 		{"edit", []any{settled(all...), typedKey('e'), control('a'), text("debug ")}},
@@ -84,8 +96,13 @@ func TestGolden(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c, msgs := config(), tt.msgs
-			if len(msgs) > 0 && msgs[0] == hiddenUntilKey {
-				c.Hidden, msgs = true, msgs[1:]
+			if len(msgs) > 0 {
+				switch msgs[0] {
+				case hiddenUntilKey:
+					c.Hidden, msgs = true, msgs[1:]
+				case offersAll:
+					c.Firmware, c.Again, c.Keymaps, msgs = true, true, []string{"us/us", "de/de", "de/de-latin1"}, msgs[1:]
+				}
 			}
 			m, _ := run(New(c), msgs...)
 			var b strings.Builder

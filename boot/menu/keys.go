@@ -17,7 +17,7 @@ const (
 	cmdEdit
 	cmdDetails
 	cmdFilter
-	cmdNotes
+	cmdLog
 	cmdRescan
 	cmdShell
 	cmdPower
@@ -45,6 +45,17 @@ const (
 	cmdComplete
 	cmdAdditions
 	cmdToggle
+	cmdSystem
+	cmdDefault
+	cmdAlways
+	cmdOnce
+	cmdForget
+	cmdKeymap
+	cmdSearch
+	cmdLevel
+	cmdSave
+	cmdFirmware
+	cmdAgain
 )
 
 // needsEntry tells whether c does nothing in an empty list.
@@ -102,7 +113,10 @@ func listKeys() []binding {
 		{"i", footDetails, helpDetails, one(cmdDetails, typed('i'))},
 		{"r", footRescan, helpRescan, one(cmdRescan, typed('r'))},
 		{"/", footFilter, helpFilter, one(cmdFilter, typed('/'))},
-		{"l", footNotes, helpNotes, one(cmdNotes, typed('l'))},
+		{"l", footLog, helpLog, one(cmdLog, typed('l'))},
+		{"d", footDefault, helpDefault, one(cmdDefault, typed('d'))},
+		{"m", footSystem, helpSystem, one(cmdSystem, typed('m'))},
+		{"K", footKeymap, helpKeymap, one(cmdKeymap, typed('K'))},
 		{keyUp, "", helpUp, one(cmdUp, on(KeyUp), typed('k'), ctrl('p'))},
 		{keyDown, "", helpDown, one(cmdDown, on(KeyDown), typed('j'), ctrl('n'))},
 		{keyPgUp, "", helpPgUp, one(cmdPgUp, on(KeyPgUp))},
@@ -123,7 +137,7 @@ func helpBinding() binding {
 
 func textKeys() []binding {
 	return []binding{
-		{keyBack, footBack, helpBack, one(cmdBack, on(KeyEsc), typed('q'), ctrl('c'))},
+		backBinding(),
 		{keyUp, "", helpLineUp, one(cmdUp, on(KeyUp), typed('k'), ctrl('p'))},
 		{keyDown, "", helpLineDown, one(cmdDown, on(KeyDown), typed('j'), ctrl('n'))},
 		{keyPgUp, "", helpPgUp, one(cmdPgUp, on(KeyPgUp))},
@@ -183,7 +197,7 @@ func filterKeys() []binding {
 	return []binding{
 		{keyEnter, footKeep, helpKeep, one(cmdBoot, on(KeyEnter))},
 		{keyEsc, footAll, helpAll, one(cmdBack, on(KeyEsc), ctrl('c'))},
-		{keyLines, "", helpLineMove, append(one(cmdUp, on(KeyUp), ctrl('p')), one(cmdDown, on(KeyDown), ctrl('n'))...)},
+		lineBinding(),
 		{keyBackspace, "", helpBackspace, one(cmdBackspace, on(KeyBackspace), ctrl('h'))},
 		{keyKillWord, "", helpKillWord, one(cmdKillWord, ctrl('w'))},
 		{keyKillStart, "", helpKillStart, one(cmdKillStart, ctrl('u'))},
@@ -200,12 +214,53 @@ func unlockKeys() []binding {
 	}
 }
 
-func powerKeys() []binding {
-	return []binding{
+// powerKeys are those that make sense on the machine of c.
+func powerKeys(c Config) []binding {
+	bs := []binding{
 		{"r", footReboot, helpReboot, one(cmdReboot, typed('r'))},
 		{"o", footPowerOff, helpOff, one(cmdPowerOff, typed('o'))},
-		{keyBack, footBack, helpBack, one(cmdBack, on(KeyEsc), typed('q'), ctrl('c'))},
 	}
+	if c.Firmware {
+		bs = append(bs, binding{"f", footFirmware, helpFirmware, one(cmdFirmware, typed('f'))})
+	}
+	if c.Again {
+		bs = append(bs, binding{"a", footAgain, helpAgain, one(cmdAgain, typed('a'))})
+	}
+	return append(bs, backBinding())
+}
+
+func backBinding() binding {
+	return binding{keyBack, footBack, helpBack, one(cmdBack, on(KeyEsc), typed('q'), ctrl('c'))}
+}
+
+func defaultKeys() []binding {
+	return []binding{
+		{"d", footAlways, helpAlways, one(cmdAlways, typed('d'))},
+		{"o", footOnce, helpOnce, one(cmdOnce, typed('o'))},
+		{"f", footForget, helpForget, one(cmdForget, typed('f'))},
+		backBinding(),
+	}
+}
+
+func logKeys() []binding {
+	return append(textKeys(),
+		binding{"/", footSearch, helpSearch, one(cmdSearch, typed('/'))},
+		binding{"v", footLevel, helpLevel, one(cmdLevel, typed('v'))},
+		binding{"w", footSave, helpSave, one(cmdSave, typed('w'))},
+	)
+}
+
+// pickKeys leave the letters to what is typed.
+func pickKeys() []binding {
+	return []binding{
+		{keyEnter, footPick, helpPick, one(cmdBoot, on(KeyEnter))},
+		{keyEsc, footBack, helpPickBack, one(cmdBack, on(KeyEsc), ctrl('c'))},
+		lineBinding(),
+	}
+}
+
+func lineBinding() binding {
+	return binding{keyLines, "", helpLineMove, append(one(cmdUp, on(KeyUp), ctrl('p')), one(cmdDown, on(KeyDown), ctrl('n'))...)}
 }
 
 // find gives what k asks for, cmdNone when it is bound to nothing.
@@ -241,7 +296,10 @@ func Keys() []KeyHelp {
 		{wordHelpAdd, addKeys()},
 		{wordHelpText, reasonKeys()},
 		{wordHelpUnlock, unlockKeys()},
-		{wordHelpPower, powerKeys()},
+		{wordHelpLog, logKeys()[len(textKeys()):]},
+		{wordHelpPick, pickKeys()},
+		{wordHelpMakeDefault, defaultKeys()},
+		{wordHelpPower, powerKeys(Config{Firmware: true, Again: true})},
 		{wordAllKeys, []binding{{keys: keyRedraw, help: helpRedraw}}},
 	} {
 		for _, b := range s.bindings {

@@ -13,6 +13,7 @@ package menu
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
@@ -43,6 +44,10 @@ type Config struct {
 	// console= is to say for it, such as "ttyS0,115200" for /dev/ttyS0. For one
 	// that is not there the name of the device is used, without a speed.
 	Consoles map[string]string
+
+	Firmware bool     // the firmware has a setup that it can be restarted into
+	Again    bool     // alpboot can be started anew by kexec
+	Keymaps  []string // keyboard layouts to choose from, by the names of Alpine's bkeymaps
 
 	// Hidden lets the screen be blank but for one line until a key is typed, or
 	// until something needs to be seen: a failure, or that there is nothing to
@@ -81,6 +86,7 @@ type InventoryMsg struct {
 	Default   string   // ID of the entry to boot unattended; "" when there is none
 	Last      string   // ID of the entry that was booted last time; "" when unknown
 	Notes     []string // sentences about the choice and the settings
+	Memory    string   // where a default is remembered, as a sentence; "" for nowhere
 }
 
 // FailedMsg says that booting an entry failed. The entry is marked and is not
@@ -130,6 +136,34 @@ type CompletionMsg struct {
 	Names []string // whole paths as in [boot.Entry], in order; a folder ends in a slash
 }
 
+// LogMsg is what was added to the log: of the last 2000 lines or so, the menu
+// shows all. Many lines in one message are cheaper than a message a line.
+type LogMsg struct{ Lines []LogLine }
+
+// LogLine is a line of the log. Text has the time in it, if any.
+type LogLine struct {
+	Level slog.Level
+	Text  string
+}
+
+// SystemMsg is what there is to know about the machine, as answer to [System]
+// or unasked. A line that ends in a colon is a heading.
+type SystemMsg struct{ Lines []string }
+
+// InspectedMsg is the answer to [Inspect].
+type InspectedMsg struct {
+	ID    string // of the entry
+	Files []File
+}
+
+// File is what can be said of a kernel or an initrd.
+type File struct {
+	Path    string // as in the entry
+	Size    int64  // in bytes; negative when unknown
+	About   string // such as "bzImage for x86_64"; may be empty
+	Problem string // why it cannot be used; "" when it can
+}
+
 // RequestMsg asks for an action as keys do, whatever the screen is at. It is
 // for consoles without a screen. Its answer is the Action, unless it cannot be
 // done now: then the model has a message that says why.
@@ -150,6 +184,9 @@ func (ProgressMsg) isMsg()   {}
 func (CancelledMsg) isMsg()  {}
 func (UnlockedMsg) isMsg()   {}
 func (CompletionMsg) isMsg() {}
+func (LogMsg) isMsg()        {}
+func (SystemMsg) isMsg()     {}
+func (InspectedMsg) isMsg()  {}
 func (RequestMsg) isMsg()    {}
 func (ShellDoneMsg) isMsg()  {}
 
@@ -197,6 +234,35 @@ type Shell struct{ Console string } // device of the console, "" when unknown
 // Rescan asks for all disks to be looked at again.
 type Rescan struct{}
 
+// Inspect asks what kind of files an entry has. The answer is an
+// [InspectedMsg].
+type Inspect struct{ Entry boot.Entry }
+
+// System asks for a [SystemMsg] with what is known now.
+type System struct{}
+
+// SaveLog asks for the whole log to be written to a file on a volume. The
+// answer is a [TellMsg].
+type SaveLog struct{ Device string }
+
+// SetDefault asks for an entry to be remembered as the one that is booted
+// unattended. The answer is a [TellMsg], and an [InventoryMsg] with the default
+// as it is then.
+type SetDefault struct {
+	ID   string // "" to forget what was remembered
+	Once bool   // for the next start only
+}
+
+// SetKeymap asks for a keyboard layout on the machine's own keyboard. The
+// answer is a [TellMsg] when it fails.
+type SetKeymap struct{ Name string }
+
+// FirmwareSetup asks for the machine to be restarted into its firmware's setup.
+type FirmwareSetup struct{}
+
+// Again asks for alpboot to be started anew by kexec.
+type Again struct{}
+
 // Reboot asks for the machine to be started again by its firmware.
 type Reboot struct{}
 
@@ -206,15 +272,22 @@ type PowerOff struct{}
 // Redraw asks for every console to be painted anew, whatever is on it.
 type Redraw struct{}
 
-func (Boot) isAction()     {}
-func (Cancel) isAction()   {}
-func (Complete) isAction() {}
-func (Unlock) isAction()   {}
-func (Shell) isAction()    {}
-func (Rescan) isAction()   {}
-func (Reboot) isAction()   {}
-func (PowerOff) isAction() {}
-func (Redraw) isAction()   {}
+func (Boot) isAction()          {}
+func (Cancel) isAction()        {}
+func (Complete) isAction()      {}
+func (Unlock) isAction()        {}
+func (Shell) isAction()         {}
+func (Rescan) isAction()        {}
+func (Inspect) isAction()       {}
+func (System) isAction()        {}
+func (SaveLog) isAction()       {}
+func (SetDefault) isAction()    {}
+func (SetKeymap) isAction()     {}
+func (FirmwareSetup) isAction() {}
+func (Again) isAction()         {}
+func (Reboot) isAction()        {}
+func (PowerOff) isAction()      {}
+func (Redraw) isAction()        {}
 
 // Key names a key of the keyboard.
 type Key uint8

@@ -47,6 +47,13 @@ type Model struct {
 	picked int    // place in a list to pick from
 	here   string // device of the console that asked for it
 
+	memory string            // where a default is remembered
+	facts  map[string][]File // what is known of the files of entries, by ID; never changed in place
+	log    []LogLine
+	level  int // place in levels
+	search string
+	system []string
+
 	prompt prompt
 	handOn bool   // what the user wants with a passphrase, kept from prompt to prompt
 	opened string // device that was unlocked just now: its first entry is selected when it comes
@@ -82,12 +89,17 @@ const (
 	filterScreen
 	detailsScreen
 	reasonScreen
-	notesScreen
+	logScreen
 	helpScreen
 	powerScreen
 	editScreen
 	unlockScreen
 	addScreen
+	searchScreen
+	saveScreen
+	systemScreen
+	defaultScreen
+	keymapScreen
 )
 
 // New gives the menu as it is before anything is known.
@@ -149,6 +161,16 @@ func (m Model) update(msg Msg) (Model, Action) {
 		if m.at == editScreen {
 			m.form, m.message = m.form.completed(msg)
 		}
+	case LogMsg:
+		m = m.addLog(msg.Lines)
+	case SystemMsg:
+		m.system = msg.Lines
+	case InspectedMsg:
+		m.facts = maps.Clone(m.facts)
+		if m.facts == nil {
+			m.facts = map[string][]File{}
+		}
+		m.facts[msg.ID] = msg.Files
 	case RequestMsg:
 		return m.request(msg.Action)
 	case ShellDoneMsg:
@@ -197,7 +219,7 @@ func (m Model) setInventory(msg InventoryMsg) Model {
 	m.inventory = msg.Inventory
 	m.busySince = m.waiting()
 	m.choice = msg.Notes
-	m.defaultID, m.lastID = msg.Default, msg.Last
+	m.defaultID, m.lastID, m.memory = msg.Default, msg.Last, msg.Memory
 	m = m.reveal(m.defaultID, false).reveal(m.wanted, true)
 	if m.message.text == wordRescan {
 		m.message = message{}
@@ -354,6 +376,8 @@ func (m Model) paste(s string) Model {
 		m.form = m.form.with(m.form.line().paste(s))
 	case filterScreen:
 		m.filter = newEditor(m.filter).paste(s).text
+	case searchScreen:
+		m.search = newEditor(m.search).paste(s).text
 	case unlockScreen:
 		m = m.typeSecret(s)
 	}
@@ -390,16 +414,16 @@ func (m Model) key(k KeyMsg) (Model, Action) {
 		return m.addKey(k), nil
 	case unlockScreen:
 		return m.unlockKey(k)
+	case searchScreen:
+		return m.searchKey(k), nil
+	case saveScreen:
+		return m.saveKey(k)
+	case keymapScreen:
+		return m.keymapKey(k)
 	case powerScreen:
-		switch find(powerKeys(), k) {
-		case cmdReboot:
-			return m, Reboot{}
-		case cmdPowerOff:
-			return m, PowerOff{}
-		case cmdBack:
-			m.at = listScreen
-		}
-		return m, nil
+		return m.powerKey(k)
+	case defaultScreen:
+		return m.defaultKey(k)
 	}
 	return m.textKey(k)
 }
@@ -423,9 +447,31 @@ func (m Model) listKey(k KeyMsg, moved bool) (Model, Action) {
 		return m.selectAt(items, len(items)-1), nil
 	case cmdJump:
 		return m.jump(int(k.Rune - '0')), nil
-	case cmdDetails, cmdNotes, cmdHelp:
-		m.at = map[command]screen{cmdDetails: detailsScreen, cmdNotes: notesScreen, cmdHelp: helpScreen}[cmd]
-		m.top = 0
+	case cmdDetails:
+		m.at, m.top = detailsScreen, 0
+		if i >= 0 && items[i].entry != nil {
+			return m, Inspect{Entry: *items[i].entry}
+		}
+	case cmdLog, cmdHelp:
+		m.at = map[command]screen{cmdLog: logScreen, cmdHelp: helpScreen}[cmd]
+		m.top, m.search = 0, ""
+	case cmdSystem:
+		m.at, m.top = systemScreen, 0
+		return m, System{}
+	case cmdDefault:
+		switch {
+		case i < 0 || items[i].entry == nil:
+		case m.memory == "":
+			m.message = warn(wordNoMemory)
+		default:
+			m.at = defaultScreen
+		}
+	case cmdKeymap:
+		if len(m.config.Keymaps) == 0 {
+			m.message = tell(wordNoKeymaps)
+			break
+		}
+		m.at, m.picked, m.search = keymapScreen, 0, ""
 	case cmdFilter:
 		m.at = filterScreen
 	case cmdPower:
@@ -479,7 +525,7 @@ func (m Model) enter(it item) (Model, Action) {
 		return m.ask(it.volume), nil
 	case it.entry.Problem != "":
 		m.at, m.top = reasonScreen, 0
-		return m, nil
+		return m, Inspect{Entry: *it.entry}
 	}
 	return m.boot(*it.entry, false, false)
 }
@@ -508,10 +554,9 @@ func (m Model) unfilter() Model {
 func page(s Size) int { return max(1, s.H/2-2) }
 
 func (m Model) filterKey(k KeyMsg) Model {
-	e := newEditor(m.filter)
 	items := m.items()
 	i := m.selection(items)
-	switch find(filterKeys(), k) {
+	switch cmd := find(filterKeys(), k); cmd {
 	case cmdBoot:
 		m.at = listScreen
 		if len(items) == 0 {
@@ -525,19 +570,11 @@ func (m Model) filterKey(k KeyMsg) Model {
 		return m.selectAt(items, i-1)
 	case cmdDown:
 		return m.selectAt(items, i+1)
-	case cmdBackspace:
-		if m.filter == "" {
+	default:
+		if cmd == cmdBackspace && m.filter == "" {
 			m.at = listScreen
 		}
-		m.filter = e.change(e.left(), e.pos, "").text
-	case cmdKillWord:
-		m.filter = e.change(e.parameterLeft(), e.pos, "").text
-	case cmdKillStart:
-		m.filter = ""
-	default:
-		if k.Key == KeyRune && k.Mod == 0 && len(m.filter) < maxFilter {
-			m.filter = e.paste(string(k.Rune)).text
-		}
+		m.filter = typeInto(m.filter, k)
 	}
 	if m.filter == "" {
 		m = m.unfilter()
@@ -547,33 +584,101 @@ func (m Model) filterKey(k KeyMsg) Model {
 
 const maxFilter = 200
 
+// typeInto gives what is left of s, or added to it, by a key.
+func typeInto(s string, k KeyMsg) string {
+	e := newEditor(s)
+	switch find(filterKeys(), k) {
+	case cmdBackspace:
+		return e.change(e.left(), e.pos, "").text
+	case cmdKillWord:
+		return e.change(e.parameterLeft(), e.pos, "").text
+	case cmdKillStart:
+		return ""
+	}
+	if k.Key == KeyRune && k.Mod == 0 && len(s) < maxFilter {
+		return e.paste(string(k.Rune)).text
+	}
+	return s
+}
+
+// powerKey is for the screen that restarts the machine or switches it off.
+func (m Model) powerKey(k KeyMsg) (Model, Action) {
+	switch find(m.bindings(), k) {
+	case cmdReboot:
+		return m, Reboot{}
+	case cmdPowerOff:
+		return m, PowerOff{}
+	case cmdFirmware:
+		return m, FirmwareSetup{}
+	case cmdAgain:
+		return m, Again{}
+	case cmdBack:
+		m.at = listScreen
+	}
+	return m, nil
+}
+
+// defaultKey is for the screen that makes the selected entry the default.
+func (m Model) defaultKey(k KeyMsg) (Model, Action) {
+	e, ok := m.selected()
+	cmd := find(defaultKeys(), k)
+	if cmd == cmdNone {
+		return m, nil
+	}
+	m.at = listScreen
+	switch {
+	case cmd == cmdForget:
+		m.message = tell(wordForgetting)
+		return m, SetDefault{}
+	case cmd != cmdBack && ok:
+		m.message = tell(wordRemembering, title(e))
+		return m, SetDefault{ID: e.ID, Once: cmd == cmdOnce}
+	}
+	return m, nil
+}
+
 // textKey is for the screens that only show text.
 func (m Model) textKey(k KeyMsg) (Model, Action) {
-	cmd := find(m.bindings(), k)
-	last := len(m.text(k.Size.W, ASCII)) - max(1, bodyHeight(k.Size))
-	switch cmd {
+	last := max(0, len(m.text(k.Size.W, ASCII))-max(1, bodyHeight(k.Size)))
+	top := min(m.top, last)
+	switch find(m.bindings(), k) {
 	case cmdUp:
-		m.top--
+		top--
 	case cmdDown:
-		m.top++
+		top++
 	case cmdPgUp:
-		m.top -= bodyHeight(k.Size)
+		top -= bodyHeight(k.Size)
 	case cmdPgDn:
-		m.top += bodyHeight(k.Size)
+		top += bodyHeight(k.Size)
 	case cmdFirst:
-		m.top = 0
+		top = 0
 	case cmdLast:
-		m.top = last
+		top = last
 	case cmdEdit:
 		return m.edit(), nil
 	case cmdTry:
 		if e, ok := m.selected(); ok {
 			return m.boot(e, false, false)
 		}
+	case cmdSearch:
+		m.at, m.search, top = searchScreen, "", 0
+	case cmdLevel:
+		m.level = (m.level + 1) % len(levels)
+		m.message = tell(wordLevel, levelName(m.level))
+		return m, nil // where it was, as far as that goes
+	case cmdSave:
+		if len(m.writable()) == 0 {
+			m.message = warn(wordNoVolume)
+			return m, nil
+		}
+		m.at, m.picked = saveScreen, 0
 	case cmdBack:
-		m.at, m.top = listScreen, 0
+		m.at, top, m.search = listScreen, 0, ""
 	}
-	m.top = max(0, min(m.top, last))
+	m.top = max(0, min(top, last))
+	if m.at == logScreen && last > 0 && m.top == last {
+		m.top = follow
+	}
 	return m, nil
 }
 
@@ -585,7 +690,15 @@ func (m Model) bindings() []binding {
 	case editScreen:
 		return editorKeys()
 	case powerScreen:
-		return powerKeys()
+		return powerKeys(m.config)
+	case defaultScreen:
+		return defaultKeys()
+	case searchScreen:
+		return filterKeys()
+	case saveScreen, keymapScreen:
+		return pickKeys()
+	case logScreen:
+		return logKeys()
 	case addScreen:
 		return addKeys()
 	case unlockScreen:
@@ -597,7 +710,7 @@ func (m Model) bindings() []binding {
 			return reasonKeys()
 		}
 		return detailsKeys()
-	case notesScreen, helpScreen:
+	case systemScreen, helpScreen:
 		return textKeys()
 	}
 	return listKeys()

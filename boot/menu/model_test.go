@@ -2,7 +2,9 @@ package menu
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -137,10 +139,10 @@ func TestKeys(t *testing.T) {
 		{name: "Esc leaves the power menu", msgs: []any{all, text("p"), key(KeyEsc), text("o")}, selected: "root-lts"},
 		{name: "o and r in the list do not switch off", msgs: []any{all, text("oq")}, selected: "root-lts"},
 		{name: "shell", msgs: []any{all, text("s"), ShellDoneMsg{"exit status 1"}}, want: "shell", selected: "root-lts", shows: "exit status 1"},
-		{name: "Enter on a problem tells it", msgs: []any{all, key(KeyEnd), key(KeyEnter)}, selected: "stick-edge", shows: wordReason},
-		{name: "and Enter again does not boot", msgs: []any{all, key(KeyEnd), key(KeyEnter), key(KeyEnter)}, selected: "stick-edge"},
-		{name: "but t does", msgs: []any{all, key(KeyEnd), key(KeyEnter), text("t")}, want: "boot stick-edge", selected: "stick-edge"},
-		{name: "unless there is no kernel", msgs: []any{loose, key(KeyEnd), key(KeyEnter), text("t")}, selected: "stick-edge"},
+		{name: "Enter on a problem tells it", msgs: []any{all, key(KeyEnd), key(KeyEnter)}, want: "inspect", selected: "stick-edge", shows: wordReason},
+		{name: "and Enter again does not boot", msgs: []any{all, key(KeyEnd), key(KeyEnter), key(KeyEnter)}, want: "inspect", selected: "stick-edge"},
+		{name: "but t does", msgs: []any{all, key(KeyEnd), key(KeyEnter), text("t")}, want: "inspect, boot stick-edge", selected: "stick-edge"},
+		{name: "unless there is no kernel", msgs: []any{loose, key(KeyEnd), key(KeyEnter), text("t")}, want: "inspect", selected: "stick-edge"},
 		{name: "edited without a kernel", msgs: []any{loose, key(KeyEnd), text("e"), key(KeyEnter)}, selected: "stick-edge", shows: "no kernel"},
 
 		{name: "edit and boot", msgs: []any{all, text("e"), text(" debug"), key(KeyEnter)}, want: "boot root-lts edited", selected: "root-lts", cmdline: lts().Cmdline + " debug"},
@@ -524,6 +526,83 @@ func TestAdditions(t *testing.T) {
 	}
 }
 
+// TestScreens goes through the screens that ask for something outside.
+func TestScreens(t *testing.T) {
+	all := found("root-lts", lts(), virt())
+	kept := all
+	kept.Memory = "It is kept in EFI variables."
+	log := LogMsg{[]LogLine{{slog.LevelDebug, "[0.1] sda: 4 partitions"}, {slog.LevelInfo, "[0.2] extlinux.conf has 2 entries"}, {slog.LevelError, "[0.3] sdb: read error"}}}
+	maps := []string{"us/us", "de/de", "de/de-latin1"}
+	tests := []struct {
+		name           string
+		config         func(*Config)
+		msgs           []any
+		want           []Action
+		shows, without string
+	}{
+		{name: "the log after the notes", msgs: []any{all, log, text("l")}, shows: "4 partitions"},
+		{name: "a level", msgs: []any{all, log, text("lvv")}, shows: "read error", without: "has 2 entries"},
+		{name: "all levels again", msgs: []any{all, log, text("lvvvv")}, shows: "4 partitions"},
+		{name: "search", msgs: []any{all, log, text("l/ENTRIES ext"), key(KeyEnter)}, shows: "has 2 entries", without: "read error"},
+		{name: "search finds nothing", msgs: []any{all, log, text("l/nonsense")}, shows: wordNotFound},
+		{name: "Esc ends the search", msgs: []any{all, log, text("l/entries"), key(KeyEsc)}, shows: "read error"},
+		{name: "notes of a volume are found by its name", msgs: []any{all, log, text("l/sdb1")}, shows: "BEEP", without: "4 partitions"},
+		{name: "save asks where", msgs: []any{all, log, text("lw")}, shows: wordSaveWarning},
+		{name: "and saves there", msgs: []any{all, log, text("lw"), key(KeyDown), key(KeyEnter)}, want: []Action{SaveLog{"/dev/sdb1"}}, shows: "Saving the log to sdb1"},
+		{name: "or not", msgs: []any{all, log, text("lw"), key(KeyEsc)}, shows: "4 partitions"},
+		{name: "where there is no volume", msgs: []any{InventoryMsg{}, text("lw")}, shows: wordNoVolume},
+		{name: "the machine", msgs: []any{all, text("m")}, want: []Action{System{}}, shows: wordAsking},
+		{name: "told", msgs: []any{all, text("m"), SystemMsg{[]string{"Firmware:", "UEFI 2.7, Secure Boot is off"}}}, want: []Action{System{}}, shows: "  UEFI 2.7"},
+		{name: "a default for always", msgs: []any{kept, text("jdd")}, want: []Action{SetDefault{ID: "root-virt"}}},
+		{name: "for once", msgs: []any{kept, text("jdo")}, want: []Action{SetDefault{ID: "root-virt", Once: true}}},
+		{name: "forgotten", msgs: []any{kept, text("df")}, want: []Action{SetDefault{}}},
+		{name: "not after Esc", msgs: []any{kept, text("d"), key(KeyEsc)}},
+		{name: "where it is kept", msgs: []any{kept, text("d")}, shows: kept.Memory},
+		{name: "nowhere", msgs: []any{all, text("dd")}, shows: wordNoMemory},
+		{name: "firmware setup", config: func(c *Config) { c.Firmware = true }, msgs: []any{all, text("pf")}, want: []Action{FirmwareSetup{}}},
+		{name: "not offered", msgs: []any{all, text("pfa")}, without: helpFirmware},
+		{name: "alpboot anew", config: func(c *Config) { c.Again = true }, msgs: []any{all, text("pa")}, want: []Action{Again{}}},
+		{name: "keyboard", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("K"), key(KeyDown), key(KeyEnter)}, want: []Action{SetKeymap{"de/de"}}, shows: "Keyboard layout: de/de."},
+		{name: "by name", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("Klatin"), key(KeyEnter)}, want: []Action{SetKeymap{"de/de-latin1"}}},
+		{name: "none of that name", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("Kxyz"), key(KeyEnter), key(KeyEsc)}},
+		{name: "no layouts", msgs: []any{all, text("K")}, shows: wordNoKeymaps},
+		{name: "what the files are", msgs: []any{all, InspectedMsg{"root-lts", []File{{"boot/vmlinuz-lts", 11_400_000, "bzImage for x86_64", ""}, {"boot/initramfs-lts", -1, "", "it is cut off"}}}, text("i")},
+			want: []Action{Inspect{lts()}}, shows: "/boot/vmlinuz-lts, bzImage for x86_64, 11 MB"},
+		{name: "and what is wrong with them", msgs: []any{all, InspectedMsg{"root-lts", []File{{"boot/initramfs-lts", -1, "", "it is cut off"}}}, text("i")},
+			want: []Action{Inspect{lts()}}, shows: "/boot/initramfs-lts: it is cut off"},
+		{name: "what came of it", msgs: []any{all, TellMsg{Text: "The log is in alpboot.log."}}, shows: "The log is in alpboot.log."},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := config()
+			if tt.config != nil {
+				tt.config(&c)
+			}
+			m, actions := run(New(c), tt.msgs...)
+			if !reflect.DeepEqual(actions, tt.want) {
+				t.Errorf("asked for %+v, want %+v", actions, tt.want)
+			}
+			s := m.View(Size{100, 30}, ASCII).String()
+			if !strings.Contains(s, tt.shows) || tt.without != "" && strings.Contains(s, tt.without) {
+				t.Errorf("want %q and not %q on the screen:\n%s", tt.shows, tt.without, s)
+			}
+		})
+	}
+	t.Run("the end of the log stays in view", func(t *testing.T) {
+		m, _ := run(New(config()), all, LogMsg{slices.Repeat(log.Lines, 2000)}, text("lG"), LogMsg{[]LogLine{{slog.LevelInfo, "the last line"}}})
+		if s := m.View(Size{80, 24}, ASCII).String(); !strings.Contains(s, "the last line") {
+			t.Errorf("got\n%s", s)
+		}
+		m, _ = run(m, key(KeyUp), LogMsg{[]LogLine{{slog.LevelInfo, "after it"}}})
+		if s := m.View(Size{80, 24}, ASCII).String(); strings.Contains(s, "after it") {
+			t.Errorf("scrolled up, it moves:\n%s", s)
+		}
+		if len(m.log) != maxLog {
+			t.Errorf("%d lines are kept", len(m.log))
+		}
+	})
+}
+
 func TestRelease(t *testing.T) {
 	for _, tt := range []struct{ title, version, kernel, want string }{
 		{"Alpine Linux", "6.12.63-0-lts", "boot/vmlinuz-lts", "6.12.63-0-lts"},
@@ -615,9 +694,11 @@ func TestRandom(t *testing.T) {
 	pool := append([]boot.Entry{lts(), virt(), guessed(), broken(), {ID: "empty"}, {ID: "none", Problem: "No."}}, append(folded(), many()[:20]...)...)
 	pool[3].Title = "漢字\x1b[2J\u0301" + strings.Repeat("long ", 60)
 	keys := []Key{KeyOther, KeyEnter, KeyEsc, KeyTab, KeyBackspace, KeyDelete, KeyUp, KeyDown, KeyLeft, KeyRight, KeyHome, KeyEnd, KeyPgUp, KeyPgDn, KeyF1, KeyF2, KeyF10}
-	runes := []rune("eeiilphr/s?jkgGhtbq19 o\x1b\x00éx漢=-")
+	runes := []rune("eeiilphr/s?jkgGhtbq19 odmKvw+-\x1b\x00éx漢=-")
 	now := start
-	m := New(config())
+	c := config()
+	c.Firmware, c.Again, c.Keymaps = true, true, []string{"us/us", "de/de", "de/de-latin1\x1b"}
+	m := New(c)
 	one := func() Msg {
 		size := sizes[rng.IntN(len(sizes))]
 		switch n := rng.IntN(100); {
@@ -637,7 +718,9 @@ func TestRandom(t *testing.T) {
 				UnlockedMsg{Device: vault.Device, Wrong: rng.IntN(3) > 0}, UnlockedMsg{Device: vault.Device, Error: "No."},
 				CancelledMsg{}, ProgressMsg{m.booting, "Loading", rng.Int64N(9), rng.Int64N(9)}, TellMsg{"Done.", rng.IntN(2) == 0},
 				CompletionMsg{m.seq, []string{"boot/", "boot/vmlinuz-lts\x1b", "漢"}[:rng.IntN(4)]},
-			}[rng.IntN(6)]
+				LogMsg{[]LogLine{{slog.Level(rng.IntN(5)*4 - 8), strings.Repeat("log\x1b ", rng.IntN(60))}}}, SystemMsg{[]string{"Machine:", "CPU: x\x1b"}},
+				InspectedMsg{"root-lts", []File{{"boot/vmlinuz-lts", rng.Int64N(99) - 9, "bzImage\x1b", ""}}},
+			}[rng.IntN(9)]
 		case n < 94:
 			var es []boot.Entry
 			for _, i := range rng.Perm(len(pool))[:rng.IntN(len(pool))] {
@@ -652,6 +735,7 @@ func TestRandom(t *testing.T) {
 			}
 			if len(es) > 0 {
 				msg.Default = es[rng.IntN(len(es))].ID
+				msg.Memory = "It is kept in EFI variables."
 			}
 			return msg
 		case n < 97:
@@ -707,7 +791,7 @@ func TestRandom(t *testing.T) {
 			t.Fatalf("step %d: Esc leads to screen %d and asks for %q", step, back.at, asked(actions))
 		}
 	}
-	if len(seen) != int(addScreen)+1 {
+	if len(seen) != int(keymapScreen)+1 {
 		t.Errorf("only screens %v were seen", seen)
 	}
 }
@@ -716,7 +800,7 @@ func TestRandom(t *testing.T) {
 // footer of a screen lacks the way back.
 func TestTables(t *testing.T) {
 	for name, bs := range map[string][]binding{
-		"list": listKeys(), "unlock": unlockKeys(), "additions": addKeys(), "filter": filterKeys(), "editor": editorKeys(), "reason": reasonKeys(), "power": powerKeys(),
+		"list": listKeys(), "unlock": unlockKeys(), "additions": addKeys(), "filter": filterKeys(), "editor": editorKeys(), "reason": reasonKeys(), "log": logKeys(), "pick": pickKeys(), "default": defaultKeys(), "power": powerKeys(Config{Firmware: true, Again: true}),
 	} {
 		seen := map[chord]string{}
 		for _, b := range bs {

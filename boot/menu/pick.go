@@ -1,5 +1,7 @@
 package menu
 
+import "fmt"
+
 // paintPick paints a heading, what there is to say, and rows of which one is
 // picked, which is always on the screen.
 func paintPick(p *painter, head string, say []line, rows []string, picked int) {
@@ -21,4 +23,32 @@ func paintPick(p *painter, head string, say []line, rows []string, picked int) {
 		p.line(y+i, l)
 	}
 	p.more(y, height, first, len(rows))
+}
+
+// say breaks a sentence into lines, with an empty one after them.
+func say(text string, p *painter) []line {
+	var lines []line
+	for _, s := range wrap(clean(text, p.charset), p.Size.W-2*margin) {
+		lines = append(lines, line{{s, Normal}})
+	}
+	return append(lines, nil)
+}
+
+// paintDefault asks for how long the selected entry shall be the default, and
+// says where that is remembered.
+func (m Model) paintDefault(p *painter) {
+	it, _ := m.selectedItem()
+	paintKeys(p, fmt.Sprintf(wordMakeDefault, clean(it.name(), p.charset)), say(m.memory, p), defaultKeys())
+}
+
+func (m Model) paintKeymaps(p *painter) {
+	var rows []string
+	for _, name := range m.keymaps() {
+		rows = append(rows, clean(name, p.charset))
+	}
+	typed := wordKeymapHint
+	if m.search != "" {
+		typed = wordFilter + m.search
+	}
+	paintPick(p, wordKeymaps, say(typed, p), rows, m.picked)
 }

@@ -50,7 +50,13 @@ func (m Model) View(size Size, charset Charset) Screen {
 	case addScreen:
 		paintPick(p, wordAdd, nil, m.addRows(size.W, charset), m.picked)
 	case powerScreen:
-		m.paintPower(p)
+		paintKeys(p, wordPower, nil, m.bindings())
+	case defaultScreen:
+		m.paintDefault(p)
+	case saveScreen:
+		paintPick(p, wordSave, say(wordSaveWarning, p), m.saveRows(charset), m.picked)
+	case keymapScreen:
+		m.paintKeymaps(p)
 	case unlockScreen:
 		p.lines(m.promptLines(size.W-2*margin, charset))
 	default:
@@ -160,7 +166,7 @@ func (m Model) paintMessage(p *painter) {
 		return
 	}
 	text, style := m.messageText(p.charset, n*w)
-	if m.at == filterScreen && style == Input {
+	if style == Input {
 		r := []rune(text)
 		x := p.put(margin, y, p.Size.W, string(r[max(0, len(r)-w+1):]), Input)
 		p.Cursor = &Point{x, y}
@@ -191,6 +197,8 @@ func (m Model) messageText(cs Charset, room int) (string, Style) {
 		return text, style
 	case m.at == filterScreen:
 		return wordFilter + clean(m.filter, cs), Input
+	case m.at == searchScreen:
+		return wordSearch + clean(m.search, cs), Input
 	case m.at != listScreen:
 		return "", Normal
 	case m.filter != "":
@@ -637,21 +645,20 @@ func editWidth(w int) int {
 	return w - 2*margin
 }
 
-func (m Model) paintPower(p *painter) {
-	y := 1
-	if bodyHeight(p.Size) > 5 {
-		y++
+// paintKeys paints a screen that asks for one of a few keys.
+func paintKeys(p *painter, head string, say []line, bindings []binding) {
+	lines := append([]line{nil, heading(fit(head, p.Size.W-2*margin)), nil}, say...)
+	for _, b := range bindings {
+		lines = append(lines, helpLine(b, p.Size.W))
 	}
-	p.line(y, line{{wordPower, Heading}})
-	if bodyHeight(p.Size) > 5 {
-		y++
-	}
-	for _, b := range powerKeys() {
-		y++
-		if y <= bodyHeight(p.Size) {
-			p.line(y, helpLine(b, p.Size.W))
+	for i := 0; i < len(lines) && len(lines) > bodyHeight(p.Size); {
+		if lines[i] == nil {
+			lines = slices.Delete(lines, i, i+1)
+			continue
 		}
+		i++
 	}
+	p.lines(lines)
 }
 
 // lines paints text from the top of the body, as far as there is room.
