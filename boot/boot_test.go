@@ -87,3 +87,10 @@ func TestTakeInitrds(t *testing.T) {
 		t.Errorf("got %q and %q", rest, initrds)
 	}
 }
+
+func TestImageDevice(t *testing.T) {
+	stick := Volume{Device: "/dev/sdb1"}
+	if got := stick.ImageDevice("iso/a.iso"); got != "/dev/sdb1:/iso/a.iso" || !(Volume{Device: got}).InImage() || stick.InImage() {
+		t.Errorf("got %s", got)
+	}
+}

@@ -487,7 +487,7 @@ func (m *machine) probe(args []string) int {
 	return 0
 }
 
-// loopback makes an image file a device; what is in it stays out of reach.
+// loopback makes an image file a device.
 func (m *machine) loopback(args []string) {
 	o, rest, ok := parseOptions([]option{{name: "delete", short: 'd'}, {name: "decompress", short: 'D'}}, args, false)
 	if !ok || len(rest) == 0 {
@@ -496,7 +496,11 @@ func (m *machine) loopback(args []string) {
 	if _, ok := o["delete"]; ok {
 		delete(m.env, loopVar(rest[0]))
 	} else if len(rest) > 1 {
-		m.setVar(loopVar(rest[0]), rest[1])
+		image := rest[1] // a name that is no volume's, where it is not there
+		if p, err := m.resolve(m.locate(image)); p.why == "" && err == nil {
+			image = m.volumes[p.volume].Volume.ImageDevice(p.path)
+		}
+		m.setVar(loopVar(rest[0]), image)
 		m.env.export(loopVar(rest[0]))
 	}
 }

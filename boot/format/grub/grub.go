@@ -8,8 +8,8 @@
 // leaves a note. Entries that start anything but Linux are given with a
 // Problem; those that test memory, power off or enter the firmware are left
 // out. Passwords and device trees are mentioned in a note, and not acted on.
-// The command regexp, images that loopback opens, and the entries of blscfg
-// are beyond this package.
+// Images that loopback opens are those volumes among the others that lie in
+// them. The command regexp and the entries of blscfg are beyond this package.
 package grub
 
 import (
@@ -82,7 +82,20 @@ func Format() boot.Format { return boot.Format{Name: "grub", Parse: Parse} }
 // found; it wraps [boot.ErrTooLarge] for one of more than 1 MiB.
 func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
 	r := newReader(fsys, vol, others)
-	files := r.find()
+	return r.parse(r.find())
+}
+
+// ParseFile is [Parse] for the one configuration file of that path, with the
+// variables vars set and exported: what GRUB would do if a script had set them
+// and gone on with that file, such as iso_path for the loopback.cfg of an image.
+func ParseFile(fsys fs.FS, vol boot.Volume, others boot.Volumes, file string, vars map[string]string) (boot.Listing, error) {
+	r := newReader(fsys, vol, others)
+	r.vars = vars
+	return r.parse([]string{file})
+}
+
+// parse gives the entries of these configuration files.
+func (r *reader) parse(files []string) (boot.Listing, error) {
 	for _, f := range files {
 		r.configs[f] = true
 	}
@@ -97,7 +110,7 @@ func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, erro
 			entries = append(entries, *e)
 		}
 	}
-	subvolume.Mark(entries, vol)
+	subvolume.Mark(entries, r.volumes[0].Volume)
 	// One kernel has several titles, in and out of the submenu.
 	l, err := r.notes.Listing(boot.Unique(entries, func(e boot.Entry) string {
 		if e.Kernel != "" {
@@ -112,6 +125,7 @@ func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, erro
 // reader is one call of Parse: the volumes, and what may still be done.
 type reader struct {
 	volumes    []boot.MountedVolume // the one that is parsed, and the others
+	vars       map[string]string    // that are set before the first command
 	configs    map[string]bool      // files of the first volume that are, were or will be run on their own
 	disks      map[string]string    // GRUB's name of a disk, such as hd0 -> its device
 	unresolved bool
@@ -286,6 +300,10 @@ func (r *reader) newMachine(p place) *machine {
 		"lang":          "",
 		"pager":         "",
 	} {
+		m.env.set(name, value)
+		m.env.export(name)
+	}
+	for name, value := range r.vars {
 		m.env.set(name, value)
 		m.env.export(name)
 	}

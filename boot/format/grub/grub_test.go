@@ -165,9 +165,9 @@ func TestEntry(t *testing.T) {
 		{"network", "menuentry A { linux (http,example.org)/vmlinuz }", `
   problem  Its kernel /vmlinuz is on the network, which alpboot does not use.`},
 		{"image", "menuentry A { loopback loop /x.iso; set root=(loop); linux /vmlinuz }", `
-  problem  Its kernel /vmlinuz is on the image file /x.iso, which alpboot does not open for an entry of GRUB.`},
+  problem  Its kernel /vmlinuz is on the image file /x.iso, which is not open.`},
 		{"configuration in an image", "menuentry A { loopback loop /x.iso; configfile (loop)/boot/grub/loopback.cfg }", `
-  problem  Its configuration is on the image file /x.iso, which alpboot does not open for an entry of GRUB.`},
+  problem  Its configuration is on the image file /x.iso, which is not open.`},
 		{"memdisk", "menuentry A { linux16 /memdisk iso; initrd16 /x.iso }", `
   kernel   memdisk
   initrd   x.iso

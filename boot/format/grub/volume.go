@@ -44,7 +44,12 @@ func (m *machine) device(name string) (volume int, why string) {
 		return 0, fmt.Sprintf("the volume with %s %s, which is not there", kind, boot.Clean(what))
 	}
 	if image := m.env.get(loopVar(name)); image != "" {
-		return 0, fmt.Sprintf("the image file %s, which alpboot does not open for an entry of GRUB", boot.Clean(image))
+		i := slices.IndexFunc(m.volumes, func(v boot.MountedVolume) bool { return v.Volume.Device == image })
+		if i >= 0 {
+			return i, ""
+		}
+		m.unresolved = true
+		return 0, fmt.Sprintf("the image file %s, which is not open", boot.Clean(image))
 	}
 	kind, _, _ := strings.Cut(name, "/")
 	switch kind, _, _ := strings.Cut(kind, ","); kind {
@@ -216,6 +221,9 @@ func (m *machine) find(ref boot.VolumeRef, hints []string) (int, bool) {
 	}
 	var found []int
 	for _, v := range boot.Volumes(m.volumes).Find(ref, m.volumes[0].Volume) {
+		if v.Volume.InImage() && v.Volume != m.volumes[0].Volume {
+			continue // GRUB sees an image only once loopback has opened it
+		}
 		found = append(found, slices.IndexFunc(m.volumes, func(o boot.MountedVolume) bool { return o.Volume == v.Volume }))
 	}
 	if len(found) == 0 || slices.Contains(found, 0) {

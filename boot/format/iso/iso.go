@@ -1,0 +1,215 @@
+// Package iso makes systems bootable that lie in an ISO file on a volume, as on
+// a stick with several of them.
+//
+// The file is mounted by whoever uses this package, and its configuration read
+// like that of any volume. What is different is that the system, once started,
+// has to find the file again, by a parameter on its command line: GRUB's
+// convention boot/grub/loopback.cfg (grub manual, "Loopback booting") has the
+// image say it itself; for what has no such file this package knows the
+// parameters of the usual live systems.
+package iso
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/grub"
+)
+
+// maxFiles is how many images of one volume are looked at.
+const maxFiles = 64
+
+// folders are where images lie: the top of the volume, and these folders there.
+// Names are compared without regard to case.
+var folders = [...]string{"boot", "iso", "isos", "boot-isos"}
+
+// Find gives the paths of the ISO files at the top of the volume whose root is
+// fsys and in its folders boot, iso, isos and boot-isos, sorted by folder and
+// name, 64 at most. Links are not followed.
+func Find(fsys fs.FS) []string {
+	top, _ := fs.ReadDir(fsys, ".") // what cannot be read holds no image
+	files := images(".", top)
+	for _, d := range top {
+		isFolder := func(name string) bool { return strings.EqualFold(d.Name(), name) }
+		if d.IsDir() && slices.ContainsFunc(folders[:], isFolder) {
+			list, _ := fs.ReadDir(fsys, d.Name())
+			files = append(files, images(d.Name(), list)...)
+		}
+	}
+	return files[:min(len(files), maxFiles)]
+}
+
+func images(dir string, list []fs.DirEntry) []string {
+	var files []string
+	for _, d := range list {
+		name := d.Name()
+		if d.Type().IsRegular() && strings.EqualFold(path.Ext(name), ".iso") && !strings.HasPrefix(name, ".") {
+			files = append(files, path.Join(dir, name))
+		}
+	}
+	return files
+}
+
+// Image is an ISO file that has been mounted.
+type Image struct {
+	Path  string      // of the file, from the root of its volume, without a leading slash
+	Outer boot.Volume // that the file lies on
+	FS    fs.FS       // the root of the filesystem in it
+}
+
+// loopback is GRUB's configuration for an image that is not on a disc.
+const loopback = "boot/grub/loopback.cfg"
+
+// Formats gives the formats with which the filesystem in the image is to be
+// parsed: those given, with [Adapt] done to their entries; but loopback.cfg
+// alone where there is one that gives entries.
+func Formats(image Image, formats []boot.Format) []boot.Format {
+	if _, err := fs.Stat(image.FS, loopback); err == nil {
+		return []boot.Format{adapted(image, boot.Format{Name: grub.Format().Name, Parse: func(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
+			l, err := grub.ParseFile(fsys, vol, others, loopback, map[string]string{"iso_path": "/" + image.Path})
+			if len(l.Entries) > 0 || l.Unresolved {
+				return l, err
+			}
+			return grub.Parse(fsys, vol, others)
+		}})}
+	}
+	var all []boot.Format
+	for _, f := range formats {
+		all = append(all, adapted(image, f))
+	}
+	return all
+}
+
+// adapted gives a format whose entries are adapted to the image.
+func adapted(image Image, f boot.Format) boot.Format {
+	return boot.Format{Name: f.Name, Parse: func(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
+		l, err := f.Parse(fsys, vol, others)
+		for i, e := range l.Entries {
+			l.Entries[i] = Adapt(e, image)
+		}
+		return l, err
+	}}
+}
+
+// kind is a way in which a system finds the ISO file that it was started from.
+type kind struct {
+	words  []string // a word of the command line that shows it: equal, or its beginning when that ends in = or :
+	folder string   // else the folder in which its kernels lie
+	// params gives what goes on the command line; none when it would need to
+	// know what is not known.
+	params func(Image) []string
+}
+
+// kinds are the systems that can find it, the surer signs first.
+var kinds = [...]kind{
+	{ // Debian live-boot, live-boot(7)
+		words: []string{"boot=live"}, folder: "live",
+		params: func(i Image) []string { return []string{"findiso=/" + i.Path} },
+	},
+	{ // Ubuntu and its relatives, casper(7)
+		words: []string{"boot=casper"}, folder: "casper",
+		params: func(i Image) []string { return []string{"iso-scan/filename=/" + i.Path} },
+	},
+	{ // Arch, mkinitcpio-archiso docs/README.bootparams; Manjaro does the same
+		words: []string{"archisobasedir=", "misobasedir="}, folder: "arch/boot",
+		params: func(i Image) []string {
+			switch {
+			case i.Outer.UUID != "":
+				return []string{"img_dev=/dev/disk/by-uuid/" + i.Outer.UUID, "img_loop=/" + i.Path}
+			case i.Outer.PartUUID != "":
+				return []string{"img_dev=/dev/disk/by-partuuid/" + i.Outer.PartUUID, "img_loop=/" + i.Path}
+			}
+			return nil
+		},
+	},
+	{ // Fedora, openSUSE, Void: dracut.cmdline(7), "Booting live images"
+		words:  []string{"root=live:", "rd.live.image"},
+		params: func(i Image) []string { return []string{"iso-scan/filename=/" + i.Path} },
+	},
+}
+
+// Adapt gives an entry of the filesystem in the image with what the system
+// needs on its command line to find its medium again. Where that is not known,
+// or cannot be, a note says so and what to do; the entry stays as it is then,
+// also one whose command line names the file already.
+func Adapt(e boot.Entry, image Image) boot.Entry {
+	note := func(format string, args ...any) {
+		e.Notes = append(slices.Clone(e.Notes), fmt.Sprintf(format, args...))
+	}
+	words := boot.Words(e.Cmdline)
+	has := func(word string) bool {
+		return slices.ContainsFunc(words, func(w string) bool {
+			return w == word || (strings.HasSuffix(word, "=") || strings.HasSuffix(word, ":")) && strings.HasPrefix(w, word)
+		})
+	}
+	name := boot.Quote(path.Base(image.Path))
+	switch {
+	case e.Problem != "" || strings.Contains(e.Cmdline, image.Path):
+		return e
+	case image.isAlpine():
+		if !has("alpine_repo=") {
+			note("Alpine's initramfs looks for its packages on disks and sticks but not inside of ISO files, so it will not find those of %s. "+
+				"Write the image to a stick of its own, or copy its folders boot and apks to the top of this volume, "+
+				"or add ip=dhcp, alpine_repo=URL and modloop=URL to the command line.", name)
+		}
+		return e
+	}
+	k, ok := kindOf(e.Kernel, has)
+	switch params := k.paramsFor(image); {
+	case !ok:
+		note("It is not known how this system finds its medium inside of the ISO file %s, and it may stop while it starts. Write the image to a stick of its own then.", name)
+	case strings.ContainsFunc(image.Path, func(r rune) bool { return r <= ' ' || r == '"' || r == 0x7f }):
+		note("The command line cannot name the ISO file %s, because of a blank or quote in its path, and the system will not find it: rename it.", name)
+	case len(params) == 0:
+		note("The volume with the ISO file %s has no UUID, so the system cannot be told where it is. Write the image to a stick of its own.", name)
+	default:
+		// The image's own configuration may leave the value to loopback.cfg.
+		words = slices.DeleteFunc(words, func(w string) bool {
+			return slices.ContainsFunc(params, func(p string) bool { return strings.HasPrefix(p, w) && strings.HasSuffix(w, "=") })
+		})
+		// What stands behind --- is for the system that will be installed.
+		at := slices.IndexFunc(words, func(w string) bool { return w == "---" || w == "--" })
+		if at < 0 {
+			at = len(words)
+		}
+		e.Cmdline = strings.Join(slices.Insert(words, at, params...), " ")
+	}
+	return e
+}
+
+func (k kind) paramsFor(image Image) []string {
+	if k.params == nil {
+		return nil
+	}
+	return k.params(image)
+}
+
+// kindOf gives what a kernel belongs to: by its command line, of which has tells
+// whether a word is there, else by where it lies.
+func kindOf(kernel string, has func(word string) bool) (kind, bool) {
+	for _, k := range kinds {
+		if slices.ContainsFunc(k.words, has) {
+			return k, true
+		}
+	}
+	for _, k := range kinds {
+		if k.folder != "" && strings.HasPrefix(kernel, k.folder+"/") {
+			return k, true
+		}
+	}
+	return kind{}, false
+}
+
+// isAlpine tells whether the image is one of Alpine's media.
+func (i Image) isAlpine() bool {
+	return i.exists(".alpine-release") || i.exists("apks/.boot_repository")
+}
+
+func (i Image) exists(name string) bool {
+	_, err := fs.Stat(i.FS, name)
+	return err == nil
+}

@@ -1,0 +1,132 @@
+package iso_test
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/format/extlinux"
+	"github.com/alpboot/alpboot/boot/format/grub"
+	"github.com/alpboot/alpboot/boot/format/iso"
+)
+
+// TestTrees does what discovery does: it looks for images on each volume, and
+// parses the filesystem in each. That is a volume of the tree with the name
+// which [boot.Volume.ImageDevice] gives it.
+func TestTrees(t *testing.T) {
+	boottest.Run(t, "testdata/*.txtar", func(t *testing.T, tree boottest.Tree) string {
+		var b strings.Builder
+		parsed := 0
+		for _, outer := range tree.Volumes {
+			for _, file := range iso.Find(outer.FS) {
+				i := slices.IndexFunc(tree.Volumes, func(v boottest.Volume) bool { return v.Device == outer.ImageDevice(file) })
+				if i < 0 {
+					t.Fatalf("no volume is called %s", outer.ImageDevice(file))
+				}
+				inner := tree.Volumes[i]
+				image := iso.Image{Path: file, Outer: outer.Volume, FS: inner.FS}
+				fmt.Fprintf(&b, "image %s\n", inner.Device)
+				for _, f := range iso.Formats(image, []boot.Format{grub.Format(), extlinux.Format()}) {
+					l, err := f.Parse(inner.FS, inner.Volume, tree.All())
+					b.WriteString(boottest.Text(l, err))
+				}
+				parsed++
+			}
+		}
+		images := 0
+		for _, v := range tree.Volumes {
+			if v.InImage() {
+				images++
+			}
+		}
+		if parsed != images {
+			t.Errorf("%d of %d images were found", parsed, images)
+		}
+		return b.String()
+	})
+}
+
+func TestFind(t *testing.T) {
+	fsys := fstest.MapFS{}
+	for _, name := range []string{
+		"b.iso", "A.ISO", "boot/c.Iso", "ISO/d.iso", "isos/e.iso", "Boot-ISOs/f.iso",
+		"other/x.iso", "iso.txt", ".x.iso", "iso/x.iso.part", "iso/deep/x.iso", "boot/folder.iso/x", ".iso",
+	} {
+		fsys[name] = boottest.File("an image")
+	}
+	fsys["link.iso"] = boottest.Link("b.iso")
+	fsys["iso-link"] = boottest.Link("isos")
+	want := "A.ISO b.iso Boot-ISOs/f.iso ISO/d.iso boot/c.Iso isos/e.iso"
+	if got := strings.Join(iso.Find(fsys), " "); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	many := fstest.MapFS{}
+	for i := range 500 {
+		many[fmt.Sprintf("iso/%03d.iso", i)] = boottest.File("")
+	}
+	if got := iso.Find(many); len(got) != 64 {
+		t.Errorf("of many %d", len(got))
+	}
+}
+
+func TestAdapt(t *testing.T) {
+	outer := boot.Volume{Device: "/dev/sdb1", UUID: "CAFE-0001", PartUUID: "p-1"}
+	noUUID, noNames := outer, outer
+	noUUID.UUID = ""
+	noNames.UUID, noNames.PartUUID = "", ""
+	for _, tt := range []struct {
+		name    string
+		outer   boot.Volume
+		file    string // in the image; the kernel
+		cmdline string
+		want    string
+		note    string // contained in the only note; "" for none
+	}{
+		{"by the command line", outer, "x", "boot=live quiet", "boot=live quiet findiso=/iso/a.iso", ""},
+		{"by the kernel", outer, "live/vmlinuz", "quiet", "quiet findiso=/iso/a.iso", ""},
+		{"the command line is surer", outer, "live/vmlinuz", "boot=casper", "boot=casper iso-scan/filename=/iso/a.iso", ""},
+		{"value left out", outer, "x", "boot=live findiso= quiet", "boot=live quiet findiso=/iso/a.iso", ""},
+		{"value given", outer, "x", "boot=live findiso=/iso/a.iso", "boot=live findiso=/iso/a.iso", ""},
+		{"before ---", outer, "casper/vmlinuz", "quiet --- splash", "quiet iso-scan/filename=/iso/a.iso --- splash", ""},
+		{"dracut", outer, "x", "root=live:CDLABEL=X rd.live.image", "root=live:CDLABEL=X rd.live.image iso-scan/filename=/iso/a.iso", ""},
+		{"Arch", outer, "x", "archisobasedir=arch", "archisobasedir=arch img_dev=/dev/disk/by-uuid/CAFE-0001 img_loop=/iso/a.iso", ""},
+		{"Arch by partition", noUUID, "x", "misobasedir=manjaro", "misobasedir=manjaro img_dev=/dev/disk/by-partuuid/p-1 img_loop=/iso/a.iso", ""},
+		{"Arch in a folder", noNames, "x", "archisobasedir=arch", "archisobasedir=arch", "has no UUID"},
+		{"Alpine", outer, "apks/.boot_repository", "modules=loop quiet", "modules=loop quiet", "copy its folders boot and apks"},
+		{"Alpine from the net", outer, ".alpine-release", "alpine_repo=http://x", "alpine_repo=http://x", ""},
+		{"unknown", outer, "x", "quiet", "quiet", "not known how"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			image := iso.Image{Path: "iso/a.iso", Outer: tt.outer, FS: fstest.MapFS{tt.file: boottest.File("")}}
+			e := iso.Adapt(boot.Entry{Kernel: tt.file, Cmdline: tt.cmdline}, image)
+			notes := strings.Join(e.Notes, "\n")
+			if e.Cmdline != tt.want || !strings.Contains(notes, tt.note) || (notes == "") != (tt.note == "") || e.Problem != "" {
+				t.Errorf("got %s", boottest.EntryText(e))
+			}
+		})
+	}
+}
+
+// FuzzAdapt asserts that the command line stays the words that it was, and that
+// whatever is added is about this image.
+func FuzzAdapt(f *testing.F) {
+	f.Add("boot=live quiet --- splash", "iso/a.iso", "x")
+	f.Add("archisobasedir=arch img_dev= img_loop=", "my live.iso", "casper/x")
+	f.Add(`root=live:X "a b`, "x\".iso", "apks/.boot_repository")
+	f.Fuzz(func(t *testing.T, cmdline, path, file string) {
+		if !fs.ValidPath(path) || !fs.ValidPath(file) || file == "." {
+			return
+		}
+		image := iso.Image{Path: path, Outer: boot.Volume{UUID: "u"}, FS: fstest.MapFS{file: boottest.File("")}}
+		e := iso.Adapt(boot.Entry{Title: "T", Kernel: file, Cmdline: boot.Plain(cmdline)}, image)
+		boottest.Check(t, boot.Listing{Entries: []boot.Entry{e}}, nil)
+		if e.Cmdline != boot.Plain(cmdline) && !strings.Contains(e.Cmdline, "/"+path) {
+			t.Errorf("%q has become %q", cmdline, e.Cmdline)
+		}
+	})
+}
