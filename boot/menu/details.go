@@ -266,27 +266,27 @@ func helpColumn(w int) int {
 	return 24
 }
 
-// helpLine is a binding with all its keys and what it does.
-func helpLine(b binding, w int) line {
-	return line{{pad("  "+keyList(b.keys), helpColumn(w)), KeyName}, {b.help, Normal}}
+// helpKey gives keys and what they do, with the help in a column of its own.
+func helpKey(keys, help string, w int) []line {
+	var lines []line
+	column := helpColumn(w)
+	keys = "  " + keys
+	if width(keys) >= column {
+		lines = append(lines, line{{keys, KeyName}})
+		keys = ""
+	}
+	for _, s := range wrap(help, w-column) {
+		lines = append(lines, line{{pad(keys, column), KeyName}, {s, Normal}})
+		keys = ""
+	}
+	return lines
 }
 
 func keyList(keys string) string { return strings.ReplaceAll(keys, " ", ", ") }
 
 func helpLines(w int) []line {
 	lines := []line{heading(wordHelp)}
-	column := helpColumn(w)
-	entry := func(keys, help string) {
-		keys = "  " + keys
-		if width(keys) >= column {
-			lines = append(lines, line{{keys, KeyName}})
-			keys = ""
-		}
-		for _, s := range wrap(help, w-column) {
-			lines = append(lines, line{{pad(keys, column), KeyName}, {s, Normal}})
-			keys = ""
-		}
-	}
+	entry := func(keys, help string) { lines = append(lines, helpKey(keys, help, w)...) }
 	section := ""
 	for _, k := range Keys() {
 		if k.Screen != section {

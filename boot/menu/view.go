@@ -649,7 +649,7 @@ func editWidth(w int) int {
 func paintKeys(p *painter, head string, say []line, bindings []binding) {
 	lines := append([]line{nil, heading(fit(head, p.Size.W-2*margin)), nil}, say...)
 	for _, b := range bindings {
-		lines = append(lines, helpLine(b, p.Size.W))
+		lines = append(lines, helpKey(keyList(b.keys), b.help, p.Size.W-2*margin)...)
 	}
 	for i := 0; i < len(lines) && len(lines) > bodyHeight(p.Size); {
 		if lines[i] == nil {

@@ -86,7 +86,7 @@ const (
 	wordNotFound    = "No line has these words. Esc goes back."
 	wordLevel       = "Log: %s."
 	wordLevelAll    = "everything"
-	wordLevelInfo   = "no debugging"
+	wordLevelInfo   = "without debugging"
 	wordLevelWarn   = "warnings and errors"
 	wordLevelError  = "errors"
 	wordSaving      = "Saving the log to %s ..."
@@ -192,6 +192,13 @@ const (
 	wordHelpPick        = "In a list of volumes or keyboard layouts"
 	wordHelpMakeDefault = "When asked for a default"
 	wordHelpPower       = "In the power menu"
+)
+
+// What is wrong with a theme; ends of sentences.
+const (
+	wordBadRole      = "theme: %q is none of %s"
+	wordBadColor     = "theme: %q is none of the colours %s"
+	wordBadAttribute = "theme: %q is none of bold, dim, underline, reverse"
 )
 
 // What the keys do: a word for the footer and a sentence for help.

@@ -45,27 +45,22 @@ func terminal(serial bool) *terminfo.Terminfo {
 
 // looks gives what each role looks like. The attributes alone tell apart what
 // must be told apart, for terminals without colours and eyes that see none.
-func looks(mono bool) [menu.Styles]tcell.Style {
-	s := tcell.StyleDefault
-	l := [menu.Styles]tcell.Style{
-		menu.Normal:   s,
-		menu.Title:    s.Reverse(true),
-		menu.Heading:  s.Bold(true),
-		menu.Selected: s.Reverse(true),
-		menu.Dim:      s.Dim(true),
-		menu.Bad:      s.Bold(true),
-		menu.KeyName:  s.Bold(true),
-		menu.Bar:      s,
-		menu.Input:    s,
+func looks(theme menu.Theme, mono bool) [menu.Styles]tcell.Style {
+	var ls [menu.Styles]tcell.Style
+	for i := range ls {
+		l := theme.Look(menu.Style(i))
+		if mono {
+			l = theme.Mono(menu.Style(i))
+		}
+		ls[i] = tcell.StyleDefault.Foreground(color(l.Fg)).Background(color(l.Bg)).
+			Bold(l.Bold).Dim(l.Dim).Underline(l.Underline).Reverse(l.Reverse)
 	}
-	if mono {
-		return l
+	return ls
+}
+
+func color(c menu.Color) tcell.Color {
+	if c == menu.DefaultColor {
+		return tcell.ColorDefault
 	}
-	// Reverse colours, too: a terminal without any still shows them reversed.
-	l[menu.Title] = s.Foreground(tcell.ColorNavy).Background(tcell.ColorSilver).Reverse(true)
-	l[menu.Heading] = s.Foreground(tcell.ColorTeal)
-	l[menu.Bad] = s.Foreground(tcell.ColorOlive).Bold(true)
-	l[menu.KeyName] = s.Foreground(tcell.ColorTeal).Bold(true)
-	l[menu.Bar] = s.Foreground(tcell.ColorGreen)
-	return l
+	return tcell.PaletteColor(int(c - menu.Black))
 }

@@ -25,8 +25,9 @@ import (
 // Options say how a console is to be used; the zero value finds out.
 type Options struct {
 	Charset Charset
-	Mono    bool      // no colours, attributes only; also when NO_COLOR is set
-	Size    menu.Size // overrides what the terminal says
+	Mono    bool       // no colours, attributes only; also when NO_COLOR is set
+	Theme   menu.Theme // how the roles look
+	Size    menu.Size  // overrides what the terminal says
 }
 
 // Charset tells which characters a console can show.
@@ -104,7 +105,7 @@ func start(name string, l line, serial bool, o Options) (*Console, error) {
 		line:    l,
 		screen:  s,
 		charset: menu.ASCII,
-		looks:   looks(o.Mono || os.Getenv("NO_COLOR") != ""),
+		looks:   looks(o.Theme, o.Mono || os.Getenv("NO_COLOR") != ""),
 		events:  make(chan menu.Msg, 256),
 		wake:    make(chan struct{}, 1),
 		orders:  make(chan order, 1),

@@ -210,7 +210,7 @@ func TestShows(t *testing.T) {
 // TestLooks fails when the selection can be told by colour only.
 func TestLooks(t *testing.T) {
 	for _, mono := range []bool{false, true} {
-		l := looks(mono)
+		l := looks(menu.Theme{}, mono)
 		if _, _, attr := l[menu.Selected].Decompose(); attr&tcell.AttrReverse == 0 {
 			t.Errorf("mono %t: the selection is not reversed", mono)
 		}
