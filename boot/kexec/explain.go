@@ -3,7 +3,9 @@ package kexec
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -22,75 +24,183 @@ func (e *explained) Unwrap() error { return e.err }
 // missing tells whether a call is not there at all.
 func missing(err error) bool { return errors.Is(err, syscall.ENOSYS) }
 
-// otherCallMayDo tells whether kexec_load may succeed where kexec_file_load
-// failed with err: not when memory ran out or a load is under way.
-func otherCallMayDo(err error) bool {
-	return !errors.Is(err, syscall.ENOMEM) && !errors.Is(err, syscall.EBUSY)
+// errNotSupported is ENOTSUPP of the kernel, which is not EOPNOTSUPP and was
+// never meant to be seen outside.
+const errNotSupported = syscall.Errno(524)
+
+// otherMayDo tells whether the other system call may succeed where one failed
+// with err. It is not asked where the answer would be the same (rights, another
+// load, a disk that cannot be read), nor to get around a signature that is
+// wrong, or is asked for by lockdown.
+func otherMayDo(root fs.FS, err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		// Not the kernel's word, but that of this package: an image that it
+		// cannot lay out, or a machine that does not show its memory map.
+		return true
+	}
+	switch errno {
+	case syscall.ENOSYS, syscall.EOPNOTSUPP, errNotSupported, // not there
+		syscall.ENOEXEC, syscall.EINVAL, // kexec_file_load knows few formats, and a shorter command line
+		syscall.ENOMEM, syscall.EADDRNOTAVAIL, // kexec_load needs less room
+		syscall.ETXTBSY, syscall.EFBIG:
+		return true
+	case syscall.ENODATA, syscall.ENOKEY, syscall.ENOPKG, syscall.ELIBBAD:
+		return !lockedDown(root)
+	case syscall.EPERM:
+		// Under lockdown kexec_file_load takes signed kernels, kexec_load none.
+		var e *explained
+		return errors.As(err, &e) && e.call == "kexec_load" && !disabled(root)
+	}
+	return false
 }
 
-// explain turns the errno of a kexec system call into a sentence. The meanings
-// are those of kernel/kexec.c, kernel/kexec_file.c and kernel/kexec_core.c.
-func explain(call string, err error) error {
+// explain turns the errno of a call into a sentence; nil stays nil. p is what
+// was to be loaded, nil when it was nothing. The meanings are those of
+// kernel/kexec.c, kernel/kexec_file.c and kernel/kexec_core.c, and of the
+// signature checks that they call.
+func (l *Loader) explain(call string, err error, p *plan, m Method) error {
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
 		return err
 	}
-	return &explained{call: call, hint: hint(errno), err: errno}
+	h := hint(l.machineRoot(), errno)
+	switch {
+	case call == "reboot" && errno == syscall.EINVAL:
+		h = "no kernel is loaded that could be started"
+	case p == nil:
+	case errno == syscall.ENOMEM || errno == syscall.EINVAL || errno == syscall.EADDRNOTAVAIL:
+		if s := shortOfMemory(l.machineRoot(), errno, p, m); s != "" {
+			h = s
+		}
+	case errno == syscall.EFAULT: // the files are mapped memory
+		h = "the kernel or initrd could not be read from its disk"
+	}
+	return &explained{call: call, hint: h, err: errno}
 }
 
-func hint(errno syscall.Errno) string {
+func hint(root fs.FS, errno syscall.Errno) string {
 	switch errno {
 	case syscall.ENOSYS:
-		return "the running kernel was built without kexec: use one with CONFIG_KEXEC or CONFIG_KEXEC_FILE"
+		return "the running kernel was built without this call: it takes one with CONFIG_KEXEC or CONFIG_KEXEC_FILE"
+	case syscall.EOPNOTSUPP, errNotSupported:
+		return "the running kernel cannot do this on this machine"
 	case syscall.EPERM:
 		switch {
-		case Disabled():
+		case disabled(root):
 			return "the running kernel forbids kexec: it must be started with kexec_load_disabled=0 on its command line"
-		case Lockdown() != "" && Lockdown() != "none":
-			return "the running kernel is locked down (" + Lockdown() + ") and takes signed kernels only"
+		case lockedDown(root):
+			return "the running kernel is locked down (" + lockdown(root) + ") and takes signed kernels only: sign this one with a key that the machine trusts, or switch Secure Boot off"
+		case text(root, "proc/sys/kernel/kexec_load_limit_reboot") == "0":
+			return "as many kernels have been loaded as the running kernel allows (kernel.kexec_load_limit_reboot): restart the machine"
 		}
-		return "this needs root rights"
+		return "this needs root rights (CAP_SYS_BOOT)"
+	case syscall.EACCES:
+		return "the integrity rules of the running kernel (IMA or another security module) do not allow this kernel"
 	case syscall.EBUSY:
-		return "another kexec load is under way: try again"
+		return "another kexec load is under way, or a processor does not stop: try again"
 	case syscall.ENOMEM:
 		return "there is not enough free memory for the kernel and its initrds"
 	case syscall.ENOEXEC:
-		return "the running kernel does not know this kernel's image format"
+		return "the running kernel does not know this kernel's image format, or it is for another machine"
 	case syscall.EADDRNOTAVAIL:
-		return "the kernel wants memory that this machine does not have"
+		return "the kernel and its initrds fit into no free piece of memory"
 	case syscall.ENODATA:
-		return "the kernel image is not signed, and only signed ones are allowed"
+		return "the kernel image is not signed, and the running kernel takes signed ones only"
 	case syscall.ENOKEY:
-		return "the kernel image is signed with a key that this machine does not trust"
+		return "the kernel image is signed with a key that this machine does not trust: add the key to its firmware or MOK list"
 	case syscall.EKEYREJECTED, syscall.EBADMSG:
-		return "the signature of the kernel image is not valid: the file was changed or damaged"
+		return "the signature of the kernel image is not valid: the file was changed or damaged, so install it again"
+	case syscall.EKEYEXPIRED, syscall.EKEYREVOKED:
+		return "the key that the kernel image is signed with is no longer valid"
+	case syscall.ENOPKG, syscall.ELIBBAD:
+		return "the signature of the kernel image is of a kind that the running kernel cannot check"
 	case syscall.EINVAL:
-		return "the running kernel refused the image or had nothing loaded"
+		return "the running kernel refused the image or its command line"
 	case syscall.EFBIG:
 		return "the kernel or initrd file is too large"
+	case syscall.ETXTBSY:
+		return "the kernel or initrd file is being written: try again when that has ended"
 	case syscall.EIO:
 		return "the kernel or initrd could not be read from its disk"
+	case syscall.EBADF, syscall.ESTALE, syscall.ENODEV, syscall.ENXIO:
+		return "the kernel or initrd file has gone, with its disk"
+	case syscall.EINTR:
+		return "loading was interrupted"
+	case syscall.EFAULT:
+		return "a piece of memory that belongs to the call is missing"
 	}
 	return "the running kernel refused to load the target"
 }
 
+const mib = 1 << 20
+
+// shortOfMemory gives a sentence with the numbers when p may have failed for
+// want of memory, else "".
+func shortOfMemory(root fs.FS, errno syscall.Errno, p *plan, m Method) string {
+	// What stays allocated: kexec_file_load takes room for the unpacked kernel
+	// too, and while it loads it holds each file twice.
+	held, peak := uint64(p.size()), uint64(p.size())
+	if m == FileLoad {
+		held = p.room + uint64(p.initrdSize())
+		peak = held + uint64(p.size())
+	}
+	up := func(n uint64) uint64 { return (n + mib - 1) / mib }
+	if half := meminfo(root, "MemTotal") / 2; errno != syscall.ENOMEM {
+		if half == 0 || held <= half {
+			return ""
+		}
+		return fmt.Sprintf("the kernel and its initrds take %d MiB, and the running kernel lends them half of the memory, %d MiB: %d MiB are missing",
+			up(held), half/mib, up(held)-half/mib)
+	}
+	free := meminfo(root, "MemAvailable")
+	if free < peak {
+		return fmt.Sprintf("there is not enough free memory: loading takes about %d MiB and %d MiB are free, so %d MiB are missing",
+			up(peak), free/mib, up(peak)-free/mib)
+	}
+	return fmt.Sprintf("memory ran out: loading takes about %d MiB in large pieces, and %d MiB are free in smaller ones", up(peak), free/mib)
+}
+
+// meminfo gives a line of /proc/meminfo in bytes, 0 when it is not there.
+func meminfo(root fs.FS, key string) uint64 {
+	for line := range strings.Lines(text(root, "proc/meminfo")) {
+		if v, ok := strings.CutPrefix(line, key+":"); ok {
+			n, _ := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 54)
+			return n << 10
+		}
+	}
+	return 0
+}
+
 // Disabled tells whether kexec has been switched off on the running kernel
 // (sysctl kernel.kexec_load_disabled), which cannot be undone without a reboot.
-func Disabled() bool { return readTrimmed("/proc/sys/kernel/kexec_load_disabled") == "1" }
+func Disabled() bool { return disabled(os.DirFS("/")) }
+
+func disabled(root fs.FS) bool { return text(root, "proc/sys/kernel/kexec_load_disabled") == "1" }
 
 // Loaded tells whether a target is loaded (a crash kernel does not count).
-func Loaded() bool { return readTrimmed("/sys/kernel/kexec_loaded") == "1" }
+func Loaded() bool { return text(os.DirFS("/"), "sys/kernel/kexec_loaded") == "1" }
 
 // Lockdown gives the lockdown mode of the running kernel (none, integrity,
-// confidentiality), "" where the kernel has no such thing.
-func Lockdown() string {
-	_, s, _ := strings.Cut(readTrimmed("/sys/kernel/security/lockdown"), "[")
+// confidentiality), "" where the kernel has no such thing or securityfs is not
+// mounted.
+func Lockdown() string { return lockdown(os.DirFS("/")) }
+
+func lockdown(root fs.FS) string {
+	_, s, _ := strings.Cut(text(root, "sys/kernel/security/lockdown"), "[")
 	s, _, _ = strings.Cut(s, "]")
 	return s
 }
 
-func readTrimmed(name string) string {
-	b, err := os.ReadFile(name)
+func lockedDown(root fs.FS) bool {
+	s := lockdown(root)
+	return s != "" && s != "none"
+}
+
+// text gives a small file of /proc or /sys without the white space around it,
+// "" when it cannot be read.
+func text(root fs.FS, name string) string {
+	b, err := fs.ReadFile(root, name)
 	if err != nil {
 		return ""
 	}

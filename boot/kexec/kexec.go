@@ -1,8 +1,11 @@
 // Package kexec loads a target kernel and its initrds into memory and jumps to
-// it. It uses kexec_file_load(2), and kexec_load(2) where the running kernel
-// lacks or refuses the former (Alpine's own kernels lack it).
+// it, by kexec_load(2) or kexec_file_load(2): either may be missing or refuse
+// (Alpine's own kernels lack the latter), and then the other one is tried where
+// that can help.
 //
-// Every refusal of the kernel comes back as an error that says what to do.
+// Every refusal of the kernel comes back as an error that says what to do. The
+// package unmounts and stops nothing, and does not touch consoles: that is the
+// caller's part before [Loader.Exec].
 package kexec
 
 import (
@@ -10,26 +13,36 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
+	"syscall"
+	"time"
 
 	"github.com/alpboot/alpboot/boot/kernel"
 )
 
 // Target is what shall run next.
 type Target struct {
+	// Kernel is a kernel image, or a unified kernel image: then the initrds in
+	// it come before Initrds, and its own command line counts for nothing.
 	Kernel  *os.File
 	Initrds []*os.File // in the order in which they shall be unpacked
-	Cmdline string
+	Cmdline string     // as the target shall see it
 }
 
 // Method says which system call loads the target.
 type Method int
 
 const (
-	Auto     Method = iota // kexec_file_load, then kexec_load
-	FileLoad               // kexec_file_load only
-	Load                   // kexec_load only
+	// Auto tries kexec_load and then kexec_file_load, where this package lays
+	// the image out itself and the running kernel is not locked down: the first
+	// call needs less memory and far less time, because it takes no digest of
+	// all segments, and no room for what the target unpacks itself into. Else
+	// it is the other way round.
+	Auto     Method = iota
+	FileLoad        // kexec_file_load only
+	Load            // kexec_load only
 )
 
 // Syscalls is the kernel as this package sees it; [System] is the real one.
@@ -47,7 +60,7 @@ type Syscalls interface {
 
 // Segment is a piece of memory that the target expects at a physical address.
 type Segment struct {
-	Data []byte
+	Data []byte // may be a mapped file: not to be read by us, a bad disk would kill us
 	Phys uint64 // page aligned
 	Size uint64 // room at Phys, a multiple of the page size; what Data does not fill is zero
 }
@@ -56,152 +69,257 @@ type Segment struct {
 type Loader struct {
 	Sys    Syscalls
 	Method Method
+
+	// Progress, when set, is called at the beginning and the end of each stage
+	// and at most every 100 ms between them, from the goroutine that called
+	// Load. Done and total count bytes; total is 0 when it is not known. Stages
+	// are "Unpacking", "Reading" and "Loading", which is the system call and
+	// cannot tell how far it is.
+	Progress func(stage string, done, total int64)
+
+	root fs.FS // what is read from /proc and /sys; nil for the real ones
 }
 
-// cmdlineLimit is COMMAND_LINE_SIZE of x86 and arm64, less the final NUL.
-const cmdlineLimit = 2047
+// machineRoot gives the root of the filesystem that the machine shows itself in.
+func (l *Loader) machineRoot() fs.FS {
+	if l.root != nil {
+		return l.root
+	}
+	return os.DirFS("/")
+}
 
 // Load checks t and loads it, replacing what was loaded before. The files are
-// read from their beginnings; they may be closed afterwards. ctx ends it
-// between two steps; the system call itself cannot be interrupted.
+// read from their beginnings; they may be closed afterwards. When ctx ends, Load
+// stops within a moment and leaves nothing loaded: only the system call itself,
+// which then reads from memory, is waited for.
 func (l *Loader) Load(ctx context.Context, t Target) error {
-	if n := len(t.Cmdline); n > cmdlineLimit {
-		return fmt.Errorf("the command line has %d characters and the kernel takes %d: shorten it", n, cmdlineLimit)
-	}
-	info, err := check(t)
+	p, err := l.prepare(ctx, t)
 	if err != nil {
 		return err
 	}
-	initrd, done, err := join(ctx, t.Initrds)
-	if err != nil {
+	defer p.close()
+	if err := l.prefetch(ctx, p); err != nil {
 		return err
 	}
-	defer done()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-
-	var fileErr error
-	if l.Method != Load {
-		if fileErr = l.Sys.FileLoad(t.Kernel, initrd, t.Cmdline); fileErr == nil {
-			return nil
-		}
-		if l.Method == FileLoad || !otherCallMayDo(fileErr) {
-			return explain("kexec_file_load", fileErr)
-		}
-	}
-	err = l.load(ctx, t, info, initrd)
+	loaders := []func(context.Context, *plan) error{l.fileLoad, l.load}
 	switch {
-	case err == nil:
-		return nil
-	case fileErr != nil && !missing(fileErr):
-		// The first refusal is the one with the reason: the second call is
-		// the older and coarser one.
-		return fmt.Errorf("%w (kexec_load was tried too: %v)", explain("kexec_file_load", fileErr), err)
+	case l.Method == FileLoad:
+		loaders = loaders[:1]
+	case l.Method == Load:
+		loaders = loaders[1:]
+	case layoutFormat == p.info.Format && !lockedDown(l.machineRoot()):
+		loaders[0], loaders[1] = loaders[1], loaders[0]
 	}
-	return explain("kexec_load", err)
+	if err = loaders[0](ctx, p); err == nil || len(loaders) == 1 {
+		return l.unlessEnded(ctx, err)
+	}
+	if ctx.Err() != nil || !otherMayDo(l.machineRoot(), err) {
+		return l.unlessEnded(ctx, err)
+	}
+	second := loaders[1](ctx, p)
+	switch {
+	case second == nil:
+		err = nil
+	case missing(err):
+		err = second
+	case !missing(second):
+		err = fmt.Errorf("%w; the other way was tried too: %v", err, second)
+	}
+	return l.unlessEnded(ctx, err)
 }
 
-func (l *Loader) load(ctx context.Context, t Target, info kernel.Info, initrd *os.File) error {
-	entry, segments, done, err := segments(t.Kernel, info, initrd, t.Cmdline)
+// unlessEnded gives err, or the reason why ctx has ended: then nothing stays
+// loaded.
+func (l *Loader) unlessEnded(ctx context.Context, err error) error {
+	if ended := ctx.Err(); ended != nil {
+		if err == nil {
+			l.Sys.Unload()
+		}
+		return ended
+	}
+	return err
+}
+
+// retryAfter is how long another load, which the kernel does not wait for, is
+// given to end.
+const retryAfter = 500 * time.Millisecond
+
+// call makes a system call that loads, once more when the kernel was busy.
+func (l *Loader) call(ctx context.Context, total int64, call func() error) error {
+	l.progress("Loading", 0, 0)
+	err := call()
+	if errors.Is(err, syscall.EBUSY) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryAfter):
+			err = call()
+		}
+	}
+	if err == nil {
+		l.progress("Loading", total, total)
+	}
+	return err
+}
+
+func (l *Loader) fileLoad(ctx context.Context, p *plan) error {
+	files, done, err := l.wholeFiles(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if err := ctx.Err(); err != nil {
+	err = l.call(ctx, p.size(), func() error { return l.Sys.FileLoad(files[0], files[1], p.cmdline) })
+	return l.explain("kexec_file_load", err, p, FileLoad)
+}
+
+func (l *Loader) load(ctx context.Context, p *plan) error {
+	initrds, done, err := l.fewInitrds(ctx, p)
+	if err != nil {
 		return err
 	}
-	return l.Sys.Load(entry, segments)
+	defer done()
+	image, unmap, err := p.kernel.mapped()
+	if err != nil {
+		return err
+	}
+	defer unmap()
+	var archives [][]byte
+	for _, in := range initrds {
+		b, unmap, err := in.mapped()
+		if err != nil {
+			return err
+		}
+		defer unmap()
+		archives = append(archives, b)
+	}
+	entry, segments, err := layOut(l.machineRoot(), p, image, archives)
+	if err != nil {
+		return err
+	}
+	err = l.call(ctx, p.size(), func() error { return l.Sys.Load(entry, segments) })
+	return l.explain("kexec_load", err, p, Load)
 }
 
 // Unload forgets what was loaded.
-func (l *Loader) Unload() error { return l.Sys.Unload() }
+func (l *Loader) Unload() error { return l.explain("kexec_load", l.Sys.Unload(), nil, Load) }
 
 // Exec jumps to the loaded target. It returns only when that fails; nothing is
 // unmounted or stopped: that is the caller's part.
 func (l *Loader) Exec() error {
 	if err := l.Sys.Reboot(); err != nil {
-		return explain("reboot", err)
+		return l.explain("reboot", err, nil, Auto)
 	}
 	return errors.New("the kernel came back from the jump")
 }
 
-// check refuses what cannot work, with the file's name in the sentence.
-func check(t Target) (kernel.Info, error) {
-	st, err := t.Kernel.Stat()
-	if err != nil {
-		return kernel.Info{}, err
+// plan is a target that has been looked at: what is loaded, and how much room
+// it takes.
+type plan struct {
+	kernel  part
+	info    kernel.Info
+	room    uint64 // bytes that the kernel takes in memory while it starts, at least its own size
+	initrds []part
+	cmdline string
+
+	closers []func()
+}
+
+func (p *plan) close() {
+	for _, f := range p.closers {
+		f()
 	}
-	info, err := kernel.Identify(t.Kernel, st.Size())
-	if err != nil {
-		return info, fmt.Errorf("kernel %s: %w", t.Kernel.Name(), err)
+}
+
+// size gives the bytes that are read from files.
+func (p *plan) size() int64 { return p.kernel.size + p.initrdSize() }
+
+func (p *plan) initrdSize() (n int64) {
+	for _, in := range p.initrds {
+		n += in.size
 	}
-	if info.Arch != "" && info.Arch != runtime.GOARCH {
-		return info, fmt.Errorf("kernel %s is for %s and this machine runs %s", t.Kernel.Name(), info.Arch, runtime.GOARCH)
+	return n
+}
+
+// prepare refuses what cannot work, with the file's name in the sentence, and
+// brings the kernel into a form that the system calls take.
+func (l *Loader) prepare(ctx context.Context, t Target) (_ *plan, err error) {
+	whole, err := wholeFile(t.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{kernel: whole, cmdline: t.Cmdline}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if p.info, err = kernel.Identify(whole.reader(), whole.size); err != nil {
+		return nil, fmt.Errorf("kernel %s: %w", whole.name(), err)
+	}
+	if p.info.Arch != "" && p.info.Arch != runtime.GOARCH {
+		return nil, fmt.Errorf("kernel %s is for %s and this machine runs %s", whole.name(), p.info.Arch, runtime.GOARCH)
+	}
+	switch p.info.Format {
+	case kernel.PE:
+		return nil, fmt.Errorf("%s is an EFI program and no kernel", whole.name())
+	case kernel.UnifiedImage:
+		if err := p.takeApart(); err != nil {
+			return nil, fmt.Errorf("kernel %s: %w", whole.name(), err)
+		}
 	}
 	for _, f := range t.Initrds {
-		st, err := f.Stat()
+		in, err := wholeFile(f)
 		if err != nil {
-			return info, err
+			return nil, err
 		}
-		if _, err := kernel.IdentifyInitrd(f, st.Size()); err != nil {
-			return info, fmt.Errorf("initrd %s: %w", f.Name(), err)
+		p.initrds = append(p.initrds, in)
+	}
+	for _, in := range p.initrds {
+		if _, err := kernel.IdentifyInitrd(in.reader(), in.size); err != nil {
+			return nil, fmt.Errorf("initrd %s: %w", in.name(), err)
 		}
 	}
-	return info, nil
-}
-
-// join gives one file with all initrds, or nil when there are none. A single
-// one is handed on as it is; several are copied into memory, each padded to
-// four bytes, where the kernel's unpacker expects the next archive.
-func join(ctx context.Context, initrds []*os.File) (f *os.File, done func(), err error) {
-	switch len(initrds) {
-	case 0:
-		return nil, func() {}, nil
-	case 1:
-		return initrds[0], func() {}, nil
-	}
-	f, err = memfile("initrd")
+	limit, err := p.header()
 	if err != nil {
-		return nil, nil, fmt.Errorf("joining %d initrds: %w", len(initrds), err)
+		return nil, fmt.Errorf("kernel %s: %w", whole.name(), err)
 	}
-	for _, in := range initrds {
-		if err := ctx.Err(); err != nil {
-			f.Close()
-			return nil, nil, err
-		}
-		if err := appendPadded(f, in); err != nil {
-			f.Close()
-			return nil, nil, fmt.Errorf("joining initrd %s: %w", in.Name(), err)
-		}
+	if n := len(p.cmdline); n > limit {
+		return nil, fmt.Errorf("the command line has %d characters and the kernel takes %d: shorten it by %d", n, limit, n-limit)
 	}
-	return f, func() { f.Close() }, nil
+	if err := l.unpack(ctx, p); err != nil {
+		return nil, fmt.Errorf("kernel %s: %w", whole.name(), err)
+	}
+	return p, nil
 }
 
-// MemFile gives a file in memory with what r holds, for a kernel or initrd that
-// is only a part of a file. Closing it frees the memory.
-func MemFile(name string, r io.Reader) (*os.File, error) {
-	f, err := memfile(name)
-	if err != nil {
-		return nil, err
+// header reads how much room the kernel takes, and gives the number of
+// characters that its command line may have.
+func (p *plan) header() (limit int, err error) {
+	h := make([]byte, min(0x280, p.kernel.size))
+	if _, err := p.kernel.reader().ReadAt(h, 0); err != nil && err != io.EOF {
+		return 0, err
 	}
-	if _, err := io.Copy(f, r); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	l := kernel.LimitsOf(h, p.info.Format)
+	p.room = max(l.Memory, uint64(p.kernel.size))
+	return l.Cmdline, nil
 }
 
-func appendPadded(dst, src *os.File) error {
-	if _, err := src.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	n, err := io.Copy(dst, src)
+// takeApart makes a unified kernel image's sections the kernel and the initrds.
+func (p *plan) takeApart() error {
+	uki, err := kernel.OpenUKI(p.kernel.reader(), p.kernel.size)
 	if err != nil {
 		return err
 	}
-	if pad := -n & 3; pad > 0 {
-		_, err = dst.Write(make([]byte, pad))
+	section := func(r *io.SectionReader) part {
+		_, off, n := r.Outer()
+		return part{p.kernel.f, p.kernel.off + off, n}
+	}
+	for _, r := range uki.Initrds {
+		p.initrds = append(p.initrds, section(r))
+	}
+	p.kernel = section(uki.Linux)
+	arch := p.info.Arch
+	if p.info, err = kernel.Identify(uki.Linux, uki.Linux.Size()); err == nil && p.info.Arch == "" {
+		p.info.Arch = arch
 	}
 	return err
 }

@@ -75,13 +75,9 @@ func memfile(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// mapFile gives the contents of f, at most size bytes, without copying them.
-func mapFile(f *os.File) (b []byte, unmap func(), err error) {
-	st, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	b, err = unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_PRIVATE)
+// mapFile maps size bytes of f at off, a multiple of the page size.
+func mapFile(f *os.File, off, size int64) (b []byte, unmap func(), err error) {
+	b, err = unix.Mmap(int(f.Fd()), off, int(size), unix.PROT_READ, unix.MAP_PRIVATE)
 	if err != nil {
 		return nil, nil, &os.PathError{Op: "mmap", Path: f.Name(), Err: err}
 	}
