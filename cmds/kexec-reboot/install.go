@@ -237,10 +237,14 @@ func (in *installer) file(name string, content []byte, mode fs.FileMode, keep bo
 		in.say("kept      %s, which was written or changed by hand", name)
 		return false, nil
 	case there && at < 0:
-		c.saved = true
-		if err := in.write(path.Join(savedDir, path.Base(name)), old, 0o600); err != nil {
+		a, err := in.attributesOf(name)
+		if err == nil {
+			err = in.write(saved(name), old, a)
+		}
+		if err != nil {
 			return false, err
 		}
+		c.saved = true
 		in.say("replaced  %s (saved in %s)", name, savedDir)
 	case there:
 		c.saved = in.journal[at].saved
@@ -253,17 +257,39 @@ func (in *installer) file(name string, content []byte, mode fs.FileMode, keep bo
 	} else {
 		in.journal = append(in.journal, c)
 	}
-	return true, in.write(name, content, mode)
+	return true, in.write(name, content, attributes{mode: mode})
 }
+
+// saved is where the file that was in the place of ours is kept.
+func saved(name string) string { return path.Join(savedDir, path.Base(name)) }
 
 func sum(b []byte) string {
 	s := sha256.Sum256(b)
 	return hex.EncodeToString(s[:])
 }
 
+// attributes are those of a file besides its content.
+type attributes struct {
+	mode     fs.FileMode
+	uid, gid int
+}
+
+// attributesOf gives the attributes of a file that is there.
+func (in *installer) attributesOf(name string) (attributes, error) {
+	st, err := in.dir.Stat(rel(name))
+	if err != nil {
+		return attributes{}, err
+	}
+	a := attributes{mode: st.Mode().Perm()}
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		a.uid, a.gid = int(sys.Uid), int(sys.Gid)
+	}
+	return a, nil
+}
+
 // write replaces a file at once, so that a power cut leaves the old or the new
-// one. An existing file keeps its mode and owner.
-func (in *installer) write(name string, content []byte, mode fs.FileMode) error {
+// one.
+func (in *installer) write(name string, content []byte, a attributes) error {
 	if in.dryRun {
 		return nil
 	}
@@ -271,26 +297,32 @@ func (in *installer) write(name string, content []byte, mode fs.FileMode) error 
 	if err := in.dir.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
 	}
-	uid, gid := 0, 0
-	if st, err := in.dir.Stat(name); err == nil {
-		mode = st.Mode().Perm()
-		uid, gid = owner(st)
-	}
 	temp := name + ".kexec-reboot-new"
-	f, err := in.dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	f, err := in.dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Sync())
 	if os.Geteuid() == 0 {
-		err = errors.Join(err, f.Chown(uid, gid))
+		err = errors.Join(err, f.Chown(a.uid, a.gid))
 	}
-	if err := errors.Join(err, f.Close()); err != nil {
+	err = errors.Join(err, f.Chmod(a.mode), f.Sync(), f.Close())
+	if err == nil {
+		err = in.dir.Rename(temp, name)
+	}
+	if err != nil {
 		in.dir.Remove(temp)
+	}
+	return err
+}
+
+// edit replaces the content of a file, and nothing else about it.
+func (in *installer) edit(name, content string) error {
+	a, err := in.attributesOf(name)
+	if err != nil {
 		return err
 	}
-	return in.dir.Rename(temp, name)
+	return in.write(name, []byte(content), a)
 }
 
 // link puts a service into its runlevel.
@@ -343,7 +375,7 @@ func (in *installer) inittab() (bool, error) {
 	}
 	in.say("added     %s to %s", rebootLine, inittab)
 	in.journal = append(in.journal, change{kind: "insert", name: inittab, text: insert})
-	return true, in.write(inittab, []byte(text[:at]+insert+text[at:]), 0o644)
+	return true, in.edit(inittab, text[:at]+insert+text[at:])
 }
 
 // busyboxTab tells whether an inittab is one of busybox: the runlevels in the
@@ -376,7 +408,7 @@ func (in *installer) writeJournal() error {
 	for _, c := range in.journal {
 		fmt.Fprintln(&b, c)
 	}
-	return in.write(journalFile, []byte(b.String()), 0o644)
+	return in.write(journalFile, []byte(b.String()), attributes{mode: 0o644})
 }
 
 func (in *installer) uninstall() error {
@@ -444,12 +476,16 @@ func (in *installer) undo(c change) (done bool, err error) {
 			return false, nil
 		}
 		if c.saved {
-			old, err := in.dir.ReadFile(rel(path.Join(savedDir, path.Base(c.name))))
+			old, err := in.dir.ReadFile(rel(saved(c.name)))
+			if err != nil {
+				return false, err
+			}
+			a, err := in.attributesOf(saved(c.name))
 			if err != nil {
 				return false, err
 			}
 			in.say("restored  %s", c.name)
-			return true, in.write(c.name, old, 0o755)
+			return true, in.write(c.name, old, a)
 		}
 		in.say("removed   %s", c.name)
 		return true, in.remove(c.name)
@@ -463,7 +499,7 @@ func (in *installer) undo(c change) (done bool, err error) {
 		return true, nil // the user has removed it
 	}
 	in.say("removed   %s from %s", strings.TrimSpace(c.text), c.name)
-	return true, in.write(c.name, []byte(text[:i]+text[i+len(c.text):]), 0o644)
+	return true, in.edit(c.name, text[:i]+text[i+len(c.text):])
 }
 
 func (in *installer) remove(name string) error {
@@ -471,11 +507,4 @@ func (in *installer) remove(name string) error {
 		return nil
 	}
 	return in.dir.Remove(rel(name))
-}
-
-func owner(st fs.FileInfo) (uid, gid int) {
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-		return int(sys.Uid), int(sys.Gid)
-	}
-	return 0, 0
 }

@@ -285,7 +285,10 @@ func (s *system) loadCommand(ctx context.Context, o loadOptions, args []string) 
 	if err := s.load(ctx, o); err != nil || o.dryRun {
 		return err
 	}
-	return s.remember(o)
+	if err := s.remember(o); err != nil {
+		s.warn("the service kexec-load will not know that this was chosen: %v", err)
+	}
+	return nil
 }
 
 // withLimit runs this program with args and stops waiting for it after a

@@ -8,9 +8,7 @@ func (s *system) tools(ctx context.Context, args []string) error {
 	var load, exec, unload, panicKernel, force, keepUp, ignored bool
 	f := newFlags()
 	loadFlags(f, &o)
-	text := func(v string) error { o.cmdline = &v; return nil }
-	f.Func("command-line", "", text)
-	// Without --reuse-cmdline the words that are appended are all there is.
+	f.Func("command-line", "", func(v string) error { o.cmdline = &v; return nil })
 	for _, b := range []struct {
 		p     *bool
 		names [2]string
@@ -42,8 +40,8 @@ func (s *system) tools(ctx context.Context, args []string) error {
 		return misuse("one kernel is needed, and %d were given", len(kernels))
 	}
 	o.kernel = kernels[0]
-	if o.cmdline == nil && !o.reuse && o.append != "" {
-		o.cmdline, o.append = &o.append, ""
+	if text := o.append; o.cmdline == nil && !o.reuse && text != "" { // it is all there is
+		o.cmdline, o.append = &text, ""
 	}
 	if err := o.check(); err != nil {
 		return err

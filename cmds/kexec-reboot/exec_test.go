@@ -1,0 +1,218 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// Who leads the shutdown, and what is done for a kexec at its end.
+func TestExec(t *testing.T) {
+	installed := []string{"/etc/runlevels/shutdown/kexec-exec", "-> /etc/init.d/kexec-exec", "/run/openrc/started/kexec-load", "x"}
+	tests := []struct {
+		name   string
+		files  map[string]string
+		loaded bool
+		ran    string // "" when it is refused
+		marker bool
+		says   string
+	}{
+		{name: "busybox init", files: with(alpine(), installed...), ran: "reboot", marker: true},
+		{name: "busybox init under another name", files: with(alpine(), append(installed, "/proc/1/exe", "", "/proc/1/comm", "init\n")...), ran: "reboot", marker: true},
+		{name: "an upgraded busybox", files: with(alpine(), append(installed, "/proc/1/exe", "-> /bin/busybox (deleted)")...), ran: "reboot", marker: true},
+		{name: "sysvinit with OpenRC", files: with(alpine(), append(installed, "/proc/1/exe", "-> /sbin/init", "/etc/inittab", "id:3:initdefault:\n")...), ran: "reboot", marker: true},
+		{name: "openrc-init", files: with(alpine(), "/proc/1/exe", "-> /sbin/openrc-init"), loaded: true, ran: "openrc-shutdown --kexec now"},
+		{name: "systemd", files: with(alpine(), "/proc/1/exe", "-> /usr/lib/systemd/systemd"), loaded: true, ran: "systemctl kexec"},
+		{name: "systemd with nothing loaded", files: with(alpine(), "/proc/1/exe", "-> /usr/lib/systemd/systemd"), says: "no kernel is loaded"},
+		{name: "no services", files: alpine(), loaded: true, says: "kexec-reboot install"},
+		{name: "service not started", files: with(alpine(), installed[:2]...), says: "no kernel is loaded"},
+		{name: "service not started, loaded by hand", files: with(alpine(), installed[:2]...), loaded: true, ran: "reboot", marker: true},
+		{name: "another init", files: with(alpine(), "/proc/1/exe", "-> /sbin/runit"), loaded: true, says: "--now"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, tt.files)
+			f.isLoaded = tt.loaded
+			code := exitDone
+			if tt.ran == "" {
+				code = exitFailed
+			}
+			f.do(t, code, "exec", "--dry-run")
+			if len(f.ran) > 0 || f.exists(marker) {
+				t.Error("--dry-run did something")
+			}
+			_, stderr := f.do(t, code, "exec")
+			if strings.Join(f.ran, "; ") != tt.ran || f.exists(marker) != tt.marker || !strings.Contains(stderr, tt.says) {
+				t.Errorf("ran %q, marker %v, says %q", f.ran, f.exists(marker), stderr)
+			}
+			if f.kernel.jumps > 0 {
+				t.Error("it jumped by itself")
+			}
+		})
+	}
+}
+
+// A reboot that did not begin leaves no marker: the next poweroff is one.
+func TestExecFails(t *testing.T) {
+	f := newFake(t, with(alpine(), "/etc/runlevels/shutdown/kexec-exec", "-> /etc/init.d/kexec-exec", "/run/openrc/started/kexec-load", "x"))
+	f.run = func(string, ...string) error { return errors.New("boom") }
+	_, stderr := f.do(t, exitFailed, "exec")
+	if !strings.Contains(stderr, "boom") || f.exists(marker) {
+		t.Errorf("says %q, marker there: %v", stderr, f.exists(marker))
+	}
+}
+
+func TestExecNowNeedsALoadedKernel(t *testing.T) {
+	f := newFake(t, alpine())
+	for _, args := range [][]string{{"exec", "--now"}, {"-e"}} {
+		if _, stderr := f.do(t, exitFailed, args...); !strings.Contains(stderr, "no kernel is loaded") || f.kernel.jumps > 0 {
+			t.Errorf("%v: says %q, %d jumps", args, stderr, f.kernel.jumps)
+		}
+	}
+	f.isLoaded = true
+	if out, _ := f.do(t, exitDone, "exec", "--now", "--dry-run"); !strings.Contains(out, "would make / read-only") || f.kernel.jumps > 0 {
+		t.Errorf("says %q, %d jumps", out, f.kernel.jumps)
+	}
+}
+
+// The flags of kexec-tools.
+func TestTools(t *testing.T) {
+	needAMD64(t)
+	tests := []struct {
+		name, args string
+		code       int
+		says       string
+		cmdline    string
+		unloads    int
+	}{
+		{name: "load", args: "-l ROOT/boot/vmlinuz-lts --initrd=ROOT/boot/initramfs-lts --reuse-cmdline", cmdline: "root=UUID=1 modules=ext4 quiet"},
+		{name: "append alone is all there is", args: "-l ROOT/boot/vmlinuz-lts --append='root=UUID=1 a'", cmdline: "root=UUID=1 a"},
+		{name: "append to the running one", args: "--load ROOT/boot/vmlinuz-lts --reuse-cmdline --append=a", cmdline: "root=UUID=1 modules=ext4 quiet a"},
+		{name: "command-line, flags before the kernel", args: "-s -l --command-line='root=UUID=1 b' ROOT/boot/vmlinuz-lts", cmdline: "root=UUID=1 b"},
+		{name: "unload", args: "-u", unloads: 1},
+		{name: "a crash kernel", args: "-p ROOT/boot/vmlinuz-lts", code: exitMisuse, says: "crash"},
+		{name: "without -l", args: "ROOT/boot/vmlinuz-lts", code: exitMisuse, says: "is no command"},
+		{name: "neither -l nor -e", args: "-s ROOT/boot/vmlinuz-lts", code: exitMisuse, says: "-l only loads"},
+		{name: "-e with a kernel", args: "-e ROOT/boot/vmlinuz-lts", code: exitMisuse, says: "takes no kernel"},
+		{name: "no kernel", args: "-l", code: exitMisuse, says: "one kernel is needed"},
+		{name: "no command line", args: "-l ROOT/boot/vmlinuz-lts", code: exitFailed, says: "command line is needed"},
+		{name: "unknown", args: "--fast", code: exitMisuse, says: "-fast"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, alpine())
+			_, stderr := f.do(t, tt.code, f.words(tt.args)...)
+			if !strings.Contains(stderr, tt.says) || f.kernel.cmdline != tt.cmdline || f.kernel.unloads != tt.unloads || f.kernel.jumps > 0 {
+				t.Errorf("says %q, loaded with %q, %d unloads, %d jumps", stderr, f.kernel.cmdline, f.kernel.unloads, f.kernel.jumps)
+			}
+		})
+	}
+}
+
+func TestUsage(t *testing.T) {
+	f := newFake(t, alpine())
+	if _, stderr := f.do(t, exitMisuse); !strings.Contains(stderr, "Usage:") {
+		t.Errorf("says %q", stderr)
+	}
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"help"}, {"load", "--help"}, {"install", "-h"}} {
+		if out, _ := f.do(t, exitDone, args...); !strings.Contains(out, "Usage:") {
+			t.Errorf("%v: says %q", args, out)
+		}
+	}
+	if out, _ := f.do(t, exitDone, "--version"); !strings.HasPrefix(out, "kexec-reboot ") {
+		t.Errorf("says %q", out)
+	}
+	f.do(t, exitMisuse, "reload")
+}
+
+func TestStatus(t *testing.T) {
+	needAMD64(t)
+	ready := func() map[string]string {
+		return with(alpine(), "/etc/runlevels/shutdown/kexec-exec", "-> x", "/etc/runlevels/default/kexec-load", "-> x",
+			"/run/openrc/started/kexec-load", "x", "/etc/inittab", inittabText+rebootLine+"\n",
+			"/proc/1/exe", "-> ../../bin/busybox", "/bin/busybox", "ctrlaltdel\x00shutdown\x00reboot\x00restart\x00")
+	}
+	tests := []struct {
+		name  string
+		files map[string]string
+		setUp func(*fake)
+		code  int
+		says  []string
+	}{
+		{name: "ready", files: ready(), code: exitDone, says: []string{"can kexec (kexec_file_load, kexec_load)", "poweroff powers off", "vmlinuz-lts", "Linux virt", "nothing"}},
+		{name: "forbidden", files: ready(), setUp: func(f *fake) { f.isDisabled = true }, code: exitFailed, says: []string{"kexec_load_disabled=0"}},
+		{name: "only kexec_load", files: ready(), setUp: func(f *fake) { f.lacks[unix.SYS_KEXEC_FILE_LOAD] = true }, says: []string{"can kexec (kexec_load)"}},
+		{name: "no services", files: alpine(), code: exitFirmware, says: []string{"kexec-reboot install"}},
+		{name: "not started", files: with(ready(), "/run/openrc/started/kexec-load", ""), code: exitFirmware, says: []string{"rc-service kexec-load start"}},
+		{name: "no reboot action", files: with(ready(), "/etc/inittab", inittabText), code: exitFirmware, says: []string{"no reboot action"}},
+		{name: "an older busybox", files: with(ready(), "/bin/busybox", "ctrlaltdel\x00shutdown\x00restart\x00"), code: exitFirmware, says: []string{"kexec-reboot exec only"}},
+		{name: "no modules", files: with(ready(), "/boot/vmlinuz-lts", "x"), code: exitFirmware, says: []string{"not a kernel"}},
+		{name: "loaded by another program", files: ready(), setUp: func(f *fake) { f.isLoaded = true }, says: []string{"by another program", "what another program has loaded"}},
+		{name: "loaded by hand", files: with(ready(), choiceFile, "--entry=Linux virt"), setUp: func(f *fake) { f.isLoaded = true }, says: []string{"read again", "of=virt"}},
+		{name: "an entry that is broken", files: with(ready(), "/boot/vmlinuz-virt", ""), says: []string{"! 1", "/boot/vmlinuz-virt is missing"}},
+		{name: "systemd", files: with(alpine(), "/proc/1/exe", "-> /lib/systemd/systemd"), code: exitFirmware, says: []string{"systemctl kexec"}},
+		{name: "no OpenRC", files: map[string]string{"/proc/1/exe": "-> /sbin/runit"}, code: exitFirmware, says: []string{"no OpenRC", "no kernel was found"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, tt.files)
+			if tt.setUp != nil {
+				tt.setUp(f)
+			}
+			before := f.all(t)
+			out, _ := f.do(t, tt.code, "status")
+			for _, s := range tt.says {
+				if !strings.Contains(out, s) {
+					t.Errorf("does not say %q:\n%s", s, out)
+				}
+			}
+			if diff := cmp.Diff(before, f.all(t)); diff != "" {
+				t.Errorf("status changed something:\n%s", diff)
+			}
+		})
+	}
+}
+
+// mountinfoText is of a real machine, with an image on a disk, a bind mount, a
+// space in a path, and filesystems that are on no disk.
+const mountinfoText = `21 1 8:3 / / rw,noatime shared:1 - ext4 /dev/sda3 rw,errors=remount-ro
+22 21 0:5 / /dev rw,nosuid - devtmpfs devtmpfs rw,size=1k
+23 21 8:1 / /boot rw,nosuid,nodev - ext4 /dev/sda1 rw
+24 21 8:2 / /boot/efi ro - vfat /dev/sda2 ro
+25 21 7:0 / /mnt/an\040image rw - ext4 /dev/loop0 rw
+26 21 8:3 /srv /export rw - ext4 /dev/sda3 rw
+27 21 0:40 / /home rw - nfs4 server:/home rw,vers=4.2
+28 21 0:31 /@ /media/btrfs rw,relatime - btrfs /dev/sdb1 rw,subvolid=256,subvol=/@
+nonsense
+29 21 8:17 / broken - ext4
+`
+
+func TestMountinfo(t *testing.T) {
+	mounts := parseMountinfo(mountinfoText)
+	if len(mounts) != 8 || mounts[4].point != "/mnt/an image" || mounts[7].root != "/@" {
+		t.Fatalf("got %+v", mounts)
+	}
+	var settled []string
+	for _, m := range toSettle(mounts) {
+		settled = append(settled, m.point)
+	}
+	// Later ones first, each filesystem once, nothing that is read-only already.
+	if want := []string{"/media/btrfs", "/export", "/mnt/an image", "/boot"}; !slices.Equal(settled, want) {
+		t.Errorf("to be made read-only: %q, want %q", settled, want)
+	}
+	if !mounts[6].onNetwork() || mounts[0].onNetwork() || mounts[1].onDisk() {
+		t.Error("a filesystem is in the wrong place")
+	}
+	if got := mounts[2].flags(); got != unix.MS_NOSUID|unix.MS_NODEV {
+		t.Errorf("flags %#x", got)
+	}
+	for in, want := range map[string]string{`a\040b\134c`: `a b\c`, `\04`: `\04`, `\999x`: `\999x`, "": ""} {
+		if got := unescape(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}

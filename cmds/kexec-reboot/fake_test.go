@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/kexec"
+)
+
+// fakeKernel takes note of what it is asked for.
+type fakeKernel struct {
+	kexec.Syscalls // what is not faked must not be called
+
+	loads, unloads, jumps int
+	cmdline               string
+	err                   error
+}
+
+func (k *fakeKernel) FileLoad(_, _ *os.File, cmdline string) error {
+	k.loads, k.cmdline = k.loads+1, cmdline
+	return k.err
+}
+func (k *fakeKernel) Unload() error { k.unloads++; return nil }
+func (k *fakeKernel) Reboot() error { k.jumps++; return k.err }
+
+// fake is a system in a folder, whose kernel is loaded when a test says so.
+type fake struct {
+	*system
+	kernel     *fakeKernel
+	isLoaded   bool
+	isDisabled bool
+	lacks      map[uintptr]bool // system calls that are not there
+	ran        []string
+	hangups    int
+	out, err   bytes.Buffer
+}
+
+const release = "6.12.1-0-lts"
+
+// newFake gives a system with files, which runs the kernel of the flavour lts.
+func newFake(t *testing.T, files map[string]string) *fake {
+	t.Helper()
+	f := &fake{kernel: &fakeKernel{}, lacks: map[uintptr]bool{}}
+	f.system = &system{
+		root: t.TempDir(), kernel: f.kernel, release: release,
+		loaded:   func() bool { return f.isLoaded || f.kernel.loads > f.kernel.unloads },
+		disabled: func() bool { return f.isDisabled },
+		lockdown: func() string { return "" },
+		has:      func(call uintptr) bool { return !f.lacks[call] },
+		hangup:   func() error { f.hangups++; return nil },
+		stdout:   &f.out, stderr: &f.err,
+	}
+	f.run = func(name string, args ...string) error {
+		f.ran = append(f.ran, strings.Join(append([]string{name}, args...), " "))
+		return nil
+	}
+	f.write(t, files)
+	f.write(t, map[string]string{"/run/utmp": ""})
+	return f
+}
+
+func (f *fake) write(t *testing.T, files map[string]string) {
+	t.Helper()
+	for name, content := range files {
+		file := f.path(name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if target, ok := strings.CutPrefix(content, "-> "); ok {
+			if err := os.Symlink(target, file); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// all gives every file of the system with its content, mode and, of a link, its
+// target.
+func (f *fake) all(t *testing.T) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.Walk(f.root, func(name string, st os.FileInfo, err error) error {
+		if err != nil || st.IsDir() {
+			return err
+		}
+		short := strings.TrimPrefix(name, f.root)
+		if st.Mode()&os.ModeSymlink != 0 {
+			target, err := os.Readlink(name)
+			files[short] = "-> " + target
+			return err
+		}
+		b, err := os.ReadFile(name)
+		files[short] = st.Mode().String() + " " + string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// inittabText is that of Alpine's alpine-baselayout, shortened.
+const inittabText = `# /etc/inittab
+
+::sysinit:/sbin/openrc sysinit
+::sysinit:/sbin/openrc boot
+::wait:/sbin/openrc default
+
+# Set up a couple of getty's
+tty1::respawn:/sbin/getty 38400 tty1
+
+# Stuff to do for the 3-finger salute
+::ctrlaltdel:/sbin/reboot
+
+# Stuff to do before rebooting
+::shutdown:/sbin/openrc shutdown
+
+`
+
+const initramfs = "\x1f\x8b\x08\x00"
+
+// microcode is the beginning of an archive as Alpine's intel-ucode has it.
+var microcode = "070701" + strings.Repeat("0", 104) + "kernel/x86/microcode/GenuineIntel.bin\x00"
+
+// alpine is a system with /boot on its root volume.
+func alpine() map[string]string {
+	return map[string]string{
+		"/proc/1/exe":                              "-> /bin/busybox",
+		"/proc/cmdline":                            "BOOT_IMAGE=vmlinuz-lts root=UUID=1 modules=ext4 quiet initrd=initramfs-lts\n",
+		"/proc/self/mountinfo":                     "21 1 8:3 / / rw,relatime - ext4 /dev/sda3 rw\n",
+		"/etc/inittab":                             inittabText,
+		"/etc/init.d/killprocs":                    "",
+		"/etc/runlevels/default/crond":             "-> /etc/init.d/crond",
+		"/etc/runlevels/shutdown/killprocs":        "-> /etc/init.d/killprocs",
+		"/etc/conf.d/crond":                        "",
+		"/sbin/openrc":                             "",
+		"/lib/modules/" + release + "/modules.dep": "",
+		"/lib/modules/6.12.9-0-virt/modules.dep":   "",
+		"/boot/vmlinuz-lts":                        string(boottest.BzImage(release)),
+		"/boot/initramfs-lts":                      initramfs,
+		"/boot/vmlinuz-virt":                       string(boottest.BzImage("6.12.9-0-virt")),
+		"/boot/initramfs-virt":                     initramfs,
+		"/boot/extlinux.conf": `DEFAULT menu.c32
+LABEL virt
+  MENU LABEL Linux virt
+  LINUX vmlinuz-virt
+  INITRD initramfs-virt
+  APPEND root=UUID=1 of=virt
+LABEL lts
+  MENU LABEL Linux lts
+  LINUX vmlinuz-lts
+  INITRD initramfs-lts
+  APPEND root=UUID=1 of=lts
+`,
+	}
+}
+
+// with gives files with some changed; an empty value leaves one out.
+func with(files map[string]string, changes ...string) map[string]string {
+	for i := 0; i < len(changes); i += 2 {
+		if files[changes[i]] = changes[i+1]; changes[i+1] == "" {
+			delete(files, changes[i])
+		}
+	}
+	return files
+}

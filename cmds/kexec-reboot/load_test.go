@@ -1,0 +1,309 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest"
+)
+
+// needAMD64 skips a test whose kernel images are for amd64.
+func needAMD64(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the kernel images of this test are for amd64")
+	}
+}
+
+// What is loaded, and with what, as load --dry-run shows it.
+func TestLoad(t *testing.T) {
+	needAMD64(t)
+	tests := []struct {
+		name    string
+		files   map[string]string
+		args    string // ROOT stands for the system's root
+		kernel  string
+		initrds string
+		cmdline string
+	}{
+		{name: "the entry of the running flavour", files: alpine(),
+			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 of=lts"},
+		{name: "a default of the configuration comes first", files: with(alpine(), "/boot/extlinux.conf", strings.Replace(alpine()["/boot/extlinux.conf"], "  MENU LABEL Linux virt", "  MENU DEFAULT\n  MENU LABEL Linux virt", 1)),
+			kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 of=virt"},
+		{name: "an entry by title", files: alpine(), args: "--entry 'linux virt'",
+			kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 of=virt"},
+		{name: "an entry by number, with the running command line and more", files: alpine(), args: "--entry 1 --reuse-cmdline --append single",
+			kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 modules=ext4 quiet single"},
+		{name: "without a configuration the running command line", files: with(alpine(), "/boot/extlinux.conf", "", "/etc/os-release", "ID=alpine\n", "/etc/fstab", "UUID=1 / ext4 rw 0 1\n"),
+			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 modules=ext4 quiet"},
+		{name: "files", files: alpine(), args: "--kernel ROOT/boot/vmlinuz-lts --cmdline 'root=UUID=2 a=1'",
+			kernel: "vmlinuz-lts", cmdline: "root=UUID=2 a=1"},
+		{name: "microcode first, the others as given", files: with(alpine(), "/boot/ucode", microcode, "/boot/extra", initramfs),
+			args:   "--kernel ROOT/boot/vmlinuz-lts --initrd ROOT/boot/initramfs-lts --initrd ROOT/boot/extra --initrd ROOT/boot/ucode --reuse-cmdline",
+			kernel: "vmlinuz-lts", initrds: "ucode initramfs-lts extra", cmdline: "root=UUID=1 modules=ext4 quiet"},
+		{name: "another system needs no modules here", files: with(alpine(), "/lib/modules/"+release+"/modules.dep", ""), args: "--kernel ROOT/boot/vmlinuz-lts --cmdline root=/dev/sdb1",
+			kernel: "vmlinuz-lts", cmdline: "root=/dev/sdb1"},
+		{name: "modules are waived", files: with(alpine(), "/lib/modules/"+release+"/modules.dep", ""), args: "--entry 2 --no-modules",
+			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 of=lts"},
+		{name: "modules on a usr-merged system", files: with(alpine(), "/lib/modules/"+release+"/modules.dep", "", "/usr/lib/modules/"+release+"/modules.dep", "x"), args: "--entry 2",
+			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 of=lts"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, tt.files)
+			out, _ := f.do(t, exitDone, f.words("load --dry-run "+tt.args)...)
+			if f.kernel.loads != 0 {
+				t.Error("--dry-run loaded something")
+			}
+			checkShown(t, out, tt.kernel, tt.initrds, tt.cmdline)
+		})
+	}
+}
+
+// words splits a line as a shell would, with single quotes.
+func (f *fake) words(line string) []string {
+	quoted := false
+	words := strings.FieldsFunc(strings.ReplaceAll(line, "ROOT", f.root), func(r rune) bool {
+		if r == '\'' {
+			quoted = !quoted
+		}
+		return r == ' ' && !quoted
+	})
+	for i, w := range words {
+		words[i] = strings.ReplaceAll(w, "'", "")
+	}
+	return words
+}
+
+var shownRow = regexp.MustCompile(`(?m)^  (kernel|initrd|cmdline) +(\S.*)?$`)
+
+// checkShown compares what load prints.
+func checkShown(t *testing.T, out, kernel, initrds, cmdline string) {
+	t.Helper()
+	got := map[string]string{}
+	for _, m := range shownRow.FindAllStringSubmatch(out, -1) {
+		value := m[2]
+		if m[1] != "cmdline" {
+			value, _, _ = strings.Cut(value, " ")
+			value = value[strings.LastIndex(value, "/")+1:]
+		}
+		got[m[1]] = strings.TrimSpace(got[m[1]] + " " + value)
+	}
+	if got["kernel"] != kernel || got["initrd"] != initrds || got["cmdline"] != cmdline {
+		t.Errorf("kernel %q, initrds %q, cmdline %q; want %q, %q, %q\n%s", got["kernel"], got["initrd"], got["cmdline"], kernel, initrds, cmdline, out)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	needAMD64(t)
+	lacksAll := map[uintptr]bool{unix.SYS_KEXEC_LOAD: true, unix.SYS_KEXEC_FILE_LOAD: true}
+	tests := []struct {
+		name  string
+		files map[string]string
+		args  string
+		setUp func(*fake)
+		code  int
+		says  string
+	}{
+		{name: "kexec is forbidden", files: alpine(), setUp: func(f *fake) { f.isDisabled = true }, code: exitFailed, says: "kexec_load_disabled=0"},
+		{name: "a kernel without kexec", files: alpine(), setUp: func(f *fake) { f.lacks = lacksAll }, code: exitFailed, says: "built without kexec"},
+		{name: "locked down without kexec_file_load", files: alpine(), code: exitFailed, says: "locked down", setUp: func(f *fake) {
+			f.lacks[unix.SYS_KEXEC_FILE_LOAD] = true
+			f.lockdown = func() string { return "integrity" }
+		}},
+		{name: "no modules", files: with(alpine(), "/lib/modules/"+release+"/modules.dep", ""), setUp: func(f *fake) { os.Remove(f.path("/lib/modules/" + release)) },
+			code: exitFailed, says: "no folder /lib/modules/" + release},
+		{name: "no such entry", files: alpine(), args: "--entry edge", code: exitFailed, says: `"edge"`},
+		{name: "nothing there", files: with(alpine(), "/boot/extlinux.conf", "", "/boot/vmlinuz-lts", "", "/boot/vmlinuz-virt", ""), code: exitFailed, says: "no kernel was found"},
+		{name: "kernels gone", files: with(alpine(), "/boot/vmlinuz-lts", "", "/boot/vmlinuz-virt", ""), code: exitFailed, says: "/boot/vmlinuz-virt is missing"},
+		{name: "no kernel at all", files: with(alpine(), "/boot/vmlinuz-lts", "text"), args: "--kernel ROOT/boot/vmlinuz-lts --reuse-cmdline", code: exitFailed, says: "not a kernel"},
+		{name: "no such file", files: alpine(), args: "--kernel ROOT/vmlinuz --reuse-cmdline", code: exitFailed, says: "no such file"},
+		{name: "no command line", files: alpine(), args: "--kernel ROOT/boot/vmlinuz-lts", code: exitFailed, says: "--reuse-cmdline"},
+		{name: "the kernel refuses", files: alpine(), setUp: func(f *fake) { f.kernel.err = syscall.ENOMEM }, code: exitFailed, says: "memory"},
+		{name: "two choices", files: alpine(), args: "--entry 1 --kernel x", code: exitMisuse, says: "exclude each other"},
+		{name: "initrd of an entry", files: alpine(), args: "--initrd x", code: exitMisuse, says: "--kernel"},
+		{name: "two command lines", files: alpine(), args: "--cmdline x --reuse-cmdline", code: exitMisuse, says: "--append"},
+		{name: "one word too many", files: alpine(), args: "lts", code: exitMisuse, says: `"lts"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, tt.files)
+			if tt.setUp != nil {
+				tt.setUp(f)
+			}
+			_, stderr := f.do(t, tt.code, f.words("load "+tt.args)...)
+			if !strings.Contains(stderr, tt.says) {
+				t.Errorf("says %q, want %q", stderr, tt.says)
+			}
+			if f.exists(choiceFile) {
+				t.Error("the choice was remembered")
+			}
+		})
+	}
+}
+
+// The settings of the service, whose names and defaults are the wiki's.
+func TestLoadByConf(t *testing.T) {
+	needAMD64(t)
+	reused := "root=UUID=1 modules=ext4 quiet"
+	both := []string{"/boot/intel-ucode.img", microcode, "/boot/amd-ucode.img", microcode}
+	tests := []struct {
+		name    string
+		files   map[string]string
+		conf    string
+		kernel  string
+		initrds string
+		cmdline string
+		says    string // on failure
+	}{
+		{name: "defaults", files: alpine(), kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: reused},
+		{name: "microcode", files: with(alpine(), both...), kernel: "vmlinuz-lts", initrds: "intel-ucode.img amd-ucode.img initramfs-lts", cmdline: reused},
+		{name: "microcode named twice", files: with(alpine(), both...), conf: `INITRD="intel-ucode.img initramfs-lts"`,
+			kernel: "vmlinuz-lts", initrds: "intel-ucode.img amd-ucode.img initramfs-lts", cmdline: reused},
+		{name: "a kernel, and the initramfs that goes with it", files: alpine(), conf: "KERNEL=vmlinuz-virt", kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: reused},
+		{name: "another folder", files: with(alpine(), "/efi/k", string(boottest.BzImage(release)), "/efi/i", initramfs), conf: "BOOTPART=/efi\nKERNEL=k\nINITRD=i\nAPPEND='a b'",
+			kernel: "k", initrds: "i", cmdline: reused + " a b"},
+		{name: "no initrd", files: alpine(), conf: "INITRD=none", kernel: "vmlinuz-lts", cmdline: reused},
+		{name: "shell in the file", files: alpine(), conf: `: "${KERNEL:=vmlinuz-$(echo virt)}"; echo noise`, kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: reused},
+		{name: "the flavour is gone: what the menu would boot", files: with(alpine(), "/boot/vmlinuz-lts", ""), kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 of=virt"},
+		{name: "the menu's default", files: alpine(), conf: "ENTRY=default", kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 of=lts"},
+		{name: "an entry", files: alpine(), conf: "ENTRY='Linux virt'", kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 of=virt"},
+		{name: "a kernel that is not there", files: alpine(), conf: "KERNEL=vmlinuz-edge\nINITRD=none", says: "vmlinuz-edge"},
+		{name: "an initrd that is not there", files: alpine(), conf: "INITRD='initramfs-lts extra'", says: "extra"},
+		{name: "the initramfs of a kernel that was named", files: with(alpine(), "/boot/initramfs-virt", ""), conf: "KERNEL=vmlinuz-virt", says: "initramfs-virt"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, with(tt.files, confFile, tt.conf+"\n"))
+			get, err := f.readConf()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range confNames {
+				t.Setenv(name, get(name)) // as the service does
+			}
+			code := exitDone
+			if tt.says != "" {
+				code = exitFailed
+			}
+			out, stderr := f.do(t, code, "load", "--conf")
+			if tt.says != "" {
+				if !strings.Contains(stderr, tt.says) || f.kernel.loads != 0 {
+					t.Errorf("says %q, want %q; %d loads", stderr, tt.says, f.kernel.loads)
+				}
+				return
+			}
+			checkShown(t, out, tt.kernel, tt.initrds, tt.cmdline)
+			if f.kernel.loads != 1 || f.kernel.cmdline != tt.cmdline {
+				t.Errorf("%d loads, the last with %q", f.kernel.loads, f.kernel.cmdline)
+			}
+		})
+	}
+}
+
+// What was loaded by hand stays the choice and is read anew; what another
+// program has loaded stays as it is; and what cannot be loaded anew is not
+// started in its old form.
+func TestLoadByConfAfterALoad(t *testing.T) {
+	needAMD64(t)
+	for _, name := range confNames {
+		t.Setenv(name, "")
+	}
+	f := newFake(t, alpine())
+	f.do(t, exitDone, f.words("load --kernel ROOT/boot/vmlinuz-virt --cmdline 'root=UUID=1 x' --append y")...)
+	f.write(t, map[string]string{"/boot/vmlinuz-virt": string(boottest.BzImage("6.12.9-0-virt"))})
+	out, _ := f.do(t, exitDone, "load", "--conf")
+	checkShown(t, out, "vmlinuz-virt", "", "root=UUID=1 x y")
+	if f.kernel.loads != 2 {
+		t.Errorf("%d loads, want 2", f.kernel.loads)
+	}
+
+	os.Remove(f.path("/boot/vmlinuz-virt"))
+	f.do(t, exitFailed, "load", "--conf")
+	if f.kernel.unloads != 1 || f.exists(choiceFile) {
+		t.Errorf("%d unloads; the choice is remembered: %v", f.kernel.unloads, f.exists(choiceFile))
+	}
+
+	f = newFake(t, alpine())
+	f.isLoaded = true
+	if out, _ := f.do(t, exitDone, "load", "--conf"); f.kernel.loads != 0 || !strings.Contains(out, "kept") {
+		t.Errorf("%d loads; says %q", f.kernel.loads, out)
+	}
+}
+
+func TestOptionsAreReadBack(t *testing.T) {
+	for _, args := range [][]string{
+		nil,
+		{"--entry=Linux lts", "--append=a b"},
+		{"--kernel=/boot/vmlinuz", "--initrd=/boot/a", "--initrd=/boot/b", "--cmdline=", "--no-modules", "-c"},
+		{"--kernel=/boot/vmlinuz", "--reuse-cmdline", "-s"},
+	} {
+		o, err := parseLoad(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := parseLoad(o.args())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := strings.Join(o.args(), "|"), strings.Join(again.args(), "|"); a == "" || len(a) != len(b) {
+			t.Errorf("%q became %q", a, b)
+		}
+	}
+}
+
+func TestPick(t *testing.T) {
+	lts := boot.Entry{ID: "lts", Title: "lts", Version: "6.12.1-0-lts", Kernel: "boot/vmlinuz-lts"}
+	virt := boot.Entry{ID: "virt", Title: "virt", Kernel: "boot/vmlinuz-virt"} // an image that does not tell its version
+	def := boot.Entry{ID: "def", Title: "def", Default: true, Kernel: "boot/vmlinuz-edge"}
+	broken := boot.Entry{ID: "broken", Title: "broken", Version: "6.12.1-0-virt", Problem: "Its kernel is missing."}
+	guess := boot.Entry{ID: "guess", Title: "guess", Version: "6.12.1-0-virt", Guessed: true}
+	tests := []struct {
+		name    string
+		entries []boot.Entry
+		want    string
+		id      string // "" for an error
+	}{
+		{name: "the running flavour", entries: []boot.Entry{lts, virt}, id: "virt"},
+		{name: "the default", entries: []boot.Entry{lts, virt, def}, id: "def"},
+		{name: "none of the running flavour", entries: []boot.Entry{lts}, id: "lts"},
+		{name: "not a broken one", entries: []boot.Entry{lts, broken}, id: "lts"},
+		{name: "not a guess", entries: []boot.Entry{lts, guess}, id: "lts"},
+		{name: "a wish", entries: []boot.Entry{lts, virt, def}, want: "lts", id: "lts"},
+		{name: "a wish that cannot be met", entries: []boot.Entry{lts, broken}, want: "broken"},
+		{name: "nothing", entries: []boot.Entry{broken}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			e, err := pick(boot.Inventory{Entries: tt.entries, Settled: true}, tt.want, "6.12.3-0-virt")
+			if e.ID != tt.id || (err != nil) != (tt.id == "") {
+				t.Errorf("got %q, %v", e.ID, err)
+			}
+		})
+	}
+}
+
+func TestFlavour(t *testing.T) {
+	for release, want := range map[string]string{
+		"6.12.1-0-lts": "lts", "6.18.32-0-virt": "virt", "6.1.0-56-cloud-amd64": "cloud-amd64",
+		"6.12.117-alpboot": "alpboot", "6.6.0-rc1-0-edge": "edge", "5.10.0": "5.10.0", "": "",
+	} {
+		if got := flavour(release); got != want {
+			t.Errorf("%q: got %q, want %q", release, got, want)
+		}
+	}
+}
+
+func TestUnload(t *testing.T) {
+	f := newFake(t, with(alpine(), choiceFile, "-a"))
+	f.do(t, exitDone, "unload")
+	if f.kernel.unloads != 1 || f.exists(choiceFile) {
+		t.Errorf("%d unloads; choice there: %v", f.kernel.unloads, f.exists(choiceFile))
+	}
+}
