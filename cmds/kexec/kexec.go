@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -16,32 +17,49 @@ import (
 	"github.com/alpboot/alpboot/boot/version"
 )
 
-const usage = `Usage: kexec [-l|-e|-u] [-s|-c] [--initrd FILE]... [--command-line TEXT] [KERNEL]
+const usage = `Usage: kexec [-l|-e|-u|-S] [-s|-c|-a] [--initrd FILE]... [--command-line TEXT] [KERNEL]
 
 With a KERNEL alone it is loaded and started at once.
 
   -l, --load              load KERNEL, do not start it
   -e, --exec              start what is loaded
   -u, --unload            forget what is loaded
+  -S, --status            say whether something is loaded; exit code 1 when not
   -s                      load with kexec_file_load only
   -c                      load with kexec_load only
-      --initrd FILE       an initrd; several are unpacked in the order given
+  -a                      load with whichever of the two works (the default)
+      --initrd FILE       an initrd (also --ramdisk); several, or FILE,FILE, are
+                          unpacked in the order given
       --command-line TEXT the kernel's command line (also --append)
-      --reuse-cmdline     the command line of the running kernel
+      --reuse-cmdline     the command line of the running kernel, then TEXT
+  -d, --debug             say how far loading is
       --version           print the version
+
+What kexec-tools knows and this command need not be told is taken and does
+nothing: -f, -x, -y, --type, --no-checks, --reset-vga, --console-serial and so on.
 `
 
 // paths is a flag that may be given several times.
 type paths []string
 
-func (p *paths) String() string     { return strings.Join(*p, ",") }
-func (p *paths) Set(s string) error { *p = append(*p, s); return nil }
+func (p *paths) String() string { return strings.Join(*p, ",") }
+func (p *paths) Set(s string) error {
+	*p = append(*p, strings.FieldsFunc(s, func(r rune) bool { return r == ',' })...)
+	return nil
+}
+
+// text is a flag whose values are joined when it is given several times.
+type text string
+
+func (t *text) String() string     { return string(*t) }
+func (t *text) Set(s string) error { *t = text(strings.TrimSpace(string(*t) + " " + s)); return nil }
 
 type options struct {
-	load, exec, unload, fileLoad, plainLoad, reuse, version bool
+	load, exec, unload, status, fileLoad, plainLoad, either bool
+	reuse, debug, version, crash, ignored                   bool
 
 	initrds paths
-	cmdline string
+	cmdline text
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -53,18 +71,28 @@ func run(args []string, stdout, stderr io.Writer) int {
 		p     *bool
 		names string
 	}{
-		{&o.load, "l load"}, {&o.exec, "e exec"}, {&o.unload, "u unload"}, {&o.fileLoad, "s kexec-file-syscall"},
-		{&o.plainLoad, "c kexec-syscall"}, {&o.reuse, "reuse-cmdline"}, {&o.version, "version"},
+		{&o.load, "l load"}, {&o.exec, "e exec"}, {&o.unload, "u unload"}, {&o.status, "S status"},
+		{&o.fileLoad, "s kexec-file-syscall"}, {&o.plainLoad, "c kexec-syscall"}, {&o.either, "a kexec-syscall-auto"},
+		{&o.reuse, "reuse-cmdline"}, {&o.debug, "d debug"}, {&o.version, "v version"}, {&o.crash, "p load-panic"},
+		{&o.ignored, "f force x no-ifdown y no-sync i no-checks reset-vga console-vga console-serial real-mode pass-memmap-cmdline reuse-video-type"},
 	} {
 		for name := range strings.FieldsSeq(b.names) {
 			f.BoolVar(b.p, name, false, "")
 		}
 	}
-	f.Var(&o.initrds, "initrd", "")
-	f.StringVar(&o.cmdline, "command-line", "", "")
-	f.StringVar(&o.cmdline, "append", "", "")
+	for name := range strings.FieldsSeq("initrd ramdisk") {
+		f.Var(&o.initrds, name, "")
+	}
+	for name := range strings.FieldsSeq("command-line append") {
+		f.Var(&o.cmdline, name, "")
+	}
+	for name := range strings.FieldsSeq("t type mem-min mem-max serial serial-baud") {
+		f.String(name, "", "")
+	}
 
-	// kexec-tools takes flags after the kernel's name too.
+	// kexec-tools takes flags after the kernel's name too, and several letters
+	// behind one dash.
+	args = apart(args)
 	var kernels []string
 	for {
 		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -82,29 +110,70 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "kexec", version.String())
 		return 0
 	}
-	if err := do(&o, kernels); err != nil {
-		fmt.Fprintln(stderr, "kexec:", err)
-		if errors.Is(err, errUsage) {
-			return 2
-		}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := do(ctx, &o, kernels, stdout)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errNotLoaded):
 		return 1
+	case errors.Is(err, context.Canceled):
+		err = errors.New("interrupted: nothing is loaded")
 	}
-	return 0
+	fmt.Fprintln(stderr, "kexec:", err)
+	if errors.Is(err, errUsage) {
+		return 2
+	}
+	return 1
 }
 
-var errUsage = errors.New("kexec -h tells the usage")
+// apart gives each of several letters behind one dash a dash of its own, such as
+// -le for -l -e.
+func apart(args []string) (out []string) {
+	for i, a := range args {
+		letters, ok := strings.CutPrefix(a, "-")
+		if a == "--" {
+			return append(out, args[i:]...)
+		}
+		if !ok || len(letters) < 2 || strings.Trim(letters, "leuSscadpfxyi") != "" {
+			out = append(out, a)
+			continue
+		}
+		for _, l := range letters {
+			out = append(out, "-"+string(l))
+		}
+	}
+	return out
+}
 
-func do(o *options, kernels []string) error {
+var (
+	errUsage     = errors.New("kexec -h tells the usage")
+	errNotLoaded = errors.New("nothing is loaded")
+)
+
+func do(ctx context.Context, o *options, kernels []string, stdout io.Writer) error {
 	l := &kexec.Loader{Sys: kexec.System{}}
+	if o.crash {
+		return fmt.Errorf("-p, a kernel to run after a crash, is not what alpboot is for: kexec of the package kexec-tools loads one; %w", errUsage)
+	}
+	if n := count(o.fileLoad, o.plainLoad, o.either); n > 1 {
+		return fmt.Errorf("-s, -c and -a exclude each other; %w", errUsage)
+	}
 	switch {
-	case o.fileLoad && o.plainLoad:
-		return fmt.Errorf("-s and -c exclude each other; %w", errUsage)
 	case o.fileLoad:
 		l.Method = kexec.FileLoad
 	case o.plainLoad:
 		l.Method = kexec.Load
 	}
+	if o.debug {
+		l.Progress = func(stage string, done, total int64) {
+			fmt.Fprintf(stdout, "%s: %d of %d bytes\n", stage, done, total)
+		}
+	}
 	switch {
+	case o.status:
+		return status(stdout)
 	case o.unload && len(kernels) == 0:
 		return l.Unload()
 	case len(kernels) == 0 && o.exec && !o.load:
@@ -112,7 +181,7 @@ func do(o *options, kernels []string) error {
 	case len(kernels) != 1:
 		return fmt.Errorf("one KERNEL is needed, and %d were given; %w", len(kernels), errUsage)
 	}
-	if err := load(l, o, kernels[0]); err != nil {
+	if err := load(ctx, l, o, kernels[0]); err != nil {
 		return err
 	}
 	if o.load && !o.exec {
@@ -121,14 +190,32 @@ func do(o *options, kernels []string) error {
 	return jump(l)
 }
 
-func load(l *kexec.Loader, o *options, name string) error {
-	t := kexec.Target{Cmdline: o.cmdline}
+func count(all ...bool) (n int) {
+	for _, b := range all {
+		if b {
+			n++
+		}
+	}
+	return n
+}
+
+func status(stdout io.Writer) error {
+	if !kexec.Loaded() {
+		fmt.Fprintln(stdout, errNotLoaded)
+		return errNotLoaded
+	}
+	_, err := fmt.Fprintln(stdout, "a kernel is loaded: kexec -e starts it")
+	return err
+}
+
+func load(ctx context.Context, l *kexec.Loader, o *options, name string) error {
+	t := kexec.Target{Cmdline: string(o.cmdline)}
 	if o.reuse {
 		b, err := os.ReadFile("/proc/cmdline")
 		if err != nil {
 			return err
 		}
-		t.Cmdline = strings.TrimSpace(settings.ForTarget(string(b)) + " " + o.cmdline)
+		t.Cmdline = strings.TrimSpace(settings.ForTarget(string(b)) + " " + t.Cmdline)
 	}
 	var err error
 	if t.Kernel, err = os.Open(name); err != nil {
@@ -143,7 +230,7 @@ func load(l *kexec.Loader, o *options, name string) error {
 		defer f.Close()
 		t.Initrds = append(t.Initrds, f)
 	}
-	return l.Load(context.Background(), t)
+	return l.Load(ctx, t)
 }
 
 func jump(l *kexec.Loader) error {
