@@ -1,11 +1,13 @@
 package luks
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -89,14 +91,23 @@ func (p *parser) value(depth int) (any, error) {
 		return p.string()
 	case c == '-' || c >= '0' && c <= '9':
 		return p.number()
-	}
-	for word, v := range map[string]any{"true": true, "false": false, "null": nil} {
-		if end := p.at + len(word); end <= len(p.b) && string(p.b[p.at:end]) == word {
-			p.at = end
-			return v, nil
-		}
+	case p.word("true"):
+		return true, nil
+	case p.word("false"):
+		return false, nil
+	case p.word("null"):
+		return nil, nil
 	}
 	return nil, errJSON
+}
+
+// word tells whether w comes next, and takes it.
+func (p *parser) word(w string) bool {
+	found := bytes.HasPrefix(p.b[p.at:], []byte(w))
+	if found {
+		p.at += len(w)
+	}
+	return found
 }
 
 func (p *parser) object(depth int) (any, error) {
@@ -285,7 +296,7 @@ func (o object) with(bad *error) object {
 
 func (o object) wrong(name string) {
 	if *o.bad == nil {
-		*o.bad = damaged("%s is missing or impossible", o.path+name)
+		*o.bad = damaged("%s is missing or impossible", strings.TrimSuffix(o.path+name, "."))
 	}
 }
 

@@ -16,8 +16,8 @@
 // A header is taken for hostile. No key slot is tried that asks for more than
 // 100 million PBKDF2 iterations (some ten seconds to a minute, against the two
 // seconds that cryptsetup aims at), for more memory than [Options] allows or
-// 4 GiB, or for Argon2 passes over more than 128 GiB of memory in all (about a
-// minute or two). Header copies are at most 4 MiB, key slots 32, keys 128
+// 4 GiB, or for Argon2 passes over more than 128 GiB of memory in all (some two
+// minutes). Header copies are at most 4 MiB, key slots 32, keys 128
 // bytes, stripes of a key 65535.
 package luks
 
@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/alpboot/alpboot/boot"
 )
@@ -196,7 +197,7 @@ func (s *slot) check(size int64) error {
 	if _, err := newDecrypter(s.area.cipher, make([]byte, s.area.keySize)); err != nil {
 		return err
 	}
-	if s.area.offset < 0 || s.area.offset > size-s.areaSize() {
+	if s.area.offset > size-s.areaSize() {
 		return damaged("key slot %d lies outside the device", s.id)
 	}
 	return nil
@@ -245,15 +246,11 @@ func (h *Header) checkSlots() error {
 // checkCipher refuses what must not get into a device-mapper table, and data
 // that are not encrypted at all.
 func checkCipher(name string) error {
-	if name == "" || len(name) > 100 {
+	const cipherRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_:,()"
+	if name == "" || len(name) > 100 || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune(cipherRunes, r) }) {
 		return damaged("impossible cipher name")
 	}
-	for _, c := range []byte(name) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == ':' || c == ',' || c == '(' || c == ')') {
-			return damaged("impossible cipher name")
-		}
-	}
-	if len(name) >= 11 && name[:11] == "cipher_null" {
+	if strings.HasPrefix(name, "cipher_null") {
 		return unsupported("cipher_null leaves the data readable by everyone")
 	}
 	return nil

@@ -2,6 +2,7 @@ package luks
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -144,16 +145,13 @@ func (h *Header) readMetadata(root any) error {
 		if err != nil || n >= maxSlots {
 			return damaged("a key slot called %q", name)
 		}
-		d, bound := findDigest(digests, name, id)
+		d, bound, digestErr := findDigest(digests, name, id)
 		if !bound {
 			continue // its key is for something else
 		}
 		s, err := readSlot(slots, name)
-		s.id, s.digest = int(n), d.digest
-		if err == nil {
-			err = d.err
-		}
-		h.keep(s, err)
+		s.id, s.digest = int(n), d
+		h.keep(s, cmp.Or(err, digestErr))
 	}
 	slices.SortFunc(h.slots, func(a, b slot) int {
 		if a.priority != b.priority {
@@ -251,33 +249,26 @@ func (h *Header) readSegment(config, segments object) (string, error) {
 	return id, h.setData(data, rest)
 }
 
-// boundDigest is a digest, or why it cannot be used.
-type boundDigest struct {
-	digest
-	err error
-}
-
 // findDigest gives the digest of the key that the slot holds, if that is the
-// key of the segment.
-func findDigest(digests object, slot, segment string) (boundDigest, bool) {
+// key of the segment; the error says why it cannot be used.
+func findDigest(digests object, slot, segment string) (d digest, bound bool, err error) {
 	for _, name := range digests.names() {
 		var bad error
-		d := digests.with(&bad).object(name)
-		if !slices.Contains(d.strings("keyslots"), slot) || !slices.Contains(d.strings("segments"), segment) {
+		o := digests.with(&bad).object(name)
+		if !slices.Contains(o.strings("keyslots"), slot) || !slices.Contains(o.strings("segments"), segment) {
 			continue
 		}
-		if kind := d.text("type"); bad == nil && kind != "pbkdf2" {
-			return boundDigest{err: unsupported("a digest of type %q", kind)}, true
+		if kind := o.text("type"); bad == nil && kind != "pbkdf2" {
+			return digest{}, true, unsupported("a digest of type %q", kind)
 		}
-		out := digest{
-			hash:       d.text("hash"),
-			salt:       d.base64("salt", 1, maxSalt),
-			iterations: d.number("iterations", 1, 1<<32-1),
-			value:      d.base64("digest", 16, 128),
-		}
-		return boundDigest{out, bad}, true
+		return digest{
+			hash:       o.text("hash"),
+			salt:       o.base64("salt", 1, maxSalt),
+			iterations: o.number("iterations", 1, 1<<32-1),
+			value:      o.base64("digest", 16, 128),
+		}, true, bad
 	}
-	return boundDigest{}, false
+	return digest{}, false, nil
 }
 
 // readSlot takes in a key slot, all but what its digest says.

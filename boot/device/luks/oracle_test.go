@@ -201,10 +201,11 @@ func TestSlots(t *testing.T) {
 			}
 			boottest.Tool(t, "cryptsetup", "luksKillSlot", "-q", "--key-file", key, image, "3")
 			if kind == "luks2" {
+				boottest.Tool(t, "cryptsetup", slices.Concat([]string{"luksAddKey", "-q", "--unbound", "--key-size", "512", "--key-slot", "5"}, args[2:], []string{image, file(t, "unbound")})...)
 				boottest.Tool(t, "cryptsetup", "config", "--priority", "prefer", "--key-slot", "4", image)
 				boottest.Tool(t, "cryptsetup", "config", "--priority", "ignore", "--key-slot", "6", image)
 			}
-			want := map[string]int{passphrase: 0, "one": 1, "three": -1, "six": 6}
+			want := map[string]int{passphrase: 0, "one": 1, "three": -1, "unbound": -1, "six": 6}
 			if kind == "luks2" {
 				want[passphrase] = 4 // both would open: the preferred one is tried first
 				want["six"] = -1
@@ -319,7 +320,7 @@ func TestUnsupported(t *testing.T) {
 		{"reencryption that was begun", func(t *testing.T) string {
 			image := space(t, 48<<20)
 			// cryptsetup makes a file in the folder that it is started in.
-			boottest.Tool(t, "env", slices.Concat([]string{"-C", t.TempDir(), "cryptsetup", "reencrypt", "--encrypt", "--init-only", "--type", "luks2",
+			boottest.Tool(t, "env", slices.Concat([]string{"-C", t.TempDir(), "cryptsetup", "reencrypt", "--encrypt", "--init-only", "--disable-locks", "--type", "luks2",
 				"--reduce-device-size", "32M", "-q", "--key-file", file(t, passphrase)}, quickPBKDF2, []string{image})...)
 			return image
 		}, "reencrypt"},
