@@ -128,6 +128,11 @@ type Entry struct {
 	UKI     bool // kernel and initrds are sections of the file Kernel, a unified kernel image
 	Default bool // its own configuration names it as the default
 
+	// Once is set when its configuration asks for it at the next boot only, as
+	// GRUB's next_entry does. The same text is the same wish: one that has been
+	// met must not be met again, though the configuration still has it.
+	Once string
+
 	// Submenu is where its configuration lists it: the titles of the submenus
 	// that it lies in, outermost first; empty for the top of the list.
 	Submenu []string

@@ -1,56 +1,252 @@
-// Package choice decides which entry is the default.
+// Package choice decides which entry is the default: what is booted when
+// nobody chooses.
 package choice
 
 import (
 	"fmt"
+	"hash/fnv"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/remember"
+	"github.com/alpboot/alpboot/boot/settings"
 )
 
-// Default gives the ID of the entry to boot when nobody chooses, "" when there
-// is none. want is what the user asked for: an ID, a title, or a number from 1
-// in the order of the list; "" when nothing was asked. A title may be given
-// without regard to case where no title matches exactly.
-//
-// Without a wish the default of a configuration file comes before other
-// configured entries, and these before guessed ones. An entry that cannot be
-// booted is never the default. note says, once everything has been looked at,
-// why a wish could not be met; it is "" otherwise.
-func Default(inv boot.Inventory, want string) (id, note string) {
-	if want != "" {
-		e, ok := Find(inv.Entries, want)
-		switch {
-		case ok && e.Problem == "":
-			return e.ID, ""
-		case !inv.Settled:
-			return "", "" // it may still turn up: nothing else is to be booted in its place
-		case ok:
-			note = fmt.Sprintf("The default %q cannot be booted: %s", want, e.Problem)
-		default:
-			note = fmt.Sprintf("No entry matches the default %q.", want)
-		}
-	}
-	best, rank := "", 0
-	for _, e := range inv.Entries {
-		if r := rankOf(e); r > rank {
-			best, rank = e.ID, r
-		}
-	}
-	return best, note
+// Wants is what bears on the choice besides the entries.
+type Wants struct {
+	// Default is the entry that the settings name: an ID, a title, a number from
+	// 1 in the order of the list, or [settings.Last]; "" when they name none. A
+	// title may be given without regard to case where none matches exactly.
+	Default string
+
+	// State is what is remembered, after [remember.State.Opened].
+	State remember.State
+
+	// Failed are the entries, by ID, that could not be started since the menu is
+	// there. They are not tried again.
+	Failed map[string]bool
 }
 
-func rankOf(e boot.Entry) int {
-	switch {
-	case e.Problem != "":
-		return 0
-	case e.Guessed:
-		return 1
-	case !e.Default:
-		return 2
+// Choice is the answer.
+type Choice struct {
+	ID string // of the entry; "" when there is none, or none yet
+
+	// Once says that the entry was asked for at this start only. It may be booted
+	// unattended only when State has been saved: it would be booted for ever.
+	Once bool
+
+	// State is what to remember as soon as any entry is started: the wish for
+	// this start is not in it any more.
+	State remember.State
+
+	Notes []string // what the user should know about it, a sentence each
+}
+
+// Default chooses. These come one after the other, each where those before it
+// name no entry that can be booted:
+//
+//  1. what was asked for at this start only: State.Next, systemd-boot's OneShot,
+//     what a configuration asks for (Entry.Once), unless that was done already;
+//  2. w.Default;
+//  3. State.Default;
+//  4. systemd-boot's LoaderDefault;
+//  5. the default of a configuration; of several that of the system booted last;
+//  6. other entries of a configuration, then guessed ones; the one booted last,
+//     else the first. Snapshots are not among them.
+//
+// An entry that has failed is passed over, except by 1, with a note; one that
+// only has not said that it is up is tried again when there is no other.
+//
+// Until everything has been looked at, an entry that is asked for and is not
+// there yet is waited for: there is no default then.
+func Default(inv boot.Inventory, w Wants) Choice {
+	c := &chooser{inv: inv, w: w, choice: Choice{State: w.State}}
+	if e, ok := c.once(); ok {
+		c.choice.ID, c.choice.Once = e.ID, true
+		return c.choice
 	}
-	return 3
+	wished, ok := c.pick(func(e boot.Entry) bool { return true }, true)
+	best := wished
+	if ok && c.failed(wished) {
+		best, ok = c.pick(func(e boot.Entry) bool { return !c.failed(e) }, false)
+		if !ok {
+			best, ok = c.pick(func(e boot.Entry) bool { return !w.Failed[e.ID] }, false)
+		}
+		c.explain(wished, best)
+	}
+	if c.wait {
+		return Choice{State: w.State}
+	}
+	if ok {
+		c.choice.ID = best.ID
+	}
+	return c.choice
+}
+
+// chooser is one call of Default.
+type chooser struct {
+	inv    boot.Inventory
+	w      Wants
+	wait   bool // for an entry that may still turn up
+	choice Choice
+}
+
+func (c *chooser) note(format string, args ...any) {
+	if c.inv.Settled { // before that it may become untrue
+		c.choice.Notes = append(c.choice.Notes, fmt.Sprintf(format, args...))
+	}
+}
+
+// failed tells whether an entry is not to be booted unattended.
+func (c *chooser) failed(e boot.Entry) bool {
+	return c.w.Failed[e.ID] || slices.Contains(c.w.State.Failed, e.ID)
+}
+
+// explain says why best, which may be none, is booted in place of wished.
+func (c *chooser) explain(wished, best boot.Entry) {
+	if c.w.Failed[wished.ID] {
+		c.note("%s could not be started just now: it is passed over.", wished.Title)
+	} else if wished.ID != best.ID {
+		c.note("%s was started before and never said that it is up: it is passed over.", wished.Title)
+	}
+	if slices.Contains(c.w.State.Failed, best.ID) {
+		c.note("%s was started before and never said that it is up. There is no other: it is tried again.", best.Title)
+	}
+}
+
+// once gives the entry that was asked for at this start only, and takes the
+// wish out of the state to save. Only one wish is met at each start.
+func (c *chooser) once() (boot.Entry, bool) {
+	state := c.w.State
+	usable := func(e boot.Entry, found bool, wish string) bool {
+		switch {
+		case !found:
+			c.note("%q was to be booted once: there is no such entry.", wish)
+		case e.Problem != "":
+			c.note("%s was to be booted once, and cannot be: %s", e.Title, e.Problem)
+		case c.w.Failed[e.ID]:
+			c.note("%s was to be booted once, and could not be started just now.", e.Title)
+		default:
+			c.note("%s is booted once, as it was asked for.", e.Title)
+			return true
+		}
+		return false
+	}
+	if state.Next != "" {
+		e, found := Find(c.inv.Entries, state.Next)
+		c.choice.State.Next = ""
+		if c.wait = !found && !c.inv.Settled; c.wait {
+			return e, false
+		}
+		if usable(e, found, state.Next) {
+			return e, true
+		}
+	}
+	if state.OneShot != "" {
+		e, found := findLoader(c.inv.Entries, state.OneShot)
+		if c.wait = !found && !c.inv.Settled; c.wait {
+			return e, false
+		}
+		if found { // what only systemd-boot knows is left to it
+			c.choice.State.OneShot = ""
+			if usable(e, found, state.OneShot) {
+				return e, true
+			}
+		}
+	}
+	for _, e := range c.inv.Entries {
+		key := onceKey(e)
+		if e.Once == "" || slices.Contains(state.Used, key) {
+			continue
+		}
+		if !state.Kept {
+			c.note("%s is asked for at the next boot only. That is not done: it would be done at every boot, as nothing can be remembered here (setting remember).", e.Title)
+			continue
+		}
+		c.choice.State.Used = append(slices.Clone(state.Used), key)
+		if usable(e, true, e.Title) {
+			return e, true
+		}
+	}
+	return boot.Entry{}, false
+}
+
+// onceKey names what e.Once asks for.
+func onceKey(e boot.Entry) string {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s\x00%s\x00%s", e.Volume.UUID, e.Volume.PartUUID, e.Once)
+	return fmt.Sprintf("%016x", h.Sum64())
+}
+
+// pick gives the first of Default's 2 to 6 among those that may be taken. With
+// loud it says what of them could not be met.
+func (c *chooser) pick(may func(boot.Entry) bool, loud bool) (boot.Entry, bool) {
+	for _, wish := range []struct{ what, id string }{
+		{"The default", c.w.Default},
+		{"The remembered default", c.w.State.Default},
+	} {
+		if wish.id == settings.Last {
+			wish.id = c.w.State.Last
+		}
+		if wish.id == "" {
+			continue
+		}
+		e, ok := Find(c.inv.Entries, wish.id)
+		switch {
+		case ok && e.Problem == "" && may(e):
+			return e, true
+		case !ok && !c.inv.Settled:
+			c.wait = true // nothing else is to be booted in its place
+			return boot.Entry{}, false
+		case !loud:
+		case !ok:
+			c.note("%s %q is none of the entries.", wish.what, wish.id)
+		case e.Problem != "":
+			c.note("%s %q cannot be booted: %s", wish.what, wish.id, e.Problem)
+		}
+	}
+	if e, ok := findLoader(c.inv.Entries, c.w.State.LoaderDefault); ok && e.Problem == "" && may(e) {
+		return e, true
+	}
+	var last boot.Entry
+	if c.w.State.Last != "" {
+		last, _ = Find(c.inv.Entries, c.w.State.Last)
+	}
+	var best boot.Entry
+	most := 0
+	for _, e := range c.inv.Entries {
+		if e.Problem != "" || e.Snapshot || !may(e) {
+			continue
+		}
+		if r := rank(e, last); r > most {
+			best, most = e, r
+		}
+	}
+	return best, most > 0
+}
+
+// rank is higher for what is rather booted; last is the entry booted last, or
+// none.
+func rank(e, last boot.Entry) int {
+	r := 4
+	switch {
+	case e.Guessed:
+	case !e.Default:
+		r = 8
+	default:
+		r = 12
+	}
+	switch {
+	case last.ID == "":
+	case e.ID == last.ID:
+		r += 2
+	case e.Volume == last.Volume:
+		r++
+	}
+	return r
 }
 
 // Find gives the entry that want names: by ID, else title, else number.
@@ -68,6 +264,29 @@ func Find(entries []boot.Entry, want string) (boot.Entry, bool) {
 	}
 	if n, err := strconv.Atoi(want); err == nil && n >= 1 && n <= len(entries) {
 		return entries[n-1], true
+	}
+	return boot.Entry{}, false
+}
+
+// findLoader gives the first entry that systemd-boot may know and that pattern
+// names: by its file without a boot counter, with or without the ending, in
+// whatever case.
+func findLoader(entries []boot.Entry, pattern string) (boot.Entry, bool) {
+	pattern = strings.ReplaceAll(strings.ToLower(pattern), "[!", "[^")
+	for _, e := range entries {
+		if e.Format != "bls" && e.Format != "uki" {
+			continue
+		}
+		ending := path.Ext(e.Source.File)
+		name := strings.ToLower(strings.TrimSuffix(path.Base(e.Source.File), ending))
+		if i := strings.LastIndexByte(name, '+'); i > 0 && strings.Trim(name[i:], "+-0123456789") == "" {
+			name = name[:i]
+		}
+		for _, id := range []string{name + strings.ToLower(ending), name} {
+			if ok, _ := path.Match(pattern, id); ok {
+				return e, true
+			}
+		}
 	}
 	return boot.Entry{}, false
 }

@@ -163,19 +163,9 @@ func (s *session) update(ctx context.Context, msg menu.Msg) {
 // showInventory shows what was found, with the default that follows from it.
 // What could not be started once is not started unattended again.
 func (s *session) showInventory(ctx context.Context) {
-	candidates := s.inventory
-	candidates.Entries = slices.Clone(candidates.Entries)
-	for i, e := range candidates.Entries {
-		if s.failed[e.ID] {
-			candidates.Entries[i].Problem = "It was not started at the last try."
-		}
-	}
-	id, note := choice.Default(candidates, s.asked.Default)
-	notes := slices.Clone(s.asked.Notes)
-	if note != "" {
-		notes = append(notes, note)
-	}
-	s.update(ctx, menu.InventoryMsg{Inventory: s.inventory, Default: id, Notes: notes})
+	c := choice.Default(s.inventory, choice.Wants{Default: s.asked.Default, Failed: s.failed})
+	notes := slices.Concat(s.asked.Notes, c.Notes)
+	s.update(ctx, menu.InventoryMsg{Inventory: s.inventory, Default: c.ID, Notes: notes})
 }
 
 func (s *session) act(ctx context.Context, action menu.Action) {
