@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // NeedTools skips a test that needs outside programs where one of them is
@@ -35,6 +37,18 @@ func NeedRoot(t testing.TB) {
 	if os.Geteuid() != 0 {
 		Skip(t, "this needs root rights")
 	}
+}
+
+// NeedFilesystem skips a test that mounts filesystems of a type which the
+// running kernel does not have, and those that only root may mount.
+func NeedFilesystem(t testing.TB, fstype string) {
+	t.Helper()
+	NeedRoot(t)
+	fd, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		Skip(t, "this kernel cannot mount", fstype)
+	}
+	unix.Close(fd)
 }
 
 // Skip skips a test whose surroundings lack something. In CI they must not

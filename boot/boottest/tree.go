@@ -85,6 +85,21 @@ func Format(f boot.Format) func(*testing.T, Tree) string {
 	}
 }
 
+// Comment gives the lines of the tree's comment that are no directives of this
+// package: what the layout is in plain words, and directives of the test's own.
+func (tree Tree) Comment() []string {
+	var lines []string
+	for line := range strings.Lines(string(tree.archive.Comment)) {
+		line = strings.TrimSpace(line)
+		word, _, ok := strings.Cut(line, ":")
+		word, _, _ = strings.Cut(word, " ")
+		if !ok || word != "volume" && word != "symlink" && word != "folder" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
 // All gives the volumes of the tree as those of one machine.
 func (tree Tree) All() boot.Volumes {
 	var all boot.Volumes

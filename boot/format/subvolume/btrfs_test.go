@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
@@ -22,13 +21,8 @@ import (
 // mounted on.
 func mountBtrfs(t *testing.T) string {
 	t.Helper()
-	boottest.NeedRoot(t)
+	boottest.NeedFilesystem(t, "btrfs")
 	boottest.NeedTools(t, "mkfs.btrfs", "btrfs", "mount", "umount")
-	if fd, err := unix.Fsopen("btrfs", unix.FSOPEN_CLOEXEC); err != nil {
-		boottest.Skip(t, "this kernel has no btrfs")
-	} else {
-		unix.Close(fd)
-	}
 	dir := t.TempDir()
 	image, mount := filepath.Join(dir, "image"), filepath.Join(dir, "mount")
 	if err := os.WriteFile(image, nil, 0o600); err != nil {
