@@ -273,6 +273,17 @@ func TestOpenRCLoadFails(t *testing.T) {
 	}
 }
 
+// A user who wants the firmware's own setup stops the service, and reboots
+// through the firmware, whatever had been loaded.
+func TestOpenRCServiceStopped(t *testing.T) {
+	m := startOpenRC(t, newInit, vm.Snapshot)
+	m.sh("kexec-reboot load && grep 1 /sys/kernel/kexec_loaded")
+	m.sh("rc-service kexec-load stop && grep 0 /sys/kernel/kexec_loaded")
+	m.Type("reboot\r")
+	m.firmware()
+	m.notIn("Starting the loaded kernel")
+}
+
 // A user who upgrades the kernel and then types reboot gets the new one, also
 // when the old one had been loaded by hand before.
 func TestOpenRCUpgrade(t *testing.T) {

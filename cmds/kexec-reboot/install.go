@@ -86,7 +86,9 @@ func parseChange(line string) (c change, err error) {
 		c.sum = sum
 		c.saved, err = strconv.ParseBool(saved)
 	case "insert":
-		c.text, err = strconv.Unquote(rest)
+		if c.text, err = strconv.Unquote(rest); c.text == "" && err == nil {
+			err = errors.New("nothing inserted")
+		}
 	case "link":
 	default:
 		err = errors.New("unknown kind")
@@ -361,7 +363,15 @@ func (in *installer) inittab() (bool, error) {
 		}
 		return false, nil
 	}
-	// After the last shutdown action, whose sibling it is; else at the end.
+	in.say("added     %s to %s", rebootLine, inittab)
+	text, insert := addReboot(text)
+	in.journal = append(in.journal, change{kind: "insert", name: inittab, text: insert})
+	return true, in.edit(inittab, text)
+}
+
+// addReboot adds the reboot action to an inittab, after the last shutdown
+// action, whose sibling it is, or at the end. insert is what was added.
+func addReboot(text string) (added, insert string) {
 	at, offset := len(text), 0
 	for line := range strings.Lines(text) {
 		offset += len(line)
@@ -369,13 +379,32 @@ func (in *installer) inittab() (bool, error) {
 			at = offset
 		}
 	}
-	insert := rebootLine + "\n"
+	insert = rebootLine + "\n"
 	if at > 0 && text[at-1] != '\n' {
 		insert = "\n" + rebootLine
 	}
-	in.say("added     %s to %s", rebootLine, inittab)
-	in.journal = append(in.journal, change{kind: "insert", name: inittab, text: insert})
-	return true, in.edit(inittab, text[:at]+insert+text[at:])
+	return text[:at] + insert + text[at:], insert
+}
+
+// cut takes inserted lines out of a text, which may have changed otherwise; ok
+// is false when they are not there any more.
+func cut(text, insert string) (rest string, ok bool) {
+	for from := 0; from <= len(text); {
+		i := strings.Index(text[from:], insert)
+		if i < 0 {
+			break
+		}
+		i += from
+		end := i + len(insert)
+		// Whole lines only: the same words may stand in a comment.
+		begins := i == 0 || text[i-1] == '\n' || insert[0] == '\n'
+		ends := end == len(text) || text[end] == '\n' || insert[len(insert)-1] == '\n'
+		if begins && ends {
+			return text[:i] + text[end:], true
+		}
+		from = i + 1
+	}
+	return text, false
 }
 
 // busyboxTab tells whether an inittab is one of busybox: the runlevels in the
@@ -493,13 +522,12 @@ func (in *installer) undo(c change) (done bool, err error) {
 		in.say("removed   %s", c.name)
 		return true, in.remove(c.name)
 	}
-	text := string(b)
-	i := strings.Index(text, c.text)
-	if i < 0 {
+	text, ok := cut(string(b), c.text)
+	if !ok {
 		return true, nil // the user has removed it
 	}
 	in.say("removed   %s from %s", strings.TrimSpace(c.text), c.name)
-	return true, in.edit(c.name, text[:i]+text[i+len(c.text):])
+	return true, in.edit(c.name, text)
 }
 
 func (in *installer) remove(name string) error {

@@ -230,9 +230,49 @@ func TestChangesAreReadBack(t *testing.T) {
 			t.Errorf("%q was read as %+v (%v)", c.String(), got, err)
 		}
 	}
-	for _, line := range []string{"", "file /x 12 maybe", "insert /x text", "run /x"} {
+	for _, line := range []string{"", "file /x 12 maybe", "insert /x text", `insert /x ""`, "run /x"} {
 		if c, err := parseChange(line); err == nil {
 			t.Errorf("%q was read as %+v", line, c)
 		}
 	}
+}
+
+// Whatever an inittab looks like, the reboot action is in effect once it was
+// added, and taken out again leaves every byte as it was.
+func FuzzInittab(f *testing.F) {
+	for _, text := range []string{
+		"", inittabText, strings.TrimSpace(inittabText), "::sysinit:x\n", "#" + rebootLine + "\n" + inittabText,
+		"::shutdown:x\n" + rebootLine + "x\n", "x\n#" + rebootLine, "\n\n", "::shutdown:x\r\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if hasAction(text, "reboot") {
+			return
+		}
+		added, insert := addReboot(text)
+		if !hasAction(added, "reboot") {
+			t.Errorf("%q has no reboot action", added)
+		}
+		if back, ok := cut(added, insert); !ok || back != text {
+			t.Errorf("%q became %q and %q", text, added, back)
+		}
+	})
+}
+
+// The journal may have been damaged: a line is understood as it was written, or
+// refused.
+func FuzzParseChange(f *testing.F) {
+	f.Add("file /etc/x 0123 true")
+	f.Add("link /etc/runlevels/default/x")
+	f.Add(`insert /etc/inittab "\n::reboot:/sbin/openrc reboot"`)
+	f.Fuzz(func(t *testing.T, line string) {
+		c, err := parseChange(line)
+		if err != nil {
+			return
+		}
+		if again, err := parseChange(c.String()); err != nil || again != c {
+			t.Errorf("%q is %+v, and written again %+v (%v)", line, c, again, err)
+		}
+	})
 }
