@@ -56,7 +56,11 @@ func (m Model) summary(it item, w, height int, cs Charset) []line {
 		}
 		facts = append(facts, fact{wordFrom, from(e, cs), Normal})
 	}
-	facts = append(facts, m.files(e, cs)...)
+	files := m.files(e, cs)
+	if height <= 2 {
+		files = files[:1] // the kernel
+	}
+	facts = append(facts, files...)
 	facts = append(facts, fact{wordCmdline, orNone(clean(e.Cmdline, cs)), Normal})
 	facts = append(facts, notesOf(e, cs)...)
 	lines := wrapLines(facts, w)

@@ -685,12 +685,18 @@ func TestEditorShares(t *testing.T) {
 // TestRandom sends messages at random. No state may panic, paint a cell that no
 // console should get, lose the selection, or have no way back to the list.
 func TestRandom(t *testing.T) {
-	steps := 20000
+	steps := 100_000
 	if testing.Short() {
-		steps = 2000
+		steps = 4000
 	}
 	rng := rand.New(rand.NewPCG(2026, 11))
-	sizes := append([]Size{{0, 0}, {1, 1}, {19, 5}, {20, 5}, {21, 7}, {59, 16}, {60, 15}, {300, 3}, {-1, 4}}, sizes...)
+	usual := append([]Size{{0, 0}, {1, 1}, {19, 5}, {20, 5}, {21, 7}, {59, 16}, {60, 15}, {300, 3}, {-1, 4}}, sizes...)
+	anySize := func() Size {
+		if rng.IntN(8) > 0 {
+			return usual[rng.IntN(len(usual))]
+		}
+		return Size{1 + rng.IntN(300), 1 + rng.IntN(100)}
+	}
 	pool := append([]boot.Entry{lts(), virt(), guessed(), broken(), {ID: "empty"}, {ID: "none", Problem: "No."}}, append(folded(), many()[:20]...)...)
 	pool[3].Title = "漢字\x1b[2J\u0301" + strings.Repeat("long ", 60)
 	keys := []Key{KeyOther, KeyEnter, KeyEsc, KeyTab, KeyBackspace, KeyDelete, KeyUp, KeyDown, KeyLeft, KeyRight, KeyHome, KeyEnd, KeyPgUp, KeyPgDn, KeyF1, KeyF2, KeyF10}
@@ -700,7 +706,7 @@ func TestRandom(t *testing.T) {
 	c.Firmware, c.Again, c.Keymaps = true, true, []string{"us/us", "de/de", "de/de-latin1\x1b"}
 	m := New(c)
 	one := func() Msg {
-		size := sizes[rng.IntN(len(sizes))]
+		size := anySize()
 		switch n := rng.IntN(100); {
 		case n < 40:
 			return KeyMsg{Key: keys[rng.IntN(len(keys))], Mod: Mod(rng.IntN(8) / 6), Size: size}
@@ -719,8 +725,9 @@ func TestRandom(t *testing.T) {
 				CancelledMsg{}, ProgressMsg{m.booting, "Loading", rng.Int64N(9), rng.Int64N(9)}, TellMsg{"Done.", rng.IntN(2) == 0},
 				CompletionMsg{m.seq, []string{"boot/", "boot/vmlinuz-lts\x1b", "漢"}[:rng.IntN(4)]},
 				LogMsg{[]LogLine{{slog.Level(rng.IntN(5)*4 - 8), strings.Repeat("log\x1b ", rng.IntN(60))}}}, SystemMsg{[]string{"Machine:", "CPU: x\x1b"}},
+				RequestMsg{[]Action{Boot{Entry: pool[rng.IntN(len(pool))]}, Unlock{Device: vault.Device}, Cancel{}, Rescan{}, Shell{}, Reboot{}}[rng.IntN(6)]},
 				InspectedMsg{"root-lts", []File{{"boot/vmlinuz-lts", rng.Int64N(99) - 9, "bzImage\x1b", ""}}},
-			}[rng.IntN(9)]
+			}[rng.IntN(10)]
 		case n < 94:
 			var es []boot.Entry
 			for _, i := range rng.Perm(len(pool))[:rng.IntN(len(pool))] {
@@ -778,13 +785,16 @@ func TestRandom(t *testing.T) {
 		if _, isKey := msg.(KeyMsg); !isKey && m.touched && m.entryIndex(m.wanted) >= 0 && m.filter == "" && items[i].id != m.wanted {
 			t.Fatalf("step %d: %#v moves the selection to %q from %q", step, msg, items[i].id, m.wanted)
 		}
-		size, cs := sizes[rng.IntN(len(sizes))], Charset(rng.IntN(2))
+		size, cs := anySize(), Charset(rng.IntN(2))
 		s := m.View(size, cs)
 		checkCells(t, s, cs)
 		if m.at == listScreen && size.W >= 40 && size.H >= 12 && i >= 0 {
 			if !slices.ContainsFunc(s.Cells, func(c Cell) bool { return c.Style == Selected }) {
 				t.Fatalf("step %d: the selection is not on the screen of %v:\n%s", step, size, s)
 			}
+		}
+		if step%4 != 0 {
+			continue
 		}
 		back, actions := run(m, key(KeyEsc), key(KeyEsc))
 		if a := asked(actions); back.at != listScreen || a != "" && (a != "cancel" || m.booting == "") {

@@ -114,7 +114,8 @@ func wrap(s string, w int) []string {
 			lines = append(lines, line)
 			line = word
 		}
-		for r := []rune(line); len(r) > w; r = []rune(line) {
+		for width(line) > w {
+			r := []rune(line)
 			lines = append(lines, string(r[:w]))
 			line = string(r[w:])
 		}

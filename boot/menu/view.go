@@ -629,7 +629,7 @@ func (m Model) summaryHeight(s Size) int {
 	case messageHeight(s) > 1:
 		return 0
 	case s.H < 25:
-		return 3
+		return 2
 	case s.H < 32:
 		return 6
 	}

@@ -321,33 +321,35 @@ func (c *Console) draw() {
 }
 
 // paint hands s to tcell, which sends the cells that differ from what it sent
-// before. Clearing its screen first would make them all differ. Two things that
-// it does not know save a slow line a lot:
+// before. Clearing its screen first would make them all differ. Three things
+// that it does not know save a slow line a lot:
 //
 //   - On a screen just cleared, for which old is nil, blank cells need not be
 //     sent. They are locked until something else is to be shown there.
+//   - What is blank up to the end of a row is erased by one sequence.
 //   - Where few cells between two that differ are the same, sending them is
 //     shorter than going around them.
 func (c *Console) paint(s menu.Screen, old []menu.Cell) {
 	w := s.Size.W
 	if old == nil {
 		c.locked = make([]bool, len(s.Cells))
+	} else {
+		c.eraseEnds(s, old)
 	}
 	differs := func(i int) bool { return old != nil && s.Cells[i] != old[i] }
 	last := -1 // the last cell that differs
 	for i, cell := range s.Cells {
 		x, y := i%w, i/w
-		blank := cell == menu.Cell{Rune: ' '}
+		blank := c.blank(cell)
 		switch {
 		case old == nil && blank:
-			c.locked[i] = true
-			c.screen.LockRegion(x, y, 1, 1, true)
+			c.lock(i, w)
 		case c.locked[i] && !blank:
 			c.locked[i] = false
 			c.screen.LockRegion(x, y, 1, 1, false)
 		}
 		c.screen.SetContent(x, y, cell.Rune, nil, c.looks[cell.Style])
-		if !differs(i) {
+		if !differs(i) || c.locked[i] {
 			continue
 		}
 		if last >= 0 && last/w == y && i-last <= shortGap && sameStyle(s.Cells[last:i+1]) {
@@ -364,6 +366,47 @@ func (c *Console) paint(s menu.Screen, old []menu.Cell) {
 		c.screen.ShowCursor(s.Cursor.X, s.Cursor.Y)
 	} else {
 		c.screen.HideCursor()
+	}
+}
+
+// blank tells whether a cell looks as one that was just erased. With a theme in
+// which usual text has a look of its own none does.
+func (c *Console) blank(cell menu.Cell) bool {
+	return cell == menu.Cell{Rune: ' '} && c.looks[menu.Normal] == tcell.StyleDefault
+}
+
+// lock keeps tcell from sending the cell i of a screen of width w.
+func (c *Console) lock(i, w int) {
+	c.locked[i] = true
+	c.screen.LockRegion(i%w, i/w, 1, 1, true)
+}
+
+// eraseEnds erases the ends of rows that have become blank, where that is
+// shorter than to send blanks. tcell takes no position and no look for granted
+// when it draws, so something may be sent before it does.
+func (c *Console) eraseEnds(s menu.Screen, old []menu.Cell) {
+	const worth = 16 // cells
+	w := s.Size.W
+	end := func(row []menu.Cell) int {
+		n := len(row)
+		for n > 0 && c.blank(row[n-1]) {
+			n--
+		}
+		return n
+	}
+	var out []byte
+	for y := range s.Size.H {
+		from, to := end(s.Cells[y*w:(y+1)*w]), end(old[y*w:(y+1)*w])
+		if to-from < worth {
+			continue
+		}
+		out = fmt.Appendf(out, "\x1b[m\x1b[%d;%dH\x1b[K", y+1, from+1)
+		for x := from; x < to; x++ {
+			c.lock(y*w+x, w)
+		}
+	}
+	if out != nil {
+		c.line.Write(out)
 	}
 }
 

@@ -245,6 +245,29 @@ func TestBytes(t *testing.T) {
 	if worst > 300 {
 		t.Errorf("a cursor move costs %d bytes", worst)
 	}
+	// Rows of other kinds: folds, and a volume that is locked.
+	inv := boot.Inventory{Entries: entries(), Settled: true, Volumes: []boot.VolumeStatus{
+		{Volume: boot.Volume{Device: "/dev/nvme0n1p2", Type: "btrfs"}},
+		{Volume: boot.Volume{Device: "/dev/sda3", Type: "crypto_LUKS", UUID: "0c1f8c3e-74b8-4a62-8a3c-52f9d7f0e6a1"}, Locked: true},
+	}}
+	for i := range 3 {
+		e := inv.Entries[3]
+		e.ID, e.Title, e.Snapshot = fmt.Sprint("snapshot-", i), fmt.Sprint("Debian GNU/Linux, snapshot ", i), true
+		inv.Entries = append(inv.Entries, e)
+	}
+	inv.Entries[1].Submenu = []string{"Advanced options for Alpine Linux"}
+	m, _ = m.Update(menu.InventoryMsg{Inventory: inv, Default: "lts"})
+	m = press(m, menu.KeyMsg{Key: menu.KeyHome})
+	show(m)
+	for range 6 {
+		m = press(m, menu.KeyMsg{Key: menu.KeyDown})
+		n := show(m)
+		t.Logf("a cursor move: %d bytes", n)
+		worst = max(worst, n)
+	}
+	if worst > 300 {
+		t.Errorf("a cursor move over folds costs %d bytes", worst)
+	}
 	before := f.bytes()
 	for range 20 {
 		c.Draw(m)
