@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,25 +53,25 @@ func contents(f *os.File) []byte {
 
 func (k *fakeKernel) FileLoad(kernel, initrd *os.File, cmdline string) error {
 	k.calls = append(k.calls, "file")
+	if k.onCall != nil {
+		k.onCall()
+	}
 	k.kernel = contents(kernel)
 	if k.hadInitrd = initrd != nil; initrd != nil {
 		k.initrd = contents(initrd)
-	}
-	if k.onCall != nil {
-		k.onCall()
 	}
 	return answer(&k.fileErrs)
 }
 
 func (k *fakeKernel) Load(entry uint64, segments []Segment) error {
 	k.calls = append(k.calls, "load")
+	if k.onCall != nil {
+		k.onCall()
+	}
 	k.segments = nil
 	for _, s := range segments {
 		s.Data = bytes.Clone(s.Data)
 		k.segments = append(k.segments, s)
-	}
-	if k.onCall != nil {
-		k.onCall()
 	}
 	return answer(&k.loadErrs)
 }
@@ -282,6 +284,84 @@ func openFiles(t *testing.T) (n int) {
 	for _, l := range links {
 		if name, err := os.Readlink(l); err == nil && (strings.Contains(name, "memfd:") || strings.HasPrefix(name, os.TempDir())) {
 			n++
+		}
+	}
+	return n
+}
+
+// TestMemory asserts how much memory of our own the files take at the moment of
+// the system call, which holds the target itself: next to none, and for
+// kexec_file_load a copy of several initrds, which it takes in one file only. The
+// copy is gone afterwards.
+func TestMemory(t *testing.T) {
+	needAMD64(t)
+	const kernelSize, initrdSize = 24 << 20, 20 << 20
+	initrd := make([]byte, initrdSize)
+	copy(initrd, "070701")
+	kernel := file(t, "vmlinuz", testKernel(kernelSize))
+	a, b := file(t, "a", initrd), file(t, "b", initrd)
+	initrd = nil
+	for _, tt := range []struct {
+		name    string
+		method  Method
+		initrds []*os.File
+		most    int64
+	}{
+		{"kexec_load", Load, []*os.File{a, b}, 4 * mib},
+		{"kexec_file_load", FileLoad, []*os.File{a}, 4 * mib},
+		{"kexec_file_load with two initrds", FileLoad, []*os.File{a, b}, 2*initrdSize + 4*mib},
+	} {
+		runtime.GC()
+		debug.FreeOSMemory()
+		before := ownMemory(t)
+		var during int64
+		k := &fakeKernel{}
+		k.onCall = func() { during = ownMemory(t) }
+		if err := (&Loader{Sys: k, Method: tt.method, root: machineWith(nil)}).Load(context.Background(), Target{Kernel: kernel, Initrds: tt.initrds}); err != nil {
+			t.Fatal(err)
+		}
+		if during == 0 || during-before > tt.most {
+			t.Errorf("%s: %d KiB more than before at the system call, want at most %d", tt.name, (during-before)>>10, tt.most>>10)
+		}
+		k.segments, k.kernel, k.initrd = nil, nil, nil
+		if n := memfiles(t); n != 0 {
+			t.Errorf("%s: files in memory hold %d KiB afterwards", tt.name, n>>10)
+		}
+	}
+}
+
+// ownMemory gives the bytes that this process has for itself, those of files in
+// memory included, mapped files not.
+func ownMemory(t *testing.T) int64 {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			n, err := strconv.ParseInt(strings.Fields(v)[0], 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n<<10 + memfiles(t)
+		}
+	}
+	t.Fatal("/proc/self/status has no RssAnon")
+	return 0
+}
+
+// memfiles gives the bytes of open files in memory.
+func memfiles(t *testing.T) (n int64) {
+	t.Helper()
+	links, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		var st syscall.Stat_t
+		if name, err := os.Readlink(l); err == nil && strings.Contains(name, "memfd:") && syscall.Stat(l, &st) == nil {
+			n += st.Blocks * 512
 		}
 	}
 	return n
