@@ -323,50 +323,20 @@ func TestOnceKeepsTheDefault(t *testing.T) {
 func TestBroken(t *testing.T) {
 	const good = "LABEL a\nLINUX k\n"
 	huge := boottest.File(strings.Repeat("garbage \x01\xff\n", 1<<20))
-	tests := []struct {
-		name    string
-		fsys    fstest.MapFS
-		entries int
-		notes   []string
-		err     error
-	}{
-		{"10 MiB of garbage", fstest.MapFS{"boot/extlinux.conf": huge}, 0, nil, boot.ErrTooLarge},
-		{"beside a good one", fstest.MapFS{"boot/extlinux.conf": huge, "extlinux.conf": boottest.File(good)}, 1, []string{"/boot/extlinux.conf cannot be used", "too large"}, nil},
-		{"included", fstest.MapFS{"h.cfg": huge, "extlinux.conf": boottest.File("INCLUDE h.cfg\n" + good)}, 1, []string{"extlinux.conf:1: The included file /h.cfg cannot be used", "too large"}, nil},
-		{"1 MiB of garbage", fstest.MapFS{"extlinux.conf": boottest.File(strings.Repeat("ga\x01rbage \xff\n", 90000))}, 0, []string{"extlinux.conf:1: ", "89980 more notes", "holds no entry"}, nil},
-		{"dangling link", fstest.MapFS{"extlinux.conf": boottest.Link("gone"), "syslinux.cfg": boottest.File(good)}, 1, []string{"leads nowhere"}, nil},
-		{"link loop", fstest.MapFS{"extlinux.conf": boottest.Link("boot"), "boot": boottest.Link("extlinux.conf")}, 0, []string{"leads nowhere"}, nil},
-		{"device node", fstest.MapFS{"extlinux.conf": {Mode: fs.ModeDevice}, "syslinux.cfg": boottest.File(good)}, 1, []string{"not a regular file"}, nil},
-		{"too many labels", fstest.MapFS{"extlinux.conf": boottest.File(many(5000))}, 1000, []string{"more than 1000 labels"}, nil},
-		{"too many submenus", fstest.MapFS{"extlinux.conf": boottest.File(good + strings.Repeat("MENU BEGIN x\n", 40000) + strings.Repeat("MENU END\n", 40000))}, 1, nil, nil},
-		{"chain of includes", includeChain(30, "INCLUDE"), 1, []string{"more than 16 deep"}, nil},
-		{"chain of configurations", includeChain(30, "LABEL x\nCONFIG"), 1, []string{"more than 16 deep"}, nil},
-		{"tree of includes", includeTree(), 1, []string{"more than 256 configuration files"}, nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			began := time.Now()
-			l, err := extlinux.Parse(tt.fsys, boot.Volume{})
-			if !errors.Is(err, tt.err) {
-				t.Errorf("error %v, want %v", err, tt.err)
-			}
-			if len(l.Entries) != tt.entries {
-				t.Errorf("%d entries, want %d", len(l.Entries), tt.entries)
-			}
-			all := boottest.Notes(l)
-			for _, n := range tt.notes {
-				if !strings.Contains(all, n) {
-					t.Errorf("no note with %q in\n%s", n, all)
-				}
-			}
-			if len(l.Notes) > 25 { // 20, and a few that say what the rest is about
-				t.Errorf("%d notes", len(l.Notes))
-			}
-			if d := time.Since(began); d > 20*time.Second {
-				t.Errorf("took %v", d)
-			}
-		})
-	}
+	boottest.RunHostile(t, func(fsys fs.FS) (boot.Listing, error) { return extlinux.Parse(fsys, boot.Volume{}) }, []boottest.Hostile{
+		{Name: "10 MiB of garbage", FS: fstest.MapFS{"boot/extlinux.conf": huge}, Err: boot.ErrTooLarge},
+		{Name: "beside a good one", FS: fstest.MapFS{"boot/extlinux.conf": huge, "extlinux.conf": boottest.File(good)}, Entries: 1, Notes: []string{"/boot/extlinux.conf cannot be used", "too large"}},
+		{Name: "included", FS: fstest.MapFS{"h.cfg": huge, "extlinux.conf": boottest.File("INCLUDE h.cfg\n" + good)}, Entries: 1, Notes: []string{"extlinux.conf:1: The included file /h.cfg cannot be used", "too large"}},
+		{Name: "1 MiB of garbage", FS: fstest.MapFS{"extlinux.conf": boottest.File(strings.Repeat("ga\x01rbage \xff\n", 90000))}, Notes: []string{"extlinux.conf:1: ", "89980 more notes", "holds no entry"}},
+		{Name: "dangling link", FS: fstest.MapFS{"extlinux.conf": boottest.Link("gone"), "syslinux.cfg": boottest.File(good)}, Entries: 1, Notes: []string{"leads nowhere"}},
+		{Name: "link loop", FS: fstest.MapFS{"extlinux.conf": boottest.Link("boot"), "boot": boottest.Link("extlinux.conf")}, Notes: []string{"leads nowhere"}},
+		{Name: "device node", FS: fstest.MapFS{"extlinux.conf": {Mode: fs.ModeDevice}, "syslinux.cfg": boottest.File(good)}, Entries: 1, Notes: []string{"not a regular file"}},
+		{Name: "too many labels", FS: fstest.MapFS{"extlinux.conf": boottest.File(many(5000))}, Entries: 1000, Notes: []string{"more than 1000 labels"}},
+		{Name: "too many submenus", FS: fstest.MapFS{"extlinux.conf": boottest.File(good + strings.Repeat("MENU BEGIN x\n", 40000) + strings.Repeat("MENU END\n", 40000))}, Entries: 1},
+		{Name: "chain of includes", FS: includeChain(30, "INCLUDE"), Entries: 1, Notes: []string{"more than 16 deep"}},
+		{Name: "chain of configurations", FS: includeChain(30, "LABEL x\nCONFIG"), Entries: 1, Notes: []string{"more than 16 deep"}},
+		{Name: "tree of includes", FS: includeTree(), Entries: 1, Notes: []string{"more than 256 configuration files"}},
+	})
 }
 
 func many(n int) string {

@@ -279,49 +279,19 @@ func TestFirstVolume(t *testing.T) {
 func TestBroken(t *testing.T) {
 	const good = "/a\nprotocol: linux\npath: boot():/k\n"
 	huge := boottest.File(strings.Repeat("/garbage \x01\xff\n", 1<<20))
-	tests := []struct {
-		name    string
-		fsys    fs.FS
-		entries int
-		notes   []string
-		err     error
-	}{
-		{"10 MiB of garbage", fstest.MapFS{"limine.conf": huge}, 0, nil, boot.ErrTooLarge},
-		{"beside a good one", fstest.MapFS{"boot/limine.conf": huge, "limine.conf": boottest.File(good)}, 1, []string{"/boot/limine.conf cannot be used", "too large"}, nil},
-		{"1 MiB of garbage", fstest.MapFS{"limine.conf": boottest.File(strings.Repeat("ga\x01rbage \xff\n", 90000))}, 0, []string{"limine.conf:1: ", "more notes", "holds no entry"}, nil},
-		{"macros that grow", fstest.MapFS{"limine.conf": boottest.File("${A}=" + strings.Repeat("x", 400_000) + "\n" + strings.Repeat("${A}${A}\n", 60_000))}, 0, nil, boot.ErrTooLarge},
-		{"macros that grow together", fstest.MapFS{"limine.conf": boottest.File(good + "${A}=" + strings.Repeat("x", 4000) + "\n" + strings.Repeat("a:${A}\n", 100_000))}, 0, nil, boot.ErrTooLarge},
-		{"too many entries", fstest.MapFS{"limine.conf": boottest.File(strings.Repeat(good, 5000))}, 1, []string{"more than 1000 entries"}, nil},
-		{"one inside the other", fstest.MapFS{"limine.conf": boottest.File(deep(3000))}, 1, []string{"more than 1000 entries"}, nil},
-		{"a line of slashes", fstest.MapFS{"limine.conf": boottest.File(strings.Repeat("/", 4000) + "a\nprotocol: linux\npath: boot():/k\n")}, 1, []string{"does not exist"}, nil},
-		{"folder in its place", fstest.MapFS{"limine.conf/x": boottest.File(good), "boot/limine.conf": boottest.File(good)}, 1, nil, nil},
-		{"device node", fstest.MapFS{"limine.conf": {Mode: fs.ModeDevice}, "boot/limine.conf": boottest.File(good)}, 1, nil, nil},
-		{"folder that cannot be read", failing{fstest.MapFS{"limine.conf": boottest.File(good), "boot/limine.conf": boottest.File(good)}}, 1, nil, nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			began := time.Now()
-			l, err := limine.Parse(tt.fsys, boot.Volume{}, nil)
-			if !errors.Is(err, tt.err) {
-				t.Errorf("error %v, want %v", err, tt.err)
-			}
-			if len(l.Entries) != tt.entries {
-				t.Errorf("%d entries, want %d", len(l.Entries), tt.entries)
-			}
-			all := boottest.Notes(l)
-			for _, n := range tt.notes {
-				if !strings.Contains(all, n) {
-					t.Errorf("no note with %q in\n%s", n, all)
-				}
-			}
-			if len(l.Notes) > 25 { // 20, and a few that say what the rest is about
-				t.Errorf("%d notes", len(l.Notes))
-			}
-			if d := time.Since(began); d > 20*time.Second {
-				t.Errorf("took %v", d)
-			}
-		})
-	}
+	boottest.RunHostile(t, func(fsys fs.FS) (boot.Listing, error) { return limine.Parse(fsys, boot.Volume{}, nil) }, []boottest.Hostile{
+		{Name: "10 MiB of garbage", FS: fstest.MapFS{"limine.conf": huge}, Err: boot.ErrTooLarge},
+		{Name: "beside a good one", FS: fstest.MapFS{"boot/limine.conf": huge, "limine.conf": boottest.File(good)}, Entries: 1, Notes: []string{"/boot/limine.conf cannot be used", "too large"}},
+		{Name: "1 MiB of garbage", FS: fstest.MapFS{"limine.conf": boottest.File(strings.Repeat("ga\x01rbage \xff\n", 90000))}, Notes: []string{"limine.conf:1: ", "more notes", "holds no entry"}},
+		{Name: "macros that grow", FS: fstest.MapFS{"limine.conf": boottest.File("${A}=" + strings.Repeat("x", 400_000) + "\n" + strings.Repeat("${A}${A}\n", 60_000))}, Err: boot.ErrTooLarge},
+		{Name: "macros that grow together", FS: fstest.MapFS{"limine.conf": boottest.File(good + "${A}=" + strings.Repeat("x", 4000) + "\n" + strings.Repeat("a:${A}\n", 100_000))}, Err: boot.ErrTooLarge},
+		{Name: "too many entries", FS: fstest.MapFS{"limine.conf": boottest.File(strings.Repeat(good, 5000))}, Entries: 1, Notes: []string{"more than 1000 entries"}},
+		{Name: "one inside the other", FS: fstest.MapFS{"limine.conf": boottest.File(deep(3000))}, Entries: 1, Notes: []string{"more than 1000 entries"}},
+		{Name: "a line of slashes", FS: fstest.MapFS{"limine.conf": boottest.File(strings.Repeat("/", 4000) + "a\nprotocol: linux\npath: boot():/k\n")}, Entries: 1, Notes: []string{"does not exist"}},
+		{Name: "folder in its place", FS: fstest.MapFS{"limine.conf/x": boottest.File(good), "boot/limine.conf": boottest.File(good)}, Entries: 1},
+		{Name: "device node", FS: fstest.MapFS{"limine.conf": {Mode: fs.ModeDevice}, "boot/limine.conf": boottest.File(good)}, Entries: 1},
+		{Name: "folder that cannot be read", FS: failing{fstest.MapFS{"limine.conf": boottest.File(good), "boot/limine.conf": boottest.File(good)}}, Entries: 1},
+	})
 	if _, err := limine.Parse(failing{}, boot.Volume{}, nil); err == nil {
 		t.Error("no error from a volume that cannot be read")
 	}

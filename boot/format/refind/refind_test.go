@@ -236,38 +236,13 @@ func TestBroken(t *testing.T) {
 		wide[fmt.Sprintf("boot/%d/vmlinuz", i)] = boottest.File("kernel")
 		wide[fmt.Sprintf("boot/%d/refind_linux.conf", i)] = boottest.File(strings.Repeat("a b\n", 60))
 	}
-	tests := []struct {
-		name    string
-		fsys    fs.FS
-		entries int
-		note    string
-		err     error
-	}{
-		{"huge", fstest.MapFS{"refind_linux.conf": huge, "vmlinuz": boottest.File("")}, 0, "", boot.ErrTooLarge},
-		{"huge beside a good one", fstest.MapFS{"refind_linux.conf": huge, "boot/vmlinuz": boottest.File(""), "boot/refind_linux.conf": boottest.File("a b")}, 1, "/refind_linux.conf cannot be used: ", nil},
-		{"many lines and kernels", many, 64 + 63, "500 kernels", nil},
-		{"many folders", wide, 1000, "more than 1000 entries", nil},
-		{"garbage", fstest.MapFS{"vmlinuz": boottest.File(""), "refind_linux.conf": boottest.File("a b c\n" + strings.Repeat("\x00\xff=\"\" x y\n", 9000))}, 64, "more notes", nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			began := time.Now()
-			l, err := refind.Parse(tt.fsys, boot.Volume{})
-			if !errors.Is(err, tt.err) || len(l.Entries) != tt.entries {
-				t.Errorf("%d entries, error %v", len(l.Entries), err)
-			}
-			all := boottest.Notes(l)
-			for _, e := range l.Entries {
-				all += e.Problem
-			}
-			if !strings.Contains(all, tt.note) || len(l.Notes) > 25 {
-				t.Errorf("notes %s", all)
-			}
-			if d := time.Since(began); d > 10*time.Second {
-				t.Errorf("took %v", d)
-			}
-		})
-	}
+	boottest.RunHostile(t, func(fsys fs.FS) (boot.Listing, error) { return refind.Parse(fsys, boot.Volume{}) }, []boottest.Hostile{
+		{Name: "huge", FS: fstest.MapFS{"refind_linux.conf": huge, "vmlinuz": boottest.File("")}, Err: boot.ErrTooLarge},
+		{Name: "huge beside a good one", FS: fstest.MapFS{"refind_linux.conf": huge, "boot/vmlinuz": boottest.File(""), "boot/refind_linux.conf": boottest.File("a b")}, Entries: 1, Notes: []string{"/refind_linux.conf cannot be used: "}},
+		{Name: "many lines and kernels", FS: many, Entries: 64 + 63, Notes: []string{"500 kernels"}},
+		{Name: "many folders", FS: wide, Entries: 1000, Notes: []string{"more than 1000 entries"}},
+		{Name: "garbage", FS: fstest.MapFS{"vmlinuz": boottest.File(""), "refind_linux.conf": boottest.File("a b c\n" + strings.Repeat("\x00\xff=\"\" x y\n", 9000))}, Entries: 64, Notes: []string{"more notes"}},
+	})
 	if _, err := refind.Parse(failing{}, boot.Volume{}); err == nil {
 		t.Error("no error from a volume that cannot be read")
 	}

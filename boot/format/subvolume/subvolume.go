@@ -106,8 +106,24 @@ func (w *walk) list(dir string) (folders []fs.DirEntry, ok bool) {
 	return folders, err == nil || len(list) > 0
 }
 
-// folder looks at the folders in root.
+// folder looks at the folders in root, subvolumes before others: of these there
+// may be too many.
 func (w *walk) folder(root Root, list []fs.DirEntry, depth int) {
+	plain := make(map[string]bool, len(list))
+	for _, d := range list {
+		is, known := isSubvolume(d)
+		plain[d.Name()] = known && !is
+	}
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b fs.DirEntry) int {
+		switch {
+		case plain[a.Name()] == plain[b.Name()]:
+			return 0
+		case plain[b.Name()]:
+			return -1
+		}
+		return 1
+	})
 	for _, d := range list {
 		name := d.Name()
 		dir := path.Join(root.Dir, name)

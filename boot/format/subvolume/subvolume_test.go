@@ -135,6 +135,15 @@ func TestLimits(t *testing.T) {
 			wide[fmt.Sprintf("%d/%d/boot/k", i, j)] = boottest.File("")
 		}
 	}
+	// A subvolume after more folders than are listed.
+	full := volume{fstest.MapFS{"zroot/etc/x": boottest.File("")}, []string{"zroot"}}
+	for i := range 1000 {
+		full.MapFS[fmt.Sprintf("data/%d/x", i)] = boottest.File("")
+		full.MapFS[fmt.Sprintf("%d/x", i)] = boottest.File("")
+	}
+	if roots, _ := subvolume.Roots(full, btrfs); list(roots) != ". zroot" {
+		t.Errorf("behind many folders: %s", list(roots))
+	}
 	start := time.Now()
 	if roots, _ := subvolume.Roots(wide, btrfs); len(roots) > 101 || time.Since(start) > 10*time.Second {
 		t.Errorf("%d roots in %v", len(roots), time.Since(start))
