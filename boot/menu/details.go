@@ -171,7 +171,15 @@ func (m Model) text(columns int, cs Charset) []line {
 	w := max(columns, minWidth) - 2*margin
 	switch m.at {
 	case detailsScreen, reasonScreen:
-		return m.detailLines(w, cs)
+		it, ok := m.selectedItem()
+		if !ok {
+			return []line{{{wordNothingChosen, Normal}}}
+		}
+		head := wordDetails
+		if m.at == reasonScreen {
+			head = wordReason
+		}
+		return m.detailLines(it, head, w, cs)
 	case logScreen, searchScreen:
 		return m.logLines(w, cs)
 	case systemScreen:
@@ -184,12 +192,8 @@ func (m Model) text(columns int, cs Charset) []line {
 
 func heading(s string) line { return line{{s, Heading}} }
 
-func (m Model) detailLines(w int, cs Charset) []line {
-	it, ok := m.selectedItem()
-	if !ok {
-		return []line{{{wordNothingChosen, Normal}}}
-	}
-	lines := []line{heading(wordDetails), nil}
+func (m Model) detailLines(it item, head string, w int, cs Charset) []line {
+	lines := []line{heading(head), nil}
 	if it.entry == nil {
 		facts := []fact{{wordTitleLabel, clean(it.name(), cs), Normal}}
 		if it.locked {
@@ -198,9 +202,6 @@ func (m Model) detailLines(w int, cs Charset) []line {
 		return append(lines, wrapLines(append(facts, m.volumeFacts(it.volume, cs)...), w)...)
 	}
 	e := *it.entry
-	if m.at == reasonScreen {
-		lines[0] = heading(wordReason)
-	}
 	if facts := m.troubles(e, cs); len(facts) > 0 {
 		lines = append(append(lines, wrapLines(facts, w)...), nil)
 	}

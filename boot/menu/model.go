@@ -26,6 +26,7 @@ type Model struct {
 	// there or is filtered out; meanwhile the entry at index stands in for it.
 	wanted  string
 	index   int
+	keys    int  // that were typed
 	touched bool // a key was typed: the selection follows the default no more
 
 	// open are the folds of the list by ID, those that were opened or closed so
@@ -387,6 +388,7 @@ func (m Model) paste(s string) Model {
 // touch is what every key does, whatever else it means.
 func (m Model) touch() Model {
 	m.countdown.key()
+	m.keys++
 	if !m.touched {
 		items := m.items()
 		m = m.selectAt(items, m.selection(items))

@@ -566,59 +566,54 @@ func (m Model) marks(e boot.Entry, narrow bool) string {
 // emptyRows says why there is no entry and what can be done.
 func (m Model) emptyRows(w int, cs Charset) []row {
 	var rows []row
-	say := func(s string) {
+	for _, s := range m.emptyText() {
+		rows = append(rows, row{item: -1})
 		for _, l := range wrap(clean(s, cs), w) {
 			rows = append(rows, row{line{{l, Normal}}, -1})
 		}
 	}
-	gap := func() { rows = append(rows, row{item: -1}) }
-	names := func(vs []boot.VolumeStatus) string {
-		const most = 8
-		var s []string
-		for _, v := range vs {
-			name := device(v.Volume)
-			if v.Volume.Type != "" {
-				name += " (" + v.Volume.Type + ")"
-			}
-			s = append(s, name)
-		}
-		if n := len(s); n > most {
-			s = append(s[:most], fmt.Sprintf(wordMore, n-most))
-		}
-		text := strings.Join(s, ", ")
-		if len(vs) == 1 {
-			return fmt.Sprintf(wordOneVolume, text)
-		}
-		return fmt.Sprintf(wordVolumes, len(vs), text)
-	}
-	gap()
+	return rows
+}
+
+// emptyText is why there is nothing to choose, and what can be done.
+func (m Model) emptyText() []string {
 	switch volumes := m.inventory.Volumes; {
 	case m.filter != "":
-		say(fmt.Sprintf(wordNoMatch, m.filter))
-		gap()
-		say(wordNoMatchHelp)
+		return []string{fmt.Sprintf(wordNoMatch, m.filter), wordNoMatchHelp}
 	case !m.inventory.Settled && len(volumes) == 0:
-		say(wordLooking)
-		gap()
-		say(wordWaiting)
+		return []string{wordLooking, wordWaiting}
 	case !m.inventory.Settled:
 		busy := slices.DeleteFunc(slices.Clone(volumes), func(v boot.VolumeStatus) bool { return !v.Busy })
 		if len(busy) == 0 {
 			busy = volumes
 		}
-		say(wordLooking)
-		gap()
-		say(fmt.Sprintf(wordLookingMore, names(busy)))
+		return []string{wordLooking, fmt.Sprintf(wordLookingMore, volumeNames(busy))}
 	case len(volumes) == 0:
-		say(wordNoDisk)
-		gap()
-		say(wordNoDiskHelp)
+		return []string{wordNoDisk, wordNoDiskHelp}
 	default:
-		say(fmt.Sprintf(wordNoEntry, names(volumes)))
-		gap()
-		say(wordNoEntryHelp)
+		return []string{fmt.Sprintf(wordNoEntry, volumeNames(volumes)), wordNoEntryHelp}
 	}
-	return rows
+}
+
+// volumeNames counts volumes and names the first of them.
+func volumeNames(vs []boot.VolumeStatus) string {
+	const most = 8
+	var s []string
+	for _, v := range vs {
+		name := device(v.Volume)
+		if v.Volume.Type != "" {
+			name += " (" + v.Volume.Type + ")"
+		}
+		s = append(s, name)
+	}
+	if n := len(s); n > most {
+		s = append(s[:most], fmt.Sprintf(wordMore, n-most))
+	}
+	text := strings.Join(s, ", ")
+	if len(vs) == 1 {
+		return fmt.Sprintf(wordOneVolume, text)
+	}
+	return fmt.Sprintf(wordVolumes, len(vs), text)
 }
 
 // summaryHeight is how many rows below the list tell about the selected entry.

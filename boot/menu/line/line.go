@@ -1,0 +1,396 @@
+// Package line shows a [menu.Model] as plain lines of text and reads lines: a
+// numbered list and a number. It is for teletypes, for expect scripts, and for
+// readers of screens. It sends no control character but CR and LF, and what has
+// changed only as new lines.
+//
+// A Console has the methods of that of package menu/term, so that both can
+// stand side by side. The countdown, failures and progress are the model's.
+package line
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot/menu"
+)
+
+// Options say how a console is to be used.
+type Options struct {
+	Charset menu.Charset // ASCII is the zero value
+	Columns int          // where lines are broken; 0 for 80
+
+	// Echo, when not nil, is called to let the terminal show what is typed, or
+	// not: a passphrase is not shown. [Open] sets it.
+	Echo func(on bool)
+}
+
+// Console is a terminal, or any two streams, that the menu is told on. Its
+// methods may be called from any goroutine.
+type Console struct {
+	name   string
+	in     io.Reader
+	out    io.Writer
+	o      Options
+	close  func() error
+	events chan menu.Msg
+
+	wake   chan struct{}
+	orders chan order
+	lines  chan []byte
+	ended  chan struct{} // closed when run has returned
+
+	mu    sync.Mutex
+	model *menu.Model
+	again bool // the list is wanted anew
+	err   error
+
+	dialog
+	paused bool
+}
+
+// order is something that run does between two lines; nil ends it.
+type order struct {
+	do   func() error
+	done chan error
+}
+
+// The errors of a Console.
+var (
+	ErrClosed = errors.New("the console is closed")
+	ErrStuck  = errors.New("the terminal does not answer")
+)
+
+// patience is how long a terminal may take for what is written to it.
+const patience = 2 * time.Second
+
+// maxLine is how long a line that is typed may be: longer than any command line.
+const maxLine = 4096
+
+// Open tells the menu on the terminal device dev, line by line. It does not
+// wait for a carrier.
+func Open(dev string, o Options) (*Console, error) {
+	f, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	t, err := termios(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s is no terminal: %w", dev, err)
+	}
+	before := *t
+	t.Iflag |= unix.ICRNL
+	t.Lflag |= unix.ICANON | unix.ECHOE | unix.ECHOK
+	t.Lflag &^= unix.ISIG
+	t.Oflag &^= unix.OPOST // CR comes from us
+	t.Cflag |= unix.CLOCAL | unix.CREAD
+	o.Echo = func(on bool) {
+		t.Lflag &^= unix.ECHO
+		if on {
+			t.Lflag |= unix.ECHO
+		}
+		setTermios(f, t)
+	}
+	o.Echo(true)
+	c := New(dev, f, f, o)
+	c.close = func() error {
+		return errors.Join(setTermios(f, &before), f.Close())
+	}
+	return c, nil
+}
+
+func termios(f *os.File) (t *unix.Termios, err error) {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	cerr := c.Control(func(fd uintptr) { t, err = unix.IoctlGetTermios(int(fd), unix.TCGETS) })
+	return t, errors.Join(cerr, err)
+}
+
+func setTermios(f *os.File, t *unix.Termios) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := c.Control(func(fd uintptr) { err = unix.IoctlSetTermios(int(fd), unix.TCSETS, t) })
+	return errors.Join(cerr, err)
+}
+
+// New tells the menu on out and reads lines from in, until in ends or Close.
+// The name goes into messages as the console that a shell is asked for on.
+func New(name string, in io.Reader, out io.Writer, o Options) *Console {
+	if o.Columns <= 0 {
+		o.Columns = 80
+	}
+	if o.Echo == nil {
+		o.Echo = func(bool) {}
+	}
+	c := &Console{
+		name: name, in: in, out: out, o: o,
+		close:  func() error { return nil },
+		events: make(chan menu.Msg, 64),
+		wake:   make(chan struct{}, 1),
+		orders: make(chan order, 1),
+		lines:  make(chan []byte),
+		ended:  make(chan struct{}),
+	}
+	c.dialog.start()
+	go c.run()
+	return c
+}
+
+// Events gives what was asked for: [menu.KeyMsg] and [menu.RequestMsg]. It is
+// closed when the console is closed or its input has ended; see Err.
+func (c *Console) Events() <-chan menu.Msg { return c.events }
+
+// Draw tells what is new in m. It never waits; of several models drawn faster
+// than the line takes them, the last one is told.
+func (c *Console) Draw(m menu.Model) {
+	c.mu.Lock()
+	c.model = &m
+	c.mu.Unlock()
+	c.nudge()
+}
+
+// Redraw tells the whole list again. It never waits.
+func (c *Console) Redraw() {
+	c.mu.Lock()
+	c.again = true
+	c.mu.Unlock()
+	c.nudge()
+}
+
+func (c *Console) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Err is why Events was closed: nil after Close and at the end of the input.
+func (c *Console) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Suspend stops reading and writing until Resume, for a shell or for a kernel
+// to use the terminal, after the text last.
+func (c *Console) Suspend(last string) error {
+	return c.order(func() error {
+		if !c.paused && last != "" {
+			c.say(last)
+		}
+		c.paused = true
+		c.setReadDeadline(time.Now())
+		return nil
+	})
+}
+
+// Resume takes the terminal again after Suspend, and tells the list.
+func (c *Console) Resume() error {
+	return c.order(func() error {
+		if c.paused {
+			c.paused = false
+			c.o.Echo(true)
+			c.setReadDeadline(time.Time{})
+			c.Redraw()
+		}
+		return nil
+	})
+}
+
+// Close ends the console. It may be called more than once.
+func (c *Console) Close() error {
+	if err := c.order(nil); err != nil && !errors.Is(err, ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+func (c *Console) order(do func() error) error {
+	if d, ok := c.out.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		d.SetWriteDeadline(time.Now().Add(patience / 4)) // for what is being written now
+		defer d.SetWriteDeadline(time.Time{})
+	}
+	o := order{do, make(chan error, 1)}
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	select {
+	case c.orders <- o:
+	case <-c.ended:
+		return ErrClosed
+	case <-timeout.C:
+		return fmt.Errorf("%s: %w", c.name, ErrStuck)
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-c.ended:
+		return ErrClosed
+	case <-timeout.C:
+		return fmt.Errorf("%s: %w", c.name, ErrStuck)
+	}
+}
+
+func (c *Console) setReadDeadline(t time.Time) {
+	if d, ok := c.in.(interface{ SetReadDeadline(time.Time) error }); ok {
+		d.SetReadDeadline(t)
+	}
+}
+
+// run owns the output and the dialog.
+func (c *Console) run() {
+	defer close(c.ended)
+	stop := make(chan struct{})
+	lost := make(chan error, 1)
+	go c.read(stop, lost)
+	err := c.serve(lost)
+	close(stop)
+	c.setReadDeadline(time.Now())
+	c.o.Echo(true)
+	err = errors.Join(err, c.close())
+	c.mu.Lock()
+	c.err = err
+	c.mu.Unlock()
+	close(c.events)
+}
+
+func (c *Console) serve(lost <-chan error) error {
+	for {
+		select {
+		case o := <-c.orders:
+			if o.do == nil {
+				return nil
+			}
+			o.done <- o.do()
+		case err := <-lost:
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("%s: %w", c.name, err)
+		case b := <-c.lines:
+			c.typed(b)
+		case <-c.wake:
+			c.show()
+		}
+	}
+}
+
+// read hands on lines without their ends. What it has read is wiped: it may
+// have been a passphrase.
+func (c *Console) read(stop <-chan struct{}, lost chan<- error) {
+	chunk := make([]byte, 256)
+	line := make([]byte, 0, maxLine)
+	tooLong, after := false, byte(0)
+	for {
+		n, err := c.in.Read(chunk)
+		for _, b := range chunk[:n] {
+			last := after
+			after = b
+			switch {
+			case b == '\n' && last == '\r':
+				continue
+			case b != '\n' && b != '\r':
+				if len(line) < maxLine {
+					line = append(line, b)
+				} else {
+					tooLong = true
+				}
+				continue
+			}
+			out := append([]byte{}, line...)
+			if tooLong {
+				out = nil
+			}
+			clear(line)
+			line, tooLong = line[:0], false
+			select {
+			case c.lines <- out:
+			case <-stop:
+				clear(out)
+				return
+			}
+		}
+		clear(chunk)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			select {
+			case <-stop:
+				return
+			case <-time.After(50 * time.Millisecond): // suspended
+			}
+		case err != nil:
+			lost <- err
+			return
+		}
+	}
+}
+
+// say tells a text, broken into lines, in what the console can show.
+func (c *Console) say(text string) {
+	var b strings.Builder
+	for l := range strings.SplitSeq(strings.TrimRight(text, "\r\n"), "\n") {
+		for _, s := range fold(menu.Clean(strings.TrimRight(l, "\r"), c.o.Charset), c.o.Columns-1) {
+			b.WriteString(s)
+			b.WriteString("\r\n")
+		}
+	}
+	io.WriteString(c.out, b.String()) // a line that takes nothing has nobody to be told so
+}
+
+// fold breaks a line after spaces where it can; white space at its beginning
+// stays, and the further lines are indented like it.
+func fold(s string, w int) []string {
+	in := len(s) - len(strings.TrimLeft(s, " "))
+	if in >= w/2 {
+		s, in = s[in:], 0
+	}
+	indent := s[:in]
+	var lines []string
+	for r := []rune(s); ; r = []rune(indent + strings.TrimLeft(string(r), " ")) {
+		if len(r) <= w {
+			return append(lines, string(r))
+		}
+		at := w
+		for i := w; i > in; i-- {
+			if r[i] == ' ' {
+				at = i
+				break
+			}
+		}
+		lines = append(lines, strings.TrimRight(string(r[:at]), " "))
+		r = r[at:]
+	}
+}
+
+// number gives the number that a row is told with; a row keeps it.
+func (d *dialog) number(id string) int {
+	if _, ok := d.numbers[id]; !ok {
+		d.numbers[id] = len(d.numbers) + 1
+	}
+	return d.numbers[id]
+}
+
+// row gives the row that was told with the number s.
+func (d *dialog) row(s string) (menu.Row, int, bool) {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return menu.Row{}, 0, false
+	}
+	for _, r := range d.now.Rows {
+		if d.numbers[r.ID] == n {
+			return r, n, true
+		}
+	}
+	return menu.Row{}, n, false
+}

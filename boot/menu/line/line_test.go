@@ -1,0 +1,359 @@
+package line
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/menu"
+)
+
+// output collects what is told.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func (o *output) await(t *testing.T, want string) {
+	t.Helper()
+	for range 1000 {
+		if strings.Contains(o.String(), want) {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	t.Fatalf("%q was not told:\n%s", want, o.String())
+}
+
+// machine is a menu on a Console, as bootmenu would run it.
+type machine struct {
+	t     *testing.T
+	c     *Console
+	in    *io.PipeWriter
+	out   *output
+	model menu.Model
+	echo  bool
+
+	actions []string
+}
+
+var start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func entry(id, title string) boot.Entry {
+	return boot.Entry{ID: id, Title: title, Version: "6.12.63-0-lts", Kernel: "boot/vmlinuz-lts", Cmdline: "root=/dev/sda2 quiet", Volume: boot.Volume{Device: "/dev/sda2", Type: "ext4"}}
+}
+
+func inventory() boot.Inventory {
+	bad := entry("bad", "Alpine edge")
+	bad.Problem = "Its kernel is cut off."
+	old := entry("old", "Alpine, older")
+	old.Submenu = []string{"Advanced options"}
+	return boot.Inventory{
+		Settled: true,
+		Entries: []boot.Entry{entry("lts", "Alpine Linux"), old, bad},
+		Volumes: []boot.VolumeStatus{{Volume: boot.Volume{Device: "/dev/sda3"}, Locked: true}},
+	}
+}
+
+func newMachine(t *testing.T) *machine {
+	r, w := io.Pipe()
+	m := &machine{t: t, in: w, out: &output{}, echo: true, model: menu.New(menu.Config{FallbackTimeout: 5 * time.Second, Rearm: 5 * time.Minute, Firmware: true, CmdlineLimit: 200})}
+	m.c = New("/dev/ttyS0", r, m.out, Options{Echo: func(on bool) { m.echo = on }})
+	t.Cleanup(func() { w.Close(); m.c.Close() })
+	m.update(menu.TickMsg{Now: start})
+	return m
+}
+
+// update is what bootmenu does with a message.
+func (m *machine) update(msg menu.Msg) {
+	var a menu.Action
+	m.model, a = m.model.Update(msg)
+	switch a := a.(type) {
+	case nil:
+	case menu.Boot:
+		m.actions = append(m.actions, fmt.Sprintf("boot %s %q", a.Entry.ID, a.Entry.Cmdline))
+	case menu.Unlock:
+		m.actions = append(m.actions, fmt.Sprintf("unlock %s %q %t", a.Device, a.Passphrase, a.HandOn))
+	default:
+		m.actions = append(m.actions, fmt.Sprintf("%T%+v", a, a))
+	}
+	m.c.Draw(m.model)
+}
+
+// typed sends a line and takes the messages that come of it.
+func (m *machine) typed(lines ...string) {
+	m.t.Helper()
+	for _, l := range lines {
+		io.WriteString(m.in, l+"\r\n")
+		select {
+		case msg := <-m.c.Events():
+			m.update(msg)
+		case <-time.After(2 * time.Second):
+			m.t.Fatalf("nothing comes of %q:\n%s", l, m.out.String())
+		}
+	}
+}
+
+func TestDialog(t *testing.T) {
+	found := menu.InventoryMsg{Inventory: inventory(), Default: "lts", Memory: "It is kept in EFI variables."}
+	tests := []struct {
+		name  string
+		lines []string
+		want  []string // actions
+		tells []string // in this order
+	}{
+		{name: "the list", tells: []string{wordLooking, "Entries:", "on sda2 ext4", "1  Alpine Linux, 6.12.63-0-lts, default", "2  Alpine, older", "3  Alpine edge, 6.12.63-0-lts, cannot boot", "4  sda3 (encrypted)", "Enter alone for 1"}},
+		{name: "a number boots", lines: []string{"2"}, want: []string{`boot old "root=/dev/sda2 quiet"`}, tells: []string{"Booting Alpine, older"}},
+		{name: "Enter boots the default", lines: []string{""}, want: []string{`boot lts "root=/dev/sda2 quiet"`}},
+		{name: "no such number", lines: []string{"17"}, tells: []string{`"17" is neither`}},
+		{name: "no number", lines: []string{"linux"}, tells: []string{`"linux" is neither`}},
+		{name: "control characters are not sent back", lines: []string{"\x1b[2J\x07"}, tells: []string{`is neither`}},
+		{name: "what cannot be booted", lines: []string{"3"}, tells: []string{"Its kernel is cut off.", "t 3"}},
+		{name: "all the same", lines: []string{"t 3"}, want: []string{`boot bad "root=/dev/sda2 quiet"`}},
+		{name: "add to the command line", lines: []string{"e 1", "+ single"}, want: []string{`boot lts "root=/dev/sda2 quiet single"`}, tells: []string{"It is now:\r\nroot=/dev/sda2 quiet\r\n"}},
+		{name: "a whole command line", lines: []string{"e 1", "root=LABEL=x ro"}, want: []string{`boot lts "root=LABEL=x ro"`}},
+		{name: "nothing typed changes nothing", lines: []string{"e 1", ""}, tells: []string{wordBack}},
+		{name: "too long a command line", lines: []string{"e 1", "+" + strings.Repeat("x", 300)}, tells: []string{"takes only 200"}},
+		{name: "details", lines: []string{"i 2"}, tells: []string{"Advanced options", "root=/dev/sda2 quiet"}},
+		{name: "a passphrase", lines: []string{"4", "y", "hunter2"}, want: []string{`unlock /dev/sda3 "hunter2" true`}, tells: []string{"Hand the passphrase", "Passphrase of sda3"}},
+		{name: "with white space, not handed on", lines: []string{"4", "n", " hunter 2 "}, want: []string{`unlock /dev/sda3 " hunter 2 " false`}},
+		{name: "none", lines: []string{"4", "n", ""}, tells: []string{wordBack}},
+		{name: "no answer", lines: []string{"4", ""}, tells: []string{wordBack}},
+		{name: "edit a volume", lines: []string{"e 4"}, tells: []string{"4 is no entry"}},
+		{name: "default once", lines: []string{"d 2 once"}, want: []string{"menu.SetDefault{ID:old Once:true}"}},
+		{name: "rescan, shell", lines: []string{"r", "s"}, want: []string{"menu.Rescan{}", "menu.Shell{Console:/dev/ttyS0}"}},
+		{name: "power", lines: []string{"p", "f"}, want: []string{"menu.FirmwareSetup{}"}, tells: []string{"r restart, o switch off, f firmware setup;"}},
+		{name: "not offered", lines: []string{"p", "a"}, tells: []string{wordBack}},
+		{name: "stop loading", lines: []string{"1", "c"}, want: []string{`boot lts "root=/dev/sda2 quiet"`, "menu.Cancel{}"}},
+		{name: "help", lines: []string{"?"}, tells: []string{"NUMBER    boot"}},
+		{name: "a line without end", lines: []string{strings.Repeat("9", 9000)}, tells: []string{wordLong}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMachine(t)
+			m.update(found)
+			m.out.await(t, "Enter alone")
+			m.typed(tt.lines...)
+			rest := ""
+			for i, s := range tt.tells {
+				m.out.await(t, s)
+				if i == 0 {
+					rest = m.out.String()
+				}
+				_, after, ok := strings.Cut(rest, s)
+				if !ok {
+					rest = m.out.String()
+					_, after, ok = strings.Cut(rest, s)
+				}
+				if !ok {
+					t.Fatalf("%q does not come after what is before it:\n%s", s, m.out.String())
+				}
+				rest = after
+			}
+			if got := strings.Join(m.actions, "; "); got != strings.Join(tt.want, "; ") {
+				t.Errorf("asked for %s, want %s", got, strings.Join(tt.want, "; "))
+			}
+			m.in.Close()
+			for range m.c.Events() {
+			}
+			out := m.out.String()
+			if strings.Contains(out, "hunter") {
+				t.Errorf("the passphrase was told:\n%s", out)
+			}
+			if i := strings.IndexFunc(strings.ReplaceAll(out, "\r\n", ""), func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
+				t.Errorf("a control character was sent:\n%q", out)
+			}
+			for l := range strings.SplitSeq(out, "\r\n") {
+				if len(l) > 79 {
+					t.Errorf("this line has %d columns: %s", len(l), l)
+				}
+			}
+			if !m.echo || m.c.Err() != nil {
+				t.Errorf("echo %t, error %v at the end", m.echo, m.c.Err())
+			}
+		})
+	}
+}
+
+// TestChanges: what changes is told once, and a number stays with its entry.
+func TestChanges(t *testing.T) {
+	m := newMachine(t)
+	inv := inventory()
+	m.update(menu.InventoryMsg{Inventory: boot.Inventory{Entries: inv.Entries[1:2]}})
+	m.update(menu.InventoryMsg{Inventory: inv, Default: "lts"})
+	m.out.await(t, "Booting 1 (Alpine Linux, 6.12.63-0-lts, default) in 5 seconds.")
+	if s := m.out.String(); strings.Contains(s, "New:") {
+		t.Errorf("an entry was told before all devices had answered:\n%s", s)
+	}
+	inv.Entries = append([]boot.Entry{entry("stick", "Stick")}, inv.Entries[:2]...)
+	m.update(menu.InventoryMsg{Inventory: inv, Default: "lts"})
+	m.out.await(t, "New: 5  Stick")
+	m.out.await(t, "Gone: 3  Alpine edge")
+	m.typed("5")
+	m.update(menu.FailedMsg{ID: "stick", Reason: "It is not signed."})
+	m.out.await(t, "Stick did not boot: It is not signed.")
+	m.out.await(t, "Now: 5  Stick, 6.12.63-0-lts, failed")
+	m.typed("5")
+	m.update(menu.FailedMsg{ID: "stick", Reason: "It is not signed."})
+	m.typed("3")
+	m.out.await(t, `"3" is neither`)
+	if got := strings.Join(m.actions, "; "); strings.Count(got, "boot stick") != 2 {
+		t.Errorf("asked for %s", got)
+	}
+	before := len(m.out.String())
+	for range 20 {
+		m.c.Draw(m.model)
+		time.Sleep(time.Millisecond)
+	}
+	if s := m.out.String()[before:]; s != "" {
+		t.Errorf("nothing has changed, but this was told:\n%s", s)
+	}
+}
+
+func TestUnattended(t *testing.T) {
+	m := newMachine(t)
+	m.update(menu.InventoryMsg{Inventory: inventory(), Default: "lts"})
+	for s := range 6 {
+		m.update(menu.TickMsg{Now: start.Add(time.Duration(s) * time.Second)})
+	}
+	m.out.await(t, "Booting Alpine Linux ...")
+	if s := m.out.String(); strings.Count(s, " in 5 seconds") > 1 {
+		t.Errorf("the countdown was told more than once:\n%s", s)
+	}
+	if got := strings.Join(m.actions, "; "); got != `boot lts "root=/dev/sda2 quiet"` {
+		t.Errorf("asked for %s", got)
+	}
+}
+
+func TestFold(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"", ""},
+		{"short", "short"},
+		{"a line of several words", "a line of|several|words"},
+		{"  2  a title that is long", "  2  a|  title|  that is|  long"},
+		{"averylongwordindeed", "averylongw|ordindeed"},
+		{"         all is indented", "all is|indented"},
+	} {
+		if got := strings.Join(fold(tt.in, 10), "|"); got != tt.want {
+			t.Errorf("%q: got %q, want %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+// TestOpen goes through the life of a console on a real terminal device.
+func TestOpen(t *testing.T) {
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		boottest.Skip(t, "no pseudo terminals here: ", err)
+	}
+	defer master.Close()
+	n := 0
+	conn, err := master.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Control(func(fd uintptr) {
+		if err = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); err == nil {
+			n, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev := fmt.Sprint("/dev/pts/", n)
+	keep, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keep.Close()
+	before, err := termios(keep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(dev, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &output{}
+	go io.Copy(out, master)
+	m := menu.New(menu.Config{})
+	m, _ = m.Update(menu.InventoryMsg{Inventory: inventory()})
+	c.Draw(m)
+	out.await(t, wordChoose)
+	answer := func(line string) menu.Msg {
+		t.Helper()
+		io.WriteString(master, line+"\r")
+		select {
+		case msg := <-c.Events():
+			return msg
+		case <-time.After(2 * time.Second):
+			t.Fatalf("nothing comes of %q:\n%s", line, out.String())
+			return nil
+		}
+	}
+	answer("4")
+	answer("noisy") // no answer to y or n
+	out.await(t, wordBack)
+	answer("4")
+	answer("y")
+	out.await(t, "Passphrase of sda3")
+	got := answer("hunter2").(menu.RequestMsg).Action.(menu.Unlock)
+	if string(got.Passphrase) != "hunter2" || !got.HandOn {
+		t.Errorf("got %q, hand on %t", got.Passphrase, got.HandOn)
+	}
+	if s := out.String(); strings.Contains(s, "hunter") || !strings.Contains(s, "noisy") {
+		t.Errorf("the passphrase was echoed, or nothing was:\n%s", s)
+	}
+
+	if err := c.Suspend("For a shell."); err != nil {
+		t.Fatal(err)
+	}
+	out.await(t, "For a shell.")
+	time.Sleep(60 * time.Millisecond) // until the reader has let go
+	io.WriteString(master, "ls\n")
+	keep.SetReadDeadline(time.Now().Add(2 * time.Second))
+	b := make([]byte, 10)
+	if n, err := keep.Read(b); string(b[:n]) != "ls\n" {
+		t.Errorf("the shell reads %q: %v", b[:n], err)
+	}
+	if err := c.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	answer("?")
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := termios(keep); err != nil || *after != *before {
+		t.Errorf("closed, the line is %+v, was %+v: %v", after, before, err)
+	}
+	if err := c.Close(); err != nil {
+		t.Errorf("the second Close gives %v", err)
+	}
+	if err := c.Suspend(""); err != ErrClosed {
+		t.Errorf("Suspend after Close gives %v", err)
+	}
+	if _, err := Open("/dev/null", Options{}); err == nil || !strings.Contains(err.Error(), "no terminal") {
+		t.Errorf("/dev/null gives %v", err)
+	}
+}

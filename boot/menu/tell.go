@@ -1,0 +1,117 @@
+package menu
+
+import (
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// Now is what a console without a screen, such as a teletype, tells of a
+// [Model]. All texts are clean: see [Clean].
+type Now struct {
+	Rows    []Row    // all entries, also those in folds, then locked volumes
+	Empty   []string // why there are none and what can be done, in sentences
+	Settled bool     // every device has answered
+
+	Default  string // ID of the row that boots by itself; "" when none does
+	Counting bool   // and the countdown is on
+	Left     int    // seconds of it
+
+	Booting string   // ID of the entry that is being booted; "" when none is
+	Status  string   // what is going on
+	Message string   // what came of the last key or attempt
+	Serial  int      // changes with every key: the same Message may be a new one
+	Notices []string // warnings about the machine
+	Memory  string   // where a default is remembered; "" for nowhere
+
+	Firmware, Again bool // as in [Config]
+}
+
+// Row is an entry or a locked volume.
+type Row struct {
+	ID     string
+	Text   string     // title, release and marks of an entry
+	Volume string     // that it lies on, or that is locked
+	Locked string     // device of a locked volume; "" for an entry
+	Entry  boot.Entry // of an entry
+}
+
+// Now gives what there is to tell, for a console with the given characters.
+func (m Model) Now(cs Charset) Now {
+	n := Now{
+		Settled: m.inventory.Settled, Default: m.defaultID, Counting: m.countdown.on,
+		Booting: m.booting, Status: clean(m.status, cs), Message: clean(m.message.text, cs), Serial: m.keys,
+		Memory: clean(m.memory, cs), Firmware: m.config.Firmware, Again: m.config.Again,
+	}
+	if m.countdown.on {
+		n.Left, _ = m.countdown.left()
+	}
+	for _, s := range m.notices {
+		n.Notices = append(n.Notices, clean(s, cs))
+	}
+	m.filter = ""
+	for _, e := range m.inventory.Entries {
+		for _, id := range folds(e) {
+			m = m.setOpen(true, id)
+		}
+	}
+	for _, it := range m.items() {
+		r := Row{ID: it.id, Volume: describe(it.volume, cs)}
+		switch {
+		case it.fold:
+			continue
+		case it.locked:
+			r.Locked, r.Text = it.volume.Device, clean(device(it.volume), cs)+" ("+wordLocked+")"
+		default:
+			r.Entry = *it.entry
+			parts := []string{clean(title(r.Entry), cs)}
+			for _, s := range []string{clean(release(r.Entry), cs), m.marks(r.Entry, false)} {
+				if s != "" {
+					parts = append(parts, s)
+				}
+			}
+			r.Text = strings.Join(parts, ", ")
+		}
+		n.Rows = append(n.Rows, r)
+	}
+	if len(n.Rows) == 0 {
+		for _, s := range m.emptyText() {
+			n.Empty = append(n.Empty, clean(s, cs))
+		}
+	}
+	return n
+}
+
+// Details gives all that is known of the row with that ID, broken into lines of
+// so many columns.
+func (m Model) Details(id string, columns int, cs Charset) []string {
+	m = m.reveal(id, true)
+	m.filter = ""
+	for _, it := range m.items() {
+		if it.id == id {
+			return texts(m.detailLines(it, wordDetails, columns, cs))
+		}
+	}
+	return []string{wordNothingChosen}
+}
+
+// Log gives the notes and the log, broken into lines of so many columns.
+func (m Model) Log(columns int, cs Charset) []string {
+	m.search, m.level = "", 0
+	return texts(m.logLines(columns, cs))
+}
+
+// Machine gives what [SystemMsg] told, broken into lines of so many columns.
+func (m Model) Machine(columns int, cs Charset) []string { return texts(m.systemLines(columns, cs)) }
+
+func texts(lines []line) []string {
+	var ss []string
+	for _, l := range lines {
+		var b strings.Builder
+		for _, s := range l {
+			b.WriteString(s.text)
+		}
+		ss = append(ss, b.String())
+	}
+	return ss
+}
