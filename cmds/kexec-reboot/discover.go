@@ -18,6 +18,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/remember"
 )
 
 // mounted is the machine as discovery shall see it here: the filesystems that
@@ -187,20 +188,41 @@ func (s *system) discover(ctx context.Context) (*discover.Scan, boot.Inventory) 
 	return scan, inv
 }
 
-// pick gives the entry that want names, or the one that the boot menu would
-// boot. Where no configuration has a default, the kernel of the flavour that is
-// running comes before others.
-func pick(inv boot.Inventory, want, running string) (boot.Entry, error) {
-	id, note := choice.Default(inv, want)
-	if note != "" {
-		return boot.Entry{}, fmt.Errorf("%s kexec-reboot status lists the entries", note)
+// remembered gives what the boot menu and systemd-boot keep in EFI variables.
+// What they shall do once, when they start next, is left to them.
+func (s *system) remembered() remember.State {
+	vars := remember.Efivarfs{Dir: s.path("/sys/firmware/efi/efivars")}
+	if _, err := os.Stat(vars.Dir); err != nil {
+		return remember.State{}
 	}
+	all, err := remember.SystemdBoot{Store: remember.EFI{Vars: vars}, Vars: vars, ReadOnly: true}.Load()
+	if err != nil {
+		s.warn("what the boot menu remembers cannot be read: %v", err)
+	}
+	return remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault}
+}
+
+// pick gives the entry that want names, or the one that the boot menu would
+// boot. Where neither a configuration nor what is remembered has a default, the
+// kernel of the flavour that is running comes before others.
+func pick(inv boot.Inventory, want string, state remember.State, running string) (boot.Entry, error) {
+	if want != "" {
+		e, ok := choice.Find(inv.Entries, want)
+		switch {
+		case !ok:
+			return e, fmt.Errorf("there is no entry %q: kexec-reboot status lists them", want)
+		case e.Problem != "":
+			return e, fmt.Errorf("the entry %q cannot be booted: %s", want, e.Problem)
+		}
+		return e, nil
+	}
+	id := choice.Default(inv, choice.Wants{State: state}).ID
 	i := slices.IndexFunc(inv.Entries, func(e boot.Entry) bool { return e.ID == id })
 	if i < 0 {
 		return boot.Entry{}, nothingFound(inv)
 	}
 	best := inv.Entries[i]
-	if want != "" || best.Default || ofFlavour(best, running) {
+	if best.Default || !state.Equal(remember.State{}) || ofFlavour(best, running) {
 		return best, nil
 	}
 	for _, e := range inv.Entries {

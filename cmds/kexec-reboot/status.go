@@ -55,7 +55,7 @@ func (s *system) status(ctx context.Context) (code int) {
 		row("", "%s", t.Cmdline)
 		t.close()
 	}
-	id, _ := choice.Default(inv, "")
+	id := choice.Default(inv, choice.Wants{}).ID
 	for i, e := range inv.Entries {
 		mark := " "
 		switch {
