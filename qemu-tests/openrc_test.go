@@ -394,7 +394,7 @@ func TestOpenRCInstall(t *testing.T) {
 func TestOpenRCNow(t *testing.T) {
 	m := startOpenRC(t, newInit, vm.Writeable)
 	m.sh("ifconfig eth0 10.0.2.15 up; true")
-	m.sh("(exec 3> /root/open; echo written >&3; exec sleep 1000) &")
+	m.sh("{ (exec 3> /root/open; echo written >&3; exec sleep 1000) & }")
 	m.sh("kexec-reboot -l /boot/vmlinuz-new --initrd /boot/extra.img --initrd=/boot/initramfs-alpboot --append='console=ttyS0 by=flags'")
 	m.Type("kexec-reboot exec --now\r")
 	m.target(want{kernelOf(t, debian.Newer), "console=ttyS0 by=flags", map[string]string{"who": "default", "extra": "third"}})

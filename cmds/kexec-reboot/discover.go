@@ -210,9 +210,9 @@ func pick(inv boot.Inventory, want string, state remember.State, running string)
 		e, ok := choice.Find(inv.Entries, want)
 		switch {
 		case !ok:
-			return e, fmt.Errorf("there is no entry %q: kexec-reboot status lists them", want)
+			return boot.Entry{}, fmt.Errorf("there is no entry %q: kexec-reboot status lists them", want)
 		case e.Problem != "":
-			return e, fmt.Errorf("the entry %q cannot be booted: %s", want, e.Problem)
+			return boot.Entry{}, fmt.Errorf("the entry %q cannot be booted: %s", want, e.Problem)
 		}
 		return e, nil
 	}

@@ -142,7 +142,7 @@ func (s *system) entry(ctx context.Context, o loadOptions) (*target, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	e, err := pick(inv, o.entry, s.release)
+	e, err := pick(inv, o.entry, s.remembered(), s.release)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/remember"
 )
 
 // needAMD64 skips a test whose kernel images are for amd64.
@@ -268,10 +269,13 @@ func TestPick(t *testing.T) {
 		name    string
 		entries []boot.Entry
 		want    string
+		state   remember.State
 		id      string // "" for an error
 	}{
 		{name: "the running flavour", entries: []boot.Entry{lts, virt}, id: "virt"},
 		{name: "the default", entries: []boot.Entry{lts, virt, def}, id: "def"},
+		{name: "what the menu remembers", entries: []boot.Entry{lts, virt, def}, state: remember.State{Default: "lts"}, id: "lts"},
+		{name: "what was booted last", entries: []boot.Entry{lts, virt}, state: remember.State{Last: "lts"}, id: "lts"},
 		{name: "none of the running flavour", entries: []boot.Entry{lts}, id: "lts"},
 		{name: "not a broken one", entries: []boot.Entry{lts, broken}, id: "lts"},
 		{name: "not a guess", entries: []boot.Entry{lts, guess}, id: "lts"},
@@ -281,7 +285,7 @@ func TestPick(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			e, err := pick(boot.Inventory{Entries: tt.entries, Settled: true}, tt.want, "6.12.3-0-virt")
+			e, err := pick(boot.Inventory{Entries: tt.entries, Settled: true}, tt.want, tt.state, "6.12.3-0-virt")
 			if e.ID != tt.id || (err != nil) != (tt.id == "") {
 				t.Errorf("got %q, %v", e.ID, err)
 			}
