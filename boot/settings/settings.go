@@ -109,6 +109,9 @@ func (p *Place) fields() [4]placeField {
 	return [4]placeField{{"UUID=", &v.UUID}, {"LABEL=", &v.Label}, {"PARTUUID=", &v.PartUUID}, {"PARTLABEL=", &v.PartLabel}}
 }
 
+// RemembersLast tells whether what is booted last is to be remembered.
+func (s Settings) RemembersLast() bool { return s.RememberLast || s.Default == Last }
+
 // Source is where the value of a setting comes from.
 type Source struct {
 	layer layer

@@ -230,6 +230,14 @@ func TestTimeoutIsNotOurs(t *testing.T) {
 	}
 }
 
+func TestRemembersLast(t *testing.T) {
+	for cmdline, want := range map[string]bool{"": false, "alpboot.remember-last": true, "alpboot.default=@last": true, "alpboot.default=last": false} {
+		if got := Read(image(""), cmdline).RemembersLast(); got != want {
+			t.Errorf("%q: %v", cmdline, got)
+		}
+	}
+}
+
 func TestFixed(t *testing.T) {
 	tree := fstest.MapFS{}
 	disk := func(name, dir string, files ...string) {
