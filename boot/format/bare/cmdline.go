@@ -118,7 +118,7 @@ func (s system) root() (rootFS, []string) {
 	if strings.ContainsFunc(line.source, isSpace) {
 		line.source, r.spec = "", "" // a command line cannot hold it
 	}
-	if line.fstype == "zfs" && line.source != "" {
+	if line.fstype == "zfs" && line.source != "" && s.dir == "." { // a subvolume is on no ZFS
 		return rootFS{spec: "ZFS=" + strings.TrimPrefix(line.source, "ZFS="), fstype: "zfs"}, nil
 	}
 	switch sub := line.option("subvol"); {

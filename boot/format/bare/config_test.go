@@ -6,6 +6,8 @@ import (
 	"testing/fstest"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/format/subvolume"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -83,18 +85,25 @@ func FuzzRoot(f *testing.F) {
 			"etc/kernel-hooks.d/secureboot.conf": file(conf),
 			"etc/kernel/cmdline":                 file(cmdline),
 		}
-		l, err := Parse(fsys, boot.Volume{Device: "/dev/sda1", Type: "ext4"})
-		if err != nil || len(l.Entries) != 1 {
-			t.Fatalf("%d entries, error %v", len(l.Entries), err)
-		}
-		e := l.Entries[0]
-		for _, s := range append([]string{e.Title, e.Cmdline, e.Problem}, e.Notes...) {
-			if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-				t.Errorf("control character in %q", s)
+		parse := func(fsys fstest.MapFS, fstype string) boot.Entry {
+			l, err := Parse(fsys, boot.Volume{Device: "/dev/sda1", Type: fstype})
+			if err != nil || len(l.Entries) != 1 {
+				t.Fatalf("%d entries, error %v", len(l.Entries), err)
 			}
+			boottest.Check(t, l, err)
+			return l.Entries[0]
 		}
-		if e.Problem == "" && !strings.Contains(e.Cmdline, "root=") {
+		if e := parse(fsys, "ext4"); e.Problem == "" && !strings.Contains(e.Cmdline, "root=") {
 			t.Errorf("bootable with the command line %q", e.Cmdline)
+		}
+		const dir = "@/.snapshots/1/snapshot"
+		snapshot := fstest.MapFS{}
+		for name, f := range fsys {
+			snapshot[dir+"/"+name] = f
+		}
+		e := parse(snapshot, "btrfs")
+		if in := subvolume.Flag(e.Cmdline); !e.Snapshot || e.Problem == "" && in != dir {
+			t.Errorf("bootable from the subvolume %q: %q", in, e.Cmdline)
 		}
 	})
 }

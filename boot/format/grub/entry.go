@@ -309,6 +309,8 @@ func (m *machine) entry(src boot.Source, submenu []string, title string) *boot.E
 		switch {
 		case i.why != "":
 			problem("Its initrd /%s is on %s.", boot.Clean(i.path), i.why)
+		case i.path == ".":
+			problem("It names a folder as its initrd.")
 		case i.volume != l.kernel.volume:
 			problem("Its kernel and its initrd /%s are on different volumes, which alpboot cannot put together.", boot.Clean(i.path))
 		default:

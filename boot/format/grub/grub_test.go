@@ -54,6 +54,38 @@ func parse(t *testing.T, config string) boot.Listing {
 	return l
 }
 
+// TestImage asserts that loopback reaches an image that is open, but that
+// search does not before, and that ParseFile sets its variables.
+func TestImage(t *testing.T) {
+	vs := machine("menuentry A { loopback loop ($root)/iso/../iso/a.iso; linux (loop)/k }\n" +
+		"menuentry B { search --set=root --file /k; linux /k }\n" +
+		"menuentry C { loopback loop /iso/gone.iso; linux (loop)/k }")
+	vs[0].FS.(fstest.MapFS)["iso/a.iso"] = boottest.File("an image")
+	image := boot.Volume{Device: vs[0].Volume.ImageDevice("iso/a.iso"), Type: "iso9660"}
+	vs = append(vs, boot.MountedVolume{Volume: image, FS: fstest.MapFS{
+		"k":                      boottest.File("kernel"),
+		"boot/grub/grub.cfg":     boottest.File("menuentry D { linux /k find=$iso_path }"),
+		"boot/grub/loopback.cfg": boottest.File("configfile /boot/grub/grub.cfg"),
+	}})
+	l, err := grub.Parse(vs[0].FS, vs[0].Volume, vs)
+	if err != nil || len(l.Entries) != 3 || !l.Unresolved {
+		t.Fatalf("got %s", boottest.Text(l, err))
+	}
+	if a := l.Entries[0]; a.Problem != "" || a.Volume != image || a.Kernel != "k" {
+		t.Errorf("got %s", boottest.EntryText(a))
+	}
+	for _, e := range l.Entries[1:] {
+		if e.Problem == "" {
+			t.Errorf("got %s", boottest.EntryText(e))
+		}
+	}
+	own := vs[len(vs)-1]
+	l, err = grub.ParseFile(own.FS, own.Volume, vs, "boot/grub/loopback.cfg", map[string]string{"iso_path": "/iso/a.iso"})
+	if err != nil || len(l.Entries) != 1 || l.Entries[0].Cmdline != "find=/iso/a.iso" {
+		t.Errorf("got %s", boottest.Text(l, err))
+	}
+}
+
 // TestPlaces asserts that a configuration is found wherever distributions put
 // it, in the case that a FAT may give the names.
 func TestPlaces(t *testing.T) {
@@ -557,12 +589,21 @@ func FuzzParse(f *testing.F) {
 	f.Add("set timeout=5\nmenuentry 'A' --id a { linux ($root)/k \"a b\" $x; initrd /u /i }\nsubmenu S { menuentry B { chainloader +1 } }\n", "x=1")
 	f.Add("if [ -f /inc.cfg -a ( 1 -lt 2 ) ]; then source /inc.cfg; elif ! true; then configfile /inc.cfg; fi\n", "for i in /* $@ \"$*\"; do menuentry $i { linux $1; boot }; done")
 	f.Add("function f { while [ x$1 != x ]; do shift; break 2; done; return 3; }\nf a 'b' \\\n c; eval $\"x $y\"\n", "search --set=root --fs-uuid aaaa-2 --hint hd0,gpt2; set root=(hd1,1); load_env -f /env x; until false; do continue; done")
+	f.Add("loopback loop /x.iso; set root=(loop); configfile /boot/grub/loopback.cfg", "loopback loop (loop)$iso_path; search --set=root --file $iso_path; menuentry A { linux (loop)/k iso=$iso_path }")
 	boottest.Seeds(f, func(_, text string) { f.Add(text, "") }, "*.conf", "*.cfg")
 	f.Fuzz(func(t *testing.T, config, included string) {
 		vs := machine(config)
 		vs[0].FS.(fstest.MapFS)["inc.cfg"] = boottest.File(included)
 		vs[0].FS.(fstest.MapFS)["env"] = boottest.File("# GRUB Environment Block\n" + included)
+		vs[0].FS.(fstest.MapFS)["x.iso"] = boottest.File("an image")
+		image := boot.MountedVolume{
+			Volume: boot.Volume{Device: vs[0].Volume.ImageDevice("x.iso"), Type: "iso9660"},
+			FS:     fstest.MapFS{"boot/grub/loopback.cfg": boottest.File(included), "k": boottest.File("k"), "x.iso": boottest.File("an image")},
+		}
+		vs = append(vs, image)
 		l, err := grub.Parse(vs[0].FS, vs[0].Volume, vs)
+		boottest.Check(t, l, err)
+		l, err = grub.ParseFile(image.FS, image.Volume, vs, "boot/grub/loopback.cfg", map[string]string{"iso_path": "/x.iso"})
 		boottest.Check(t, l, err)
 	})
 }
