@@ -24,6 +24,8 @@ type Volume struct {
 	Label  string `json:"label"`  // label of the filesystem, not of the partition
 	Type   string `json:"type"`   // as blkid prints it: ext4, vfat, crypto_LUKS, ...
 
+	Crypt string `json:"-"` // UUID of the LUKS volume that it lies in; "" when it is not encrypted
+
 	// For a volume on a partition: its number and what the partition table says.
 	Partition int    `json:"-"`
 	PartUUID  string `json:"-"` // as in root=PARTUUID=

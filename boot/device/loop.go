@@ -32,6 +32,14 @@ func Loop(image string, offset, size int64) (*LoopDevice, error) {
 		return nil, fmt.Errorf("loop device over %s: %w", image, reason(err))
 	}
 	defer back.Close() // the kernel holds its own reference
+	return loop(back, image, offset, size)
+}
+
+// LoopFile makes an open image file readable as a block device, as [Loop] does.
+// The file may be closed then.
+func LoopFile(image *os.File) (*LoopDevice, error) { return loop(image, image.Name(), 0, 0) }
+
+func loop(back *os.File, image string, offset, size int64) (*LoopDevice, error) {
 	ctl, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("loop device over %s: no loop device can be had: opening /dev/loop-control: %w", image, reason(err))
@@ -56,7 +64,8 @@ func Loop(image string, offset, size int64) (*LoopDevice, error) {
 		if err != nil {
 			return nil, fmt.Errorf("loop device over %s: opening %s: %w", image, path, reason(err))
 		}
-		err = configureLoop(int(node.Fd()), int(back.Fd()), info)
+		cerr := control(back, func(fd int) { err = configureLoop(int(node.Fd()), fd, info) })
+		err = errors.Join(cerr, err)
 		if err == nil {
 			return &LoopDevice{Path: path, node: node}, nil
 		}

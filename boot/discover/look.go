@@ -13,17 +13,21 @@ import (
 	"syscall"
 
 	"github.com/alpboot/alpboot/boot"
-	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/assemble"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/bare"
+	"github.com/alpboot/alpboot/boot/format/iso"
 	"github.com/alpboot/alpboot/boot/kernel"
 )
 
 // found is what looking at one device has brought.
 type found struct {
-	status boot.VolumeStatus // without the notes of formats
-	roots  []bare.Root       // the volume, when it is a root filesystem
-	fsys   Filesystem        // nil when there is none
+	status  boot.VolumeStatus // without the notes of formats
+	roots   []bare.Root       // the volume, when it is a root filesystem
+	fsys    Filesystem        // nil when there is none
+	member  *assemble.Member  // of a set of volumes
+	devices int               // of how many its filesystem consists, when it is several
+	images  []string          // image files on it
 }
 
 func (f *found) close() {
@@ -46,31 +50,36 @@ type read struct {
 const quietSize = 8 << 20
 
 // look probes and mounts one device.
-func look(ctx context.Context, s *Scanner, b device.Block) (f found) {
-	f.status.Volume = volumeOf(b)
-	problem := func(format string, args ...any) { f.status.Problem = sentence(format, args...) }
+func look(ctx context.Context, s *Scanner, v *volume) (f found) {
+	path := v.block.Path
+	f.status.Volume = volumeOf(v)
+	problem := func(format string, args ...any) {
+		// The machine's errors name the node.
+		f.status.Problem = strings.ReplaceAll(sentence(format, args...), v.node, path)
+	}
 	defer func() {
 		// What lies on a disk may be made to break us: the menu goes on.
 		if r := recover(); r != nil {
 			f.close()
-			f = found{status: boot.VolumeStatus{Volume: f.status.Volume, Problem: defect(b.Path, r)}}
+			f = found{status: boot.VolumeStatus{Volume: f.status.Volume, Problem: defect(path, r)}}
 		}
 	}()
 
-	sb, err := s.Machine.Probe(b.Path)
+	sb, err := s.Machine.Probe(v.node)
 	f.status.Volume.Type, f.status.Volume.UUID, f.status.Volume.Label = sb.Type, sb.UUID, sb.Label
+	f.devices = sb.Devices
 	switch {
 	case errors.Is(err, syscall.ENOMEDIUM):
 		return f // an empty drive is no news
 	case errors.Is(err, superblock.ErrUnknown):
-		if b.Partitions == 0 && b.Size > quietSize {
-			problem("%s holds no filesystem that alpboot knows", b.Path)
+		if v.block.Partitions == 0 && v.block.Size > quietSize {
+			problem("%s holds no filesystem that alpboot knows", path)
 		}
 		return f
 	case errors.Is(err, superblock.ErrAmbiguous) && sb.Type != "": // reading it as what comes first harms nothing
-		f.status.Notes = append(f.status.Notes, boot.Note{Text: sentence("%s: %v", b.Path, err)})
+		f.status.Notes = append(f.status.Notes, boot.Note{Text: sentence("%s: %v", path, err)})
 	case err != nil:
-		problem("%s cannot be used: %v", b.Path, err)
+		problem("%s cannot be used: %v", path, err)
 		return f
 	}
 	switch sb.Type {
@@ -80,13 +89,27 @@ func look(ctx context.Context, s *Scanner, b device.Block) (f found) {
 		if root, ok := bare.FindRoot(nil, f.status.Volume); ok { // there may be a root filesystem in it
 			f.roots = []bare.Root{root}
 		}
-		problem("%s is encrypted (LUKS), and alpboot cannot open it yet", b.Path)
+		f.status.Locked = true
+		problem("%s is encrypted (LUKS), and its passphrase has not been given", path)
 		return f
-	case "LVM2_member", "linux_raid_member", "zfs_member":
-		problem("%s belongs to a volume set (%s), and alpboot cannot put these together yet", b.Path, sb.Type)
+	case "LVM2_member", "linux_raid_member":
+		if s.Maker == nil {
+			return f // what it is part of is looked at by itself, or not at all
+		}
+		m, err := s.Maker.Member(v.node, sb)
+		switch {
+		case errors.Is(err, ErrInUse): // what it is part of is listed by itself
+		case err != nil:
+			problem("%s cannot be used: %v", path, err)
+		default:
+			f.member = &m
+		}
+		return f
+	case "zfs_member":
+		problem("%s belongs to a ZFS pool, which alpboot cannot read: keep /boot on another filesystem", path)
 		return f
 	}
-	fsys, err := s.Machine.Mount(ctx, b.Path, sb)
+	fsys, err := s.Machine.Mount(ctx, v.node, sb)
 	if err != nil {
 		problem("%v", err)
 		return f
@@ -95,12 +118,24 @@ func look(ctx context.Context, s *Scanner, b device.Block) (f found) {
 	if root, ok := bare.FindRoot(fsys, f.status.Volume); ok {
 		f.roots = []bare.Root{root}
 	}
+	if v.image == "" && s.Maker != nil {
+		f.images = iso.Find(fsys)
+	}
 	return f
 }
 
 // volumeOf gives what is known of a device before it is probed.
-func volumeOf(b device.Block) boot.Volume {
-	return boot.Volume{Device: b.Path, Disk: b.Disk, Partition: b.Partition, PartUUID: b.PartUUID, PartLabel: b.PartLabel}
+func volumeOf(v *volume) boot.Volume {
+	b := v.block
+	vol := boot.Volume{Device: b.Path, Disk: b.Disk, Partition: b.Partition, PartUUID: b.PartUUID, PartLabel: b.PartLabel}
+	for _, of := range v.from { // these have been found, or nothing could have been made of them
+		if at := of.found.status.Volume; at.Type == "crypto_LUKS" {
+			vol.Crypt = at.UUID
+		} else if at.Crypt != "" {
+			vol.Crypt = at.Crypt
+		}
+	}
+	return vol
 }
 
 func defect(device string, what any) string {

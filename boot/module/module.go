@@ -291,16 +291,16 @@ func (x *Index) insert(m *module) error {
 	return nil
 }
 
-// Filesystem loads what is needed to mount a filesystem of the given type, as
-// blkid and /proc/filesystems spell it, on an Alpine or Debian kernel. On an
-// empty Index it does nothing.
-func (x *Index) Filesystem(fstype string) error {
+// Driver loads a driver that no device asks for, on an Alpine or Debian kernel:
+// that of a filesystem, as blkid and /proc/filesystems spell its type, loop, or
+// that of a kind of mapping (dm-crypt). On an empty Index it does nothing.
+func (x *Index) Driver(driver string) error {
 	if x.Empty() {
 		return nil
 	}
 	var extra []string // asked for by request_module, which no modprobe answers here
-	name := fstype
-	switch fstype {
+	name := driver
+	switch driver {
 	case "ext2", "ext3":
 		name = "ext4"
 	case "vfat", "msdos":
@@ -309,13 +309,15 @@ func (x *Index) Filesystem(fstype string) error {
 		name, extra = "isofs", []string{"nls_iso8859_1", "nls_utf8"}
 	case "ntfs3", "exfat", "udf":
 		extra = []string{"nls_utf8"}
+	case "dm-crypt":
+		extra = []string{"aes_generic", "aesni-intel", "cbc", "essiv", "sha256_generic", "xts"}
 	}
 	for _, e := range extra {
-		// One that is missing shows when the mount is refused.
+		// One that is missing shows when the mount or mapping is refused.
 		_ = x.Load(e)
 	}
 	if err := x.Load(name); !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	return x.Load("fs-" + fstype)
+	return x.Load("fs-" + driver)
 }

@@ -190,7 +190,7 @@ func TestEmpty(t *testing.T) {
 			if !x.Empty() {
 				t.Error("is not Empty")
 			}
-			if err := errors.Join(x.Coldplug(fstest.MapFS{}), x.Filesystem("ext4"), x.LoadAlias("pci:v0")); err != nil {
+			if err := errors.Join(x.Coldplug(fstest.MapFS{}), x.Driver("ext4"), x.LoadAlias("pci:v0")); err != nil {
 				t.Error(err)
 			}
 			if err := x.Load("ext4"); !errors.Is(err, ErrNotFound) {
@@ -217,7 +217,7 @@ func TestFilesystem(t *testing.T) {
 	} {
 		t.Run(tt.fstype, func(t *testing.T) {
 			k := &kernel{}
-			if err := newIndex(t, k).Filesystem(tt.fstype); !errors.Is(err, tt.wantErr) {
+			if err := newIndex(t, k).Driver(tt.fstype); !errors.Is(err, tt.wantErr) {
 				t.Errorf("got error %v, want %v", err, tt.wantErr)
 			}
 			if !slices.Equal(k.loaded, tt.want) {

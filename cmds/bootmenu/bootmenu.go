@@ -135,11 +135,13 @@ func show(devices []string) error {
 
 // startScan begins to look at all disks, now and as they come and go.
 func startScan(ctx context.Context, drivers *module.Index, ready <-chan struct{}) *discover.Scan {
+	system := &discover.System{
+		Sysfs:   os.DirFS("/sys"),
+		Mounter: device.Mounter{BlockReadOnly: true, Need: drivers.Driver},
+	}
 	scanner := &discover.Scanner{
-		Machine: &discover.System{
-			Sysfs:   os.DirFS("/sys"),
-			Mounter: device.Mounter{BlockReadOnly: true, Need: drivers.Filesystem},
-		},
+		Machine: system,
+		Maker:   system,
 		Formats: discover.Formats(os.DirFS(efiVars)),
 		Events:  device.Events,
 		Ready:   ready,

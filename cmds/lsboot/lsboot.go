@@ -54,7 +54,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 
 	system := discover.System{Sysfs: os.DirFS("/sys"), Mounter: device.Mounter{}}
-	var machine discover.Machine = &system
+	scanner := discover.Scanner{Machine: &system, Maker: &system, Limit: deviceLimit}
 	efiVars := os.DirFS("/sys/firmware/efi/efivars") // of this machine, if any
 	if f.NArg() > 0 {
 		efiVars = nil
@@ -63,9 +63,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stderr, "lsboot:", err)
 			return exitMisuse
 		}
-		machine = t
+		scanner.Machine, scanner.Maker = t, t
 	}
-	inv := look(&discover.Scanner{Machine: machine, Formats: discover.Formats(efiVars), Limit: deviceLimit})
+	scanner.Formats = discover.Formats(efiVars)
+	inv := look(&scanner)
 
 	var err error
 	if *asJSON {

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/assemble"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/device/table"
 	"github.com/alpboot/alpboot/boot/discover"
@@ -30,7 +31,10 @@ type piece struct {
 	start, size int64
 }
 
-var _ discover.Machine = (*targets)(nil)
+var (
+	_ discover.Machine = (*targets)(nil)
+	_ discover.Maker   = (*targets)(nil)
+)
 
 func newTargets(system *discover.System, args []string) (*targets, error) {
 	t := &targets{system: system, pieces: map[string]piece{}}
@@ -134,10 +138,8 @@ func (t *targets) Mount(ctx context.Context, path string, sb superblock.Superblo
 	case p.folder != "":
 		return device.Folder(p.folder)
 	}
-	loop, err := device.Loop(p.image, p.start, p.size)
-	if errors.Is(err, os.ErrPermission) {
-		return nil, fmt.Errorf("looking into %s needs root rights: %w", path, err)
-	} else if err != nil {
+	loop, err := p.loop(path)
+	if err != nil {
 		return nil, err
 	}
 	defer loop.Close() // the mount keeps it
@@ -146,4 +148,43 @@ func (t *targets) Mount(ctx context.Context, path string, sb superblock.Superblo
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return fsys, nil
+}
+
+// loop makes a device of a part of an image file.
+func (p piece) loop(path string) (*device.LoopDevice, error) {
+	loop, err := device.Loop(p.image, p.start, p.size)
+	if errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("looking into %s needs root rights: %w", path, err)
+	}
+	return loop, err
+}
+
+// Member implements [discover.Maker]. The loop device of an image stays until
+// lsboot ends: what is made of the set lies on it.
+func (t *targets) Member(path string, sb superblock.Superblock) (assemble.Member, error) {
+	if p, ok := t.pieces[path]; ok {
+		loop, err := p.loop(path)
+		if err != nil {
+			return assemble.Member{}, err
+		}
+		path = loop.Path
+	}
+	return t.system.Member(path, sb)
+}
+
+// Map implements [discover.Maker].
+func (t *targets) Map(m assemble.Mapping) (discover.Made, error) { return t.system.Map(m) }
+
+// Unlock implements [discover.Maker]. Nobody is asked for a passphrase here.
+func (t *targets) Unlock(ctx context.Context, path string, passphrase []byte) (discover.Made, error) {
+	return t.system.Unlock(ctx, path, passphrase)
+}
+
+// Image implements [discover.Maker].
+func (t *targets) Image(fsys discover.Filesystem, name string) (discover.Made, error) {
+	made, err := t.system.Image(fsys, name)
+	if errors.Is(err, os.ErrPermission) {
+		err = errors.New("looking into it needs root rights")
+	}
+	return made, err
 }

@@ -184,7 +184,7 @@ alias hid:b0003g*v000005ACp* hid_apple
 				loaded = append(loaded, st.Name())
 				return err
 			}
-			if err := index.Filesystem("ext4"); err != nil {
+			if err := index.Driver("ext4"); err != nil {
 				t.Error(err)
 			}
 			if want := []string{"crc32c_generic.ko", "mbcache.ko", "jbd2.ko", "ext4.ko"}; !slices.Equal(loaded, want) {

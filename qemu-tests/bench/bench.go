@@ -26,6 +26,8 @@ type subject struct {
 	frame      string   // the first text that it draws
 	list       string   // on its screen when it shows all entries
 	choose     []vm.Key // what boots the first entry
+
+	complete func(entries int) vm.Condition // that the list shows so many
 }
 
 // mark is a moment on the way.
@@ -57,6 +59,8 @@ type Report struct {
 	Machine Machine  `json:"machine"`
 	Kernel  int64    `json:"kernel_bytes"`
 	Results []Result `json:"results"`
+
+	Partitions []Partitions `json:"partitions"`
 }
 
 func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progress io.Writer) error {
@@ -108,6 +112,9 @@ func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progr
 			})
 		}
 	}
+	if r.Partitions, err = benchPartitions(a, kernel, subjects, min(runs, 3), progress); err != nil {
+		return err
+	}
 	r.table(stdout)
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -135,7 +142,7 @@ func prepare(a *assets.Assets) ([]subject, string, error) {
 		return nil, "", err
 	}
 	// " alpboot " stands in the menu's header, and not on any command line.
-	alpboot := subject{parameters: "alpboot.timeout=-1", frame: " alpboot ", list: "Linux lts", choose: []vm.Key{vm.Enter}}
+	alpboot := subject{parameters: "alpboot.timeout=-1", frame: " alpboot ", list: "Linux lts", choose: []vm.Key{vm.Enter}, complete: entryCount}
 	ours, oursFull := alpboot, alpboot
 	ours.name, ours.initrd = "alpboot, minimal", minimal
 	oursFull.name, oursFull.initrd = "alpboot, with shell", full
@@ -143,6 +150,7 @@ func prepare(a *assets.Assets) ([]subject, string, error) {
 		name: "u-root v0.16.0 boot", initrd: uroot, choose: []vm.Key{"1", vm.Enter},
 		// It prints the configuration before, so that the title alone tells nothing.
 		frame: "Enter a number to boot", list: "01. Linux lts",
+		complete: func(int) vm.Condition { return vm.InLog("Enter a number to boot") }, // it draws nothing before
 	}}, kernel, nil
 }
 

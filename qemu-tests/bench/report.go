@@ -58,6 +58,11 @@ func (r Report) table(w io.Writer) {
 		}
 		return fmt.Sprint(res.Memory)
 	})
+	for _, p := range r.Partitions {
+		row(fmt.Sprintf("%d partitions: init to list complete, s", p.Count), func(res Result) string {
+			return fmt.Sprintf("%.2f", float64(p.Median[res.Name])/1000)
+		})
+	}
 	fmt.Fprintf(w, "\nMedians of %d runs in turns, %s, %d cores, Linux %s, QEMU %s emulating (TCG), 2 processors and 512 MiB, %s, %s.\n",
 		len(r.Results[0].Runs), r.Machine.Processor, r.Machine.Cores, r.Machine.Linux, r.Machine.QEMU, r.Machine.Go, r.Machine.Date)
 }

@@ -1,0 +1,327 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/assemble"
+	"github.com/alpboot/alpboot/boot/device/luks"
+	"github.com/alpboot/alpboot/boot/device/superblock"
+)
+
+// locked is an encrypted disk with inside in it.
+func locked(path, uuid string, inside fakeDevice) fakeDevice {
+	return fakeDevice{
+		block:  device.Block{Path: path, Size: 1 << 30},
+		sb:     superblock.Superblock{Type: "crypto_LUKS", UUID: uuid},
+		inside: &inside,
+	}
+}
+
+func TestUnlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fakeMachine{events: make(chan device.Event)}
+		m.set(locked("/dev/sda2", "crypt", alpine("/dev/mapper/luks-crypt", "u1", "lts")), alpine("/dev/sdb1", "u2", "virt"))
+		sc := m.scanner().Start(t.Context())
+		defer sc.Stop()
+		inv := settled(t, sc)
+		if v := inv.Volumes[0]; !v.Locked || !strings.Contains(v.Problem, "/dev/sda2 is encrypted") || titles(inv) != "Linux virt" {
+			t.Fatalf("got %+v and %q", v, titles(inv))
+		}
+		if err := sc.Unlock(t.Context(), "/dev/sda2", []byte("wrong")); !errors.Is(err, luks.ErrPassphrase) {
+			t.Errorf("the wrong passphrase: got %v", err)
+		}
+		if err := sc.Unlock(t.Context(), "/dev/sdb1", []byte("right")); !errors.Is(err, errGone) {
+			t.Errorf("a volume that is not encrypted: got %v", err)
+		}
+		if err := sc.Unlock(t.Context(), "/dev/sda2", []byte("right")); err != nil {
+			t.Fatal(err)
+		}
+		m.events <- device.Event{Action: "add", Subsystem: "block", DevName: "dm-0"} // which the kernel sends
+		inv = settled(t, sc)
+		if titles(inv) != "Linux lts, Linux virt" || problems(inv) != "" {
+			t.Fatalf("got %q with %q", titles(inv), problems(inv))
+		}
+		if e := inv.Entries[0]; e.Volume.Crypt != "crypt" || e.Volume.Device != "/dev/mapper/luks-crypt" {
+			t.Errorf("got %+v", e.Volume)
+		}
+		if inv.Volumes[0].Locked || len(inv.Volumes) != 3 {
+			t.Errorf("got %+v", inv.Volumes)
+		}
+
+		// The disk is pulled out, and what was in it goes with it.
+		m.mu.Lock()
+		m.devices = slices.DeleteFunc(slices.Clone(m.devices), func(d fakeDevice) bool { return d.block.Path == "/dev/sda2" })
+		m.mu.Unlock()
+		m.events <- device.Event{Action: "remove", Subsystem: "block", DevName: "sda2"}
+		if inv = settled(t, sc); titles(inv) != "Linux virt" || len(inv.Volumes) != 1 {
+			t.Errorf("got %q and %+v", titles(inv), inv.Volumes)
+		}
+		synctest.Wait()
+		if m.mounted != 1 || len(m.made) != 0 {
+			t.Errorf("%d filesystems are mounted and %q is there still", m.mounted, m.made)
+		}
+	})
+}
+
+func TestStopTakesApartWhatWasMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fakeMachine{}
+		m.set(locked("/dev/sda2", "outer", locked("/dev/mapper/outer", "inner", alpine("/dev/mapper/inner", "u1", "lts"))))
+		sc := m.scanner().Start(t.Context())
+		settled(t, sc)
+		for _, dev := range []string{"/dev/sda2", "/dev/mapper/outer"} {
+			if err := sc.Unlock(t.Context(), dev, []byte("right")); err != nil {
+				t.Fatal(err)
+			}
+			settled(t, sc)
+		}
+		if len(m.made) != 2 || m.mounted != 1 {
+			t.Fatalf("made %q, %d mounted", m.made, m.mounted)
+		}
+		sc.Stop()
+		if len(m.made) != 0 || m.mounted != 0 {
+			t.Errorf("%q is there still, and %d filesystems are mounted", m.made, m.mounted)
+		}
+		if err := sc.Unlock(t.Context(), "/dev/sda2", []byte("right")); err == nil {
+			t.Error("a stopped scan opened a volume")
+		}
+	})
+}
+
+func TestImageFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disc := alpine("/dev/loop0", "2026-11-22-00-00-00-00", "virt")
+		disc.block.Name = "" // fakeMachine: Image names it
+		disc.sb.Type = "iso9660"
+		stick := alpine("/dev/sdb1", "1A2B-3C4D", "lts")
+		stick.tree["boot/alpine.iso"] = text("/dev/sdb1")
+		stick.inside = &disc
+		m := &fakeMachine{}
+		m.set(stick)
+		sc := m.scanner().Start(t.Context())
+		inv := settled(t, sc)
+		if titles(inv) != "Linux lts, Linux virt" {
+			t.Fatalf("got %q with %q", titles(inv), problems(inv))
+		}
+		e := inv.Entries[1]
+		if e.Volume.Device != "/dev/sdb1:/boot/alpine.iso" || e.Problem != "" {
+			t.Errorf("got %+v", e)
+		}
+		if f, err := sc.Open(e.Volume, e.Kernel); err != nil {
+			t.Error(err)
+		} else {
+			f.Close()
+		}
+		sc.Stop()
+		if len(m.made) != 0 || m.mounted != 0 {
+			t.Errorf("%q is there still, and %d filesystems are mounted", m.made, m.mounted)
+		}
+	})
+}
+
+func TestImageFileThatIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stick := alpine("/dev/sdb1", "1A2B-3C4D", "lts")
+		stick.tree["broken.iso"] = text("/dev/sdb1")
+		m := &fakeMachine{}
+		m.set(stick)
+		sc := m.scanner().Start(t.Context())
+		defer sc.Stop()
+		inv := settled(t, sc)
+		if titles(inv) != "Linux lts" || problems(inv) != "" {
+			t.Errorf("got %q with %q", titles(inv), problems(inv))
+		}
+		if notes := inv.Volumes[0].Notes; len(notes) != 1 || !strings.Contains(notes[0].String(), "/broken.iso cannot be opened: it does not work") {
+			t.Errorf("got %v", notes)
+		}
+	})
+}
+
+func TestTwinsAreWarnedOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fakeMachine{}
+		m.set(alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u1", "lts"), alpine("/dev/sdc1", "u3", "lts"))
+		sc := m.scanner().Start(t.Context())
+		defer sc.Stop()
+		inv := settled(t, sc)
+		if len(inv.Entries) != 3 {
+			t.Fatalf("got %q", titles(inv))
+		}
+		for i, want := range []string{"/dev/sda1 and /dev/sdb1 have the same UUID", "/dev/sdb1 and /dev/sda1 have the same UUID", ""} {
+			got := ""
+			for _, n := range inv.Volumes[i].Notes {
+				got += n.String()
+			}
+			if !strings.Contains(got, want) || want == "" && got != "" {
+				t.Errorf("%s: got %q, want %q", inv.Volumes[i].Volume.Device, got, want)
+			}
+			if warned := strings.Contains(strings.Join(inv.Entries[i].Notes, ""), "2 volumes have the UUID u1"); warned != (want != "") {
+				t.Errorf("the entry on %s: %q", inv.Volumes[i].Volume.Device, inv.Entries[i].Notes)
+			}
+		}
+	})
+}
+
+func TestBtrfsOnTwoDevicesIsShownOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u1", "lts")
+		a.sb.Type, b.sb.Type, a.sb.Devices, b.sb.Devices = "btrfs", "btrfs", 2, 2
+		m := &fakeMachine{}
+		m.set(a, b)
+		sc := m.scanner().Start(t.Context())
+		defer sc.Stop()
+		if inv := settled(t, sc); len(inv.Entries) != 1 || len(inv.Volumes) != 1 || len(inv.Volumes[0].Notes) != 0 {
+			t.Errorf("got %q on %+v", titles(inv), inv.Volumes)
+		}
+	})
+}
+
+func TestMediaChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fakeMachine{events: make(chan device.Event)}
+		disc := func(flavour string) fakeDevice {
+			d := alpine("/dev/sr0", "", flavour)
+			d.sb.Type = "iso9660"
+			return d
+		}
+		m.set(disc("lts"))
+		sc := m.scanner().Start(t.Context())
+		defer sc.Stop()
+		await := func(title, problem string) {
+			t.Helper()
+			deadline := time.After(time.Minute)
+			for {
+				select {
+				case inv := <-sc.Inventories():
+					if titles(inv) == title && strings.Contains(problems(inv), problem) {
+						return
+					}
+				case <-deadline:
+					t.Fatalf("never came: %q with %q", title, problem)
+				}
+			}
+		}
+		await("Linux lts", "")
+		m.events <- device.Event{Action: "change", Subsystem: "block", DevName: "sr0", EjectRequest: true}
+		await("", "/dev/sr0 has been let go of")
+		synctest.Wait()
+		if m.mounted != 0 {
+			t.Error("it is still mounted, so that the tray stays shut")
+		}
+		m.set() // open: the drive has no size
+		m.events <- device.Event{Action: "change", Subsystem: "block", DevName: "sr0", MediaChange: true}
+		await("", "")
+		m.set(disc("virt")) // of the same size as the first
+		m.events <- device.Event{Action: "change", Subsystem: "block", DevName: "sr0", MediaChange: true}
+		await("Linux virt", "")
+		m.set(disc("edge")) // and without the drive having been seen empty
+		m.events <- device.Event{Action: "change", Subsystem: "block", DevName: "sr0", MediaChange: true}
+		await("Linux edge", "")
+	})
+}
+
+// A mapping that never comes about must not hold the countdown back for ever.
+func TestMakingThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		m := &hangingMachine{fakeMachine: fakeMachine{}, hang: hang}
+		stick := alpine("/dev/sdb1", "1A2B-3C4D", "lts")
+		stick.tree["slow.iso"] = text("/dev/sdb1")
+		m.set(stick)
+		s := m.scanner()
+		s.Maker = m
+		sc := s.Start(t.Context())
+		start := time.Now()
+		inv := settled(t, sc)
+		if got := time.Since(start); got != s.Limit || titles(inv) != "Linux lts" {
+			t.Errorf("it settled after %v with %q", got, titles(inv))
+		}
+		sc.Stop()
+		close(hang)
+	})
+}
+
+type hangingMachine struct {
+	fakeMachine
+	hang chan struct{}
+}
+
+func (m *hangingMachine) Image(Filesystem, string) (Made, error) {
+	<-m.hang
+	return Made{}, context.Canceled
+}
+
+// mirrored is a member of a RAID1 array of two devices, with inside on it.
+func mirrored(path string, role int, inside fakeDevice) fakeDevice {
+	array := superblock.RAID{Version: "1.2", UUID: "r1", Name: "alpine:0", Level: 1, Devices: 2, Role: role, Events: 7,
+		DataOffset: 1 << 20, DataSize: 1 << 29, Used: 1 << 29}
+	return fakeDevice{
+		block:  device.Block{Path: path, Size: 1 << 30},
+		sb:     superblock.Superblock{Type: "linux_raid_member", UUID: "r1"},
+		member: &assemble.Member{Path: path, RAID: &array},
+		inside: &inside,
+	}
+}
+
+func TestMirrorIsShownOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		roles   []int
+		problem string
+	}{
+		{"whole", []int{0, 1}, ""},
+		{"degraded", []int{1}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := &fakeMachine{events: make(chan device.Event)}
+				var devs []fakeDevice
+				for i, role := range tt.roles {
+					devs = append(devs, mirrored(fmt.Sprintf("/dev/sd%c1", 'a'+i), role, alpine("/dev/mapper/md-0", "u1", "lts")))
+				}
+				m.set(devs...)
+				sc := m.scanner().Start(t.Context())
+				defer sc.Stop()
+				inv := settled(t, sc)
+				if titles(inv) != "Linux lts" || inv.Entries[0].Volume.Device != "/dev/mapper/md-0" {
+					t.Errorf("got %q with %q", titles(inv), problems(inv))
+				}
+				if len(m.made) != 1 {
+					t.Errorf("made %q", m.made)
+				}
+			})
+		})
+	}
+}
+
+func TestSetThatCannotBePutTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fakeMachine{}
+		d := mirrored("/dev/sda1", 0, fakeDevice{})
+		d.inside = nil // Map fails
+		striped := mirrored("/dev/sdb1", 0, fakeDevice{})
+		striped.member.RAID.Level, striped.member.RAID.UUID = 5, "r5"
+		used := mirrored("/dev/sdc1", 0, fakeDevice{})
+		used.member = nil // Member says that it is in use
+		m.set(d, striped, used, alpine("/dev/sdd1", "u1", "lts"))
+		sc := m.scanner().Start(t.Context())
+		defer sc.Stop()
+		inv := settled(t, sc)
+		for i, want := range []string{"/dev/sda1: its set cannot be put together: it does not work", "RAID5", "", ""} {
+			if got := inv.Volumes[i].Problem; !strings.Contains(got, want) || want == "" && got != "" {
+				t.Errorf("%s: got %q, want %q", inv.Volumes[i].Volume.Device, got, want)
+			}
+		}
+		if titles(inv) != "Linux lts" {
+			t.Errorf("got %q", titles(inv))
+		}
+	})
+}
