@@ -204,10 +204,15 @@ func filterKeys() []binding {
 	}
 }
 
-func unlockKeys() []binding {
+// unlockKeys are only the way back while a passphrase is tried.
+func unlockKeys(busy bool) []binding {
+	back := binding{keyEsc, footBack, helpBack, one(cmdBack, on(KeyEsc), ctrl('c'))}
+	if busy {
+		return []binding{back}
+	}
 	return []binding{
 		{keyEnter, footOpen, helpUnlock, one(cmdBoot, on(KeyEnter))},
-		{keyEsc, footBack, helpBack, one(cmdBack, on(KeyEsc), ctrl('c'))},
+		back,
 		{keyTab, footHandOn, helpHandOn, one(cmdHandOn, on(KeyTab))},
 		{keyKillStart, footClear, helpClear, one(cmdKillStart, ctrl('u'))},
 		{keyBackspace, "", helpBackspace, one(cmdBackspace, on(KeyBackspace), ctrl('h'))},
@@ -295,7 +300,7 @@ func Keys() []KeyHelp {
 		{wordHelpEditor, editorKeys()},
 		{wordHelpAdd, addKeys()},
 		{wordHelpText, reasonKeys()},
-		{wordHelpUnlock, unlockKeys()},
+		{wordHelpUnlock, unlockKeys(false)},
 		{wordHelpLog, logKeys()[len(textKeys()):]},
 		{wordHelpPick, pickKeys()},
 		{wordHelpMakeDefault, defaultKeys()},

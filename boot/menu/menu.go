@@ -5,7 +5,7 @@
 // There is no terminal, clock, goroutine or device in it. Ticks, keys, found
 // entries and failures all come as messages; what shall happen outside (boot,
 // open a shell, look again) goes out as an [Action]. Package menu/term shows a
-// Model on real consoles.
+// Model on screens, package menu/line tells it in lines of text.
 //
 // Text that comes from disks is never trusted: control characters, wide and
 // combining runes are replaced before they become cells.

@@ -205,7 +205,7 @@ func (m Model) request(a Action) (Model, Action) {
 			m.prompt = prompt{volume: boot.Volume{Device: a.Device}}
 		}
 		m.prompt.busy = true
-		return m, a
+		m.message = tell(wordOpening, device(m.prompt.volume))
 	case Rescan:
 		m.message = tell(wordRescan)
 	case Shell:
@@ -704,7 +704,7 @@ func (m Model) bindings() []binding {
 	case addScreen:
 		return addKeys()
 	case unlockScreen:
-		return unlockKeys()
+		return unlockKeys(m.prompt.busy)
 	case detailsScreen:
 		return detailsKeys()
 	case reasonScreen:

@@ -810,7 +810,7 @@ func TestRandom(t *testing.T) {
 // footer of a screen lacks the way back.
 func TestTables(t *testing.T) {
 	for name, bs := range map[string][]binding{
-		"list": listKeys(), "unlock": unlockKeys(), "additions": addKeys(), "filter": filterKeys(), "editor": editorKeys(), "reason": reasonKeys(), "log": logKeys(), "pick": pickKeys(), "default": defaultKeys(), "power": powerKeys(Config{Firmware: true, Again: true}),
+		"list": listKeys(), "unlock": unlockKeys(false), "additions": addKeys(), "filter": filterKeys(), "editor": editorKeys(), "reason": reasonKeys(), "log": logKeys(), "pick": pickKeys(), "default": defaultKeys(), "power": powerKeys(Config{Firmware: true, Again: true}),
 	} {
 		seen := map[chord]string{}
 		for _, b := range bs {

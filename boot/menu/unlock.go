@@ -84,7 +84,7 @@ func (m Model) leavePrompt() Model {
 }
 
 func (m Model) unlockKey(k KeyMsg) (Model, Action) {
-	cmd := find(unlockKeys(), k)
+	cmd := find(m.bindings(), k)
 	if cmd == cmdBack {
 		return m.leavePrompt(), nil
 	}

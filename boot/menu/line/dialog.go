@@ -68,6 +68,9 @@ func (c *Console) show() {
 	case c.listed:
 		c.changes()
 	}
+	if c.listed && before.Booting != "" && c.now.Booting == "" {
+		c.prompt()
+	}
 	if !c.now.Counting {
 		c.counted = ""
 	} else if c.counted != c.now.Default && c.listed {

@@ -35,12 +35,13 @@ type Options struct {
 // Console is a terminal, or any two streams, that the menu is told on. Its
 // methods may be called from any goroutine.
 type Console struct {
-	name   string
-	in     io.Reader
-	out    io.Writer
-	o      Options
-	close  func() error
-	events chan menu.Msg
+	name    string
+	in      io.Reader
+	out     io.Writer
+	o       Options
+	newline string
+	close   func() error
+	events  chan menu.Msg
 
 	wake   chan struct{}
 	orders chan order
@@ -90,7 +91,7 @@ func Open(dev string, o Options) (*Console, error) {
 	t.Iflag |= unix.ICRNL
 	t.Lflag |= unix.ICANON | unix.ECHOE | unix.ECHOK
 	t.Lflag &^= unix.ISIG
-	t.Oflag &^= unix.OPOST // CR comes from us
+	t.Oflag |= unix.OPOST | unix.ONLCR // what is typed is echoed with an LF alone
 	t.Cflag |= unix.CLOCAL | unix.CREAD
 	o.Echo = func(on bool) {
 		t.Lflag &^= unix.ECHO
@@ -100,11 +101,9 @@ func Open(dev string, o Options) (*Console, error) {
 		setTermios(f, t)
 	}
 	o.Echo(true)
-	c := New(dev, f, f, o)
-	c.close = func() error {
+	return start(dev, f, f, o, "\n", func() error {
 		return errors.Join(setTermios(f, &before), f.Close())
-	}
-	return c, nil
+	}), nil
 }
 
 func termios(f *os.File) (t *unix.Termios, err error) {
@@ -128,6 +127,10 @@ func setTermios(f *os.File, t *unix.Termios) error {
 // New tells the menu on out and reads lines from in, until in ends or Close.
 // The name goes into messages as the console that a shell is asked for on.
 func New(name string, in io.Reader, out io.Writer, o Options) *Console {
+	return start(name, in, out, o, "\r\n", func() error { return nil })
+}
+
+func start(name string, in io.Reader, out io.Writer, o Options, newline string, closer func() error) *Console {
 	if o.Columns <= 0 {
 		o.Columns = 80
 	}
@@ -135,8 +138,7 @@ func New(name string, in io.Reader, out io.Writer, o Options) *Console {
 		o.Echo = func(bool) {}
 	}
 	c := &Console{
-		name: name, in: in, out: out, o: o,
-		close:  func() error { return nil },
+		name: name, in: in, out: out, o: o, newline: newline, close: closer,
 		events: make(chan menu.Msg, 64),
 		wake:   make(chan struct{}, 1),
 		orders: make(chan order, 1),
@@ -342,7 +344,7 @@ func (c *Console) say(text string) {
 	for l := range strings.SplitSeq(strings.TrimRight(text, "\r\n"), "\n") {
 		for _, s := range fold(menu.Clean(strings.TrimRight(l, "\r"), c.o.Charset), c.o.Columns-1) {
 			b.WriteString(s)
-			b.WriteString("\r\n")
+			b.WriteString(c.newline)
 		}
 	}
 	io.WriteString(c.out, b.String()) // a line that takes nothing has nobody to be told so

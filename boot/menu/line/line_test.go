@@ -58,7 +58,7 @@ type machine struct {
 	actions []string
 }
 
-var start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func entry(id, title string) boot.Entry {
 	return boot.Entry{ID: id, Title: title, Version: "6.12.63-0-lts", Kernel: "boot/vmlinuz-lts", Cmdline: "root=/dev/sda2 quiet", Volume: boot.Volume{Device: "/dev/sda2", Type: "ext4"}}
@@ -81,7 +81,7 @@ func newMachine(t *testing.T) *machine {
 	m := &machine{t: t, in: w, out: &output{}, echo: true, model: menu.New(menu.Config{FallbackTimeout: 5 * time.Second, Rearm: 5 * time.Minute, Firmware: true, CmdlineLimit: 200})}
 	m.c = New("/dev/ttyS0", r, m.out, Options{Echo: func(on bool) { m.echo = on }})
 	t.Cleanup(func() { w.Close(); m.c.Close() })
-	m.update(menu.TickMsg{Now: start})
+	m.update(menu.TickMsg{Now: noon})
 	return m
 }
 
@@ -235,7 +235,7 @@ func TestUnattended(t *testing.T) {
 	m := newMachine(t)
 	m.update(menu.InventoryMsg{Inventory: inventory(), Default: "lts"})
 	for s := range 6 {
-		m.update(menu.TickMsg{Now: start.Add(time.Duration(s) * time.Second)})
+		m.update(menu.TickMsg{Now: noon.Add(time.Duration(s) * time.Second)})
 	}
 	m.out.await(t, "Booting Alpine Linux ...")
 	if s := m.out.String(); strings.Count(s, " in 5 seconds") > 1 {
@@ -314,7 +314,7 @@ func TestOpen(t *testing.T) {
 	}
 	answer("4")
 	answer("noisy") // no answer to y or n
-	out.await(t, wordBack)
+	out.await(t, "noisy\r\n"+wordBack+"\r\n")
 	answer("4")
 	answer("y")
 	out.await(t, "Passphrase of sda3")
