@@ -114,13 +114,17 @@ func (p *plan) add(name, piece string, m Mapping) {
 
 // tell notes a problem of m, in words that go after its path.
 func (p *plan) tell(m Member, format string, args ...any) {
-	p.told[m.Path] = append(p.told[m.Path], fmt.Sprintf(format, args...))
+	subject := m.Path + " "
+	if len(p.told[m.Path]) > 0 {
+		subject = "it "
+	}
+	p.told[m.Path] = append(p.told[m.Path], subject+fmt.Sprintf(format, args...))
 }
 
 func (p *plan) problems() map[string]string {
 	problems := map[string]string{}
 	for path, told := range p.told {
-		text := path + " " + strings.Join(told[:min(len(told), maxProblems)], "; it ")
+		text := strings.Join(told[:min(len(told), maxProblems)], "; ")
 		if more := len(told) - maxProblems; more > 0 {
 			text += fmt.Sprintf("; and %d more", more)
 		}

@@ -45,7 +45,7 @@ func level(l superblock.RAIDLevel) func(*superblock.RAID) {
 	return func(r *superblock.RAID) { r.Level = l }
 }
 
-// vgs makes the metadata of a volume group with physical volumes named by
+// group makes the metadata of a volume group with physical volumes named by
 // letters, whose UUIDs they are, and volumes written as "NAME=AREA AREA".
 func group(name string, seqno uint64, pvs string, volumes ...string) *lvm.VG {
 	vg := &lvm.VG{Name: name, UUID: "uuid-of-" + name, Seqno: seqno, ExtentSize: 8192}
@@ -224,7 +224,7 @@ func TestPlan(t *testing.T) {
 			members:  []assemble.Member{pv("/dev/sda2", "a", vg)},
 			waits:    true,
 			want:     []string{"vg0-root: [0 8192 linear /dev/sda2 2048]"},
-			problems: map[string]string{"/dev/sda2": "/dev/sda2 holds a part of volume group vg0, whose logical volume vg0/home needs the physical volume b (b; it was /dev/oldb once), which is not there; it holds"},
+			problems: map[string]string{"/dev/sda2": "/dev/sda2 holds a part of volume group vg0, whose logical volume vg0/home needs the physical volume b (b; it was /dev/oldb once), which is not there; logical volume vg0/wide needs"},
 		}, {
 			name:     "a physical volume of nothing",
 			members:  []assemble.Member{pv("/dev/sda2", "z", nil)},

@@ -2,8 +2,9 @@ package assemble
 
 import (
 	"cmp"
-	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/alpboot/alpboot/boot/device/lvm"
 	"github.com/alpboot/alpboot/boot/device/mapper"
@@ -96,16 +97,26 @@ func (p *plan) volume(s set, vg *lvm.VG, lv lvm.LV, first Member) {
 		return m.Path, ok
 	})
 	if err == nil && s.mixed(used) {
-		err = errors.New("logical volume " + vg.Name + "/" + lv.Name + " lies on several devices, and there are copies of some: unplug the copies")
+		err = fmt.Errorf("logical volume %s/%s lies on several devices, and there are copies of some: unplug the copies", vg.Name, lv.Name)
 	}
 	if err != nil {
 		if len(used) > 0 {
 			first = used[0]
 		}
-		p.tell(first, "holds a part of volume group %s, whose %v", vg.Name, err)
+		p.tellVolume(first, vg, err)
 		return
 	}
 	p.add(mapper.LVName(vg.Name, lv.Name), vg.UUID[:min(6, len(vg.UUID))], Mapping{UUID: vg.MappingUUID(lv), Table: table, Members: paths(used)})
+}
+
+// tellVolume notes a problem of a logical volume, of which there may be many.
+func (p *plan) tellVolume(m Member, vg *lvm.VG, err error) {
+	holds := fmt.Sprintf("holds a part of volume group %s, whose ", vg.Name)
+	if told := p.told[m.Path]; len(told) > 0 && strings.Contains(told[0], holds) {
+		p.told[m.Path] = append(told, err.Error())
+		return
+	}
+	p.tell(m, "%s%v", holds, err)
 }
 
 // set is one device for each physical volume.

@@ -38,6 +38,10 @@ var pieces = []struct {
 	{"exfat", "exfat", 0, 12 * 512},
 	{"erofs", "erofs", 0, 4096},
 	{"lvm2", "", 0, 1024}, // of pvcreate, which wants a block device
+	// Of mdadm 4.2 with the md driver of Linux 6.1.
+	{"md-1.2", "", 4096, 8192},
+	{"md-1.0", "", 24*mib - 8192, 24*mib - 4096},
+	{"md-0.90", "", 24*mib - 65536, 24*mib - 61440},
 }
 
 // piece is a part of a real device, and what its superblock says.

@@ -126,6 +126,21 @@ func TestReadRAID(t *testing.T) {
 	}
 }
 
+// TestReadRAIDOfLinux reads members of mirrors as md left them when it stopped
+// the arrays: of version 1.0 the one that stayed when the other failed.
+func TestReadRAIDOfLinux(t *testing.T) {
+	for name, want := range map[string]superblock.RAID{
+		"md-1.2":  {Version: "1.2", UUID: "b5e39288-dc95-fb91-5495-81fb3900c216", Name: "host:m12", Level: 1, Devices: 2, Events: 17, DataOffset: mib, DataSize: 23 * mib, Used: 23 * mib},
+		"md-1.0":  {Version: "1.0", UUID: "ddb8a4e7-d1c2-88c9-f06f-500fcef87048", Name: "host:m10", Level: 1, Devices: 2, Role: 1, Events: 22, DataSize: 24*mib - 16384, Used: 24*mib - 65536},
+		"md-0.90": {Version: "0.90", UUID: "234a1b32-366a-0d34-3d18-6b3c53958f34", Name: "3", Level: 1, Devices: 2, Events: 18, DataSize: 24*mib - 65536, Used: 24*mib - 65536},
+	} {
+		p := readPiece(t, name)
+		if got, err := superblock.ReadRAID(p.device(), p.size); got != want || err != nil {
+			t.Errorf("%s: got  %+v, %v\nwant %+v", name, got, err, want)
+		}
+	}
+}
+
 // TestRAIDAgreesWithMdadm has mdadm read the same superblocks.
 func TestRAIDAgreesWithMdadm(t *testing.T) {
 	boottest.NeedTools(t, "mdadm")
