@@ -45,6 +45,8 @@ test         mkfs.ntfs           ntfs-3g           ntfs-3g-progs
 test         mkfs.erofs          erofs-utils       erofs-utils
 test         mksquashfs          squashfs-tools    squashfs-tools
 test         cryptsetup          cryptsetup-bin    cryptsetup
+test         mdadm               mdadm             mdadm
+test         lvm                 lvm2              lvm2
 test         xorriso             xorriso           xorriso
 test         cpio                cpio              cpio
 test         objdump             binutils          binutils

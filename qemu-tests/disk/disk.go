@@ -48,6 +48,8 @@ type FS struct {
 	Options []string // further arguments for its mkfs
 	Files   []File
 	Patches []Patch // written over the finished filesystem, to damage it
+
+	In []Volume // what it lies in, the innermost first; their room is taken from the size
 }
 
 // File is a file, folder or symbolic link on a filesystem. Folders that are
@@ -142,6 +144,9 @@ func (l Layout) Write(file string) error {
 // write makes a file that holds the filesystem. A Size of 0 lets its mkfs
 // choose, where it can (iso9660).
 func (fs FS) write(file string, size int, work string) error {
+	for _, v := range fs.In {
+		size -= v.Room
+	}
 	if fs.Type != "iso9660" {
 		f, err := os.Create(file)
 		if err != nil {
@@ -175,7 +180,15 @@ func (fs FS) write(file string, size int, work string) error {
 			return err
 		}
 	}
-	return f.Close()
+	if err := f.Close(); err != nil {
+		return err
+	}
+	for _, v := range fs.In {
+		if err := v.wrap(file, work); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f File) stage(tree string) error {

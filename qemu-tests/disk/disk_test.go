@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -153,6 +154,56 @@ func TestErrorsNameWhatIsWrong(t *testing.T) {
 			err := tt.layout.Write(filepath.Join(t.TempDir(), "disk"))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an error with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// What a filesystem lies in is what the tools of these volumes see, and the
+// filesystem is where they say.
+func TestVolumes(t *testing.T) {
+	need(t, "mkfs.ext4", "blkid")
+	fs := FS{Type: "ext4", UUID: RootUUID}
+	in := func(v ...Volume) FS { fs := fs; fs.In = v; return fs }
+	for _, tt := range []struct {
+		name  string
+		fs    FS
+		kind  string // as blkid has it
+		at    int64  // where the filesystem begins; negative when it is encrypted
+		check []string
+		says  string
+	}{
+		{"LUKS2", in(LUKS2("open sesame")), "crypto_LUKS", -1, []string{"cryptsetup", "luksDump", "FILE"}, "aes-xts-plain64"},
+		{"RAID1 0.90", in(RAID1("0.90", 1)), "linux_raid_member", 0, []string{"mdadm", "--examine", "FILE"}, "correct"},
+		{"RAID1 1.2", in(RAID1("1.2", 1)), "linux_raid_member", mebibyte, []string{"mdadm", "--examine", "FILE"}, "Device Role : Active device 1"},
+		{"LVM", in(LVM("vg0", "lv_root")), "LVM2_member", mebibyte, []string{"lvm", "pvck", "--driverloaded", "n", "--dump", "headers", "FILE"}, "metadata text at 4608 crc"},
+		{"LVM on LUKS", in(LVM("vg0", "lv_root"), LUKS2("open sesame")), "crypto_LUKS", -1, nil, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.check != nil {
+				need(t, tt.check[0])
+			}
+			dir := t.TempDir()
+			file := filepath.Join(dir, "image")
+			if err := tt.fs.write(file, 48, dir); err != nil {
+				t.Fatal(err)
+			}
+			if size, _ := sizeOf(file); size != 48*mebibyte {
+				t.Errorf("it has %d bytes, want 48 MiB", size)
+			}
+			if got := strings.TrimSpace(output(t, "blkid", "-p", "-o", "value", "-s", "TYPE", file)); got != tt.kind {
+				t.Errorf("blkid says %q, want %q", got, tt.kind)
+			}
+			if tt.at >= 0 {
+				if got := strings.TrimSpace(output(t, "blkid", "-p", "-O", fmt.Sprint(tt.at), "-o", "value", "-s", "UUID", file)); tt.at > 0 && got != RootUUID {
+					t.Errorf("at %d blkid finds %q", tt.at, got)
+				}
+			}
+			if tt.check != nil {
+				args := strings.Split(strings.ReplaceAll(strings.Join(tt.check[1:], "\x00"), "FILE", file), "\x00")
+				if got := output(t, tt.check[0], args...); !strings.Contains(got, tt.says) {
+					t.Errorf("%s says\n%s\nwithout %q", tt.check[0], got, tt.says)
+				}
 			}
 		})
 	}

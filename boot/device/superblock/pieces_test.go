@@ -13,6 +13,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/device/superblock/raidtest"
 )
 
 // pieces are the superblocks kept in testdata, cut out of images of the tests
@@ -154,8 +155,8 @@ func FuzzProbe(f *testing.F) {
 		kept := readPiece(f, p.name)
 		f.Add(kept.bytes, uint32(kept.at), uint32(kept.size))
 	}
-	f.Add(md1(0, 1), uint32(0), uint32(16*mib))
-	f.Add(md1(16*mib-8192, 1), uint32(16*mib-8192), uint32(16*mib))
+	f.Add(raidtest.Version1(0, 1), uint32(0), uint32(16*mib))
+	f.Add(raidtest.Version1(16*mib-8192, 1), uint32(16*mib-8192), uint32(16*mib))
 	f.Add(zfsLabel(4, binary.LittleEndian)[16<<10:][:256], uint32(16<<10), uint32(16*mib))
 	f.Fuzz(func(t *testing.T, b []byte, at, size uint32) {
 		counted := &failing{ReaderAt: sparse{int64(at): b}}

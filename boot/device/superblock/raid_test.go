@@ -10,75 +10,9 @@ import (
 
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/device/superblock/raidtest"
 	"golang.org/x/sys/unix"
 )
-
-// md1 is the superblock of an md array of version 1.x that lies at offset at of
-// a device of 16 MiB, the first of two members; change alters it before its
-// checksum is made.
-func md1(at int64, level uint32, change ...map[int]any) []byte {
-	dataOffset, dataSize := uint64(2048), uint64(30720)
-	if at > 4096 {
-		dataOffset, dataSize = 0, uint64(at/512)
-	}
-	b := fields(256+2*4, map[int]any{
-		0: uint32(0xa92b4efc), 4: uint32(1), 16: "0123456789abcdef", 32: "alpine:boot",
-		64: uint64(1700000000), 72: level, 80: uint64(28672), 88: uint32(128), 92: uint32(2),
-		128: dataOffset, 136: dataSize, 144: uint64(at / 512), 168: "fedcba9876543210",
-		192: uint64(1700000000), 200: uint64(17), 208: ^uint64(0), 220: uint32(4),
-		256: uint32(1 << 16), 260: ^uint32(0),
-	})
-	if level == 0 {
-		copy(b[80:], make([]byte, 8)) // all that each member has
-	}
-	alter(b, binary.LittleEndian, change)
-	count := min(int(binary.LittleEndian.Uint32(b[220:])), 4)
-	var sum uint64
-	for i := 0; i < 256+2*count; i += 2 {
-		sum += uint64(binary.LittleEndian.Uint16(b[i:])) << (8 * (i % 4))
-	}
-	binary.LittleEndian.PutUint32(b[216:], uint32(sum)+uint32(sum>>32))
-	return b
-}
-
-// md0 is one of version 0.90, as setup-disk of Alpine makes for /boot.
-func md0(order binary.ByteOrder, level uint32, change ...map[int]any) []byte {
-	b := make([]byte, 4096)
-	for word, v := range map[int]uint32{
-		0: 0xa92b4efc, 2: 90, 5: 0x01234567, 6: 1700000000, 7: level, 8: 14336, 9: 2, 10: 2, 11: 7,
-		13: 0x89abcdef, 14: 0xfedcba98, 15: 0x76543210,
-		32: 1700000000, 33: 1, 34: 2, 35: 2, 65: 65536,
-		128: 0, 131: 0, 132: 6, 160: 1, 163: 1, 164: 6,
-		992: 0, 995: 0, 996: 6,
-	} {
-		order.PutUint32(b[4*word:], v)
-	}
-	order.PutUint64(b[4*39:], 17)
-	alter(b, order, change)
-	var sum uint64
-	for i := 0; i < len(b); i += 4 {
-		sum += uint64(order.Uint32(b[i:]))
-	}
-	order.PutUint32(b[4*38:], uint32(sum)+uint32(sum>>32))
-	return b
-}
-
-func alter(b []byte, order binary.ByteOrder, changes []map[int]any) {
-	for _, change := range changes {
-		for at, v := range change {
-			switch v := v.(type) {
-			case byte:
-				b[at] = v
-			case uint16:
-				order.PutUint16(b[at:], v)
-			case uint32:
-				order.PutUint32(b[at:], v)
-			case uint64:
-				order.PutUint64(b[at:], v)
-			}
-		}
-	}
-}
 
 const (
 	mdUUID  = "30313233-3435-3637-3839-616263646566"
@@ -93,25 +27,25 @@ var raidMembers = []struct {
 	mdadm  bool // mdadm can read it here
 }{
 	{
-		name: "1.1", device: sparse{0: md1(0, 1)}, mdadm: true,
+		name: "1.1", device: sparse{0: raidtest.Version1(0, 1)}, mdadm: true,
 		want: superblock.RAID{Version: "1.1", UUID: mdUUID, Name: "alpine:boot", Level: 1, Devices: 2, Events: 17, DataOffset: mib, DataSize: 15 * mib, Used: 14 * mib, Chunk: 65536},
 	}, {
-		name: "1.2", device: sparse{4096: md1(4096, 6)}, mdadm: true,
+		name: "1.2", device: sparse{4096: raidtest.Version1(4096, 6)}, mdadm: true,
 		want: superblock.RAID{Version: "1.2", UUID: mdUUID, Name: "alpine:boot", Level: 6, Devices: 2, Events: 17, DataOffset: mib, DataSize: 15 * mib, Used: 14 * mib, Chunk: 65536},
 	}, {
-		name: "1.0", device: sparse{16*mib - 8192: md1(16*mib-8192, 1)}, mdadm: true,
+		name: "1.0", device: sparse{16*mib - 8192: raidtest.Version1(16*mib-8192, 1)}, mdadm: true,
 		want: superblock.RAID{Version: "1.0", UUID: mdUUID, Name: "alpine:boot", Level: 1, Devices: 2, Events: 17, DataSize: 16*mib - 8192, Used: 14 * mib, Chunk: 65536},
 	}, {
-		name: "0.90", device: sparse{16*mib - 65536: md0(binary.LittleEndian, 1)}, mdadm: true,
+		name: "0.90", device: sparse{16*mib - 65536: raidtest.Version0(binary.LittleEndian, 1)}, mdadm: true,
 		want: superblock.RAID{Version: "0.90", UUID: md0UUID, Name: "7", Level: 1, Devices: 2, Events: 17, DataSize: 16*mib - 65536, Used: 14 * mib, Chunk: 65536},
 	}, {
-		name: "0.90 of a big-endian machine", device: sparse{16*mib - 65536: md0(binary.BigEndian, 1)},
+		name: "0.90 of a big-endian machine", device: sparse{16*mib - 65536: raidtest.Version0(binary.BigEndian, 1)},
 		want: superblock.RAID{Version: "0.90", UUID: md0UUID, Name: "7", Level: 1, Devices: 2, Events: 17, DataSize: 16*mib - 65536, Used: 14 * mib, Chunk: 65536},
 	}, {
-		name: "stripes", device: sparse{4096: md1(4096, 0, map[int]any{160: uint32(1)})}, mdadm: true,
+		name: "stripes", device: sparse{4096: raidtest.Version1(4096, 0, raidtest.Change{160: uint32(1)})}, mdadm: true,
 		want: superblock.RAID{Version: "1.2", UUID: mdUUID, Name: "alpine:boot", Level: 0, Devices: 2, Role: 1, Events: 17, DataOffset: mib, DataSize: 15 * mib, Chunk: 65536},
 	}, {
-		name: "0.90 stripes", device: sparse{16*mib - 65536: md0(binary.LittleEndian, 0, map[int]any{4 * 992: uint32(1), 4 * 995: uint32(1)})}, mdadm: true,
+		name: "0.90 stripes", device: sparse{16*mib - 65536: raidtest.Version0(binary.LittleEndian, 0, raidtest.Change{4 * 992: uint32(1), 4 * 995: uint32(1)})}, mdadm: true,
 		want: superblock.RAID{Version: "0.90", UUID: md0UUID, Name: "7", Level: 0, Devices: 2, Role: 1, Events: 17, DataSize: 16*mib - 65536, Chunk: 65536},
 	},
 }
@@ -203,9 +137,9 @@ func TestRAIDAgreesWithMdadm(t *testing.T) {
 
 // TestRAIDUnusable has members whose data must not be read.
 func TestRAIDUnusable(t *testing.T) {
-	first := func(change map[int]any) sparse { return sparse{4096: md1(4096, 1, change)} }
-	old := func(change map[int]any) sparse {
-		return sparse{16*mib - 65536: md0(binary.LittleEndian, 1, change)}
+	first := func(change raidtest.Change) sparse { return sparse{4096: raidtest.Version1(4096, 1, change)} }
+	old := func(change raidtest.Change) sparse {
+		return sparse{16*mib - 65536: raidtest.Version0(binary.LittleEndian, 1, change)}
 	}
 	tests := []struct {
 		name   string
@@ -213,20 +147,20 @@ func TestRAIDUnusable(t *testing.T) {
 		role   int
 		want   string
 	}{
-		{"spare", first(map[int]any{256: uint16(0xffff)}), -1, "is a spare"},
-		{"without a number", first(map[int]any{160: uint32(9)}), -1, "is a spare"},
-		{"faulty", first(map[int]any{256: uint16(0xfffe)}), -1, "has failed"},
-		{"journal", first(map[int]any{256: uint16(0xfffd)}), -1, "is a journal"},
-		{"recovering", first(map[int]any{8: uint32(2), 152: uint64(100)}), 0, "was still being filled"},
-		{"recovered", first(map[int]any{8: uint32(2), 152: uint64(28672)}), 0, ""},
-		{"replacement", first(map[int]any{8: uint32(2 | 16), 152: uint64(28672)}), 0, "to replace another"},
-		{"reshaped", first(map[int]any{8: uint32(4)}), 0, "reshaped"},
-		{"unknown feature", first(map[int]any{8: uint32(1 << 20)}), 0, "features"},
-		{"0.90 spare", old(map[int]any{4 * 132: uint32(0)}), -1, "is a spare"},
-		{"0.90 without a number", old(map[int]any{4 * 992: uint32(27)}), -1, "is a spare"},
-		{"0.90 faulty", old(map[int]any{4 * 132: uint32(1)}), -1, "has failed"},
-		{"0.90 recovering", old(map[int]any{4 * 132: uint32(2)}), -1, "was still being filled"},
-		{"0.90 reshaped", old(map[int]any{8: uint32(91)}), 0, "reshaped"},
+		{"spare", first(raidtest.Change{256: uint16(0xffff)}), -1, "is a spare"},
+		{"without a number", first(raidtest.Change{160: uint32(9)}), -1, "is a spare"},
+		{"faulty", first(raidtest.Change{256: uint16(0xfffe)}), -1, "has failed"},
+		{"journal", first(raidtest.Change{256: uint16(0xfffd)}), -1, "is a journal"},
+		{"recovering", first(raidtest.Change{8: uint32(2), 152: uint64(100)}), 0, "was still being filled"},
+		{"recovered", first(raidtest.Change{8: uint32(2), 152: uint64(28672)}), 0, ""},
+		{"replacement", first(raidtest.Change{8: uint32(2 | 16), 152: uint64(28672)}), 0, "to replace another"},
+		{"reshaped", first(raidtest.Change{8: uint32(4)}), 0, "reshaped"},
+		{"unknown feature", first(raidtest.Change{8: uint32(1 << 20)}), 0, "features"},
+		{"0.90 spare", old(raidtest.Change{4 * 132: uint32(0)}), -1, "is a spare"},
+		{"0.90 without a number", old(raidtest.Change{4 * 992: uint32(27)}), -1, "is a spare"},
+		{"0.90 faulty", old(raidtest.Change{4 * 132: uint32(1)}), -1, "has failed"},
+		{"0.90 recovering", old(raidtest.Change{4 * 132: uint32(2)}), -1, "was still being filled"},
+		{"0.90 reshaped", old(raidtest.Change{8: uint32(91)}), 0, "reshaped"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -236,7 +170,7 @@ func TestRAIDUnusable(t *testing.T) {
 			}
 		})
 	}
-	if got, err := superblock.ReadRAID(first(map[int]any{8: uint32(8)}), 16*mib); !got.BadBlocks || got.Unusable != "" || err != nil {
+	if got, err := superblock.ReadRAID(first(raidtest.Change{8: uint32(8)}), 16*mib); !got.BadBlocks || got.Unusable != "" || err != nil {
 		t.Errorf("with bad blocks: %+v, %v", got, err)
 	}
 }
@@ -247,16 +181,16 @@ func TestRAIDDamaged(t *testing.T) {
 		device sparse
 		want   string
 	}{
-		{"1.2 with a bit turned", sparse{4096: md1(4096, 1)}.with(4096+200, 18), "checksum of the md superblock is wrong"},
-		{"0.90 with a bit turned", sparse{16*mib - 65536: md0(binary.LittleEndian, 1)}.with(16*mib-65536+156, 18), "checksum of the md superblock is wrong"},
-		{"roles without end", sparse{4096: md1(4096, 1, map[int]any{220: uint32(1 << 31)})}, "2147483648 roles"},
-		{"data beyond the device", sparse{4096: md1(4096, 1, map[int]any{136: uint64(30721)})}, "beyond the end"},
-		{"data over its superblock", sparse{16*mib - 8192: md1(16*mib-8192, 1, map[int]any{136: uint64(32767)})}, "beyond the end"},
-		{"data far away", sparse{4096: md1(4096, 1, map[int]any{128: uint64(1 << 62)})}, "beyond the end"},
-		{"more used than there is", sparse{4096: md1(4096, 1, map[int]any{80: uint64(30721)})}, "more data"},
-		{"0.90 with more used than there is", sparse{16*mib - 65536: md0(binary.LittleEndian, 1, map[int]any{32: uint32(16 << 10)})}, "more data"},
-		{"no devices", sparse{4096: md1(4096, 1, map[int]any{92: uint32(0)})}, "0 devices"},
-		{"a role too high", sparse{4096: md1(4096, 1, map[int]any{256: uint16(2)})}, "member 3 of 2"},
+		{"1.2 with a bit turned", sparse{4096: raidtest.Version1(4096, 1)}.with(4096+200, 18), "checksum of the md superblock is wrong"},
+		{"0.90 with a bit turned", sparse{16*mib - 65536: raidtest.Version0(binary.LittleEndian, 1)}.with(16*mib-65536+156, 18), "checksum of the md superblock is wrong"},
+		{"roles without end", sparse{4096: raidtest.Version1(4096, 1, raidtest.Change{220: uint32(1 << 31)})}, "2147483648 roles"},
+		{"data beyond the device", sparse{4096: raidtest.Version1(4096, 1, raidtest.Change{136: uint64(30721)})}, "beyond the end"},
+		{"data over its superblock", sparse{16*mib - 8192: raidtest.Version1(16*mib-8192, 1, raidtest.Change{136: uint64(32767)})}, "beyond the end"},
+		{"data far away", sparse{4096: raidtest.Version1(4096, 1, raidtest.Change{128: uint64(1 << 62)})}, "beyond the end"},
+		{"more used than there is", sparse{4096: raidtest.Version1(4096, 1, raidtest.Change{80: uint64(30721)})}, "more data"},
+		{"0.90 with more used than there is", sparse{16*mib - 65536: raidtest.Version0(binary.LittleEndian, 1, raidtest.Change{32: uint32(16 << 10)})}, "more data"},
+		{"no devices", sparse{4096: raidtest.Version1(4096, 1, raidtest.Change{92: uint32(0)})}, "0 devices"},
+		{"a role too high", sparse{4096: raidtest.Version1(4096, 1, raidtest.Change{256: uint16(2)})}, "member 3 of 2"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -290,7 +224,7 @@ func FuzzReadRAID(f *testing.F) {
 		f.Add(uint8(3), 4*uint16(at), []byte{0, 0xff, 0xff, 0xff}, uint32(16*mib))
 	}
 	f.Fuzz(func(t *testing.T, version uint8, at uint16, b []byte, size uint32) {
-		change := map[int]any{}
+		change := raidtest.Change{}
 		for i, c := range b[:min(len(b), 16)] {
 			if n := int(at) + i; version%4 < 3 && n < 264 || version%4 == 3 && n < 4096 {
 				change[n] = c
@@ -303,9 +237,9 @@ func FuzzReadRAID(f *testing.F) {
 		}
 		var super []byte
 		if version%4 == 3 {
-			super = md0(binary.LittleEndian, 1, change)
+			super = raidtest.Version0(binary.LittleEndian, 1, change)
 		} else {
-			super = md1(place, 1, change)
+			super = raidtest.Version1(place, 1, change)
 		}
 		got, err := superblock.ReadRAID(sparse{place: super}, int64(size))
 		if err != nil {

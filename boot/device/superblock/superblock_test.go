@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/device/superblock/raidtest"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,22 +51,6 @@ func (s sparse) write(t *testing.T, size int64) string {
 		}
 	}
 	return image
-}
-
-// fields makes n bytes with strings, and little-endian numbers, at offsets.
-func fields(n int, values map[int]any) []byte {
-	b := make([]byte, n)
-	for at, v := range values {
-		switch v := v.(type) {
-		case string:
-			copy(b[at:], v)
-		case uint32:
-			binary.LittleEndian.PutUint32(b[at:], v)
-		case uint64:
-			binary.LittleEndian.PutUint64(b[at:], v)
-		}
-	}
-	return b
 }
 
 // zfsLabel is a ZFS vdev label with as many uberblocks as said.
@@ -107,38 +92,38 @@ func TestMembers(t *testing.T) {
 	}{
 		{
 			name:   "raid 1.1",
-			device: sparse{0: md1(0, 1)}, size: 16 * mib,
+			device: sparse{0: raidtest.Version1(0, 1)}, size: 16 * mib,
 			want: superblock.Superblock{Type: "linux_raid_member", UUID: mdUUID, Label: "alpine:boot"},
 		}, {
 			name:   "raid 1.2",
-			device: sparse{4096: md1(4096, 5)}, size: 16 * mib,
+			device: sparse{4096: raidtest.Version1(4096, 5)}, size: 16 * mib,
 			want: superblock.Superblock{Type: "linux_raid_member", UUID: mdUUID, Label: "alpine:boot"},
 		}, {
 			name:   "raid 1.0 mirror of ext4, at an odd size",
-			device: sparse{1024: ext4.bytes, 16*mib + 4096 - 8192: md1(16*mib+4096-8192, 1)}, size: 16*mib + 4096 + 512,
+			device: sparse{1024: ext4.bytes, 16*mib + 4096 - 8192: raidtest.Version1(16*mib+4096-8192, 1)}, size: 16*mib + 4096 + 512,
 			want: superblock.Superblock{Type: "linux_raid_member", UUID: mdUUID, Label: "alpine:boot"},
 		}, {
 			name:   "raid 0.90 mirror of ext4",
-			device: sparse{1024: ext4.bytes, 16*mib - 65536: md0(binary.LittleEndian, 1)}, size: 16*mib + 2048,
+			device: sparse{1024: ext4.bytes, 16*mib - 65536: raidtest.Version0(binary.LittleEndian, 1)}, size: 16*mib + 2048,
 			want: superblock.Superblock{Type: "linux_raid_member", UUID: md0UUID},
 		}, {
 			name:   "raid 0.90 stripes: what shows at their beginning is a part",
-			device: sparse{1024: ext4.bytes, 16*mib - 65536: md0(binary.LittleEndian, 0)}, size: 16 * mib,
+			device: sparse{1024: ext4.bytes, 16*mib - 65536: raidtest.Version0(binary.LittleEndian, 0)}, size: 16 * mib,
 			want: superblock.Superblock{Type: "linux_raid_member", UUID: md0UUID},
 		}, {
 			name:   "raid 0.90 of a big-endian machine",
-			device: sparse{16*mib - 65536: md0(binary.BigEndian, 1)}, size: 16 * mib,
+			device: sparse{16*mib - 65536: raidtest.Version0(binary.BigEndian, 1)}, size: 16 * mib,
 			want: superblock.Superblock{Type: "linux_raid_member", UUID: md0UUID},
 		}, {
 			name: "raid 0.90 of the last partition, seen through the whole disk",
 			device: sparse{
 				446: {0, 0, 0, 0, 0xfd, 0, 0, 0, 0, 8, 0, 0, 0x00, 0x78, 0, 0}, 510: {0x55, 0xaa}, // 1 MiB to the end
-				16*mib - 65536: md0(binary.LittleEndian, 1),
+				16*mib - 65536: raidtest.Version0(binary.LittleEndian, 1),
 			},
 			size: 16 * mib,
 		}, {
 			name:   "copy of a raid superblock elsewhere",
-			device: sparse{4096: md1(0, 1)}, size: 16 * mib,
+			device: sparse{4096: raidtest.Version1(0, 1)}, size: 16 * mib,
 		}, {
 			name:   "zfs",
 			device: sparse{0: zfsLabel(4, binary.LittleEndian)}, size: 64 * mib,

@@ -1,0 +1,215 @@
+package disk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+
+	"github.com/alpboot/alpboot/boot/device/luks/lukstest"
+	"github.com/alpboot/alpboot/boot/device/superblock/raidtest"
+)
+
+// Volume is something that a filesystem lies in: an encrypted volume, a logical
+// volume, an array.
+type Volume struct {
+	Room int // MiB of the partition that it takes for itself
+	wrap func(file, work string) error
+}
+
+// LUKS2 encrypts what is in it. Args are further ones for cryptsetup; --uuid
+// names the volume.
+func LUKS2(passphrase string, args ...string) Volume {
+	return Volume{16, func(file, work string) error {
+		plain := filepath.Join(work, "plain")
+		if err := os.Rename(file, plain); err != nil {
+			return err
+		}
+		defer os.Remove(plain)
+		return lukstest.Encrypt(file, plain, passphrase, args...)
+	}}
+}
+
+// RAID1 makes it the member number role of an array of two, with metadata of
+// version 0.90, which lie behind the data, or 1.2.
+func RAID1(version string, role int) Volume {
+	return Volume{1, func(file, _ string) error {
+		size, err := sizeOf(file)
+		if err != nil {
+			return err
+		}
+		switch version {
+		case "0.90":
+			// At the last multiple of 64 KiB that leaves room for as much.
+			sb := raidtest.Version0(binary.LittleEndian, 1, raidtest.Change{4 * 8: uint32(size / 1024), 4 * 992: uint32(role), 4 * 995: uint32(role)})
+			return change(file, func(f *os.File) error {
+				if _, err := f.WriteAt(sb, size+mebibyte-0x10000); err != nil {
+					return err
+				}
+				return f.Truncate(size + mebibyte)
+			})
+		case "1.2":
+			if err := shift(file, mebibyte, mebibyte); err != nil {
+				return err
+			}
+			sb := raidtest.Version1(4096, 1, raidtest.Change{
+				80: uint64(size / 512), 128: uint64(mebibyte / 512), 136: uint64(size / 512), 160: uint32(role)})
+			return change(file, func(f *os.File) error { _, err := f.WriteAt(sb, 4096); return err })
+		}
+		return fmt.Errorf("metadata version %s is not written here", version)
+	}}
+}
+
+// LVM makes it the logical volume lv of a group vg of one device, of linear
+// extents of 4 MiB.
+func LVM(vg, lv string) Volume {
+	return Volume{4, func(file, _ string) error {
+		size, err := sizeOf(file)
+		if err != nil {
+			return err
+		}
+		const extent = 4 * mebibyte
+		if size%extent != 0 {
+			return fmt.Errorf("a logical volume of %d bytes is no multiple of the extents of 4 MiB", size)
+		}
+		if err := shift(file, mebibyte, 4*mebibyte); err != nil {
+			return err
+		}
+		return change(file, func(f *os.File) error { return writeLVM(f, vg, lv, size/extent, size+4*mebibyte) })
+	}}
+}
+
+// writeLVM writes what LVM has before the data: lib/format_text/layout.h and
+// lib/label/label.h of LVM2.
+func writeLVM(f *os.File, vg, lv string, extents, device int64) error {
+	const (
+		pvID     = "AlpbPv-0000-0000-0000-0000-0000-000001"
+		metadata = 4096               // where the metadata area begins
+		area     = mebibyte - 4096    // its size
+		textAt   = metadata + 512     // after its header
+		initial  = uint32(0xf597a6cf) // of LVM's checksums
+	)
+	checksum := func(b []byte) uint32 { return ^crc32.Update(^initial, crc32.IEEETable, b) }
+	text := fmt.Appendf(nil, `%[1]s {
+id = "AlpbVg-0000-0000-0000-0000-0000-000001"
+seqno = 2
+format = "lvm2"
+status = ["RESIZEABLE", "READ", "WRITE"]
+flags = []
+extent_size = 8192
+max_lv = 0
+max_pv = 0
+metadata_copies = 0
+
+physical_volumes {
+pv0 {
+id = %[2]q
+device = "/dev/vda1"
+status = ["ALLOCATABLE"]
+flags = []
+dev_size = %[3]d
+pe_start = 2048
+pe_count = %[4]d
+}
+}
+
+logical_volumes {
+%[5]s {
+id = "AlpbLv-0000-0000-0000-0000-0000-000001"
+status = ["READ", "WRITE", "VISIBLE"]
+flags = []
+segment_count = 1
+segment1 {
+start_extent = 0
+extent_count = %[4]d
+type = "striped"
+stripe_count = 1
+stripes = [
+"pv0", 0
+]
+}
+}
+}
+}
+contents = "Text Format Volume Group"
+version = 1
+description = ""
+creation_host = "alpine"
+creation_time = 1700000000
+`, vg, pvID, device/512, extents, lv)
+	text = append(text, 0)
+
+	le := binary.LittleEndian
+	label := make([]byte, 512)
+	copy(label, "LABELONE")
+	le.PutUint64(label[8:], 1)   // the sector that it lies in
+	le.PutUint32(label[20:], 32) // where the header of the volume begins
+	copy(label[24:], "LVM2 001")
+	copy(label[32:], bytes.ReplaceAll([]byte(pvID), []byte("-"), nil))
+	le.PutUint64(label[64:], uint64(device))
+	le.PutUint64(label[72:], mebibyte) // data: from here to the end
+	le.PutUint64(label[104:], metadata)
+	le.PutUint64(label[112:], area)
+	le.PutUint32(label[16:], checksum(label[20:]))
+
+	header := make([]byte, 512)
+	copy(header[4:], " LVM2 x[5A%r0N*>")
+	le.PutUint32(header[20:], 1) // version
+	le.PutUint64(header[24:], metadata)
+	le.PutUint64(header[32:], area)
+	le.PutUint64(header[40:], textAt-metadata)
+	le.PutUint64(header[48:], uint64(len(text)))
+	le.PutUint32(header[56:], checksum(text))
+	le.PutUint32(header, checksum(header[4:]))
+	for at, b := range map[int64][]byte{512: label, metadata: header, textAt: text} {
+		if _, err := f.WriteAt(b, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shift moves the content of a file by front bytes, and makes the file larger by
+// more bytes.
+func shift(file string, front, more int64) error {
+	moved := file + ".moved"
+	dst, err := os.Create(moved)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	size, err := sizeOf(file)
+	if err != nil {
+		return err
+	}
+	if err := dst.Truncate(size + more); err != nil {
+		return err
+	}
+	if err := copySparse(dst, front, file); err != nil {
+		return err
+	}
+	return os.Rename(moved, file)
+}
+
+// change has do write into a file.
+func change(file string, do func(*os.File) error) error {
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := do(f); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func sizeOf(file string) (int64, error) {
+	st, err := os.Stat(file)
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
