@@ -23,7 +23,7 @@ import (
 // found is what looking at one device has brought.
 type found struct {
 	status  boot.VolumeStatus // without the notes of formats
-	roots   []bare.Root       // the volume, when it is a root filesystem
+	roots   []bare.Root       // the root filesystems on it
 	fsys    Filesystem        // nil when there is none
 	member  *assemble.Member  // of a set of volumes
 	devices int               // of how many its filesystem consists, when it is several
@@ -86,9 +86,7 @@ func look(ctx context.Context, s *Scanner, v *volume) (f found) {
 	case "swap":
 		return f
 	case "crypto_LUKS":
-		if root, ok := bare.FindRoot(nil, f.status.Volume); ok { // there may be a root filesystem in it
-			f.roots = []bare.Root{root}
-		}
+		f.roots = bare.FindRoots(nil, f.status.Volume) // there may be one in it
 		f.status.Locked = true
 		problem("%s is encrypted (LUKS), and its passphrase has not been given", path)
 		return f
@@ -115,9 +113,7 @@ func look(ctx context.Context, s *Scanner, v *volume) (f found) {
 		return f
 	}
 	f.fsys = fsys
-	if root, ok := bare.FindRoot(fsys, f.status.Volume); ok {
-		f.roots = []bare.Root{root}
-	}
+	f.roots = bare.FindRoots(fsys, f.status.Volume)
 	if v.image == "" && s.Maker != nil {
 		f.images = iso.Find(fsys)
 	}
@@ -291,7 +287,7 @@ func id(vol boot.Volume, e boot.Entry) string {
 	if name == "" {
 		name = vol.Device
 	}
-	h := sha256.Sum256([]byte(strings.Join([]string{name, e.Format, e.Source.File, e.Title, e.Kernel}, "\x00")))
+	h := sha256.Sum256([]byte(strings.Join(append([]string{name, e.Format, e.Source.File, e.Title, e.Kernel}, e.Submenu...), "\x00")))
 	return slug(e.Title) + "-" + hex.EncodeToString(h[:4])
 }
 

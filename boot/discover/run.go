@@ -345,9 +345,10 @@ func (st *state) assemble(ctx context.Context) {
 // open has the image file name on v made a device.
 func (st *state) open(ctx context.Context, v *volume, name string) {
 	fsys := v.found.fsys
-	st.make(ctx, v.block.Path+":/"+name, &making{members: []*volume{v}, image: name}, func() (Made, error) {
+	path := v.found.status.Volume.ImageDevice(name)
+	st.make(ctx, path, &making{members: []*volume{v}, image: name}, func() (Made, error) {
 		made, err := st.scanner.Maker.Image(fsys, name)
-		made.Name = v.block.Path + ":/" + name
+		made.Name = path
 		return made, err
 	})
 }
