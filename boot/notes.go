@@ -67,7 +67,7 @@ func (n *Notes) Listing(entries []Entry, errs ...error) (Listing, error) {
 }
 
 // Unique gives entries without those for which key gives the same as for an
-// earlier one. That takes over their Default.
+// earlier one. That takes over their Default and Once.
 func Unique(entries []Entry, key func(Entry) string) []Entry {
 	var list []Entry
 	at := map[string]int{} // key -> place in list
@@ -75,6 +75,7 @@ func Unique(entries []Entry, key func(Entry) string) []Entry {
 		k := key(e)
 		if i, dup := at[k]; dup {
 			list[i].Default = list[i].Default || e.Default
+			list[i].Once = cmp.Or(list[i].Once, e.Once)
 			continue
 		}
 		at[k] = len(list)

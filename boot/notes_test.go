@@ -48,11 +48,11 @@ func TestNotesListing(t *testing.T) {
 func TestUnique(t *testing.T) {
 	a := Entry{Title: "A", Kernel: "k", Initrds: []string{"i"}, Cmdline: "q"}
 	again, inMenu, other := a, a, a
-	again.Default, again.Format = true, "x"
+	again.Default, again.Once, again.Format = true, "o", "x"
 	inMenu.Submenu = []string{"M"}
 	other.Initrds = []string{"j"}
 	got := Unique([]Entry{a, inMenu, again, other}, Entry.Key)
-	if len(got) != 3 || !got[0].Default || got[0].Format != "" || got[1].Submenu == nil || got[2].Initrds[0] != "j" {
+	if len(got) != 3 || !got[0].Default || got[0].Once != "o" || got[0].Format != "" || got[1].Submenu == nil || got[2].Initrds[0] != "j" {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -55,6 +55,7 @@ func EntryText(e boot.Entry) string {
 	flag("uki", e.UKI)
 	field("cmdline", e.Cmdline)
 	flag("default", e.Default)
+	field("once", e.Once)
 	if e.Timeout != nil {
 		if *e.Timeout < 0 {
 			field("timeout", "never")

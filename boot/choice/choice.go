@@ -157,6 +157,13 @@ func (c *chooser) once() (boot.Entry, bool) {
 			}
 		}
 	}
+	if c.inv.Settled { // what is not asked for any more can be asked for again
+		asked := map[string]bool{}
+		for _, e := range c.inv.Entries {
+			asked[onceKey(e)] = true
+		}
+		c.choice.State.Used = slices.DeleteFunc(slices.Clone(state.Used), func(key string) bool { return !asked[key] })
+	}
 	for _, e := range c.inv.Entries {
 		key := onceKey(e)
 		if e.Once == "" || slices.Contains(state.Used, key) {
@@ -166,7 +173,7 @@ func (c *chooser) once() (boot.Entry, bool) {
 			c.note("%s is asked for at the next boot only. That is not done: it would be done at every boot, as nothing can be remembered here (setting remember).", e.Title)
 			continue
 		}
-		c.choice.State.Used = append(slices.Clone(state.Used), key)
+		c.choice.State.Used = append(slices.Clone(c.choice.State.Used), key)
 		if usable(e, true, e.Title) {
 			return e, true
 		}

@@ -141,8 +141,12 @@ func TestWishesAreSpent(t *testing.T) {
 	if len(state.Used) != 2 {
 		t.Errorf("used: %q", state.Used)
 	}
-	// The same entry asked for anew is another wish.
-	inv.Entries[1].Once = "3 virt"
+	// What is asked for no more is forgotten, and can be asked for again.
+	inv.Entries[1].Once = ""
+	if state = Default(inv, Wants{State: state}).State; len(state.Used) != 1 {
+		t.Errorf("used: %q", state.Used)
+	}
+	inv.Entries[1].Once = "2 virt"
 	if c := Default(inv, Wants{State: state}); c.ID != "virt-2" || !c.Once {
 		t.Errorf("got %+v", c)
 	}

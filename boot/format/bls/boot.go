@@ -132,7 +132,7 @@ func (b *Boot) setting(src boot.Source, key, value string) {
 		b.def = setting{value, src}
 		if strings.HasPrefix(value, "@") {
 			b.def.text = ""
-			b.Notes.Add(src, fmt.Sprintf("The default %s stands in an EFI variable, which alpboot does not read.", boot.Quote(value)))
+			b.Notes.Add(src, fmt.Sprintf("The default %s is known to systemd-boot alone; the setting default = @last does the same with what alpboot boots.", boot.Quote(value)))
 		}
 	case "timeout":
 		wait := time.Duration(0)

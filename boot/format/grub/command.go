@@ -394,7 +394,7 @@ func (m *machine) loadEnv(args []string) int {
 		return errBadArgument
 	}
 	for _, v := range block {
-		if len(names) == 0 || slices.Contains(names, v[0]) {
+		if (len(names) == 0 || slices.Contains(names, v[0])) && !(m.noNext && v[0] == "next_entry") {
 			m.setVar(v[0], v[1])
 			if v[0] == "next_entry" && v[1] != "" {
 				m.nextEntry = v[1]

@@ -75,8 +75,9 @@ func Format() boot.Format { return boot.Format{Name: "grub", Parse: Parse} }
 //
 // At most one entry of a file is its default: the one that GRUB would boot
 // unattended, or the first of its fallbacks if the files of that one do not
-// exist. Entries for recovery are never one. Nothing is written to grubenv: a
-// next_entry in there stays the default, with a note.
+// exist. Entries for recovery are never one. An entry that GRUB would boot once,
+// because of next_entry in grubenv, has Once; the default is then the one that
+// GRUB would boot after that. Nothing is written to grubenv.
 //
 // The error is about files that could not be read, when nothing else was
 // found; it wraps [boot.ErrTooLarge] for one of more than 1 MiB.
@@ -129,6 +130,7 @@ type reader struct {
 	configs    map[string]bool      // files of the first volume that are, were or will be run on their own
 	disks      map[string]string    // GRUB's name of a disk, such as hd0 -> its device
 	unresolved bool
+	noNext     bool // as if there were no next_entry
 	notes      boot.Notes
 	noted      map[string]bool // commands that a note was left about
 
@@ -268,8 +270,31 @@ func (r *reader) entries(name string) ([]*boot.Entry, error) {
 	if hasUsers {
 		r.notes.Add(boot.Source{File: name}, "This menu is protected by a password (superusers), for which alpboot does not ask.")
 	}
-	m.markDefault(nodes)
+	if m.markDefault(nodes) {
+		r.markAfter(p, entries)
+	}
 	return entries, nil
+}
+
+// markAfter marks that one of entries as the default which GRUB would boot from
+// p when next_entry is gone.
+func (r *reader) markAfter(p place, entries []*boot.Entry) {
+	r.noNext = true
+	defer func() { r.noNext = false }()
+	m := r.newMachine(p)
+	if m.runFile(p) != nil {
+		return
+	}
+	nodes := m.nodes(nil, m.wait(), false)
+	m.markDefault(nodes)
+	for _, after := range leaves(nodes) {
+		for _, e := range entries {
+			if after.Default && e.Key() == after.Key() {
+				e.Default = true
+				return
+			}
+		}
+	}
 }
 
 // newMachine gives a machine as GRUB would be when it starts the configuration
@@ -317,12 +342,14 @@ func (r *reader) newMachine(p place) *machine {
 	return m
 }
 
-// markDefault marks the entry that GRUB would boot unattended.
-func (m *machine) markDefault(nodes []*node) {
+// markDefault marks the entry that GRUB would boot unattended. It tells whether
+// that is so at one boot only, so that there is another one after it.
+func (m *machine) markDefault(nodes []*node) (once bool) {
 	for len(nodes) > 0 && nodes[0].config != nil {
 		m, nodes = nodes[0].config, nodes[0].sub
 	}
 	def := m.env.get("default")
+	once = m.once && def == m.nextEntry
 	n := choose(nodes, def)
 	if fallback := m.env.get("fallback"); fallback != "" && !m.usable(n) {
 		for _, spec := range append([]string{fallback}, strings.Fields(fallback)...) {
@@ -337,12 +364,13 @@ func (m *machine) markDefault(nodes []*node) {
 	case n == nil || n.entry == nil:
 	case n.recovery:
 		n.entry.Notes = append(n.entry.Notes, "It is the default of its own menu; alpboot boots no recovery entry unattended.")
+	case once:
+		n.entry.Once = "next_entry " + m.nextEntry
+		n.entry.Notes = append(n.entry.Notes, "It was made the default for one boot only, by next_entry in grubenv. alpboot meets that once, and writes nothing there: grub-editenv unset next_entry lets it be asked for again.")
 	default:
 		n.entry.Default = true
-		if m.once && def == m.nextEntry {
-			n.entry.Notes = append(n.entry.Notes, "It was made the default for one boot only (next_entry in grubenv), and stays so: alpboot writes nothing there.")
-		}
 	}
+	return once
 }
 
 // usable tells whether there is all that is needed to boot n.
