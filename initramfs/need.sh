@@ -47,6 +47,7 @@ test         mksquashfs          squashfs-tools    squashfs-tools
 test         cryptsetup          cryptsetup-bin    cryptsetup
 test         mdadm               mdadm             mdadm
 test         lvm                 lvm2              lvm2
+test         dmsetup             dmsetup           device-mapper
 test         xorriso             xorriso           xorriso
 test         cpio                cpio              cpio
 test         objdump             binutils          binutils

@@ -71,6 +71,9 @@ func (s *System) Member(node string, sb superblock.Superblock) (assemble.Member,
 	case "LVM2_member":
 		pv, err := lvm.Read(f, f.Size)
 		m.PV = &pv
+		if pv.UUID != "" {
+			err = nil // what its metadata do not tell, those of another device may
+		}
 		return m, err
 	}
 	return m, fmt.Errorf("%s is a member of no kind of set that is known", sb.Type)
