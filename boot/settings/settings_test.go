@@ -187,7 +187,7 @@ func TestPrint(t *testing.T) {
 func TestTable(t *testing.T) {
 	other := map[string]string{
 		"timeout": "12", "default": Last, "rearm": "0", "hidden": "yes", "ui": Line, "consoles": "ttyS0", "color": Mono, "charset": ASCII,
-		"theme": "title=cyan", "keymap": "fr/fr", "snapshots": "yes", "shell": "no", "method": Load, "console-policy": Replace,
+		"theme": "title=white/blue+bold,heading=bright-red," + strings.Repeat("bar=green,", 20), "keymap": "fr/fr", "snapshots": "yes", "shell": "no", "method": Load, "console-policy": Replace,
 		"hand-on-passphrase": "yes", "device-limit": "3", "settle": "0", "remember": "PARTUUID=ab-01:/s", "remember-last": "yes", "confirm": "yes",
 		"settings-volume": "PARTLABEL=x y:/z",
 	}

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/alpboot/alpboot/boot"
+	"unicode"
+	"unicode/utf8"
 )
 
 // setting is one line of the table: all that is said anywhere about a setting.
@@ -52,7 +52,7 @@ func table() []setting {
 			func(s *Settings) *string { return &s.Color }, Auto, Color, Mono).fromVolume(),
 		oneOf("charset", Auto, "Characters of the menu.",
 			func(s *Settings) *string { return &s.Charset }, Auto, ASCII, UTF8),
-		text("theme", "", "up to 200 printable characters", "Colours of the parts of the menu.",
+		text("theme", "", "ROLE=FOREGROUND/BACKGROUND+ATTRIBUTE with commas between several, or mono", "Colours of the parts of the menu, where they differ from the built-in ones.",
 			func(s *Settings) *string { return &s.Theme }).fromVolume(),
 		{
 			name: "keymap", def: "us", volume: true,
@@ -147,7 +147,7 @@ func text(name, def, takes, help string, of func(*Settings) *string) setting {
 	return setting{
 		name: name, def: def, help: help, takes: takes,
 		set: func(s *Settings, v string) error {
-			if boot.Clean(v) != v {
+			if !isText(v) {
 				return errValue
 			}
 			*of(s) = v
@@ -229,6 +229,12 @@ func isPlain(s, others string) bool {
 	})
 }
 
+// isText tells whether s is fit for a line of settings, and for the screen.
+func isText(s string) bool {
+	return len(s) <= maxLine/2 && utf8.ValidString(s) && strings.TrimSpace(s) == s &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
 // setPlace takes one of words, or the name of a file on a volume.
 func setPlace(word *string, place *Place, v string, words ...string) error {
 	if slices.Contains(words, v) {
@@ -236,7 +242,7 @@ func setPlace(word *string, place *Place, v string, words ...string) error {
 		return nil
 	}
 	volume, file, ok := cutLast(v, ":/")
-	if !ok || boot.Clean(v) != v || !fs.ValidPath(file) || file == "." {
+	if !ok || !isText(v) || !fs.ValidPath(file) || file == "." {
 		return errValue
 	}
 	p := Place{Path: file}
