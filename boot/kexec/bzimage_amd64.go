@@ -1,7 +1,6 @@
 package kexec
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -130,8 +129,10 @@ func layout(m machine, header, image []byte, initrds [][]byte, cmdline string) (
 	var tables []byte
 	size := room
 	if !m.encrypted {
-		size = pages(uint64(len(protected)))
 		tables = pageTables(0, m.mapped(), m.gibPages)
+	}
+	if tables != nil {
+		size = pages(uint64(len(protected)))
 	}
 
 	// One after the other: between two archives the kernel skips zeros.
@@ -264,5 +265,7 @@ func (m machine) setupData(params, b []byte, at uint64) {
 		n := copy(b, m.efi.memmap)
 		b, at = b[n:], at+uint64(n)
 	}
-	rand.Read(add(setupRNGSeed, rngSeed))
+	if seed := random(rngSeed); seed != nil {
+		copy(add(setupRNGSeed, rngSeed), seed)
+	}
 }

@@ -257,6 +257,20 @@ func TestPageTables(t *testing.T) {
 	}
 }
 
+// On a machine of very much memory the tables are the kernel's business again.
+func TestPageTablesLimit(t *testing.T) {
+	const tib = 1 << 40
+	for _, tt := range []struct {
+		memory uint64
+		gib    bool
+		want   bool
+	}{{tib, false, true}, {64 * tib, false, false}, {64 * tib, true, true}} {
+		if b := pageTables(0, ranges{{0, tt.memory}}, tt.gib); (b != nil) != tt.want {
+			t.Errorf("%d TiB, pages of 1 GiB %v: %d bytes", tt.memory/tib, tt.gib, len(b))
+		}
+	}
+}
+
 func FuzzLayout(f *testing.F) {
 	f.Add(testKernel(4096), 4096, bootParams(pc...))
 	f.Fuzz(func(t *testing.T, kernel []byte, initrd int, running []byte) {

@@ -34,17 +34,20 @@ type property struct {
 
 // targetTree gives tree with what a target shall find in it: its command line,
 // the place of its initrd (from, up to but without to; none when they are the
-// same), new random numbers. What was said about the initrd and the crash kernel
+// same), new random numbers where there are seedSize of them. What was said about the initrd and the crash kernel
 // of the running kernel goes.
-func targetTree(tree []byte, cmdline string, from, to uint64, seed [seedSize]byte) ([]byte, error) {
+func targetTree(tree []byte, cmdline string, from, to uint64, seed []byte) ([]byte, error) {
 	be := binary.BigEndian
 	u64 := func(v uint64) []byte { return be.AppendUint64(nil, v) }
 	set := []property{{"bootargs", append([]byte(cmdline), 0)}}
 	if from < to {
 		set = append(set, property{"linux,initrd-start", u64(from)}, property{"linux,initrd-end", u64(to)})
 	}
-	set = append(set, property{"kaslr-seed", seed[:8]}, property{"rng-seed", seed[8:]}, property{"linux,booted-from-kexec", nil})
-	drop := []string{"linux,initrd-start", "linux,initrd-end", "linux,elfcorehdr", "linux,usable-memory-range"}
+	if len(seed) == seedSize {
+		set = append(set, property{"kaslr-seed", seed[:8]}, property{"rng-seed", seed[8:]})
+	}
+	set = append(set, property{"linux,booted-from-kexec", nil})
+	drop := []string{"kaslr-seed", "rng-seed", "linux,initrd-start", "linux,initrd-end", "linux,elfcorehdr", "linux,usable-memory-range"}
 
 	if len(tree) < fdtHeader || be.Uint32(tree) != fdtMagic {
 		return nil, errors.New("it is none")

@@ -115,7 +115,7 @@ func TestTargetTree(t *testing.T) {
 				from, to = 0, 0
 			}
 			in := treeOf(tt.reserved, tt.tree)
-			out, err := targetTree(append(slices.Clone(in), "padding"...), "root=/dev/vda2 quiet", from, to, [seedSize]byte{1})
+			out, err := targetTree(append(slices.Clone(in), "padding"...), "root=/dev/vda2 quiet", from, to, make([]byte, seedSize))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +123,7 @@ func TestTargetTree(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, tt.want)
 			}
 			// Once more, as in a kernel that was itself started so.
-			again, err := targetTree(out, "root=/dev/vda2 quiet", from, to, [seedSize]byte{2})
+			again, err := targetTree(out, "root=/dev/vda2 quiet", from, to, make([]byte, seedSize))
 			if err != nil || showTree(t, again) != showTree(t, out) || len(again) != len(out) {
 				t.Errorf("a second time (%v):\n%s", err, showTree(t, again))
 			}
@@ -143,7 +143,7 @@ func TestTargetTreeErrors(t *testing.T) {
 		"structure outside": change(8, 1<<31), "names outside": change(12, 1<<31), "reserved outside": change(16, 1<<31),
 		"structure of no length": change(36, 0), "reserved without an end": change(16, uint32(len(good)-8)),
 	} {
-		if out, err := targetTree(b, "", 0, 0, [seedSize]byte{}); err == nil {
+		if out, err := targetTree(b, "", 0, 0, nil); err == nil {
 			t.Errorf("%s: %d bytes and no error", name, len(out))
 		}
 	}
@@ -157,7 +157,7 @@ func TestTargetTreeOracle(t *testing.T) {
 		}
 		t.Skip("dtc is not installed (Debian: package device-tree-compiler)")
 	}
-	out, err := targetTree(treeOf([]span{{0x1000, 0x2000}}, "{\ncompatible=virt\nchosen {\nbootargs=old\n}\nuart {\n}\n}"), "a b", 0x48000000, 0x48000123, [seedSize]byte{1})
+	out, err := targetTree(treeOf([]span{{0x1000, 0x2000}}, "{\ncompatible=virt\nchosen {\nbootargs=old\n}\nuart {\n}\n}"), "a b", 0x48000000, 0x48000123, make([]byte, seedSize))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func FuzzTargetTree(f *testing.F) {
 	f.Add(treeOf([]span{{1, 2}}, "{\na=b\nchosen {\nbootargs=old\nlinux,initrd-start=abcd\n}\n}"))
 	f.Add(treeOf(nil, "{\n}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		out, err := targetTree(b, "quiet", 0x1000, 0x2000, [seedSize]byte{})
+		out, err := targetTree(b, "quiet", 0x1000, 0x2000, nil)
 		if err == nil && !strings.Contains(showTree(t, out), "bootargs=quiet\n") {
 			t.Error("no command line")
 		}

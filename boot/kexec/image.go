@@ -26,7 +26,7 @@ const (
 // layoutImage places an Image whose first bytes are header, and the initrds, in
 // free memory, with a copy of the device tree made for it. Image and initrds are
 // not looked at, but for their sizes.
-func layoutImage(free ranges, tree, header, image []byte, initrds [][]byte, cmdline string, seed [seedSize]byte) (entry uint64, segs []Segment, err error) {
+func layoutImage(free ranges, tree, header, image []byte, initrds [][]byte, cmdline string, seed []byte) (entry uint64, segs []Segment, err error) {
 	le := binary.LittleEndian
 	textOffset, size := le.Uint64(header[8:]), le.Uint64(header[16:])
 	if size == 0 {

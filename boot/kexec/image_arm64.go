@@ -2,7 +2,6 @@ package kexec
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"io/fs"
@@ -28,9 +27,7 @@ func layOut(root fs.FS, p *plan, image []byte, initrds [][]byte) (entry uint64, 
 	if len(free) == 0 {
 		return 0, nil, fmt.Errorf("finding the free memory of this machine: /proc/iomem shows none")
 	}
-	var seed [seedSize]byte
-	rand.Read(seed[:])
-	return layoutImage(free, tree, header, image, initrds, p.cmdline, seed)
+	return layoutImage(free, tree, header, image, initrds, p.cmdline, random(seedSize))
 }
 
 // unpack brings the kernel into the one form that both system calls take.

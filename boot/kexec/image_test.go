@@ -54,7 +54,7 @@ func TestLayoutImage(t *testing.T) {
 			if tt.tree == nil {
 				tt.tree = tree
 			}
-			entry, segs, err := layoutImage(tt.free, tt.tree, tt.header, make([]byte, tt.file), initrds, "quiet", [seedSize]byte{})
+			entry, segs, err := layoutImage(tt.free, tt.tree, tt.header, make([]byte, tt.file), initrds, "quiet", make([]byte, seedSize))
 			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Fatalf("error %v, want %q", err, tt.err)
 			}
@@ -134,6 +134,6 @@ func FuzzLayoutImage(f *testing.F) {
 		if len(header) < imageHeader || file < 0 || file > mib {
 			return
 		}
-		layoutImage(ranges{{from, to}}, tree, header, make([]byte, file), [][]byte{make([]byte, 100)}, "quiet", [seedSize]byte{})
+		layoutImage(ranges{{from, to}}, tree, header, make([]byte, file), [][]byte{make([]byte, 100)}, "quiet", make([]byte, seedSize))
 	})
 }

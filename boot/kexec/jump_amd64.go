@@ -69,6 +69,7 @@ func pageTables(at uint64, spans ranges, gib bool) []byte {
 		present          = 1<<0 | 1<<1 | 1<<5 // writable, accessed
 		leaf             = present | 1<<6 | 1<<7
 		limit            = 1 << 47
+		most             = 16 << 20
 		pml4        uint = pageSize
 	)
 	le := binary.LittleEndian
@@ -87,6 +88,9 @@ func pageTables(at uint64, spans ranges, gib bool) []byte {
 	}
 	for _, s := range spans {
 		for a := s.from &^ (large - 1); a < min(s.to, limit); {
+			if len(b) > most {
+				return nil
+			}
 			directory := below(pml4, a>>39)
 			e := directory + uint(a>>30&511)*8
 			v := le.Uint64(b[e:])
