@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -50,13 +51,14 @@ type System struct {
 	init     string // busybox with the reboot action
 }
 
-// Get downloads and builds what the system is made of. It stays in cache.
-// apt-get must be able to download, and gcc and make to build busybox.
-func Get(cache string) (System, error) {
+// Get downloads and builds what the system is made of, with more packages of
+// Debian where they are asked for. It stays in cache. apt-get must be able to
+// download, and gcc and make to build busybox.
+func Get(cache string, more ...string) (System, error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return System{}, err
 	}
-	dir, err := unpacked(cache)
+	dir, err := unpacked(cache, slices.Concat(packages, more))
 	if err != nil {
 		return System{}, err
 	}
@@ -70,7 +72,7 @@ var candidate = regexp.MustCompile(`(?m)^(\S+):\n(?:  .*\n)*?  Candidate: (\S+)$
 
 // unpacked gives a folder with all packages unpacked, of the versions that apt
 // knows now.
-func unpacked(cache string) (string, error) {
+func unpacked(cache string, packages []string) (string, error) {
 	out, err := exec.Command("apt-cache", append([]string{"policy"}, packages...)...).Output()
 	if err != nil {
 		return "", fmt.Errorf("apt-cache policy: %w", err)
