@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Mounter mounts filesystems read-only, where no path leads to them: a mount
-// is reachable by its Root alone, and is gone when that is closed or when the
-// process dies.
+// Mounter mounts filesystems where no path leads to them: a mount is reachable
+// by its Root alone, and is gone when that is closed or when the process dies.
+// All are read-only but those of [Mounter.Write].
 type Mounter struct {
 	// BlockReadOnly makes the kernel take a block device for read-only until its
 	// Root is closed (BLKROSET). It is for a boot loader, which is alone with
@@ -124,7 +124,7 @@ func (m *Mounter) Mount(ctx context.Context, path string, sb superblock.Superblo
 		if err = ctx.Err(); err != nil {
 			break
 		}
-		dir, err = mountDetached(drv.name, source, options)
+		dir, err = mountDetached(drv.name, source, unix.MOUNT_ATTR_RDONLY, append([]string{"ro"}, options...))
 		if !errors.Is(err, unix.EINVAL) {
 			break
 		}
@@ -203,9 +203,10 @@ func btrfsComplete(path string) bool {
 	return errno != 0 || missing == 0
 }
 
-// mountDetached mounts source read-only and gives the root folder of the
-// mount, which has no mount point (fsopen(2), fsmount(2)).
-func mountDetached(fstype, source string, options []string) (*os.File, error) {
+// mountDetached mounts source and gives the root folder of the mount, which has
+// no mount point (fsopen(2), fsmount(2)). Attributes are further ones of the
+// mount.
+func mountDetached(fstype, source string, attributes int, options []string) (*os.File, error) {
 	fsfd, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return nil, &mountStepError{"fsopen", err, ""}
@@ -217,7 +218,7 @@ func mountDetached(fstype, source string, options []string) (*os.File, error) {
 	if err := unix.FsconfigSetString(fsfd, "source", source); err != nil {
 		return nil, fail("source", err)
 	}
-	for _, option := range append([]string{"ro"}, options...) {
+	for _, option := range options {
 		key, value, hasValue := strings.Cut(option, "=")
 		if hasValue {
 			err = unix.FsconfigSetString(fsfd, key, value)
@@ -232,7 +233,7 @@ func mountDetached(fstype, source string, options []string) (*os.File, error) {
 		return nil, fail("mount", err)
 	}
 	fd, err := unix.Fsmount(fsfd, unix.FSMOUNT_CLOEXEC,
-		unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
+		attributes|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
 	if err != nil {
 		return nil, fail("fsmount", err)
 	}
