@@ -135,11 +135,17 @@ func (m Model) searchKey(k KeyMsg) Model {
 	return m
 }
 
-// writable gives the volumes that the log could be saved to.
+// writable gives the volumes that the log could be saved to: not those that lie
+// in others, which are only ever read.
 func (m Model) writable() []boot.Volume {
 	var vs []boot.Volume
 	for _, v := range m.inventory.Volumes {
-		if !v.Locked && !v.Busy && v.Problem == "" {
+		switch v.Volume.Type {
+		case "ext2", "ext3", "ext4", "vfat", "exfat", "xfs", "btrfs", "f2fs":
+		default:
+			continue
+		}
+		if !v.Locked && !v.Busy && v.Problem == "" && v.Volume.Crypt == "" {
 			vs = append(vs, v.Volume)
 		}
 	}

@@ -48,6 +48,7 @@ type Config struct {
 	Firmware bool     // the firmware has a setup that it can be restarted into
 	Again    bool     // alpboot can be started anew by kexec
 	Keymaps  []string // keyboard layouts to choose from, by the names of Alpine's bkeymaps
+	HandOn   bool     // passphrases are handed on unless the user says otherwise
 
 	// Hidden lets the screen be blank but for one line until a key is typed, or
 	// until something needs to be seen: a failure, or that there is nothing to
@@ -79,6 +80,10 @@ type PasteMsg struct{ Text string }
 // TickMsg tells the time. Send one at least every second: the countdown knows
 // the time from nothing else.
 type TickMsg struct{ Now time.Time }
+
+// ConfigMsg replaces what [New] was given, when more of it has become known. What
+// the user has changed since stays: Hidden and HandOn count only in New.
+type ConfigMsg struct{ Config Config }
 
 // InventoryMsg replaces everything that is known about disks and entries.
 type InventoryMsg struct {
@@ -175,6 +180,7 @@ type ShellDoneMsg struct{ Error string }
 func (KeyMsg) isMsg()        {}
 func (PasteMsg) isMsg()      {}
 func (TickMsg) isMsg()       {}
+func (ConfigMsg) isMsg()     {}
 func (InventoryMsg) isMsg()  {}
 func (FailedMsg) isMsg()     {}
 func (StatusMsg) isMsg()     {}

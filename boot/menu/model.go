@@ -104,7 +104,7 @@ const (
 )
 
 // New gives the menu as it is before anything is known.
-func New(c Config) Model { return Model{config: c, hidden: c.Hidden} }
+func New(c Config) Model { return Model{config: c, hidden: c.Hidden, handOn: c.HandOn} }
 
 // Update gives the model after msg, and what shall be done outside because of
 // it, nil for nothing.
@@ -137,6 +137,9 @@ func (m Model) update(msg Msg) (Model, Action) {
 			m.loading.tick(msg.Now)
 		}
 		m.countdown.tick(msg.Now, m.config.Rearm)
+		return m.count()
+	case ConfigMsg:
+		m.config = msg.Config
 		return m.count()
 	case InventoryMsg:
 		return m.setInventory(msg).count()

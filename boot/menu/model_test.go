@@ -60,6 +60,8 @@ func TestUnattended(t *testing.T) {
 		{name: "and boots in the end", config: setting(seconds(60)), msgs: []any{found("root-lts", lts()), ticks(0, 60)}, want: "boot root-lts unattended"},
 		{name: "falls back when nobody says", msgs: []any{found("root-lts", timed(nil)), ticks(0, 4)}},
 		{name: "and boots after that", msgs: []any{found("root-lts", timed(nil)), ticks(0, 5)}, want: "boot root-lts unattended"},
+		{name: "what becomes known of the settings counts", msgs: []any{ConfigMsg{later()}, found("root-lts", lts()), ticks(0, 60)}, want: "boot root-lts unattended"},
+		{name: "and no longer what was known before", msgs: []any{ConfigMsg{later()}, found("root-lts", lts()), ticks(0, 59)}},
 		{name: "negative waits for ever", msgs: []any{found("root-lts", timed(&never)), ticks(0, 5000)}},
 		{name: "0 boots at once, without a tick", config: setting(seconds(0)), msgs: []any{found("root-lts", lts())}, want: "boot root-lts unattended"},
 		{name: "0 of the entry as well", msgs: []any{found("root-lts", timed(seconds(0)))}, want: "boot root-lts unattended"},
@@ -104,6 +106,13 @@ func TestUnattended(t *testing.T) {
 			}
 		})
 	}
+}
+
+// later is a configuration with a timeout of a minute.
+func later() Config {
+	c := config()
+	c.Timeout = seconds(60)
+	return c
 }
 
 func TestKeys(t *testing.T) {

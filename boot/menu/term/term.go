@@ -58,6 +58,7 @@ type Console struct {
 	mu    sync.Mutex
 	model *menu.Model // to be shown; nil before the first
 	fresh bool        // the whole screen is to be painted anew
+	style func()      // changes looks before that; nil when they stay
 	size  menu.Size
 	err   error
 
@@ -138,6 +139,15 @@ func (c *Console) Draw(m menu.Model) {
 // over it, and asks a serial terminal again for its size. It never waits.
 func (c *Console) Redraw() {
 	c.mu.Lock()
+	c.fresh = true
+	c.mu.Unlock()
+	c.nudge()
+}
+
+// Restyle changes how the roles look; see [Options]. It never waits.
+func (c *Console) Restyle(theme menu.Theme, mono bool) {
+	c.mu.Lock()
+	c.style = func() { c.looks = looks(theme, mono || os.Getenv("NO_COLOR") != "") }
 	c.fresh = true
 	c.mu.Unlock()
 	c.nudge()
@@ -293,11 +303,16 @@ func (c *Console) draw() {
 	}
 	c.mu.Lock()
 	m, fresh := c.model, c.fresh
-	c.fresh = false
-	c.mu.Unlock()
 	if m == nil {
+		c.mu.Unlock()
 		return
 	}
+	if c.style != nil {
+		c.style()
+		c.style = nil
+	}
+	c.fresh = false
+	c.mu.Unlock()
 	size := c.lineSize()
 	if w, h := c.screen.Size(); w != size.W || h != size.H {
 		c.screen.Show() // takes the new size

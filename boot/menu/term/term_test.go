@@ -222,6 +222,27 @@ func TestLooks(t *testing.T) {
 	}
 }
 
+// The settings of a volume may bring other colours when the screen is there already.
+func TestRestyle(t *testing.T) {
+	f := newFake(menu.Size{W: 80, H: 24})
+	c := open(t, f, true, Options{Mono: true})
+	m := model()
+	c.Draw(m)
+	await(t, f.text, m.View(menu.Size{W: 80, H: 24}, menu.ASCII).String())
+	coloured := func() string {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		g := f.vt.Cell(1, 0)
+		return fmt.Sprint(g.FG < vt10x.DefaultFG, g.BG < vt10x.DefaultFG)
+	}
+	await(t, coloured, "false false")
+	c.Restyle(menu.Theme{}, false)
+	await(t, coloured, "true true")
+	await(t, f.text, m.View(menu.Size{W: 80, H: 24}, menu.ASCII).String())
+	c.Restyle(menu.Theme{}, true)
+	await(t, coloured, "false false")
+}
+
 // TestBytes counts what a cursor move costs on a serial line of 80x24: at most
 // 300 bytes, and nothing when nothing changes.
 func TestBytes(t *testing.T) {
