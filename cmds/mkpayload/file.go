@@ -60,5 +60,13 @@ func fileSize(name string) string {
 	if err != nil {
 		return "size unknown"
 	}
-	return fmt.Sprintf("%.2f MiB", float64(st.Size())/(1<<20))
+	return size(st.Size())
+}
+
+// size gives a number of bytes as people read it.
+func size(n int64) string {
+	if n < 100<<10 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.2f MiB", float64(n)/(1<<20))
 }

@@ -223,8 +223,13 @@ func baseRecords(version string) []cpio.Record {
 		cpio.CharDev("dev/console", 0o600, 5, 1),
 		cpio.CharDev("dev/null", 0o666, 1, 3),
 		cpio.CharDev("dev/tty", 0o666, 5, 0),
-		cpio.StaticFile("etc/os-release", fmt.Sprintf("ID=alpboot\nNAME=alpboot\nVERSION_ID=%s\nPRETTY_NAME=\"alpboot %s\"\n", version, version), 0o644),
+		cpio.StaticFile("etc/os-release", osRelease(version), 0o644),
 	)
+}
+
+// osRelease gives what os-release(5) says of alpboot.
+func osRelease(version string) string {
+	return fmt.Sprintf("ID=alpboot\nNAME=alpboot\nVERSION_ID=%s\nPRETTY_NAME=\"alpboot %s\"\n", version, version)
 }
 
 // writeArchive writes files as a newc cpio archive, sorted by path.

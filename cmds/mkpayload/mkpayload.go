@@ -35,6 +35,7 @@ func verbs() []verb {
 	return []verb{
 		{"initramfs", "the menu and its shell, as an initramfs", runInitramfs},
 		{"kernel", "the menu's own Linux kernel", runKernel},
+		{"uki", "kernel and initramfs as one EFI program, a unified kernel image", runUKI},
 	}
 }
 

@@ -47,7 +47,7 @@ const (
 	offDirectories      = 112
 	offSecurity         = offDirectories + 8*pe.IMAGE_DIRECTORY_ENTRY_SECURITY
 	offDebug            = offDirectories + 8*pe.IMAGE_DIRECTORY_ENTRY_DEBUG
-	optionalSize        = offDirectories + 8*16
+	optionalSize        = offDirectories + 8*16 // at most
 
 	coffSize          = 24 // with the signature before it
 	sectionHeaderSize = 40
@@ -83,8 +83,8 @@ func Parse(b []byte) (*Program, error) {
 	p := &Program{raw: b, header: int(at) + coffSize, arch: machines[f.Machine]}
 	p.table = p.header + int(f.SizeOfOptionalHeader)
 	switch {
-	case f.SizeOfOptionalHeader < optionalSize || o.NumberOfRvaAndSizes < 16:
-		return nil, errors.New("its header has no data directories, where a signature would be found")
+	case o.NumberOfRvaAndSizes <= pe.IMAGE_DIRECTORY_ENTRY_SECURITY || int(f.SizeOfOptionalHeader) < offDirectories+8*int(o.NumberOfRvaAndSizes):
+		return nil, errors.New("its header says nothing of signatures")
 	case f.NumberOfSections > maxSections:
 		return nil, fmt.Errorf("it has %d sections, more than the %d that are read", f.NumberOfSections, maxSections)
 	case !powerOfTwo(o.FileAlignment) || !powerOfTwo(o.SectionAlignment):
@@ -95,6 +95,9 @@ func Parse(b []byte) (*Program, error) {
 	for _, s := range f.Sections {
 		if end := int64(s.Offset) + int64(s.Size); s.Size > 0 && (end > int64(len(b)) || s.Offset < o.SizeOfHeaders) {
 			return nil, fmt.Errorf("its section %s lies at bytes %d to %d of %d: the file is truncated or damaged", s.Name, s.Offset, end, len(b))
+		}
+		if s.Size == 0 {
+			s.Offset = 0 // it may say anything
 		}
 		p.sections = append(p.sections, s.SectionHeader)
 	}
@@ -225,6 +228,9 @@ type move struct{ section, from, size, to uint32 }
 // moveDebug corrects where the debug directory says that its data lie in the file.
 func (p *Program) moveDebug(out []byte, moved []move) {
 	const entrySize = 28
+	if le.Uint32(out[p.header+offDirectories-4:]) <= pe.IMAGE_DIRECTORY_ENTRY_DEBUG {
+		return
+	}
 	at, size := le.Uint32(out[p.header+offDebug:]), le.Uint32(out[p.header+offDebug+4:])
 	for _, dir := range moved {
 		first := uint64(at) - uint64(dir.section) // huge when it lies before

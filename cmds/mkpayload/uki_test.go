@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/binary"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alpboot/alpboot/boot/kernel"
+	"github.com/alpboot/alpboot/boot/payload/efi"
+)
+
+// efiProgram makes a PE32+ file with one section that holds body; given a
+// kernel image as b, the file is that too.
+func efiProgram(b []byte, machine uint16, body string) []byte {
+	const at, optional = 0x280, 112 + 16*8
+	le := binary.LittleEndian
+	b = append(bytes.Clone(b), make([]byte, max(0, 0x8000-len(b)))...)
+	copy(b, "MZ")
+	le.PutUint32(b[0x3c:], at)
+	copy(b[at:], "PE\x00\x00")
+	le.PutUint16(b[at+4:], machine)
+	le.PutUint16(b[at+6:], 1)
+	le.PutUint16(b[at+20:], optional)
+	o := b[at+24:]
+	le.PutUint16(o, 0x20b)
+	le.PutUint32(o[32:], 0x1000) // alignment in memory and in the file
+	le.PutUint32(o[36:], 0x200)
+	le.PutUint32(o[56:], 0x10000)
+	le.PutUint32(o[60:], 0x1000)
+	le.PutUint32(o[108:], 16)
+	s := o[optional:]
+	copy(s, ".text")
+	le.PutUint32(s[8:], 0x7000)
+	le.PutUint32(s[12:], 0x1000)
+	le.PutUint32(s[16:], 0x7000)
+	le.PutUint32(s[20:], 0x1000)
+	copy(b[0x2000:], body)
+	return b
+}
+
+const (
+	machineAMD64 = 0x8664
+	machineARM64 = 0xaa64
+)
+
+// ukiTree makes the files that a UKI is made of.
+func ukiTree(t *testing.T) string {
+	return writeTree(t, map[string][]byte{
+		"vmlinuz":   efiProgram(bzImage(testRelease), machineAMD64, ""),
+		"no-stub":   bzImage(testRelease),
+		"stub":      efiProgram(nil, machineAMD64, ".initrd\x00"),
+		"new-stub":  efiProgram(nil, machineAMD64, ".initrd\x00.ucode\x00"),
+		"arm-stub":  efiProgram(nil, machineARM64, ""),
+		"initramfs": []byte("070701 the initramfs"),
+		"microcode": []byte("070701 kernel/x86/microcode/GenuineIntel.bin 12345"),
+		"splash":    []byte("BM picture"),
+		"release":   []byte("ID=mine\n"),
+		"text":      []byte("some text"),
+	})
+}
+
+// in makes the arguments that name files of a folder paths.
+func in(dir string, args []string) []string {
+	var list []string
+	for _, a := range args {
+		if name, ok := strings.CutPrefix(a, "@"); ok {
+			a = filepath.Join(dir, name)
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
+func TestUKI(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		args       []string
+		wantOrder  string // of the sections
+		wantInitrd string // all of them, in the order in which they are unpacked
+		wantCmd    string
+		wantID     string
+	}{
+		{
+			name:      "defaults",
+			args:      []string{"--stub", "@stub"},
+			wantOrder: ".text .osrel .cmdline .uname .initrd .linux", wantInitrd: "070701 the initramfs",
+			wantCmd: defaultCmdlines["amd64"], wantID: "ID=alpboot\n",
+		},
+		{
+			name:      "all, with a stub that knows microcode",
+			args:      []string{"--stub", "@new-stub", "--microcode", "@microcode", "--splash", "@splash", "--os-release", "@release", "--cmdline", "quiet a=b"},
+			wantOrder: ".text .osrel .cmdline .uname .splash .ucode .initrd .linux", wantInitrd: "070701 kernel/x86/microcode/GenuineIntel.bin 12345\x00\x00070701 the initramfs",
+			wantCmd: "quiet a=b", wantID: "ID=mine\n",
+		},
+		{
+			name:      "microcode with an older stub",
+			args:      []string{"--stub", "@stub", "--microcode", "@microcode", "--cmdline", ""},
+			wantOrder: ".text .osrel .uname .initrd .linux", wantInitrd: "070701 kernel/x86/microcode/GenuineIntel.bin 12345\x00\x00070701 the initramfs",
+			wantID: "ID=alpboot\n",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := ukiTree(t)
+			var images [][]byte
+			for _, o := range []string{"first.efi", "second.efi"} {
+				args := append([]string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "-o", "@" + o}, tt.args...)
+				var stdout, stderr strings.Builder
+				if code := run(in(dir, args), &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "Linux "+testRelease) {
+					t.Fatalf("exit code %d: %s%s", code, stdout.String(), stderr.String())
+				}
+				b, err := os.ReadFile(filepath.Join(dir, o))
+				if err != nil {
+					t.Fatal(err)
+				}
+				images = append(images, b)
+			}
+			if !bytes.Equal(images[0], images[1]) {
+				t.Error("the same input gives other bytes")
+			}
+			p, err := efi.Parse(images[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			var order []string
+			for _, s := range p.Sections() {
+				order = append(order, s.Name)
+			}
+			if got := strings.Join(order, " "); got != tt.wantOrder {
+				t.Errorf("sections %s, want %s", got, tt.wantOrder)
+			}
+			u, err := kernel.OpenUKI(bytes.NewReader(images[0]), int64(len(images[0])))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u.Cmdline != tt.wantCmd || u.Version != testRelease || !strings.Contains(u.OSRelease+"\n", tt.wantID) {
+				t.Errorf("command line %q, version %q, os-release %q", u.Cmdline, u.Version, u.OSRelease)
+			}
+			var initrds bytes.Buffer
+			for _, r := range u.Initrds {
+				initrds.ReadFrom(r)
+			}
+			if initrds.String() != tt.wantInitrd {
+				t.Errorf("initrds %q, want %q", initrds.String(), tt.wantInitrd)
+			}
+		})
+	}
+}
+
+func TestUKIRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{name: "kernel", args: []string{"--kernel", "@text"}, want: "not a kernel image"},
+		{name: "kernel without a stub of its own", args: []string{"--kernel", "@no-stub"}, want: "CONFIG_EFI_STUB"},
+		{name: "no kernel there", args: []string{"--kernel", "@absent"}, want: "or make it with mkpayload kernel"},
+		{name: "initramfs", args: []string{"--initramfs", "@text"}, want: "is no initramfs"},
+		{name: "stub", args: []string{"--stub", "@text"}, want: "not an EFI program"},
+		{name: "no stub there", args: []string{"--stub", "@absent"}, want: "install systemd-boot-efi"},
+		{name: "stub for another processor", args: []string{"--stub", "@arm-stub"}, want: "is for arm64, but the kernel"},
+		{name: "long command line", args: []string{"--cmdline", strings.Repeat("x", 2048)}, want: "the kernel takes 2047"},
+		{name: "microcode", args: []string{"--microcode", "@initramfs"}, want: "is not microcode"},
+		{name: "picture", args: []string{"--splash", "@text"}, want: "is not a BMP"},
+		{name: "half a key", args: []string{"--sign", "key.pem"}, want: "KEY,CERT"},
+		{name: "key", args: []string{"--sign", "@text,@text"}, want: "no PEM block"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := ukiTree(t)
+			args := append([]string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--stub", "@stub", "-o", "@out.efi"}, tt.args...)
+			var stdout, stderr strings.Builder
+			if code := run(in(dir, args), &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), tt.want) {
+				t.Errorf("exit code %d: %s\nwant 1 and %q", code, stderr.String(), tt.want)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "out.efi")); err == nil {
+				t.Error("wrote an image all the same")
+			}
+		})
+	}
+}
+
+func TestUKIDryRun(t *testing.T) {
+	dir := ukiTree(t)
+	var stdout, stderr strings.Builder
+	args := []string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--stub", "@stub", "-o", "@out.efi", "--dry-run"}
+	if code := run(in(dir, args), &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), ".initrd   20 bytes\n") {
+		t.Errorf("exit code %d: %s%s", code, stdout.String(), stderr.String())
+	}
+	if _, err := os.Stat(filepath.Join(dir, "out.efi")); err == nil {
+		t.Error("wrote the image")
+	}
+}
+
+// writeIdentity writes a key and a certificate for it.
+func writeIdentity(t *testing.T) (keyFile, certFile string) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Unix(1<<33, 0)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := writeTree(t, map[string][]byte{
+		"key.pem":  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
+		"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
+	})
+	return filepath.Join(dir, "key.pem"), filepath.Join(dir, "cert.pem")
+}
+
+func TestUKISigned(t *testing.T) {
+	key, cert := writeIdentity(t)
+	dir := ukiTree(t)
+	var stderr strings.Builder
+	args := []string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--stub", "@stub", "-o", "@out.efi", "--sign", key + "," + cert}
+	if code := run(in(dir, args), &stderr, &stderr); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "out.efi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := efi.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := p.Signatures(); err != nil || len(s) != 1 || s[0].Subject != "CN=test" || s[0].Problem != "" {
+		t.Errorf("signatures %+v, %v", s, err)
+	}
+
+	locked := filepath.Join(dir, "locked.pem")
+	if err := os.WriteFile(locked, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stderr.Reset()
+	args[len(args)-1] = locked + "," + cert
+	if code := run(in(dir, args), &stderr, &stderr); code != 1 || !strings.Contains(stderr.String(), "openssl pkey") {
+		t.Errorf("an encrypted key gives exit code %d: %s", code, stderr.String())
+	}
+}
