@@ -26,9 +26,21 @@ type Options struct {
 	Arch     string // x86_64, the only one so far
 	Machine  string // q35
 	Firmware string // path of a flash image for -bios; QEMU's own
+	Flash    Flash  // flash chips with UEFI firmware instead of Firmware
+	TPM      string // path of the control socket of a running swtpm(8); no TPM
 
 	Dir   string   // where the logs go; a new temporary folder
 	Extra []string // further arguments for QEMU
+}
+
+// Flash is firmware in flash chips. Unlike Options.Firmware it can keep
+// variables.
+type Flash struct {
+	Code string // path of the firmware, which the machine cannot write to
+	Vars string // path of the chip with its variables, which it does write to; none
+	// Secure lets only the firmware itself change the variables, by SMM: Secure
+	// Boot needs it.
+	Secure bool
 }
 
 // Drive is a disk image attached to a machine.
@@ -93,7 +105,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Arch != "x86_64" {
 		return o, fmt.Errorf("architecture %s is not supported", o.Arch)
 	}
-	for _, f := range []string{o.Kernel, o.Initrd, o.Firmware} {
+	for _, f := range []string{o.Kernel, o.Initrd, o.Firmware, o.Flash.Code, o.Flash.Vars, o.TPM} {
 		if f == "" {
 			continue
 		}
@@ -147,10 +159,14 @@ func (o Options) args() []string {
 	if os.Getenv("ALPBOOT_QEMU_ACCEL") == "kvm" {
 		accel, cpu = "kvm", "host"
 	}
+	machine := o.Machine
+	if o.Flash.Secure {
+		machine += ",smm=on"
+	}
 	args := []string{
 		"qemu-system-" + o.Arch,
 		"-nodefaults", "-no-user-config", "-no-reboot",
-		"-machine", o.Machine, "-accel", accel, "-cpu", cpu,
+		"-machine", machine, "-accel", accel, "-cpu", cpu,
 		"-m", strconv.Itoa(o.Memory), "-smp", strconv.Itoa(o.CPUs),
 		"-display", "none",
 	}
@@ -159,6 +175,23 @@ func (o Options) args() []string {
 	}
 	if o.Firmware != "" {
 		args = append(args, "-bios", o.Firmware)
+	}
+	if o.Flash.Secure {
+		args = append(args, "-global", "driver=cfi.pflash01,property=secure,value=on")
+	}
+	for unit, file := range []string{o.Flash.Code, o.Flash.Vars} {
+		if file == "" {
+			continue
+		}
+		spec := fmt.Sprintf("if=pflash,format=raw,unit=%d,file=%s", unit, strings.ReplaceAll(file, ",", ",,"))
+		if unit == 0 {
+			spec += ",readonly=on"
+		}
+		args = append(args, "-drive", spec)
+	}
+	if o.TPM != "" {
+		args = append(args, "-chardev", "socket,id=tpm0,path="+strings.ReplaceAll(o.TPM, ",", ",,"),
+			"-tpmdev", "emulator,id=tpm0,chardev=tpm0", "-device", "tpm-crb,tpmdev=tpm0")
 	}
 	if o.Kernel != "" {
 		args = append(args, "-kernel", o.Kernel)
