@@ -16,18 +16,22 @@ import (
 type disk struct {
 	r    io.ReaderAt
 	size int64
-	kept map[int64][]byte
+	head []byte           // the beginning; nil when it cannot be read at once
+	kept map[int64][]byte // pages elsewhere
 
 	err      error // first failure to read
+	total    int64 // bytes asked for
 	reads    int
 	failures int
 }
 
 const (
-	chunk     = 32 << 10
+	headSize  = 68 << 10 // up to and with btrfs's superblock: few others lie behind
+	page      = 4 << 10
 	longest   = 1 << 20 // of what is asked for at once
-	maxReads  = 512     // of a chunk each, so 16 MiB
-	maxFailed = 8       // a failing disk takes seconds for each
+	maxTotal  = 16 << 20
+	maxReads  = 512
+	maxFailed = 8 // a failing disk takes seconds for each
 )
 
 func newDisk(r io.ReaderAt, size int64) *disk {
@@ -40,45 +44,34 @@ func (d *disk) bytes(off, n int64) []byte {
 	if off < 0 || n <= 0 || n > longest || off > d.size-n {
 		return nil
 	}
-	first := off / chunk * chunk
-	if off+n <= first+chunk {
-		if b := d.chunk(first); b != nil {
-			return b[off-first:][:n:n]
+	if off+n <= headSize {
+		if d.reads == 0 {
+			d.head = d.read(0, min(headSize, d.size))
 		}
-	} else {
-		out := make([]byte, 0, n)
-		for at := first; at < off+n; at += chunk {
-			b := d.chunk(at)
-			if b == nil {
-				out = nil
-				break
-			}
-			out = append(out, b[max(0, off-at):min(int64(len(b)), off+n-at)]...)
-		}
-		if out != nil {
-			return out
+		if d.head != nil {
+			return d.head[off:][:n:n]
 		}
 	}
-	// A bad sector elsewhere in the chunk shall not hide these.
+	if first := off / page * page; off+n <= first+page {
+		b, ok := d.kept[first]
+		if !ok {
+			b = d.read(first, min(page, d.size-first))
+			d.kept[first] = b
+		}
+		if b != nil {
+			return b[off-first:][:n:n]
+		}
+	}
+	// A bad sector nearby shall not hide these.
 	return d.read(off, n)
 }
 
-// chunk gives the chunk that starts at off, which ends early at the end of the
-// device.
-func (d *disk) chunk(off int64) []byte {
-	b, ok := d.kept[off]
-	if !ok {
-		b = d.read(off, min(chunk, d.size-off))
-		d.kept[off] = b
-	}
-	return b
-}
-
 func (d *disk) read(off, n int64) []byte {
-	if d.reads == maxReads || d.failures == maxFailed {
+	if d.reads == maxReads || d.failures == maxFailed || n > maxTotal-d.total {
 		return nil
 	}
 	d.reads++
+	d.total += n
 	b := make([]byte, n)
 	if got, err := d.r.ReadAt(b, off); int64(got) < n {
 		d.failures++

@@ -323,6 +323,21 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// TestReadsLittle asserts how often a device is read: each time may be a turn
+// of its heads.
+func TestReadsLittle(t *testing.T) {
+	for _, name := range []string{"ext4", "xfs", "btrfs", "fat32"} {
+		p := readPiece(t, name)
+		f := &failing{ReaderAt: p.device()}
+		if got, err := superblock.Probe(f, p.size); err != nil || got != p.want {
+			t.Fatalf("%s: %+v, %v", name, got, err)
+		}
+		if f.reads > 6 {
+			t.Errorf("%s: %d reads, want at most 6: the beginning, two places for RAID at the end, one for ZFS, two for a label", name, f.reads)
+		}
+	}
+}
+
 // TestShort probes devices that end anywhere, among them ones that are shorter
 // than they say.
 func TestShort(t *testing.T) {
