@@ -25,6 +25,7 @@ type found struct {
 	status  boot.VolumeStatus // without the notes of formats
 	roots   []bare.Root       // the root filesystems on it
 	fsys    Filesystem        // nil when there is none
+	view    *view             // of fsys
 	member  *assemble.Member  // of a set of volumes
 	devices int               // of how many its filesystem consists, when it is several
 	images  []string          // image files on it
@@ -112,10 +113,10 @@ func look(ctx context.Context, s *Scanner, v *volume) (f found) {
 		problem("%v", err)
 		return f
 	}
-	f.fsys = fsys
-	f.roots = bare.FindRoots(fsys, f.status.Volume)
+	f.fsys, f.view = fsys, newView(fsys)
+	f.roots = bare.FindRoots(f.view, f.status.Volume)
 	if v.image == "" && s.Maker != nil {
-		f.images = iso.Find(fsys)
+		f.images = iso.Find(f.view)
 	}
 	return f
 }

@@ -293,7 +293,7 @@ func (st *state) parse(ctx context.Context) {
 	var all boot.Volumes
 	for _, v := range st.all() {
 		if v.found != nil && v.found.fsys != nil {
-			all = append(all, boot.MountedVolume{Volume: v.found.status.Volume, FS: v.found.fsys})
+			all = append(all, boot.MountedVolume{Volume: v.found.status.Volume, FS: v.found.view})
 		}
 	}
 	for _, at := range all {

@@ -1,0 +1,140 @@
+package discover
+
+import (
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"unicode"
+)
+
+// view is a filesystem that remembers the folders that were listed. Formats
+// look for the same few files in the same few folders, most of which are not
+// there: what the listing of a folder shows to be missing is not asked for
+// again. Everything else goes to the filesystem below. It is for a filesystem
+// that stays as it is while it is looked at.
+//
+// It may be used by several goroutines.
+type view struct {
+	fs.FS
+	mu      sync.Mutex
+	folders map[string]listed
+	left    int // how many more names are kept
+}
+
+// listed is a folder as it was listed.
+type listed struct {
+	entries []fs.DirEntry
+	names   map[string]fs.FileMode // types by names in lower case; nil when a name that is not here may be there all the same
+}
+
+// keptNames is how many names are kept of one filesystem: more than what lies
+// in the folders that one boots from, and at most some megabytes.
+const keptNames = 4096
+
+var (
+	_ fs.ReadDirFS  = (*view)(nil)
+	_ fs.StatFS     = (*view)(nil)
+	_ fs.ReadLinkFS = (*view)(nil)
+)
+
+func newView(fsys fs.FS) *view {
+	return &view{FS: fsys, folders: map[string]listed{}, left: keptNames}
+}
+
+func (v *view) Open(name string) (fs.File, error) {
+	if v.missing(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOENT}
+	}
+	return v.FS.Open(name)
+}
+
+func (v *view) Stat(name string) (fs.FileInfo, error) {
+	if v.missing(name) {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: syscall.ENOENT}
+	}
+	return fs.Stat(v.FS, name)
+}
+
+func (v *view) Lstat(name string) (fs.FileInfo, error) {
+	if v.missing(name) {
+		return nil, &fs.PathError{Op: "lstat", Path: name, Err: syscall.ENOENT}
+	}
+	return fs.Lstat(v.FS, name)
+}
+
+func (v *view) ReadLink(name string) (string, error) { return fs.ReadLink(v.FS, name) }
+
+func (v *view) ReadDir(name string) ([]fs.DirEntry, error) {
+	v.mu.Lock()
+	folder, ok := v.folders[name]
+	v.mu.Unlock()
+	if ok {
+		return slices.Clone(folder.entries), nil
+	}
+	if v.missing(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOENT}
+	}
+	entries, err := fs.ReadDir(v.FS, name)
+	if err == nil {
+		v.keep(name, entries)
+	}
+	return entries, err
+}
+
+func (v *view) keep(name string, entries []fs.DirEntry) {
+	folder := listed{entries: slices.Clone(entries), names: make(map[string]fs.FileMode, len(entries))}
+	for _, e := range entries {
+		if !isASCII(e.Name()) {
+			folder.names = nil
+			break
+		}
+		folder.names[strings.ToLower(e.Name())] |= e.Type()
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, ok := v.folders[name]; !ok && len(entries) < v.left {
+		v.left -= len(entries) + 1
+		v.folders[name] = folder
+	}
+}
+
+// plain tells whether name can name nothing but a file that is listed under it,
+// in upper or lower case: some filesystems take these for the same. Not so on
+// FAT, where a long name has a short one with a tilde besides and dots at the
+// end do not count, and with other letters, of which there are several spellings.
+func plain(name string) bool {
+	return isASCII(name) && !strings.Contains(name, "~") && !strings.HasSuffix(name, ".")
+}
+
+func isASCII(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII })
+}
+
+// missing tells whether the folders that have been listed show that there is no
+// file of that name. Where a path leads through a symlink they do not.
+func (v *view) missing(name string) bool {
+	if name == "." || !fs.ValidPath(name) {
+		return false
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	dir := "."
+	for part := range strings.SplitSeq(name, "/") {
+		folder, ok := v.folders[dir]
+		if !ok || folder.names == nil || !plain(part) {
+			return false
+		}
+		kind, ok := folder.names[strings.ToLower(part)]
+		if !ok {
+			return true
+		}
+		if kind != fs.ModeDir {
+			return false
+		}
+		dir = path.Join(dir, part)
+	}
+	return false
+}
