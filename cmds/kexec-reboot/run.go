@@ -261,11 +261,14 @@ func (o loadOptions) args() []string {
 		args = append(args, "--cmdline="+*o.cmdline)
 	}
 	add("--append", o.append)
-	for name, set := range map[string]bool{
-		"--reuse-cmdline": o.reuse, "--no-modules": o.noModules, "-s": o.method == kexec.FileLoad, "-c": o.method == kexec.Load,
+	for _, b := range []struct {
+		name string
+		set  bool
+	}{
+		{"--reuse-cmdline", o.reuse}, {"--no-modules", o.noModules}, {"-s", o.method == kexec.FileLoad}, {"-c", o.method == kexec.Load},
 	} {
-		if set {
-			args = append(args, name)
+		if b.set {
+			args = append(args, b.name)
 		}
 	}
 	if len(args) == 0 {
