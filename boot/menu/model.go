@@ -221,6 +221,9 @@ func (m Model) setInventory(msg InventoryMsg) Model {
 	before, had := m.selectedItem()
 	known := m.inventory.Entries
 	m.inventory = msg.Inventory
+	if had && m.touched {
+		m = m.keep(before)
+	}
 	m.busySince = m.waiting()
 	m.choice = msg.Notes
 	m.defaultID, m.lastID, m.memory = msg.Default, msg.Last, msg.Memory
@@ -255,6 +258,21 @@ func (m Model) setInventory(msg InventoryMsg) Model {
 		m.moved = true
 		m.message = warn(wordGone, before.name(), after.name())
 	}
+	return m
+}
+
+// keep leaves the selected entry in the list, as one that cannot be booted,
+// when it has gone: the user sees that its disk was pulled out, and the cursor
+// does not slip to another one. It goes once the cursor has left it.
+func (m Model) keep(selected item) Model {
+	if selected.entry == nil || selected.id != m.wanted || m.entryIndex(selected.id) >= 0 {
+		return m
+	}
+	gone := *selected.entry
+	gone.Problem = fmt.Sprintf(wordUnplugged, device(gone.Volume))
+	gone.Default = false
+	at := min(selected.number-1, len(m.inventory.Entries))
+	m.inventory.Entries = slices.Insert(slices.Clone(m.inventory.Entries), at, gone)
 	return m
 }
 

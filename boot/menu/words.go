@@ -74,6 +74,7 @@ const (
 	wordDidNot      = "%s did not boot. i tells why."
 	wordNoKernel    = "%s cannot be booted: it has no kernel."
 	wordBadDefault  = "The default, %s, cannot be booted, so nothing is booted by itself."
+	wordUnplugged   = "%s is gone. Plug it in again, or choose another entry."
 	wordGone        = "%s is gone. Now %s is selected; Enter again boots it."
 	wordItemBefore  = "What was selected"
 	wordRescan      = "Looking at all disks again ..."
