@@ -20,7 +20,6 @@ type Block struct {
 	Partitions int    // how many partitions the kernel found on it
 	Size       int64  // bytes
 	Removable  bool
-	ReadOnly   bool
 	Model      string // of the disk: "Samsung SSD 980"; "" where the driver gives none
 	PartUUID   string // as in PARTUUID=; "" for a whole disk and for kernels before 6.9
 	PartLabel  string // name of a GPT partition
@@ -118,41 +117,52 @@ func readBlock(sysfs fs.FS, dir, name string) (*Block, error) {
 	if err != nil || sectors < 0 || sectors > 1<<54 {
 		return nil, fmt.Errorf("block device %s: its size in sysfs is %q", name, size)
 	}
-	if sectors == 0 || optional("hidden") == "1" {
+	if sectors == 0 {
 		return nil, nil
 	}
 	b := &Block{
-		Name:      name,
-		Path:      "/dev/" + strings.ReplaceAll(name, "!", "/"), // cciss!c0d0
-		Size:      sectors * 512,                                // whatever the device's own sector size
-		Removable: optional("removable") == "1",
-		ReadOnly:  optional("ro") == "1",
-		Model:     strings.Join(strings.Fields(optional("device/model")), " "),
-	}
-	if b.Model == "" {
-		b.Model = optional("device/name") // memory cards: "SD32G"
+		Name: name,
+		Path: "/dev/" + strings.ReplaceAll(name, "!", "/"), // cciss!c0d0
+		Size: sectors * 512,                                // whatever the device's own sector size
 	}
 	uevent, err := fs.ReadFile(sysfs, path.Join(dir, "uevent"))
 	if err != nil {
 		return nil, fmt.Errorf("block device %s: %w", name, err)
 	}
+	var kind, number string
 	eachPair(uevent, '\n', func(key, value string) {
 		switch key {
 		case "DEVNAME":
 			b.Path = "/dev/" + value
+		case "DEVTYPE":
+			kind = value
+		case "PARTN":
+			number = value
 		case "PARTUUID":
 			b.PartUUID = value
 		case "PARTNAME":
 			b.PartLabel = value
 		}
 	})
-	if mapping := optional("dm/name"); mapping != "" {
-		b.Path = "/dev/mapper/" + mapping
+	if number == "" && kind != "disk" {
+		number = optional("partition")
 	}
-	if number := optional("partition"); number != "" {
+	if number != "" { // what follows it has not: there may be hundreds of them
 		if b.Partition, err = strconv.Atoi(number); err != nil || b.Partition < 1 {
 			return nil, fmt.Errorf("block device %s: its partition number in sysfs is %q", name, number)
 		}
+		return b, nil
+	}
+	if optional("hidden") == "1" {
+		return nil, nil
+	}
+	b.Removable = optional("removable") == "1"
+	b.Model = strings.Join(strings.Fields(optional("device/model")), " ")
+	if b.Model == "" {
+		b.Model = optional("device/name") // memory cards: "SD32G"
+	}
+	if mapping := optional("dm/name"); mapping != "" {
+		b.Path = "/dev/mapper/" + mapping
 	}
 	return b, nil
 }

@@ -22,7 +22,7 @@ func TestList(t *testing.T) {
 	tree := sysfs(map[string]string{
 		"sda/size": "209715200", "sda/uevent": "DEVNAME=sda\nDEVTYPE=disk", "sda/removable": "1", "sda/ro": "0", "sda/device/model": "USB  Stick   ",
 		"sda/sda1/partition": "1", "sda/sda2/partition": "2", "sda/sda10/partition": "10",
-		"sda1/size": "2048", "sda1/uevent": "DEVNAME=sda1\nDEVTYPE=partition\nPARTN=1\nPARTNAME=EFI System\nPARTUUID=1b2c", "sda1/partition": "1", "sda1/ro": "1",
+		"sda1/size": "2048", "sda1/uevent": "DEVNAME=sda1\nDEVTYPE=partition\nPARTN=1\nPARTNAME=EFI System\nPARTUUID=1b2c", "sda1/partition": "1",
 		"sda2/size": "2048", "sda2/uevent": "DEVNAME=sda2", "sda2/partition": "2",
 		"sda10/size": "2048", "sda10/uevent": "DEVNAME=sda10", "sda10/partition": "10",
 		"nvme0n1/size": "1000", "nvme0n1/uevent": "DEVNAME=nvme0n1",
@@ -54,7 +54,7 @@ func TestList(t *testing.T) {
 		{Name: "mmcblk0", Path: "/dev/mmcblk0", Size: 512000, Model: "SD32G"},
 		{Name: "nvme0n1", Path: "/dev/nvme0n1", Size: 512000},
 		{Name: "sda", Path: "/dev/sda", Partitions: 3, Size: 209715200 * 512, Removable: true, Model: "USB Stick"},
-		{Name: "sda1", Path: "/dev/sda1", Disk: "/dev/sda", Partition: 1, Size: 1 << 20, Removable: true, ReadOnly: true, Model: "USB Stick", PartUUID: "1b2c", PartLabel: "EFI System"},
+		{Name: "sda1", Path: "/dev/sda1", Disk: "/dev/sda", Partition: 1, Size: 1 << 20, Removable: true, Model: "USB Stick", PartUUID: "1b2c", PartLabel: "EFI System"},
 		{Name: "sda2", Path: "/dev/sda2", Disk: "/dev/sda", Partition: 2, Size: 1 << 20, Removable: true, Model: "USB Stick"},
 		{Name: "sda10", Path: "/dev/sda10", Disk: "/dev/sda", Partition: 10, Size: 1 << 20, Removable: true, Model: "USB Stick"},
 		{Name: "sr0", Path: "/dev/sr0", Size: 512000, Removable: true},
