@@ -68,15 +68,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	scanner.Formats = discover.Formats(efiVars)
 	inv := look(&scanner)
 
-	var err error
-	if *asJSON {
-		err = printJSON(stdout, inv.Entries)
-		printProblems(stderr, inv.Volumes)
-	} else {
-		err = printTable(stdout, inv.Entries)
-		printProblems(stdout, inv.Volumes)
-	}
-	switch {
+	switch err := printAll(stdout, stderr, inv, *asJSON); {
 	case err != nil:
 		fmt.Fprintln(stderr, "lsboot:", err)
 		return exitMisuse
@@ -85,6 +77,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitNone
 	}
 	return exitFound
+}
+
+// printAll prints what was found; problems of volumes after the table, or to
+// stderr when the entries are printed as JSON.
+func printAll(stdout, stderr io.Writer, inv boot.Inventory, asJSON bool) error {
+	if asJSON {
+		err := printJSON(stdout, inv.Entries)
+		printProblems(stderr, inv.Volumes)
+		return err
+	}
+	err := printTable(stdout, inv.Entries)
+	printProblems(stdout, inv.Volumes)
+	return err
 }
 
 // look waits until every device has answered or has been given up.

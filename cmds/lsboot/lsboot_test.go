@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
 )
 
@@ -88,6 +89,52 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// Entries of submenus and snapshots stand below a line that says what they are,
+// anew for each volume, and problems of volumes below the table.
+func TestTableOfGroups(t *testing.T) {
+	sda, sdb := boot.Volume{Device: "/dev/sda1"}, boot.Volume{Device: "/dev/sdb1"}
+	advanced := []string{"Advanced options for Alpine"}
+	inv := boot.Inventory{
+		Entries: []boot.Entry{
+			{Title: "Alpine", Volume: sda, Default: true},
+			{Title: "Alpine, with Linux lts", Submenu: advanced, Volume: sda},
+			{Title: "Alpine, with a title that is as long as only GRUB makes them (recovery mode)", Submenu: advanced, Volume: sda, Version: "6.18.32-0-lts"},
+			{Title: "deeper", Submenu: append(advanced, strings.Repeat("old ", 20)), Volume: sda},
+			{Title: "Alpine", Volume: sdb},
+			{Title: "Alpine, with Linux virt", Submenu: advanced, Volume: sdb, Problem: "It does not work."},
+			{Title: "Alpine, snapshot 2", Snapshot: true, Guessed: true, Volume: sdb},
+			{Title: "Alpine, snapshot 1", Snapshot: true, Guessed: true, Volume: sdb},
+		},
+		Volumes: []boot.VolumeStatus{{Locked: true, Problem: "/dev/sdc1 is encrypted (LUKS), and its passphrase has not been given."}},
+	}
+	var got bytes.Buffer
+	if err := printAll(&got, &got, inv, false); err != nil {
+		t.Fatal(err)
+	}
+	want := `      TITLE                                              VERSION       VOLUME
+*   1 Alpine                                                           /dev/sda1
+      Advanced options for Alpine:
+    2   Alpine, with Linux lts                                         /dev/sda1
+    3   Alpine, with a title that is as long as only ... 6.18.32-0-lts /dev/sda1
+      Advanced options for Alpine / old old old old old old old old old old o...
+    4   deeper                                                         /dev/sda1
+    5 Alpine                                                           /dev/sdb1
+      Advanced options for Alpine:
+!   6   Alpine, with Linux virt                                        /dev/sdb1
+      It does not work.
+      Snapshots:
+?   7   Alpine, snapshot 2                                             /dev/sdb1
+?   8   Alpine, snapshot 1                                             /dev/sdb1
+*  default of its configuration
+?  guessed: no configuration gives its command line
+!  cannot be booted
+/dev/sdc1 is encrypted (LUKS), and its passphrase has not been given.
+`
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestJSON(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "disk", alpine())
@@ -104,10 +151,10 @@ func TestJSON(t *testing.T) {
 	}
 	id, _ := got[0]["id"].(string)
 	want := map[string]any{
-		"id": id, "title": "Linux lts", "version": "6.12.1-0-lts", "format": "extlinux", "source": "/boot/extlinux.conf:2",
+		"id": id, "title": "Linux lts", "submenu": []any{}, "version": "6.12.1-0-lts", "format": "extlinux", "source": "/boot/extlinux.conf:2",
 		"volume": map[string]any{"device": "disk", "uuid": "", "label": "", "type": ""},
 		"kernel": "/boot/vmlinuz-lts", "initrds": []any{"/boot/intel-ucode.img", "/boot/initramfs-lts"},
-		"cmdline": "root=UUID=1 quiet", "default": true, "guessed": false, "problem": "",
+		"cmdline": "root=UUID=1 quiet", "default": true, "guessed": false, "snapshot": false, "problem": "",
 	}
 	if diff := cmp.Diff(want, got[0]); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -13,27 +13,29 @@ import (
 
 // jsonEntry is an entry as docs/reference.md promises it.
 type jsonEntry struct {
-	ID      string      `json:"id"`
-	Title   string      `json:"title"`
-	Version string      `json:"version"`
-	Format  string      `json:"format"`
-	Source  string      `json:"source"`
-	Volume  boot.Volume `json:"volume"`
-	Kernel  string      `json:"kernel"`
-	Initrds []string    `json:"initrds"`
-	Cmdline string      `json:"cmdline"`
-	Default bool        `json:"default"`
-	Guessed bool        `json:"guessed"`
-	Problem string      `json:"problem"`
+	ID       string      `json:"id"`
+	Title    string      `json:"title"`
+	Submenu  []string    `json:"submenu"`
+	Version  string      `json:"version"`
+	Format   string      `json:"format"`
+	Source   string      `json:"source"`
+	Volume   boot.Volume `json:"volume"`
+	Kernel   string      `json:"kernel"`
+	Initrds  []string    `json:"initrds"`
+	Cmdline  string      `json:"cmdline"`
+	Default  bool        `json:"default"`
+	Guessed  bool        `json:"guessed"`
+	Snapshot bool        `json:"snapshot"`
+	Problem  string      `json:"problem"`
 }
 
 func printJSON(w io.Writer, entries []boot.Entry) error {
 	out := []jsonEntry{} // an empty array, not null
 	for _, e := range entries {
 		j := jsonEntry{
-			ID: e.ID, Title: e.Title, Version: e.Version, Format: e.Format, Source: e.Source.String(), Volume: e.Volume,
-			Kernel: rooted(e.Kernel), Initrds: []string{}, Cmdline: e.Cmdline,
-			Default: e.Default, Guessed: e.Guessed, Problem: e.Problem,
+			ID: e.ID, Title: e.Title, Submenu: append([]string{}, e.Submenu...), Version: e.Version, Format: e.Format,
+			Source: e.Source.String(), Volume: e.Volume, Kernel: rooted(e.Kernel), Initrds: []string{}, Cmdline: e.Cmdline,
+			Default: e.Default, Guessed: e.Guessed, Snapshot: e.Snapshot, Problem: e.Problem,
 		}
 		for _, name := range e.Initrds {
 			j.Initrds = append(j.Initrds, rooted(name))
@@ -56,10 +58,12 @@ func rooted(name string) string {
 
 // The table is at most 80 columns wide. Each row begins with a mark and the
 // number; the title gets what it needs before the version does, but a version
-// cut shorter than Alpine's own would tell nothing.
+// cut shorter than Alpine's own would tell nothing. What lies in a submenu, or is
+// a snapshot, is indented below a line that says so.
 const (
 	width        = 80
 	numberWidth  = 6
+	groupIndent  = "  "
 	volumeMost   = 18
 	versionLeast = 14
 )
@@ -71,7 +75,7 @@ func printTable(w io.Writer, entries []boot.Entry) error {
 	}
 	title, version, volume := len("TITLE"), len("VERSION"), len("VOLUME")
 	for _, e := range entries {
-		title = max(title, utf8.RuneCountInString(e.Title))
+		title = max(title, utf8.RuneCountInString(rowTitle(e)))
 		version = max(version, utf8.RuneCountInString(e.Version))
 		volume = max(volume, utf8.RuneCountInString(e.Volume.Device))
 	}
@@ -82,17 +86,20 @@ func printTable(w io.Writer, entries []boot.Entry) error {
 
 	var b strings.Builder
 	line := func(mark, number string, e boot.Entry) {
-		s := fmt.Sprintf("%-2s%3s %s %s %s", mark, number, pad(e.Title, title), pad(e.Version, version), fitEnd(e.Volume.Device, volume))
+		s := fmt.Sprintf("%-2s%3s %s %s %s", mark, number, pad(rowTitle(e), title), pad(e.Version, version), fitEnd(e.Volume.Device, volume))
 		b.WriteString(strings.TrimRight(s, " ") + "\n")
 	}
 	line("", "", boot.Entry{Title: "TITLE", Version: "VERSION", Volume: boot.Volume{Device: "VOLUME"}})
 	marks := ""
 	for i, e := range entries {
+		if g := groupOf(e); g != "" && (i == 0 || g != groupOf(entries[i-1]) || e.Volume != entries[i-1].Volume) {
+			b.WriteString(strings.Repeat(" ", numberWidth) + fit(g+":", width-numberWidth) + "\n")
+		}
 		mark := markOf(e)
 		marks += mark
 		line(mark, fmt.Sprint(i+1), e)
 		if e.Problem != "" {
-			b.WriteString(wrap(e.Problem, "      "))
+			b.WriteString(wrap(e.Problem, strings.Repeat(" ", numberWidth)))
 		}
 	}
 	for _, m := range marksMeaning {
@@ -102,6 +109,22 @@ func printTable(w io.Writer, entries []boot.Entry) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// groupOf says below which line an entry stands; "" when below none.
+func groupOf(e boot.Entry) string {
+	if e.Snapshot {
+		return strings.Join(append([]string{"Snapshots"}, e.Submenu...), " / ")
+	}
+	return strings.Join(e.Submenu, " / ")
+}
+
+// rowTitle gives the title of an entry as it stands in the table.
+func rowTitle(e boot.Entry) string {
+	if groupOf(e) == "" {
+		return e.Title
+	}
+	return groupIndent + e.Title
 }
 
 var marksMeaning = [...]struct{ mark, meaning string }{
