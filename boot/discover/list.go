@@ -2,6 +2,7 @@ package discover
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,10 +17,16 @@ func (st *state) inventory() boot.Inventory {
 	for _, err := range st.listErrs {
 		inv.Volumes = append(inv.Volumes, boot.VolumeStatus{Problem: fmt.Sprintf("A device is left out: %v.", err)})
 	}
-	var shown []*volume
+	var shown, several []*volume // several: of a filesystem on several devices
 	for _, v := range st.all() {
-		if v.found != nil && (v.found.shownBy(st.vols[v.block.Disk]) || slices.ContainsFunc(shown, v.found.spans)) {
+		if v.found != nil && v.found.shownBy(st.vols[v.block.Disk]) {
 			continue
+		}
+		if v.found != nil && v.found.devices > 1 {
+			if slices.ContainsFunc(several, v.found.spans) {
+				continue
+			}
+			several = append(several, v)
 		}
 		shown = append(shown, v)
 		inv.Volumes = append(inv.Volumes, st.status(v))
@@ -88,7 +95,7 @@ func (f *found) shownBy(disk *volume) bool {
 // spans tells whether f is another device of the filesystem that v shows: a
 // btrfs on several devices.
 func (f *found) spans(v *volume) bool {
-	return f.devices > 1 && v.found != nil && v.found.fsys != nil && v.found.devices == f.devices &&
+	return v.found.fsys != nil && v.found.devices == f.devices &&
 		v.found.status.Volume.UUID == f.status.Volume.UUID
 }
 
@@ -101,6 +108,10 @@ func warnOfTwins(inv *boot.Inventory) {
 			with[id] = append(with[id], i)
 		}
 	}
+	maps.DeleteFunc(with, func(_ string, vols []int) bool { return len(vols) == 1 })
+	if len(with) == 0 {
+		return
+	}
 	for i, v := range inv.Volumes {
 		for _, other := range with[v.Volume.UUID] {
 			if other != i {
@@ -111,7 +122,7 @@ func warnOfTwins(inv *boot.Inventory) {
 	}
 	for i, e := range inv.Entries {
 		for id, twins := range with {
-			if len(twins) > 1 && strings.Contains(e.Cmdline, id) {
+			if strings.Contains(e.Cmdline, id) {
 				inv.Entries[i].Notes = append(slices.Clone(e.Notes), sentence("%d volumes have the UUID %s that its command line names: the system may take another one than this for its own", len(twins), id))
 			}
 		}
@@ -129,17 +140,29 @@ func entries(vols []*volume) []boot.Entry {
 	roots = slices.DeleteFunc(roots, func(r bare.Root) bool {
 		return r.Locked && slices.ContainsFunc(roots, func(in bare.Root) bool { return in.Volume.Crypt == r.Volume.UUID })
 	})
-	seen := map[string]int{}
-	var list []boot.Entry
+	n := 0
+	for _, v := range vols {
+		if v.read != nil {
+			n += len(v.read.entries)
+		}
+	}
+	type kernel struct{ device, name string }
+	booting := map[kernel][]int{} // places in list, of entries that boot a kernel
+	seen := make(map[string]int, n)
+	list := make([]boot.Entry, 0, n)
 	for _, v := range vols {
 		if v.read == nil {
 			continue
 		}
 		for _, e := range v.read.entries {
-			if i := slices.IndexFunc(list, func(o boot.Entry) bool { return o.Format != e.Format && same(o, e) }); i >= 0 {
-				list[i].Default = list[i].Default || e.Default
+			k := kernel{e.Volume.Device, e.Kernel}
+			known := booting[k]
+			if i := slices.IndexFunc(known, func(i int) bool { return list[i].Format != e.Format && same(&list[i], &e) }); i >= 0 {
+				first := &list[known[i]]
+				first.Default = first.Default || e.Default
 				continue
 			}
+			booting[k] = append(known, len(list))
 			e = bare.Complete(e, roots)
 			// Two entries alike to the hash are told apart by their order.
 			seen[e.ID]++
@@ -164,7 +187,7 @@ func entries(vols []*volume) []boot.Entry {
 
 // same tells whether two entries boot the same kernel in the same way, as those
 // of two configurations do of which one was made for another boot loader.
-func same(a, b boot.Entry) bool {
+func same(a, b *boot.Entry) bool {
 	return a.Kernel != "" && a.Kernel == b.Kernel && a.Volume == b.Volume && slices.Equal(a.Initrds, b.Initrds) &&
 		slices.Equal(strings.Fields(a.Cmdline), strings.Fields(b.Cmdline))
 }

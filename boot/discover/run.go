@@ -66,6 +66,10 @@ type state struct {
 	listErrs []error
 	mounts   int // how many volumes have been mounted
 
+	waiting    map[*volume]bool // those that have yet to answer, and some that have
+	unread     []*volume        // those that have been mounted, for the formats to read
+	unresolved map[*volume]bool // those that name others which were not there
+
 	makings  map[string]*making // by UUID of a mapping, or path of an image file
 	complete bool               // the sets are as complete as they will be for now
 	problems map[string]string  // of members of sets, by node
@@ -75,14 +79,25 @@ type state struct {
 // before the devices are listed again.
 const relistDelay = 20 * time.Millisecond
 
-// pace is the least time between two inventories, but for the settled one: with
-// hundreds of partitions, putting all of them together for each one that
-// answers would take longer than looking at them.
-const pace = 50 * time.Millisecond
+// The least time between two inventories, but for the settled one: with hundreds
+// of partitions, putting all of them together for each one that answers would
+// take longer than looking at them. It is more where an inventory takes more
+// than a tenth of it.
+const (
+	pace    = 50 * time.Millisecond
+	maxPace = 500 * time.Millisecond
+)
+
+// rereadDelay is how long a volume whose configuration names another one is left
+// alone, while others are still being looked at that may be the one.
+const rereadDelay = 500 * time.Millisecond
 
 func (sc *Scan) run(ctx context.Context) {
 	s := sc.scanner
-	st := &state{Scan: sc, vols: map[string]*volume{}, makings: map[string]*making{}}
+	st := &state{
+		Scan: sc, vols: map[string]*volume{}, makings: map[string]*making{},
+		waiting: map[*volume]bool{}, unresolved: map[*volume]bool{},
+	}
 	defer func() {
 		closeAll(st.remove(st.all()...))
 		close(sc.stopped)
@@ -106,6 +121,8 @@ func (sc *Scan) run(ctx context.Context) {
 		now := time.Now()
 		busy, next, late := st.busy(now)
 		changed = changed || late
+		again, reading := st.reread(ctx, now, busy)
+		next, busy = sooner(next, again, now), busy || reading
 		quiet := ready == nil && relistAt.IsZero() && !now.Before(quietAt)
 		if !busy && quiet && !st.complete {
 			// Nothing more comes: sets must do with the members that are there.
@@ -128,7 +145,8 @@ func (sc *Scan) run(ctx context.Context) {
 			}
 			inv.Settled = settled
 			changed, out = false, sc.inventories
-			paceAt = now.Add(pace)
+			took := time.Since(now)
+			paceAt = now.Add(took + min(max(pace, 10*took), maxPace))
 		}
 		next = sooner(next, sooner(quietAt, relistAt, now), now)
 		timer := time.NewTimer(max(0, next.Sub(now)))
@@ -144,6 +162,16 @@ func (sc *Scan) run(ctx context.Context) {
 			out = nil
 		case r := <-sc.results:
 			st.take(ctx, r)
+			for more := true; more; { // all that have come meanwhile
+				select {
+				case r = <-sc.results:
+					st.take(ctx, r)
+				default:
+					more = false
+				}
+			}
+			st.read(ctx, st.unread...)
+			st.unread = nil
 			changed = true
 		case do := <-sc.calls:
 			do(st)
@@ -200,8 +228,11 @@ func (st *state) busy(now time.Time) (busy bool, next time.Time, late bool) {
 		busy, next = true, sooner(next, due, now)
 		return false
 	}
-	for _, v := range st.vols {
-		if (!v.answered() || v.parsing) && !v.overdue && wait(v.since) {
+	for v := range st.waiting {
+		switch {
+		case st.vols[v.block.Path] != v, v.overdue, v.answered() && !v.parsing:
+			delete(st.waiting, v)
+		case wait(v.since):
 			v.overdue, late = true, true
 		}
 	}
@@ -219,11 +250,13 @@ func (st *state) list(ctx context.Context) {
 	var blocks []device.Block
 	blocks, st.listErrs = st.scanner.Machine.Devices()
 	st.listed = nil
+	isListed := map[string]bool{}
 	for _, b := range blocks {
 		if slices.ContainsFunc(st.made, func(v *volume) bool { return v.node == b.Path || v.block.Path == b.Path }) {
 			continue // we made it
 		}
 		st.listed = append(st.listed, b.Path)
+		isListed[b.Path] = true
 		if old := st.vols[b.Path]; old != nil && old.block == b {
 			continue
 		} else if old != nil {
@@ -232,7 +265,7 @@ func (st *state) list(ctx context.Context) {
 		st.look(ctx, &volume{block: b, node: b.Path})
 	}
 	for path, v := range st.vols {
-		if v.close == nil && !slices.Contains(st.listed, path) {
+		if v.close == nil && !isListed[path] {
 			st.drop(v)
 		}
 	}
@@ -242,6 +275,7 @@ func (st *state) list(ctx context.Context) {
 func (st *state) look(ctx context.Context, v *volume) {
 	v.since = time.Now()
 	st.vols[v.block.Path] = v
+	st.waiting[v] = true
 	st.complete = false
 	go func() {
 		f := look(ctx, st.scanner, v)
@@ -272,6 +306,7 @@ func (st *state) take(ctx context.Context, r result) {
 		v.found = r.found
 		if v.found.fsys != nil {
 			st.mounts++
+			st.unread = append(st.unread, v)
 		}
 		if v.found.member != nil {
 			st.assemble(ctx)
@@ -281,28 +316,54 @@ func (st *state) take(ctx context.Context, r result) {
 		}
 	default:
 		v.read, v.parsing = r.read, false
+		delete(st.unresolved, v)
+		if v.read.unresolved {
+			st.unresolved[v] = true
+		}
 	}
 	r.vol.overdue = r.vol.overdue && !r.vol.answered()
-	st.parse(ctx)
 }
 
-// parse has the formats read every volume that they have not read yet, and
-// those again whose configuration names a volume that was not there: mounts
-// have come since.
-func (st *state) parse(ctx context.Context) {
+// reread has the formats read those volumes again whose configuration names a
+// volume that was not there, if mounts have come since: when nothing else is
+// being looked at, or when the last time was long ago. It tells whether it began
+// with any, and when it should be called for others.
+func (st *state) reread(ctx context.Context, now time.Time, busy bool) (next time.Time, reading bool) {
+	var again []*volume
+	for v := range st.unresolved {
+		due := v.since.Add(rereadDelay)
+		switch {
+		case st.vols[v.block.Path] != v:
+			delete(st.unresolved, v)
+		case v.parsing || v.known == st.mounts:
+		case busy && now.Before(due):
+			next = sooner(next, due, now)
+		default:
+			again = append(again, v)
+		}
+	}
+	st.read(ctx, again...)
+	return next, len(again) > 0
+}
+
+// read has the formats read some volumes.
+func (st *state) read(ctx context.Context, vols ...*volume) {
+	if len(vols) == 0 {
+		return
+	}
 	var all boot.Volumes
 	for _, v := range st.all() {
 		if v.found != nil && v.found.fsys != nil {
-			all = append(all, boot.MountedVolume{Volume: v.found.status.Volume, FS: v.found.view})
+			all = append(all, v.mounted())
 		}
 	}
-	for _, at := range all {
-		v := st.vols[at.Volume.Device]
-		if v.parsing || v.read != nil && (!v.read.unresolved || v.known == st.mounts) {
-			continue
+	for _, v := range vols {
+		if st.vols[v.block.Path] != v {
+			continue // it is gone again
 		}
 		v.parsing, v.known, v.since = true, st.mounts, time.Now()
-		formats := st.scanner.Formats
+		st.waiting[v] = true
+		at, formats := v.mounted(), st.scanner.Formats
 		if v.image != "" {
 			formats = iso.Formats(iso.Image{Path: v.image, Outer: v.from[0].found.status.Volume, FS: at.FS}, formats)
 		}
@@ -311,6 +372,11 @@ func (st *state) parse(ctx context.Context) {
 			st.send(ctx, result{vol: v, read: &r}, func() {})
 		}()
 	}
+}
+
+// mounted gives v for the formats to read. It must have been mounted.
+func (v *volume) mounted() boot.MountedVolume {
+	return boot.MountedVolume{Volume: v.found.status.Volume, FS: v.found.view}
 }
 
 // assemble has the devices made that sets of volumes allow for by now.

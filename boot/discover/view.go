@@ -10,19 +10,22 @@ import (
 	"unicode"
 )
 
-// view is a filesystem that remembers the folders that were listed. Formats
-// look for the same few files in the same few folders, most of which are not
-// there: what the listing of a folder shows to be missing is not asked for
-// again. Everything else goes to the filesystem below. It is for a filesystem
-// that stays as it is while it is looked at.
+// view is a filesystem that remembers the folders that were listed and what was
+// said of a file. Formats look for the same few files in the same few folders,
+// most of which are not there: what the listing of a folder shows to be missing
+// is not asked for. Everything else goes to the filesystem below. It is for a
+// filesystem that stays as it is while it is looked at.
 //
 // It may be used by several goroutines.
 type view struct {
 	fs.FS
 	mu      sync.Mutex
 	folders map[string]listed
+	infos   map[question]fs.FileInfo
 	left    int // how many more names are kept
 }
+
+type question struct{ op, name string }
 
 // listed is a folder as it was listed.
 type listed struct {
@@ -41,7 +44,7 @@ var (
 )
 
 func newView(fsys fs.FS) *view {
-	return &view{FS: fsys, folders: map[string]listed{}, left: keptNames}
+	return &view{FS: fsys, folders: map[string]listed{}, infos: map[question]fs.FileInfo{}, left: keptNames}
 }
 
 func (v *view) Open(name string) (fs.File, error) {
@@ -51,18 +54,31 @@ func (v *view) Open(name string) (fs.File, error) {
 	return v.FS.Open(name)
 }
 
-func (v *view) Stat(name string) (fs.FileInfo, error) {
-	if v.missing(name) {
-		return nil, &fs.PathError{Op: "stat", Path: name, Err: syscall.ENOENT}
-	}
-	return fs.Stat(v.FS, name)
-}
+func (v *view) Stat(name string) (fs.FileInfo, error) { return v.stat("stat", fs.Stat, name) }
 
-func (v *view) Lstat(name string) (fs.FileInfo, error) {
-	if v.missing(name) {
-		return nil, &fs.PathError{Op: "lstat", Path: name, Err: syscall.ENOENT}
+func (v *view) Lstat(name string) (fs.FileInfo, error) { return v.stat("lstat", fs.Lstat, name) }
+
+func (v *view) stat(op string, ask func(fs.FS, string) (fs.FileInfo, error), name string) (fs.FileInfo, error) {
+	k := question{op, name}
+	v.mu.Lock()
+	st := v.infos[k]
+	v.mu.Unlock()
+	if st != nil {
+		return st, nil
 	}
-	return fs.Lstat(v.FS, name)
+	if v.missing(name) {
+		return nil, &fs.PathError{Op: op, Path: name, Err: syscall.ENOENT}
+	}
+	st, err := ask(v.FS, name)
+	if err == nil {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.left > 0 {
+			v.left--
+			v.infos[k] = st
+		}
+	}
+	return st, err
 }
 
 func (v *view) ReadLink(name string) (string, error) { return fs.ReadLink(v.FS, name) }

@@ -64,6 +64,17 @@ func TestViewAsksOnce(t *testing.T) {
 	if want := []string{"boot", "boot/Grub", "bücher"}; !slices.Equal(below.asked, want) {
 		t.Errorf("listed %q, want %q", below.asked, want)
 	}
+	below.asked = nil
+	for range 2 {
+		for _, ask := range []func(fs.FS, string) (fs.FileInfo, error){fs.Stat, fs.Lstat} {
+			if st, err := ask(v, "boot/file"); err != nil || st.Name() != "file" {
+				t.Fatalf("%v, %v", st, err)
+			}
+		}
+	}
+	if len(below.asked) != 2 {
+		t.Errorf("asked %q, want one Stat and one Lstat", below.asked)
+	}
 	list, _ := fs.ReadDir(v, "boot")
 	list[0] = nil // a caller may sort or change what it got
 	if list, _ := fs.ReadDir(v, "boot"); list[0] == nil {
