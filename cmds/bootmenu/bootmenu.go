@@ -6,11 +6,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,29 +18,24 @@ import (
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
-	"github.com/alpboot/alpboot/boot/menu/term"
 	"github.com/alpboot/alpboot/boot/module"
+	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/settings"
 	"github.com/alpboot/alpboot/boot/version"
 )
 
 const usage = `Usage: bootmenu [--console DEVICE]...
+       bootmenu --settings
 
 Shows what can be booted and boots the choice. It is meant to be started by the
-init of an initramfs; docs/reference.md lists the kernel parameters it reads.
+init of an initramfs; docs/settings.md lists the settings that it reads.
 
   --console DEVICE   show the menu there; several are possible. Without it, on
-                     the consoles that the kernel uses
+                     those of the settings, else on the consoles that the kernel
+                     uses and on the screen
+  --settings         print each setting, its value and where that comes from
   --version          print the version
 `
-
-// How long things may take. docs/reference.md tells the user.
-const (
-	fallbackTimeout = 5 * time.Second  // the countdown, when nothing else says
-	rearm           = 5 * time.Minute  // without a key, until the countdown starts again
-	settle          = 1 * time.Second  // without a new device, until the countdown starts
-	deviceLimit     = 10 * time.Second // for a device to answer
-)
 
 // efiVars is where u-root's init mounts efivarfs; there is nothing without UEFI.
 const efiVars = "/sys/firmware/efi/efivars"
@@ -54,6 +49,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	f.Usage = func() { io.WriteString(stderr, usage) }
 	var devices []string
 	f.Func("console", "", func(s string) error { devices = append(devices, s); return nil })
+	showSettings := f.Bool("settings", false, "")
 	showVersion := f.Bool("version", false, "")
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -65,7 +61,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "bootmenu", version.String())
 		return 0
 	}
-	if err := show(devices); err != nil {
+	do := func() error { return show(devices) }
+	if *showSettings {
+		do = func() error { return printSettings(stdout) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(stderr, "bootmenu:", err)
 		return 1
 	}
@@ -81,60 +81,101 @@ func show(devices []string) error {
 	// which the shell would inherit.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
 
-	cmdline, err := os.ReadFile("/proc/cmdline")
-	asked := settings.Read(os.DirFS("/"), string(cmdline))
-	if err != nil {
-		asked.Notes = append(asked.Notes, fmt.Sprintf("The kernel parameters cannot be read: %v.", err))
-	}
-
+	root := os.DirFS("/")
+	asked, cmdline := readSettings(root)
+	book := &logbook{}
+	log := slog.New(book)
+	log.Info("alpboot " + version.String() + " starts")
 	if len(devices) == 0 {
-		devices = kernelConsoles()
+		devices = consoleDevices(root, asked.Consoles)
 	}
-	var consoles []console
-	var errs []error
-	for _, dev := range devices {
-		c, err := term.Open(dev, term.Options{})
-		if err != nil {
-			errs = append(errs, fmt.Errorf("console %s: %w", dev, err))
-			continue
-		}
-		consoles = append(consoles, console{c, dev})
+	consoles, notes, err := openConsoles(devices, asked)
+	if err != nil {
+		return err
 	}
-	if len(consoles) == 0 {
-		return fmt.Errorf("there is no console to show the menu on: %w", errors.Join(errs...))
+	go followKernel(ctx, book)
+	if err := pollMedia(); err != nil {
+		log.Info("media that are changed in a drive may not be noticed", "error", err)
 	}
-	for _, err := range errs {
-		asked.Notes = append(asked.Notes, fmt.Sprintf("The menu is not shown on one console: %v.", err))
-	}
-
-	drivers, ready, note := loadDrivers(ctx, string(cmdline))
+	drivers, ready, note := loadDrivers(ctx, cmdline)
 	if note != "" {
-		asked.Notes = append(asked.Notes, note)
+		notes = append(notes, note)
 	}
+	vars := remember.Efivarfs{Dir: efiVars}
 	s := &session{
-		asked:    asked,
-		consoles: consoles,
-		model: menu.New(menu.Config{
-			Version:         version.String(),
-			Timeout:         asked.Timeout,
-			FallbackTimeout: fallbackTimeout,
-			Rearm:           rearm,
-			CmdlineLimit:    cmdlineLimit,
-		}),
-		loader: &kexec.Loader{Sys: kexec.System{}},
-		msgs:   make(chan any),
-		failed: map[string]bool{},
-		startScan: func() *discover.Scan {
-			return startScan(ctx, drivers, ready)
+		machine: machine{
+			root:         root,
+			scan:         func(asked settings.Settings) *discover.Scan { return startScan(ctx, asked, drivers, ready) },
+			kexec:        kexec.System{},
+			mayKexec:     !kexec.Disabled(),
+			vars:         vars,
+			varsReadOnly: vars.Writable() != nil,
+			firmware:     remember.Firmware(efiVars),
+			handOver:     handOver,
+			reboot:       unix.Reboot,
+			messages:     kernelMessages,
+			keyboard:     openKeyboard,
 		},
+		base:     asked,
+		asked:    asked,
+		cmdline:  cmdline,
+		consoles: consoles,
+		notes:    notes,
+		book:     book,
+		log:      log,
 	}
 	kernelMessages(false)
 	defer kernelMessages(true)
 	return s.run(ctx)
 }
 
+// readSettings gives what the image and the kernel parameters ask for, and these
+// parameters.
+func readSettings(root fs.FS) (asked settings.Settings, cmdline string) {
+	b, err := fs.ReadFile(root, "proc/cmdline")
+	cmdline = string(b)
+	asked = settings.Read(root, cmdline)
+	if err != nil {
+		asked.Notes = append(asked.Notes, fmt.Sprintf(wordNoCmdline, err))
+	}
+	return asked, cmdline
+}
+
+// printSettings prints the settings as the menu would have them. Those of a
+// volume are looked for only in an initramfs: a running system's disks are in
+// use.
+func printSettings(w io.Writer) error {
+	asked, _ := readSettings(os.DirFS("/"))
+	if asked.SettingsVolume == settings.Off || os.Geteuid() != 0 || !inInitramfs() {
+		return asked.Print(w)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	drivers, _ := openDrivers()
+	scan := (&discover.Scanner{
+		// Through loop devices, as somebody may have mounted a disk by hand.
+		Machine: &discover.System{Sysfs: os.DirFS("/sys"), Mounter: device.Mounter{Need: drivers.Driver}},
+		Limit:   asked.DeviceLimit,
+	}).Start(ctx)
+	defer scan.Stop()
+	for inv := range scan.Inventories() {
+		if inv.Settled {
+			asked = asked.WithVolumes(candidates(os.DirFS("/sys"), scan, inv))
+			break
+		}
+	}
+	return asked.Print(w)
+}
+
+// inInitramfs tells whether the root filesystem lies in memory.
+func inInitramfs() bool {
+	var st unix.Statfs_t
+	err := unix.Statfs("/", &st)
+	return err == nil && (st.Type == unix.RAMFS_MAGIC || st.Type == unix.TMPFS_MAGIC)
+}
+
 // startScan begins to look at all disks, now and as they come and go.
-func startScan(ctx context.Context, drivers *module.Index, ready <-chan struct{}) *discover.Scan {
+func startScan(ctx context.Context, asked settings.Settings, drivers *module.Index, ready <-chan struct{}) *discover.Scan {
 	system := &discover.System{
 		Sysfs:   os.DirFS("/sys"),
 		Mounter: device.Mounter{BlockReadOnly: true, Need: drivers.Driver},
@@ -145,10 +186,23 @@ func startScan(ctx context.Context, drivers *module.Index, ready <-chan struct{}
 		Formats: discover.Formats(os.DirFS(efiVars)),
 		Events:  device.Events,
 		Ready:   ready,
-		Settle:  settle,
-		Limit:   deviceLimit,
+		Settle:  asked.Settle,
+		Limit:   asked.DeviceLimit,
 	}
 	return scanner.Start(ctx)
+}
+
+// openDrivers gives the modules of the running kernel, and why there are none.
+func openDrivers() (*module.Index, error) {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return nil, fmt.Errorf("the release of this kernel is unknown: %w", err)
+	}
+	index, err := module.Open(os.DirFS("/"), unix.ByteSliceToString(uts.Release[:]))
+	if err != nil {
+		return nil, fmt.Errorf("no driver can be loaded: %w", err)
+	}
+	return index, nil
 }
 
 // loadDrivers loads the modules that the hardware asks for, where the kernel
@@ -156,21 +210,16 @@ func startScan(ctx context.Context, drivers *module.Index, ready <-chan struct{}
 // ready is closed when the first part is done.
 func loadDrivers(ctx context.Context, cmdline string) (index *module.Index, ready chan struct{}, note string) {
 	ready = make(chan struct{})
-	var uts unix.Utsname
-	if err := unix.Uname(&uts); err != nil {
-		close(ready)
-		return nil, ready, fmt.Sprintf("The release of this kernel is unknown: %v.", err)
-	}
-	index, err := module.Open(os.DirFS("/"), unix.ByteSliceToString(uts.Release[:]))
+	index, err := openDrivers()
 	if err != nil {
 		close(ready)
-		return nil, ready, fmt.Sprintf("No driver can be loaded: %v.", err)
+		return nil, ready, sentence(err)
 	}
 	index.Cmdline = cmdline
 	// Listen before looking, so that no device falls between the two.
 	events, err := device.Events(ctx)
 	if err != nil {
-		note = fmt.Sprintf("Devices that are plugged in later get no driver: %v.", err)
+		note = fmt.Sprintf(wordNoEvents, err)
 	}
 	go func() {
 		index.Load("loop") // no device asks for it: for lsboot, mount and losetup in the shell
@@ -188,29 +237,25 @@ func loadDrivers(ctx context.Context, cmdline string) (index *module.Index, read
 	return index, ready, note
 }
 
-// kernelConsoles gives the terminals that the running kernel uses as consoles.
-func kernelConsoles() []string {
-	b, _ := os.ReadFile("/sys/class/tty/console/active")
-	var devs []string
-	for name := range strings.FieldsSeq(string(b)) {
-		if name == "tty0" { // whichever is in front: the first one is, at boot
-			name = "tty1"
-		}
-		devs = append(devs, "/dev/"+name)
-	}
-	if len(devs) == 0 {
-		devs = []string{"/dev/console"}
-	}
-	return devs
+// pollMedia has the kernel look every two seconds whether the medium in a drive
+// or card reader has changed: left alone, it waits for somebody to open it.
+func pollMedia() error {
+	return os.WriteFile("/sys/module/block/parameters/events_dfl_poll_msecs", []byte("2000"), 0)
 }
 
-// kernelMessages switches what the kernel prints on the consoles off, so that
-// it does not tear the menu, or on again. It stays in the kernel's log.
-func kernelMessages(on bool) {
-	const consoleOff, consoleOn = 6, 7 // SYSLOG_ACTION_CONSOLE_OFF and _ON
-	action := consoleOff
-	if on {
-		action = consoleOn
+// configuration gives what the menu is to know, as far as it is known now.
+func (s *session) configuration() menu.Config {
+	return menu.Config{
+		Version:         version.String(),
+		Timeout:         s.asked.Timeout,
+		FallbackTimeout: settings.FallbackTimeout,
+		Rearm:           s.asked.Rearm,
+		CmdlineLimit:    cmdlineLimit,
+		Consoles:        s.names,
+		Firmware:        s.hasFirmwareSetup(),
+		Again:           s.self != nil,
+		Keymaps:         s.keymaps,
+		HandOn:          s.asked.HandOn,
+		Hidden:          s.asked.Hidden,
 	}
-	unix.Klogctl(action, nil)
 }

@@ -15,6 +15,7 @@ func TestRun(t *testing.T) {
 	}{
 		{name: "version", args: []string{"--version"}, stdout: "bootmenu "},
 		{name: "help", args: []string{"--help"}, stderr: "Usage: bootmenu"},
+		{name: "settings", args: []string{"--settings"}, stdout: "rearm = 300                              # built in\n"},
 		{name: "unknown flag", args: []string{"--fast"}, code: 2, stderr: "Usage: bootmenu"},
 		{name: "an argument", args: []string{"/dev/sda"}, code: 2, stderr: "Usage: bootmenu"},
 		{name: "no such console", args: []string{"--console", "/dev/nowhere"}, code: 1, stderr: "/dev/nowhere"},

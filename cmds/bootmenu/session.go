@@ -2,86 +2,103 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
+	"io/fs"
+	"log/slog"
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 	"unicode"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/discover"
-	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kexec"
+	"github.com/alpboot/alpboot/boot/keymap"
 	"github.com/alpboot/alpboot/boot/menu"
-	"github.com/alpboot/alpboot/boot/menu/term"
+	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/settings"
 )
 
-// console is a terminal that shows the menu.
-type console struct {
-	*term.Console
-	device string
+// machine is what a session does to the world outside of it.
+type machine struct {
+	root     fs.FS // with sysfs and procfs
+	scan     func(settings.Settings) *discover.Scan
+	kexec    kexec.Syscalls
+	mayKexec bool
+
+	vars         remember.Variables // of the firmware
+	varsReadOnly bool
+	firmware     remember.Store // what those remember
+
+	handOver func(*slog.Logger)  // leaves the machine as the next kernel wants it
+	reboot   func(how int) error // reboot(2)
+	messages func(on bool)       // of the kernel, on its consoles
+	keyboard func() (keyboard, error)
+}
+
+// keyboard is the kernel's keyboard table.
+type keyboard interface {
+	keymap.Keyboard
+	Close() error
 }
 
 // session is a menu being shown. All its fields belong to the goroutine of run;
 // others reach it through msgs.
 type session struct {
-	asked     settings.Settings
-	consoles  []console
-	model     menu.Model
-	loader    *kexec.Loader
-	startScan func() *discover.Scan
+	machine  machine
+	base     settings.Settings // of the image and the kernel parameters
+	asked    settings.Settings // with those of a volume
+	cmdline  string            // of the running kernel
+	consoles []console
+	names    map[string]string // what console= says for each, by device
+	ours     []string          // the same for the command line of a target
+	model    menu.Model
+	notes    []string // what is to be known of the machine, a sentence each
+	book     *logbook
+	log      *slog.Logger
+
+	msgs chan any // menu.Msg, or a func() to be run
 
 	scan        *discover.Scan
 	inventories <-chan boot.Inventory // those of scan; nil once it has been stopped
-	inventory   boot.Inventory        // the last one
-	failed      map[string]bool       // entries, by ID, that could not be started
-	loading     bool
-	msgs        chan any // menu.Msg, loaded and shellEnded
+	inventory   boot.Inventory        // the last one, without what is not to be listed
+	shells      int                   // how many are open: disks are left alone meanwhile
+
+	ready  bool   // settings and state of the volumes are known, or have taken too long
+	looked string // which volumes were looked at for them
+	look   *look  // the last of these looks
+
+	store    remember.Store
+	state    remember.State
+	next     string // asked for at the next start only, in this session
+	choice   choice.Choice
+	failed   map[string]bool // entries, by ID, that could not be started
+	passed   map[string]bool // entries of which was told that they were passed over
+	logged   map[string]bool // what was logged of volumes and of the choice
+	cancel   context.CancelFunc
+	self     *boot.Entry // alpboot's own image, if a volume has it
+	keymaps  []string
+	keymap   string             // the layout that is loaded; "" for the kernel's own
+	original *keymap.Map        // the kernel's own; nil until another one is loaded
+	kept     map[string]*secret // passphrases to be handed on, by UUID of the LUKS volume
 }
 
 // tick is how often the menu is told the time: often enough for a countdown to
 // end when it says.
 const tick = 200 * time.Millisecond
 
-// What else than messages for the menu comes back to run.
-type (
-	// loaded: the target is in memory, or why not.
-	loaded struct {
-		entry boot.Entry
-		err   error
-	}
-	// shellEnded: the shell on a console has ended.
-	shellEnded struct {
-		console console
-		err     error
-	}
-)
-
 // run shows the menu until the machine goes another way; it returns only when
 // ctx ends.
 func (s *session) run(ctx context.Context) error {
 	defer func() {
+		s.wipeAll()
 		for _, c := range s.consoles {
 			c.Close()
 		}
 	}()
-	s.update(ctx, menu.TickMsg{Now: time.Now()})
-	for _, c := range s.consoles {
-		go s.forward(ctx, c.Events())
-	}
-	if kexec.Disabled() {
-		s.update(ctx, menu.NoticeMsg{Text: "This kernel forbids kexec, so nothing can be booted from here: it must be started with kexec_load_disabled=0 on its command line."})
-	}
-	s.look()
+	s.begin(ctx)
 	defer func() { s.scan.Stop() }()
 
 	ticker := time.NewTicker(tick)
@@ -91,33 +108,71 @@ func (s *session) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case now := <-ticker.C:
+			if lines := s.book.take(); len(lines) > 0 {
+				s.update(ctx, menu.LogMsg{Lines: lines})
+			}
 			s.update(ctx, menu.TickMsg{Now: now})
 		case inv, ok := <-s.inventories:
 			if !ok {
 				s.inventories = nil
 				break
 			}
-			s.inventory = inv
-			s.showInventory(ctx)
+			s.take(ctx, inv)
 		case msg := <-s.msgs:
-			s.handle(ctx, msg)
+			switch msg := msg.(type) {
+			case menu.Msg:
+				s.update(ctx, msg)
+			case func():
+				msg()
+			}
 		}
 	}
 }
 
-// look starts a new scan.
-func (s *session) look() {
-	s.scan = s.startScan()
+// begin shows the first screen and starts to look for disks.
+func (s *session) begin(ctx context.Context) {
+	s.msgs = make(chan any)
+	s.failed, s.passed, s.logged = map[string]bool{}, map[string]bool{}, map[string]bool{}
+	s.kept = map[string]*secret{}
+	var devices []string
+	for _, c := range s.consoles {
+		devices = append(devices, c.device)
+	}
+	s.names, s.ours = consoleNames(s.cmdline, devices)
+	s.log.Info("the menu is shown", "consoles", strings.Join(devices, " "))
+	s.keymaps = withOwn(keymap.Names(s.machine.root))
+	s.openStore(nil)
+	s.model = menu.New(s.configuration())
+	s.update(ctx, menu.TickMsg{Now: time.Now()})
+	s.restyle()
+	for _, c := range s.consoles {
+		go s.forward(ctx, c)
+	}
+	if !s.machine.mayKexec {
+		s.update(ctx, menu.NoticeMsg{Text: wordNoKexec})
+	}
+	s.startKeymap(ctx, nil)
+	s.startScan()
+}
+
+// startScan starts a new scan.
+func (s *session) startScan() {
+	s.scan = s.machine.scan(s.asked)
 	s.inventories = s.scan.Inventories()
+	s.looked = ""
 }
 
 // forward hands what is typed on a console to run.
-func (s *session) forward(ctx context.Context, events <-chan menu.Msg) {
-	for msg := range events {
+func (s *session) forward(ctx context.Context, c console) {
+	for msg := range c.Events() {
 		s.send(ctx, msg)
+	}
+	if err := c.Err(); err != nil {
+		s.log.Warn("a console is gone", "error", err)
 	}
 }
 
+// send hands a message to run: a [menu.Msg], or a func() that it is to call.
 func (s *session) send(ctx context.Context, msg any) {
 	select {
 	case s.msgs <- msg:
@@ -125,30 +180,8 @@ func (s *session) send(ctx context.Context, msg any) {
 	}
 }
 
-func (s *session) handle(ctx context.Context, msg any) {
-	switch msg := msg.(type) {
-	case menu.Msg:
-		s.update(ctx, msg)
-	case loaded:
-		s.loading = false
-		err := msg.err
-		if err == nil {
-			err = s.jump(ctx, msg.entry) // comes back only when it failed
-		}
-		s.failed[msg.entry.ID] = true
-		s.update(ctx, menu.StatusMsg{})
-		s.update(ctx, menu.FailedMsg{ID: msg.entry.ID, Reason: sentence(err)})
-		s.showInventory(ctx) // with another default
-	case shellEnded:
-		var done menu.ShellDoneMsg
-		if err := errors.Join(msg.err, msg.console.Resume()); err != nil {
-			done.Error = sentence(err)
-		}
-		kernelMessages(false)
-		s.update(ctx, done)
-		s.look()
-	}
-}
+// later has run call do.
+func (s *session) later(ctx context.Context, do func()) { s.send(ctx, do) }
 
 // update changes the model, shows it everywhere, and does what it asks for.
 func (s *session) update(ctx context.Context, msg menu.Msg) {
@@ -160,35 +193,43 @@ func (s *session) update(ctx context.Context, msg menu.Msg) {
 	s.act(ctx, action)
 }
 
-// showInventory shows what was found, with the default that follows from it.
-// What could not be started once is not started unattended again.
-func (s *session) showInventory(ctx context.Context) {
-	c := choice.Default(s.inventory, choice.Wants{Default: s.asked.Default, Failed: s.failed})
-	notes := slices.Concat(s.asked.Notes, c.Notes)
-	s.update(ctx, menu.InventoryMsg{Inventory: s.inventory, Default: c.ID, Notes: notes})
-}
-
+// act does what the menu asks for. What may take longer than a moment is done
+// in a goroutine, whose answer comes as a message.
 func (s *session) act(ctx context.Context, action menu.Action) {
 	switch action := action.(type) {
 	case menu.Boot:
-		if s.loading {
-			return
+		s.boot(ctx, action)
+	case menu.Cancel:
+		if s.cancel != nil {
+			s.cancel()
 		}
-		s.loading = true
-		s.update(ctx, menu.StatusMsg{Text: fmt.Sprintf("Loading %s ...", path.Base(action.Entry.Kernel))})
-		scan := s.scan
-		go func() {
-			s.send(ctx, loaded{action.Entry, load(ctx, s.loader, scan, action.Entry)})
-		}()
+	case menu.Again:
+		s.again(ctx)
+	case menu.Unlock:
+		s.unlock(ctx, action)
+	case menu.Complete:
+		s.complete(ctx, action)
+	case menu.Inspect:
+		s.inspect(ctx, action.Entry)
+	case menu.System:
+		lines := s.systemLines()
+		go func() { s.send(ctx, menu.SystemMsg{Lines: lines()}) }()
+	case menu.SaveLog:
+		s.saveLog(ctx, action.Device)
+	case menu.SetDefault:
+		s.setDefault(ctx, action)
+	case menu.SetKeymap:
+		s.setKeymap(ctx, action.Name)
 	case menu.Rescan:
-		s.scan.Stop()
-		s.look()
+		s.rescan(ctx)
 	case menu.Shell:
 		s.shell(ctx, action.Console)
 	case menu.Reboot:
-		s.leave(ctx, "Restarting ...", unix.LINUX_REBOOT_CMD_RESTART)
+		s.leave(ctx, wordReboot, rebootRestart)
 	case menu.PowerOff:
-		s.leave(ctx, "Switching off ...", unix.LINUX_REBOOT_CMD_POWER_OFF)
+		s.leave(ctx, wordPowerOff, rebootPowerOff)
+	case menu.FirmwareSetup:
+		s.firmwareSetup(ctx)
 	case menu.Redraw:
 		for _, c := range s.consoles {
 			c.Redraw()
@@ -196,164 +237,163 @@ func (s *session) act(ctx context.Context, action menu.Action) {
 	}
 }
 
-// load puts the kernel and initrds of e into memory.
-func load(ctx context.Context, loader *kexec.Loader, scan *discover.Scan, e boot.Entry) error {
-	open := func(name string) (*os.File, error) {
-		f, err := scan.Open(e.Volume, name)
-		if err != nil {
-			return nil, fmt.Errorf("%s: opening /%s: %w", e.Volume.Device, name, err)
-		}
-		file, ok := f.(*os.File)
-		if !ok {
-			f.Close()
-			return nil, fmt.Errorf("%s: /%s is no regular file", e.Volume.Device, name)
-		}
-		return file, nil
-	}
-	t := kexec.Target{Cmdline: settings.ForTarget(e.Cmdline)}
-	var err error
-	if t.Kernel, err = open(e.Kernel); err != nil {
-		return err
-	}
-	defer func() {
-		t.Kernel.Close()
-		for _, f := range t.Initrds {
-			f.Close()
-		}
+// rescan looks at all disks again. Letting go of one that hangs takes a while.
+func (s *session) rescan(ctx context.Context) {
+	old := s.scan
+	s.inventories = nil
+	go func() {
+		old.Stop()
+		s.later(ctx, func() {
+			if s.scan == old && s.shells == 0 {
+				s.startScan()
+			}
+		})
 	}()
-	if e.UKI {
-		if err := takeApart(&t); err != nil {
-			return fmt.Errorf("%s: /%s: %w", e.Volume.Device, e.Kernel, err)
+}
+
+// take takes in an inventory.
+func (s *session) take(ctx context.Context, inv boot.Inventory) {
+	if !s.asked.Snapshots {
+		inv.Entries = slices.DeleteFunc(slices.Clone(inv.Entries), func(e boot.Entry) bool { return e.Snapshot })
+	}
+	s.inventory = inv
+	s.logInventory()
+	s.unlockAgain(ctx)
+	if inv.Settled {
+		s.lookAtVolumes(ctx)
+	}
+	s.show(ctx)
+}
+
+// logInventory logs what was not known before.
+func (s *session) logInventory() {
+	once := func(level slog.Level, text string) {
+		if !s.logged[text] {
+			s.logged[text] = true
+			s.log.Log(context.Background(), level, text)
 		}
 	}
-	for _, name := range e.Initrds {
-		f, err := open(name)
-		if err != nil {
-			return err
-		}
-		t.Initrds = append(t.Initrds, f)
-	}
-	return loader.Load(ctx, t)
-}
-
-// takeApart puts the kernel and initrds that the unified kernel image t.Kernel
-// holds in its place.
-func takeApart(t *kexec.Target) error {
-	image := t.Kernel
-	st, err := image.Stat()
-	if err != nil {
-		return err
-	}
-	uki, err := kernel.OpenUKI(image, st.Size())
-	if err != nil {
-		return err
-	}
-	linux, err := kexec.MemFile(image.Name()+" .linux", uki.Linux)
-	if err != nil {
-		return err
-	}
-	t.Kernel = linux
-	defer image.Close()
-	for _, section := range uki.Initrds {
-		f, err := kexec.MemFile(image.Name()+" initrd", section)
-		if err != nil {
-			return err
-		}
-		t.Initrds = append(t.Initrds, f)
-	}
-	return nil
-}
-
-// jump starts what is loaded. It comes back only when that failed, with the
-// menu as it was.
-func (s *session) jump(ctx context.Context, e boot.Entry) error {
-	s.suspend(fmt.Sprintf("Starting %s. The screen may stay dark for a moment.\r\n", e.Title))
-	s.scan.Stop()
-	unix.Sync()
-	err := s.loader.Exec()
-	s.resume()
-	s.look()
-	return err
-}
-
-// leave restarts the machine or switches it off.
-func (s *session) leave(ctx context.Context, text string, how int) {
-	s.suspend(text + "\r\n")
-	s.scan.Stop()
-	unix.Sync()
-	err := unix.Reboot(how)
-	s.resume()
-	s.update(ctx, menu.NoticeMsg{Text: sentence(err)})
-	s.look()
-}
-
-// suspend gives all consoles to the next kernel, with a last line of text.
-func (s *session) suspend(last string) {
-	for _, c := range s.consoles {
-		c.Suspend(last) // a console that is gone is no reason to stay
-	}
-	kernelMessages(true)
-}
-
-func (s *session) resume() {
-	kernelMessages(false)
-	for _, c := range s.consoles {
-		c.Resume() // what is wrong with it is shown by its silence
-	}
-}
-
-// shells are tried in this order.
-var shells = [...]string{"/bin/defaultsh", "/bbin/gosh", "/bin/sh"}
-
-// shell runs a shell on the console device dev. Disks are let go of meanwhile,
-// so that it can do with them what it likes.
-func (s *session) shell(ctx context.Context, dev string) {
-	i := slices.IndexFunc(s.consoles, func(c console) bool { return c.device == dev })
-	if i < 0 {
-		i = 0
-	}
-	on := s.consoles[i]
-	name := ""
-	for _, sh := range shells {
-		if _, err := os.Stat(sh); err == nil {
-			name = sh
-			break
+	for _, v := range s.inventory.Volumes {
+		switch {
+		case v.Busy:
+		case v.Problem != "":
+			once(slog.LevelWarn, v.Problem)
+		case v.Volume.Type != "":
+			once(slog.LevelInfo, fmt.Sprintf("%s holds %s", v.Volume.Device, v.Volume.Type))
 		}
 	}
-	if name == "" {
-		s.update(ctx, menu.ShellDoneMsg{Error: "This image has no shell."})
+	for _, e := range s.inventory.Entries {
+		once(slog.LevelDebug, fmt.Sprintf("entry %s on %s: %s", e.ID, e.Volume.Device, e.Title))
+	}
+}
+
+// show shows what was found, with the default that follows from it. The
+// countdown is to begin only when the volumes have been asked for settings.
+func (s *session) show(ctx context.Context) {
+	inv := s.inventory
+	inv.Settled = inv.Settled && s.ready
+	s.choice = choice.Default(inv, s.wants())
+	s.tellPassedOver(ctx, inv)
+	msg := menu.InventoryMsg{
+		Inventory: inv, Default: s.choice.ID, Last: s.state.Last,
+		Notes: slices.Concat(s.allNotes(), s.choice.Notes),
+	}
+	if s.state.Kept {
+		msg.Memory = fmt.Sprintf(wordRemembered, s.store.Where())
+	}
+	for _, n := range s.choice.Notes {
+		if !s.logged[n] {
+			s.logged[n] = true
+			s.log.Info(n)
+		}
+	}
+	s.update(ctx, msg)
+}
+
+// allNotes gives what is to be known of settings and machine.
+func (s *session) allNotes() []string { return slices.Concat(s.notes, s.asked.Notes) }
+
+// wants is what bears on the choice. What has been asked for in this session is
+// for the next start.
+func (s *session) wants() choice.Wants {
+	return choice.Wants{Default: s.asked.Default, State: s.state, Failed: s.failed}
+}
+
+// tellPassedOver says on the screen that the entry which would be the default
+// is not, because it never came up.
+func (s *session) tellPassedOver(ctx context.Context, inv boot.Inventory) {
+	if !inv.Settled || len(s.state.Failed) == 0 {
 		return
 	}
-	s.scan.Stop()
-	if err := on.Suspend("Type exit to come back to the menu. Commands: ls /bbin\r\n"); err != nil {
-		s.update(ctx, menu.ShellDoneMsg{Error: sentence(err)})
-		s.look()
+	w := s.wants()
+	w.State.Failed = nil
+	id := choice.Default(inv, w).ID
+	if id == s.choice.ID || s.passed[id] {
 		return
 	}
-	kernelMessages(true)
-	// On a processor without a random generator nothing else seeds the kernel's,
-	// and dhclient would wait for it. Asking makes the kernel see to it.
-	go unix.Getrandom(make([]byte, 1), 0)
-	go func() { s.send(ctx, shellEnded{on, runShell(name, on.device)}) }()
+	s.passed[id] = true
+	unknown := inv // so that nothing is booted while the default is not known yet
+	unknown.Settled = false
+	s.update(ctx, menu.InventoryMsg{Inventory: unknown})
+	s.update(ctx, menu.FailedMsg{ID: id, Reason: wordNeverUp})
 }
 
-// runShell runs a shell with the terminal dev as its own, job control included.
-func runShell(name, dev string) error {
-	tty, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		return err
+// volumeFS is the filesystem of a volume through the scan that has it mounted.
+type volumeFS struct {
+	scan   *discover.Scan
+	volume boot.Volume
+}
+
+func (v volumeFS) Open(name string) (fs.File, error) { return v.scan.Open(v.volume, name) }
+
+// filesystems gives the volumes of an inventory that can be read, with their
+// roots.
+func filesystems(scan *discover.Scan, inv boot.Inventory) boot.Volumes {
+	var vs boot.Volumes
+	for _, v := range inv.Volumes {
+		if v.Volume.Device != "" && v.Volume.Type != "" && !v.Locked && !v.Busy && v.Problem == "" {
+			vs = append(vs, boot.MountedVolume{Volume: v.Volume, FS: volumeFS{scan, v.Volume}})
+		}
 	}
-	defer tty.Close()
-	cmd := exec.Command(name)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	err = cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Exited() {
-		return nil // its status is that of the last command typed into it
+	return vs
+}
+
+// complete finds the paths on a volume that begin as what was typed.
+func (s *session) complete(ctx context.Context, a menu.Complete) {
+	fsys := volumeFS{s.scan, a.Volume}
+	go func() {
+		s.send(ctx, menu.CompletionMsg{Seq: a.Seq, Names: completions(fsys, a.Prefix)})
+	}()
+}
+
+// completions gives the paths on fsys that begin with prefix, in order; folders
+// end in a slash.
+func completions(fsys fs.FS, prefix string) []string {
+	const most = 1000 // more than anybody reads
+	dir, base := path.Split(prefix)
+	where := path.Clean("./" + dir)
+	if !fs.ValidPath(where) {
+		return nil
 	}
-	return err
+	entries, _ := fs.ReadDir(fsys, where)
+	var names []string
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), base) || len(names) == most {
+			continue
+		}
+		name := path.Join(where, e.Name())
+		folder := e.IsDir()
+		if e.Type()&fs.ModeSymlink != 0 {
+			st, err := fs.Stat(fsys, name)
+			folder = err == nil && st.IsDir()
+		}
+		if folder {
+			name += "/"
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // sentence gives err as the menu shows it: with a capital and a full stop.
@@ -363,4 +403,9 @@ func sentence(err error) string {
 		return ""
 	}
 	return string(unicode.ToUpper(s[0])) + strings.TrimRight(string(s[1:]), ".") + "."
+}
+
+// configure tells the menu what has become known of its configuration.
+func (s *session) configure(ctx context.Context) {
+	s.update(ctx, menu.ConfigMsg{Config: s.configuration()})
 }

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
+)
+
+func TestConsoleDevices(t *testing.T) {
+	const active, vt = "sys/class/tty/console/active", "sys/class/vtconsole/"
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		asked []string
+		want  string
+	}{
+		{name: "serial alone", files: map[string]string{active: "ttyS0\n", vt + "vtcon0/name": "(S) dummy device\n"}, want: "/dev/ttyS0"},
+		{name: "VGA text beside it", files: map[string]string{active: "ttyS0\n", vt + "vtcon0/name": "(S) VGA+\n"}, want: "/dev/ttyS0 /dev/tty1"},
+		{name: "a framebuffer beside it", files: map[string]string{active: "ttyS0\n", "sys/class/graphics/fb0/name": "simpledrmdrmfb\n"}, want: "/dev/ttyS0 /dev/tty1"},
+		{name: "no framebuffer yet", files: map[string]string{active: "ttyS0\n", "sys/class/graphics/fbcon/rotate": "0\n"}, want: "/dev/ttyS0"},
+		{name: "both named", files: map[string]string{active: "tty0 ttyS0\n", "sys/class/graphics/fb0/name": "x\n"}, want: "/dev/tty1 /dev/ttyS0"},
+		{name: "asked for", files: map[string]string{active: "tty0 ttyS0\n", "sys/class/graphics/fb0/name": "x\n"}, asked: []string{"ttyS1", "tty2"}, want: "/dev/ttyS1 /dev/tty2"},
+		{name: "nothing known", want: "/dev/console"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := fstest.MapFS{}
+			for name, text := range tt.files {
+				root[name] = boottest.File(text)
+			}
+			if got := strings.Join(consoleDevices(root, tt.asked), " "); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestConsoleNames(t *testing.T) {
+	for _, tt := range []struct {
+		cmdline string
+		devices string
+		names   map[string]string
+		ours    string
+	}{
+		{"console=tty0 console=ttyS0,115200n8 quiet", "/dev/tty1 /dev/ttyS0", map[string]string{"/dev/tty1": "tty0", "/dev/ttyS0": "ttyS0,115200n8"}, "tty0 ttyS0,115200n8"},
+		{"console=ttyS0,9600 console=tty0", "/dev/ttyS0 /dev/tty1", map[string]string{"/dev/tty1": "tty0", "/dev/ttyS0": "ttyS0,9600"}, "ttyS0,9600 tty0"},
+		{"console=ttyS0,9600", "/dev/ttyS0 /dev/tty1", map[string]string{"/dev/tty1": "tty0", "/dev/ttyS0": "ttyS0,9600"}, "tty0 ttyS0,9600"},
+		{"console=ttyS0 console=ttyS0,38400", "/dev/ttyS0", map[string]string{"/dev/ttyS0": "ttyS0,38400"}, "ttyS0,38400"},
+		{"", "/dev/ttyS0 /dev/hvc0", map[string]string{"/dev/ttyS0": "ttyS0", "/dev/hvc0": "hvc0"}, "ttyS0 hvc0"},
+		{"", "/dev/console", map[string]string{"/dev/console": "console"}, ""},
+	} {
+		names, ours := consoleNames(tt.cmdline, strings.Fields(tt.devices))
+		if d := cmp.Diff(tt.names, names); d != "" || strings.Join(ours, " ") != tt.ours {
+			t.Errorf("%q: ours are %q, want %q; names -want +got:\n%s", tt.cmdline, ours, tt.ours, d)
+		}
+	}
+}
+
+func TestKernelLine(t *testing.T) {
+	for _, tt := range []struct {
+		record string
+		level  slog.Level
+		text   string
+		ok     bool
+	}{
+		{"6,339,5140900,-;NET: Registered protocol family 10\n SUBSYSTEM=net\n", slog.LevelDebug, "    5.141 kernel: NET: Registered protocol family 10", true},
+		{"3,340,12,-,caller=T1;ata1: failed; gave up", slog.LevelError, "    0.000 kernel: ata1: failed; gave up", true},
+		{"12,341,61000000,-;hello\n", slog.LevelWarn, "   61.000 kernel: hello", true},
+		{"no record", 0, "", false},
+		{"x,1,2,-;text", 0, "", false},
+	} {
+		level, text, ok := kernelLine(tt.record)
+		if level != tt.level || text != tt.text || ok != tt.ok {
+			t.Errorf("%q: got %v, %q, %v", tt.record, level, text, ok)
+		}
+	}
+}
+
+func TestLogbook(t *testing.T) {
+	b := &logbook{}
+	slog.New(b).Warn("what", "device", "/dev/sda")
+	lines := b.take()
+	if len(lines) != 1 || lines[0].Level != slog.LevelWarn || !strings.HasSuffix(lines[0].Text, " what device=/dev/sda") {
+		t.Errorf("got %v", lines)
+	}
+	for range 3*maxLog + 5 {
+		b.add(slog.LevelInfo, "line")
+	}
+	if n, all := len(b.take()), len(b.all()); n != maxLog || all != maxLog || len(b.take()) != 0 {
+		t.Errorf("took %d, kept %d of too many lines, want %d", n, all, maxLog)
+	}
+}
+
+func TestSaveText(t *testing.T) {
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	// Whatever has the name is left alone, a link above all.
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "alpboot-log.txt")); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"alpboot-log-2.txt", "alpboot-log-3.txt"} {
+		name, err := saveText(root, "text of "+want)
+		if name != want || err != nil {
+			t.Errorf("got %q, %v, want %q", name, err, want)
+		}
+		if b, err := os.ReadFile(filepath.Join(dir, want)); string(b) != "text of "+want {
+			t.Errorf("%s holds %q, %v", want, b, err)
+		}
+	}
+	for i := 4; i <= 100; i++ {
+		if _, err := saveText(root, ""); err != nil {
+			t.Fatalf("%d: %v", i, err)
+		}
+	}
+	if name, err := saveText(root, ""); err == nil {
+		t.Errorf("the log got the name %q", name)
+	}
+}
+
+func TestMountPoints(t *testing.T) {
+	const mounts = `rootfs / rootfs rw 0 0
+proc /proc proc rw 0 0
+/dev/sda1 /mnt ext4 rw 0 0
+/dev/mapper/vg-lv /mnt/a\040b\134 xfs ro 0 0
+`
+	if got := strings.Join(mountPoints(mounts), "|"); got != `/mnt/a b\|/mnt` {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestWithOwn(t *testing.T) {
+	if got := withOwn(nil); got != nil {
+		t.Errorf("got %q of nothing", got)
+	}
+	if got := strings.Join(withOwn([]string{"fr", "us", "de", "fr"}), " "); got != "us de fr" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestOwnImage: alpboot can be started anew from an image of its own with the
+// kernel that is running, and from no other.
+func TestOwnImage(t *testing.T) {
+	const running = "6.12.1-alpboot"
+	root := fstest.MapFS{"proc/sys/kernel/osrelease": boottest.File(running + "\n")}
+	image := func(release, id string) *fstest.MapFile {
+		return &fstest.MapFile{Data: ukitest.Image(
+			ukitest.Section{Name: ".osrel", Data: []byte("NAME=x\nID=" + id + "\n")},
+			ukitest.Section{Name: ".linux", Data: boottest.BzImage(release)},
+			ukitest.Section{Name: ".initrd", Data: []byte("070701")})}
+	}
+	for _, tt := range []struct {
+		name, fstype, file string
+		image              *fstest.MapFile
+		want               bool
+	}{
+		{"installed", "vfat", "EFI/alpboot/alpboot.efi", image(running, "alpboot"), true},
+		{"on a stick", "vfat", "EFI/BOOT/BOOTX64.EFI", image(running, `"alpboot"`), true},
+		{"another version", "vfat", "EFI/alpboot/alpboot.efi", image("6.6.0-alpboot", "alpboot"), false},
+		{"another system", "vfat", "EFI/Linux/alpine.efi", image(running, "alpine"), false},
+		{"another filesystem", "ext4", "EFI/alpboot/alpboot.efi", image(running, "alpboot"), false},
+		{"another file", "vfat", "EFI/alpboot/alpboot.efi.old", image(running, "alpboot"), false},
+		{"no image", "vfat", "EFI/BOOT/BOOTX64.EFI", boottest.File("MZ"), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := ownImage(root, boot.Volumes{{Volume: boot.Volume{Device: "/dev/sda1", Type: tt.fstype}, FS: fstest.MapFS{tt.file: tt.image}}})
+			if got := e != nil; got != tt.want {
+				t.Errorf("found: %v, want %v", got, tt.want)
+			}
+			if e != nil && (e.Kernel != tt.file || e.Volume.Device != "/dev/sda1") {
+				t.Errorf("got %+v", *e)
+			}
+		})
+	}
+}

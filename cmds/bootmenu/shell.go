@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot/menu"
+)
+
+// shells are tried in this order.
+var shells = [...]string{"/bin/defaultsh", "/bbin/gosh", "/bin/sh"}
+
+// shell runs a shell on the console device dev. Disks are let go of meanwhile,
+// so that it can do with them what it likes.
+func (s *session) shell(ctx context.Context, dev string) {
+	if !s.asked.Shell {
+		s.update(ctx, menu.ShellDoneMsg{Error: wordShellOff})
+		return
+	}
+	i := slices.IndexFunc(s.consoles, func(c console) bool { return c.device == dev })
+	if i < 0 {
+		i = 0
+	}
+	on := s.consoles[i]
+	name := ""
+	for _, sh := range shells {
+		if _, err := os.Stat(sh); err == nil {
+			name = sh
+			break
+		}
+	}
+	if name == "" {
+		s.update(ctx, menu.ShellDoneMsg{Error: wordNoShell})
+		return
+	}
+	s.shells++
+	s.scan.Stop()
+	if err := on.Suspend(wordShellHint + "\r\n"); err != nil {
+		s.shellEnded(ctx, err)
+		return
+	}
+	s.machine.messages(true)
+	// On a processor without a random generator nothing else seeds the kernel's,
+	// and dhclient would wait for it. Asking makes the kernel see to it.
+	go unix.Getrandom(make([]byte, 1), 0)
+	go func() {
+		err := runShell(name, on.device)
+		s.later(ctx, func() { s.shellEnded(ctx, errors.Join(err, on.Resume())) })
+	}()
+}
+
+// shellEnded shows the menu again. Disks are looked at when no other shell may
+// be at work on them.
+func (s *session) shellEnded(ctx context.Context, err error) {
+	s.shells--
+	var done menu.ShellDoneMsg
+	if err != nil {
+		done.Error = sentence(err)
+	}
+	if s.shells == 0 {
+		s.machine.messages(false)
+		s.startScan()
+	}
+	s.update(ctx, done)
+}
+
+// runShell runs a shell with the terminal dev as its own, job control included.
+func runShell(name, dev string) error {
+	tty, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	defer tty.Close()
+	cmd := exec.Command(name)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Exited() {
+		return nil // its status is that of the last command typed into it
+	}
+	return err
+}
