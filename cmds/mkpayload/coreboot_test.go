@@ -70,7 +70,7 @@ func TestCorebootRefuses(t *testing.T) {
 	}{
 		{name: "no room", args: []string{"--initramfs", "@large"}, want: "too many; build coreboot with"},
 		{name: "no ROM", args: []string{"--rom", "@text"}, want: "not a coreboot ROM"},
-		{name: "no kernel", args: []string{"--kernel", "@stub"}, want: "not a kernel image"},
+		{name: "another program", args: []string{"--kernel", "@stub"}, want: "coreboot starts a bzImage"},
 		// As "cbfstool add-payload -c lzma" of Debian 12 does with what cannot be compressed.
 		{name: "cbfstool writes nonsense and is content", cbfstool: "exit 0", want: "would not boot: there is no fallback/payload"},
 		{name: "cbfstool fails", cbfstool: "echo E: no >&2; exit 1", want: "E: no"},

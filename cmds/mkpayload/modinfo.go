@@ -33,14 +33,14 @@ func readModule(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := decompress(f, path.Ext(name))
+	b, err := decompress(f, path.Ext(name), maxModule)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return b, nil
 }
 
-func decompress(r io.Reader, ending string) ([]byte, error) {
+func decompress(r io.Reader, ending string, limit int64) ([]byte, error) {
 	var err error
 	switch ending {
 	case ".gz":
@@ -58,12 +58,12 @@ func decompress(r io.Reader, ending string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decompressing: %w", err)
 	}
-	b, err := io.ReadAll(io.LimitReader(r, maxModule+1))
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("decompressing: %w", err)
 	}
-	if len(b) > maxModule {
-		return nil, errors.New("is larger than any kernel module")
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("unpacks to more than %d bytes, which is more than it should", limit)
 	}
 	return b, nil
 }

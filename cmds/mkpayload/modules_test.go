@@ -271,14 +271,14 @@ func TestDecompress(t *testing.T) {
 	want := elfModule(vermagic)
 	for _, ending := range []string{".ko", ".gz", ".xz", ".zst"} {
 		b := compressed(t, ending, want)
-		got, err := decompress(bytes.NewReader(b), ending)
+		got, err := decompress(bytes.NewReader(b), ending, maxModule)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: %d bytes, %v", ending, len(got), err)
 		}
 		if ending == ".ko" {
 			continue
 		}
-		if _, err := decompress(bytes.NewReader(b[:len(b)/2]), ending); err == nil {
+		if _, err := decompress(bytes.NewReader(b[:len(b)/2]), ending, maxModule); err == nil {
 			t.Errorf("%s: half a file gives no error", ending)
 		}
 	}

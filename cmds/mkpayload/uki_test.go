@@ -22,7 +22,7 @@ import (
 // efiProgram makes a PE32+ file with one section that holds body; given a
 // kernel image as b, the file is that too.
 func efiProgram(b []byte, machine uint16, body string) []byte {
-	const at, optional = 0x280, 112 + 16*8
+	const at, optional = 0x40, 112 + 16*8 // before the kernel's own header
 	le := binary.LittleEndian
 	b = append(bytes.Clone(b), make([]byte, max(0, 0x8000-len(b)))...)
 	copy(b, "MZ")

@@ -1,0 +1,419 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/u-root/mkuimage/cpio"
+
+	"github.com/alpboot/alpboot/boot/kernel"
+	"github.com/alpboot/alpboot/boot/payload/cbfs"
+	"github.com/alpboot/alpboot/boot/payload/efi"
+)
+
+// report is what there is to say about a file. Its JSON form is for scripts:
+// names stay, and more may come.
+type report struct {
+	File       string      `json:"file"`
+	Kind       string      `json:"kind"`
+	Size       int64       `json:"size"`
+	Arch       string      `json:"arch,omitempty"`
+	Linux      string      `json:"linux,omitempty"`   // release of the kernel
+	Name       string      `json:"name,omitempty"`    // PRETTY_NAME of its os-release
+	Cmdline    *string     `json:"cmdline,omitempty"` // nil where there is none to be had
+	Parts      []part      `json:"parts,omitempty"`
+	Commands   []string    `json:"commands,omitempty"` // of the initramfs
+	Free       *int64      `json:"free,omitempty"`     // bytes that are left
+	Signatures []signature `json:"signatures,omitempty"`
+	Problems   []string    `json:"problems,omitempty"` // why it would not boot
+
+	modules        []string // releases that the initramfs has modules for
+	archiveMembers bool     // list the files of the archive
+}
+
+type part struct {
+	Name string `json:"name"`
+	Size int64  `json:"size"`
+	What string `json:"what,omitempty"`
+}
+
+type signature struct {
+	Subject string `json:"subject"`
+	Until   string `json:"until,omitempty"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// errProblems means that a file was read and would not boot.
+var errProblems = errors.New("it would not boot as it is")
+
+func runInspect(_ context.Context, args []string, out output) error {
+	flags := flag.NewFlagSet("inspect", flag.ContinueOnError)
+	asJSON := flags.Bool("json", false, "print JSON")
+	flags.SetOutput(out.stderr)
+	flags.Usage = func() {
+		fmt.Fprintln(out.stderr, "usage: mkpayload inspect [--json] FILE...")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return errUsage
+	}
+	if flags.NArg() == 0 {
+		flags.Usage()
+		return errUsage
+	}
+	var bad []error
+	for _, file := range flags.Args() {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		r, err := inspect(file, b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if *asJSON {
+			e := json.NewEncoder(out.stdout)
+			e.SetIndent("", "  ")
+			err = e.Encode(r)
+		} else {
+			_, err = io.WriteString(out.stdout, r.String())
+		}
+		if err != nil {
+			return err
+		}
+		if r.Problems != nil {
+			bad = append(bad, fmt.Errorf("%s: %w", file, errProblems))
+		}
+	}
+	return errors.Join(bad...)
+}
+
+// inspectors look at a file each in its way; a file is what the first one says
+// that it is. One that finds something else gives false.
+var inspectors = []func(r *report, b []byte) (bool, error){
+	inspectProgram, inspectInitramfs, inspectROM,
+}
+
+// inspect tells what a file is.
+func inspect(file string, b []byte) (*report, error) {
+	r := &report{File: file, Size: int64(len(b))}
+	for _, f := range inspectors {
+		if is, err := f(r, b); is || err != nil {
+			return r, err
+		}
+	}
+	return nil, errors.New("it is none of the payloads that mkpayload makes: initramfs, kernel, UKI, coreboot ROM, UEFI firmware")
+}
+
+func (r *report) problem(format string, args ...any) {
+	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+}
+
+// inspectProgram looks for kernels and other EFI programs.
+func inspectProgram(r *report, b []byte) (bool, error) {
+	info, err := kernel.Identify(bytes.NewReader(b), int64(len(b)))
+	if errors.Is(err, kernel.ErrNotKernel) && info == (kernel.Info{}) {
+		return false, nil
+	}
+	r.Kind, r.Arch, r.Linux = info.Format, info.Arch, info.Version
+	if err != nil {
+		r.problem("%v", err)
+	}
+	program, err := efi.Parse(b)
+	if err == nil {
+		list, err := program.Signatures()
+		if err != nil {
+			r.problem("%v", err)
+		}
+		for _, s := range list {
+			r.Signatures = append(r.Signatures, signature{s.Subject, s.NotAfter.Format("2006-01-02"), s.Problem})
+			if s.Problem != "" {
+				r.problem("its signature by %q does not hold: %s", s.Subject, s.Problem)
+			}
+		}
+	}
+	switch info.Format {
+	case kernel.UnifiedImage:
+		if err != nil {
+			r.problem("firmware would not start it: %v", err)
+			return true, nil
+		}
+		return true, r.unified(program)
+	case kernel.BzImage:
+		setup := kernel.SetupSize(b)
+		r.Parts = []part{{"setup", setup, "16-bit code and header"}, {"kernel", int64(len(b)) - setup, "with an initramfs in it, if it was built with one"}}
+	}
+	if err != nil && r.Problems == nil {
+		r.Parts = append(r.Parts, part{"EFI stub", 0, "none: only a boot loader can start it"})
+	}
+	return true, nil
+}
+
+// unified lists what lies in a unified kernel image.
+func (r *report) unified(p *efi.Program) error {
+	u, err := kernel.OpenUKI(bytes.NewReader(p.Bytes()), int64(len(p.Bytes())))
+	if err != nil {
+		return nil // inspectProgram has said what is wrong
+	}
+	r.Cmdline = &u.Cmdline
+	for line := range strings.Lines(u.OSRelease) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+			r.Name = strings.Trim(v, `"'`)
+		}
+	}
+	inside, err := kernel.Identify(u.Linux, u.Linux.Size())
+	if err != nil {
+		r.problem("its kernel: %v", err)
+	}
+	if r.Arch != p.Arch() {
+		r.problem("its stub is for %s and its kernel for %s", p.Arch(), r.Arch)
+	}
+	if inside.Version != "" && u.Uname != "" && inside.Version != strings.Fields(u.Uname + " -")[0] {
+		r.problem("it says that its kernel is %s, and that is %s", u.Uname, inside.Version)
+	}
+	head := make([]byte, min(0x280, u.Linux.Size()))
+	if _, err := u.Linux.ReadAt(head, 0); err != nil {
+		return err
+	}
+	if limit := kernel.LimitsOf(head, inside.Format).Cmdline; len(u.Cmdline) > limit {
+		r.problem("its command line has %d characters, and its kernel takes %d", len(u.Cmdline), limit)
+	}
+	initrds := 0
+	for _, s := range p.Sections() {
+		what := part{Name: s.Name, Size: int64(len(s.Data))}
+		switch s.Name {
+		case ".linux":
+			what.What = inside.Format
+		case ".initrd", ".ucode":
+			initrds++
+			what.What = r.archive(s.Data)
+		}
+		r.Parts = append(r.Parts, what)
+	}
+	if initrds == 0 {
+		r.problem("it has no initramfs, unless its kernel has one built in")
+	}
+	r.checkModules()
+	return nil
+}
+
+// checkModules complains of modules for another kernel.
+func (r *report) checkModules() {
+	for _, m := range r.modules {
+		if r.Linux != "" && m != r.Linux {
+			r.problem("its initramfs has modules for Linux %s, and its kernel is Linux %s", m, r.Linux)
+		}
+	}
+}
+
+// inspectInitramfs looks for archives that a kernel unpacks.
+func inspectInitramfs(r *report, b []byte) (bool, error) {
+	if _, err := kernel.IdentifyInitrd(bytes.NewReader(b), int64(len(b))); err != nil {
+		return false, nil
+	}
+	r.Kind = "initramfs"
+	members := len(r.Parts)
+	r.archiveMembers = true
+	what := r.archive(b)
+	r.Parts = append([]part{{"archive", int64(len(b)), what}}, r.Parts[members:]...)
+	return true, nil
+}
+
+// endings maps compressions to file name endings, for those that are unpacked.
+var endings = map[string]string{"gzip": ".gz", "xz": ".xz", "zstd": ".zst"}
+
+// maxInitramfs bounds an unpacked initramfs.
+const maxInitramfs = 1 << 30
+
+// archive looks into an initramfs, gives a summary of it, and notes its problems.
+func (r *report) archive(b []byte) string {
+	var kinds []string
+	var unpacked int64
+	files := 0
+	for len(b) > 0 {
+		kind, err := kernel.IdentifyInitrd(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			r.problem("its initramfs: %v", err)
+			break
+		}
+		if len(kinds) == 0 || kinds[len(kinds)-1] != kind {
+			kinds = append(kinds, kind)
+		}
+		if kind == "cpio" { // as microcode, which comes before the rest
+			used, n := r.members(b)
+			unpacked, files = unpacked+used, files+n
+			b = bytes.TrimLeft(b[used:], "\x00")
+			continue
+		}
+		ending, ok := endings[kind]
+		if !ok {
+			return strings.Join(kinds, " and ") + ", which is not looked into"
+		}
+		raw, err := decompress(bytes.NewReader(b), ending, maxInitramfs)
+		if err != nil {
+			r.problem("its initramfs cannot be unpacked (%s): %v", kind, err)
+			break
+		}
+		used, n := r.members(raw)
+		unpacked, files = unpacked+used, files+n
+		break // what may follow cannot be told from what was packed
+	}
+	return fmt.Sprintf("%s, %s unpacked, %d files, %d commands", strings.Join(kinds, " and "), size(unpacked), files, len(r.Commands))
+}
+
+// members lists the files of a cpio archive (Documentation/driver-api/early-userspace/buffer-format.rst
+// of Linux), and gives the bytes that it takes and their number.
+func (r *report) members(raw []byte) (used int64, files int) {
+	const headerSize, mode, fileSize, nameSize = 110, 1, 6, 11 // fields of 8 hexadecimal digits after the magic
+	total := int64(len(raw))
+	round4 := func(n int64) int64 { return (n + 3) &^ 3 }
+	for at := int64(0); ; files++ {
+		field := func(n int64) int64 {
+			v, err := strconv.ParseUint(string(raw[at+6+8*n:at+14+8*n]), 16, 32)
+			if err != nil {
+				return total
+			}
+			return int64(v)
+		}
+		if at+headerSize > total || string(raw[at:at+5]) != "07070" {
+			r.problem("its initramfs is truncated or damaged after %d files", files)
+			return total, files
+		}
+		data := round4(at + headerSize + field(nameSize))
+		end := data + field(fileSize)
+		if end > total || field(nameSize) == 0 {
+			r.problem("its initramfs is truncated or damaged after %d files", files)
+			return total, files
+		}
+		name := strings.TrimRight(string(raw[at+headerSize:at+headerSize+field(nameSize)]), "\x00")
+		if name == "TRAILER!!!" {
+			return end, files
+		}
+		switch field(mode) & cpio.S_IFMT {
+		case cpio.S_IFREG:
+			if r.archiveMembers {
+				r.Parts = append(r.Parts, part{Name: name, Size: end - data})
+			}
+			if dir, ok := strings.CutPrefix(name, "lib/modules/"); ok {
+				if release, _, _ := strings.Cut(dir, "/"); !slices.Contains(r.modules, release) {
+					r.modules = append(r.modules, release)
+				}
+			}
+		case cpio.S_IFLNK:
+			if path.Dir(name) == "bbin" {
+				r.Commands = append(r.Commands, path.Base(name))
+			}
+		}
+		at = round4(end)
+	}
+}
+
+// inspectROM looks for coreboot's filesystem.
+func inspectROM(r *report, b []byte) (bool, error) {
+	rom, err := cbfs.Parse(b)
+	if errors.Is(err, cbfs.ErrNotROM) {
+		return false, nil
+	}
+	r.Kind = "coreboot ROM"
+	if err != nil {
+		r.problem("%v", err)
+		return true, nil
+	}
+	for _, f := range rom.Files {
+		if f.Type != cbfs.Null && f.Type != cbfs.Deleted {
+			r.Parts = append(r.Parts, part{Name: f.Name, Size: int64(len(f.Data))})
+		}
+	}
+	free := rom.Room("")
+	r.Free = &free
+	payload := rom.Find(cbfs.FallbackPayload)
+	if payload == nil {
+		r.problem("it has no %s, which is what coreboot starts", cbfs.FallbackPayload)
+		return true, nil
+	}
+	segments, err := payload.Segments()
+	if err != nil {
+		r.problem("%v", err)
+		return true, nil
+	}
+	const codeAddress, paramsAddress, cmdlineAddress = 0x40000, 0x90000, 0x91000 // where cbfstool puts them
+	for _, s := range segments {
+		p := part{Name: fmt.Sprintf("%s at %#x", cbfs.FallbackPayload, s.Load), Size: int64(len(s.Data))}
+		switch {
+		case s.Compression != 0:
+			p.What = "compressed"
+		case s.Load == cmdlineAddress:
+			text := strings.TrimRight(string(s.Data), "\x00")
+			r.Cmdline = &text
+			p.What = "command line"
+		case s.Type == cbfs.Entry, s.Load == codeAddress, s.Load == paramsAddress:
+		default:
+			if _, err := kernel.IdentifyInitrd(bytes.NewReader(s.Data), int64(len(s.Data))); err == nil {
+				p.What = "initramfs: " + r.archive(s.Data)
+			} else {
+				p.What = "kernel"
+			}
+		}
+		if s.Type != cbfs.Entry {
+			r.Parts = append(r.Parts, p)
+		}
+	}
+	return true, nil
+}
+
+// String gives the report as people read it.
+func (r *report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s, %s", r.File, r.Kind, size(r.Size))
+	if r.Arch != "" {
+		fmt.Fprintf(&b, ", for %s", r.Arch)
+	}
+	b.WriteString("\n")
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "  %-13s %s\n", name, value)
+		}
+	}
+	line("Linux", r.Linux)
+	line("name", r.Name)
+	if r.Cmdline != nil {
+		line("command line", *r.Cmdline)
+	}
+	for _, s := range r.Signatures {
+		state := "holds"
+		if s.Problem != "" {
+			state = s.Problem
+		}
+		line("signed by", s.Subject+": "+state)
+	}
+	if r.Free != nil {
+		line("free", size(*r.Free))
+	}
+	width := 0
+	for _, p := range r.Parts {
+		width = max(width, len(p.Name))
+	}
+	for _, p := range r.Parts {
+		fmt.Fprintln(&b, strings.TrimRight(fmt.Sprintf("    %-*s %12s  %s", width, p.Name, size(p.Size), p.What), " "))
+	}
+	if r.Commands != nil {
+		line("commands", strings.Join(r.Commands, " "))
+	}
+	for _, p := range r.Problems {
+		line("PROBLEM", p)
+	}
+	return b.String()
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/u-root/mkuimage/cpio"
+)
+
+// archiveOf makes a cpio archive of these records.
+func archiveOf(t testing.TB, records ...cpio.Record) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := cpio.Newc.Writer(&b)
+	for _, r := range records {
+		if err := w.WriteRecord(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cpio.WriteTrailer(w); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func menuArchive(t testing.TB, moduleRelease string) []byte {
+	return archiveOf(t,
+		cpio.StaticFile("bbin/bb", strings.Repeat("b", 1001), 0o755),
+		cpio.Symlink("bbin/bootmenu", "bb"),
+		cpio.Symlink("bbin/init", "bb"),
+		cpio.StaticFile("lib/modules/"+moduleRelease+"/modules.dep", "x", 0o644))
+}
+
+func TestInspect(t *testing.T) {
+	dir := ukiTree(t)
+	microcode := archiveOf(t, cpio.StaticFile("kernel/x86/microcode/AuthenticAMD.bin", "code", 0o644))
+	good := menuArchive(t, testRelease)
+	for name, b := range map[string][]byte{
+		"initramfs.xz": compressed(t, ".xz", good),
+		"with-ucode":   slices.Concat(microcode, make([]byte, 4), compressed(t, ".zst", good)),
+		"cut-off":      good[:1200],
+		"half-xz":      compressed(t, ".xz", good)[:100],
+		"other-kernel": menuArchive(t, "5.15.0"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	uki := func(initramfs, output string, more ...string) {
+		t.Helper()
+		var stderr strings.Builder
+		args := append([]string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@" + initramfs, "--stub", "@stub", "-o", "@" + output}, more...)
+		if code := run(in(dir, args), &stderr, &stderr); code != 0 {
+			t.Fatalf("exit code %d: %s", code, stderr.String())
+		}
+	}
+	key, cert := writeIdentity(t)
+	uki("initramfs.xz", "good.efi", "--sign", key+","+cert, "--cmdline", "quiet  splash")
+	uki("other-kernel", "other-kernel.efi")
+	b, err := os.ReadFile(filepath.Join(dir, "good.efi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[0x2100] ^= 1
+	if err := os.WriteFile(filepath.Join(dir, "changed.efi"), b, 0o666); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, tt := range []struct {
+		file     string
+		kind     string
+		want     []string // texts of what people read
+		problem  string
+		commands string
+	}{
+		{
+			file: "good.efi", kind: "UKI", commands: "bootmenu init",
+			want: []string{"Linux         " + testRelease, "name          alpboot ", "command line  quiet  splash\n", "signed by     CN=test: holds", "xz, ", "4 files, 2 commands"},
+		},
+		{file: "changed.efi", kind: "UKI", commands: "bootmenu init", problem: `its signature by "CN=test" does not hold: the program was changed after it was signed`},
+		{file: "other-kernel.efi", kind: "UKI", commands: "bootmenu init", problem: "its initramfs has modules for Linux 5.15.0, and its kernel is Linux " + testRelease},
+		{file: "initramfs.xz", kind: "initramfs", commands: "bootmenu init", want: []string{"bbin/bb", "1001 bytes"}},
+		{file: "with-ucode", kind: "initramfs", commands: "bootmenu init", want: []string{"cpio and zstd", "5 files", "AuthenticAMD.bin"}},
+		{file: "cut-off", kind: "initramfs", problem: "its initramfs is truncated or damaged after 1 files"},
+		{file: "half-xz", kind: "initramfs", problem: "cannot be unpacked (xz)"},
+		{file: "vmlinuz", kind: "bzImage", want: []string{testRelease, "setup    2560 bytes"}},
+		{file: "no-stub", kind: "bzImage", want: []string{"only a boot loader can start it"}},
+		{file: "stub", kind: "PE"},
+	} {
+		t.Run(tt.file, func(t *testing.T) {
+			file := filepath.Join(dir, tt.file)
+			var stdout, stderr strings.Builder
+			wantCode := 0
+			if tt.problem != "" {
+				wantCode = 1
+			}
+			if code := run([]string{"inspect", file}, &stdout, &stderr); code != wantCode {
+				t.Fatalf("exit code %d: %s", code, stderr.String())
+			}
+			for _, w := range tt.want {
+				if !strings.Contains(stdout.String(), w) {
+					t.Errorf("lacks %q:\n%s", w, stdout.String())
+				}
+			}
+			if tt.problem != "" && !strings.Contains(stdout.String(), "PROBLEM") {
+				t.Errorf("no problem is shown:\n%s", stdout.String())
+			}
+
+			stdout.Reset()
+			run([]string{"inspect", "--json", file}, &stdout, &stderr)
+			var r report
+			if err := json.Unmarshal([]byte(stdout.String()), &r); err != nil {
+				t.Fatal(err)
+			}
+			if r.Kind != tt.kind || strings.Join(r.Commands, " ") != tt.commands {
+				t.Errorf("kind %q, commands %q", r.Kind, r.Commands)
+			}
+			if got := strings.Join(r.Problems, "\n"); (got == "") != (tt.problem == "") || !strings.Contains(got, tt.problem) {
+				t.Errorf("problems %q, want %q", got, tt.problem)
+			}
+		})
+	}
+
+	var stdout, stderr strings.Builder
+	if code := run(in(dir, []string{"inspect", "@text"}), &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), "none of the payloads") {
+		t.Errorf("text: exit code %d: %s", code, stderr.String())
+	}
+	if code := run([]string{"inspect"}, &stdout, &stderr); code != 2 {
+		t.Errorf("no file: exit code %d", code)
+	}
+}
+
+func TestInspectROM(t *testing.T) {
+	dir := ukiTree(t)
+	corebootROM(t, dir, "256K")
+	var stdout, stderr strings.Builder
+	if code := run(in(dir, []string{"inspect", "@test.rom"}), &stdout, &stderr); code != 1 || !strings.Contains(stdout.String(), "it has no fallback/payload") {
+		t.Errorf("an empty ROM: exit code %d: %s", code, stdout.String())
+	}
+	if err := os.WriteFile(filepath.Join(dir, "initramfs"), menuArchive(t, testRelease), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if code := run(in(dir, []string{"coreboot", "--rom", "@test.rom", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--cmdline", "a=b c", "-o", "@out.rom"}), &stdout, &stderr); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	stdout.Reset()
+	if code := run(in(dir, []string{"inspect", "@out.rom"}), &stdout, &stderr); code != 0 {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+	for _, want := range []string{"coreboot ROM, 0.25 MiB", "command line  a=b c\n", "initramfs: cpio", "4 files, 2 commands", "  kernel\n"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("lacks %q:\n%s", want, stdout.String())
+		}
+	}
+}
+
+func FuzzInspect(f *testing.F) {
+	f.Add(menuArchive(f, testRelease))
+	f.Add(efiProgram(bzImage(testRelease), machineAMD64, ""))
+	f.Add([]byte("070701" + strings.Repeat("0", 104)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if bytes.HasPrefix(b, []byte("\x28\xb5\x2f\xfd")) || bytes.HasPrefix(b, []byte("\xfd7zXZ")) {
+			return // decompressors are slow, and have fuzz targets of their own
+		}
+		if r, err := inspect("x", b); err == nil && (r.Kind == "" || r.String() == "") {
+			t.Errorf("neither an error nor a kind")
+		}
+	})
+}
