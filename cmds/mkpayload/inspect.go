@@ -101,17 +101,12 @@ func runInspect(_ context.Context, args []string, out output) error {
 	return errors.Join(bad...)
 }
 
-// inspectors look at a file each in its way; a file is what the first one says
-// that it is. One that finds something else gives false.
-var inspectors = []func(r *report, b []byte) (bool, error){
-	inspectProgram, inspectInitramfs, inspectROM,
-}
-
-// inspect tells what a file is.
+// inspect tells what a file is, which is what the first of those that look at it
+// says; one that finds nothing of its kind gives false.
 func inspect(file string, b []byte) (*report, error) {
 	r := &report{File: file, Size: int64(len(b))}
-	for _, f := range inspectors {
-		if is, err := f(r, b); is || err != nil {
+	for _, look := range []func(*report, []byte) (bool, error){inspectProgram, inspectInitramfs, inspectROM} {
+		if is, err := look(r, b); is || err != nil {
 			return r, err
 		}
 	}
