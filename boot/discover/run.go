@@ -2,6 +2,7 @@ package discover
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"time"
 
@@ -22,7 +23,7 @@ type volume struct {
 	from  []*volume
 	image string
 
-	since   time.Time // when what is being done with it began
+	since   time.Time // when what is being done with it began; the zero Time in the queue
 	overdue bool      // it has not answered within the limit
 	found   *found    // nil until it was probed and mounted
 	read    *read     // nil until the formats have read it
@@ -66,6 +67,7 @@ type state struct {
 	listErrs []error
 	mounts   int // how many volumes have been mounted
 
+	queue      []*volume        // those that are still to be looked at
 	waiting    map[*volume]bool // those that have yet to answer, and some that have
 	unread     []*volume        // those that have been mounted, for the formats to read
 	unresolved map[*volume]bool // those that name others which were not there
@@ -86,6 +88,14 @@ const relistDelay = 20 * time.Millisecond
 const (
 	pace    = 50 * time.Millisecond
 	maxPace = 500 * time.Millisecond
+)
+
+// How many volumes are looked at side by side, for each processor, and how long
+// one counts as such: of many at once none would be the first to be shown, while
+// one that does not answer shall hold back no other.
+const (
+	sideBySide = 4
+	patience   = 100 * time.Millisecond
 )
 
 // rereadDelay is how long a volume whose configuration names another one is left
@@ -119,6 +129,7 @@ func (sc *Scan) run(ctx context.Context) {
 	var out chan<- boot.Inventory
 	for {
 		now := time.Now()
+		st.begin(ctx, now)
 		busy, next, late := st.busy(now)
 		changed = changed || late
 		again, reading := st.reread(ctx, now, busy)
@@ -229,11 +240,11 @@ func (st *state) busy(now time.Time) (busy bool, next time.Time, late bool) {
 		return false
 	}
 	for v := range st.waiting {
-		switch {
-		case st.vols[v.block.Path] != v, v.overdue, v.answered() && !v.parsing:
-			delete(st.waiting, v)
-		case wait(v.since):
+		if wait(v.since) {
 			v.overdue, late = true, true
+			delete(st.waiting, v)
+		} else if len(st.queue) > 0 { // then it is one of those that hold it up, or was
+			next = sooner(next, v.since.Add(patience), now)
 		}
 	}
 	for _, m := range st.makings {
@@ -241,7 +252,7 @@ func (st *state) busy(now time.Time) (busy bool, next time.Time, late bool) {
 			m.problem, late = notAnswering(m.members[0].block.Path, st.scanner.Limit), true
 		}
 	}
-	return busy, next, late
+	return busy || len(st.queue) > 0, next, late
 }
 
 // list brings in the devices that are new, and takes out those that are gone or
@@ -262,7 +273,7 @@ func (st *state) list(ctx context.Context) {
 		} else if old != nil {
 			st.drop(old)
 		}
-		st.look(ctx, &volume{block: b, node: b.Path})
+		st.look(&volume{block: b, node: b.Path})
 	}
 	for path, v := range st.vols {
 		if v.close == nil && !isListed[path] {
@@ -271,16 +282,38 @@ func (st *state) list(ctx context.Context) {
 	}
 }
 
-// look begins to find out what there is on v.
-func (st *state) look(ctx context.Context, v *volume) {
-	v.since = time.Now()
+// look has v looked at when it is its turn.
+func (st *state) look(v *volume) {
 	st.vols[v.block.Path] = v
-	st.waiting[v] = true
 	st.complete = false
-	go func() {
-		f := look(ctx, st.scanner, v)
-		st.send(ctx, result{vol: v, found: &f}, f.close)
-	}()
+	st.queue = append(st.queue, v)
+}
+
+// begin looks at the volumes whose turn it is.
+func (st *state) begin(ctx context.Context, now time.Time) {
+	active := 0
+	for v := range st.waiting {
+		switch {
+		case st.vols[v.block.Path] != v, v.overdue, v.answered() && !v.parsing:
+			delete(st.waiting, v)
+		case now.Before(v.since.Add(patience)):
+			active++
+		}
+	}
+	for len(st.queue) > 0 && active < sideBySide*runtime.GOMAXPROCS(0) {
+		v := st.queue[0]
+		st.queue = st.queue[1:]
+		if st.vols[v.block.Path] != v {
+			continue // it is gone again
+		}
+		active++
+		v.since = now
+		st.waiting[v] = true
+		go func() {
+			f := look(ctx, st.scanner, v)
+			st.send(ctx, result{vol: v, found: &f}, f.close)
+		}()
+	}
 }
 
 // send hands a result to run, or gives it back.
@@ -479,7 +512,7 @@ func (st *state) add(ctx context.Context, made Made, m *making, members ...*volu
 		}
 	}
 	st.made = append(st.made, v)
-	st.look(ctx, v)
+	st.look(v)
 	return true
 }
 
