@@ -40,6 +40,7 @@ func (s *System) Probe(node string) (superblock.Superblock, error) {
 		return superblock.Superblock{}, err
 	}
 	defer f.Close()
+	f.Prefetch(0, superblock.Beginning)
 	return superblock.Probe(f, f.Size)
 }
 

@@ -12,12 +12,14 @@ import (
 )
 
 // disk is a reader that keeps what it read, since the probers look at the same
-// few places, and that remembers the first failure.
+// few places, and that remembers the first failure. It reads little more than it
+// is asked for: what is near lies in the kernel's memory by then, and copying is
+// what takes time where a processor is emulated.
 type disk struct {
 	r    io.ReaderAt
 	size int64
 	head []byte           // the beginning; nil when it cannot be read at once
-	kept map[int64][]byte // pages elsewhere
+	kept map[int64][]byte // sectors elsewhere
 
 	err      error // first failure to read
 	total    int64 // bytes asked for
@@ -26,8 +28,8 @@ type disk struct {
 }
 
 const (
-	headSize  = 68 << 10 // up to and with btrfs's superblock: few others lie behind
-	page      = 4 << 10
+	headSize  = 8 << 10 // holds most superblocks
+	sector    = 512
 	longest   = 1 << 20 // of what is asked for at once
 	maxTotal  = 16 << 20
 	maxReads  = 512
@@ -52,10 +54,10 @@ func (d *disk) bytes(off, n int64) []byte {
 			return d.head[off:][:n:n]
 		}
 	}
-	if first := off / page * page; off+n <= first+page {
+	if first := off / sector * sector; off+n <= first+sector {
 		b, ok := d.kept[first]
 		if !ok {
-			b = d.read(first, min(page, d.size-first))
+			b = d.read(first, min(sector, d.size-first))
 			d.kept[first] = b
 		}
 		if b != nil {

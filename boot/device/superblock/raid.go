@@ -233,13 +233,13 @@ func sum1(s []byte) uint32 {
 // raid090 gives the metadata of version 0.90 at offset at and their byte order,
 // which is that of the machine that wrote them; nil when there are none.
 func raid090(d *disk, at int64) ([]byte, binary.ByteOrder) {
-	s := d.bytes(at, 4096)
+	s := d.bytes(at, 8)
 	if s == nil {
 		return nil, nil
 	}
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 		if order.Uint32(s) == raidMagic && order.Uint32(s[4:]) == 0 {
-			return s, order
+			return d.bytes(at, 4096), order
 		}
 	}
 	return nil, nil

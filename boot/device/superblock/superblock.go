@@ -27,6 +27,10 @@ type Superblock struct {
 	Devices int // of a filesystem on several devices, how many they are; 0 for one device
 }
 
+// Beginning is how many bytes at the beginning of a device hold nearly all that
+// Probe looks at.
+const Beginning = 68 << 10
+
 // What Probe says besides what it recognised.
 var (
 	// ErrUnknown: nothing known was found.
