@@ -384,7 +384,7 @@ func (st *state) read(ctx context.Context, vols ...*volume) {
 	if len(vols) == 0 {
 		return
 	}
-	var all boot.Volumes
+	all := make(boot.Volumes, 0, len(st.vols))
 	for _, v := range st.all() {
 		if v.found != nil && v.found.fsys != nil {
 			all = append(all, v.mounted())
@@ -519,7 +519,7 @@ func (st *state) add(ctx context.Context, made Made, m *making, members ...*volu
 // all gives the volumes in the order in which they are shown: what was made of
 // a device follows it.
 func (st *state) all() []*volume {
-	var list []*volume
+	list := make([]*volume, 0, len(st.vols))
 	var add func(v *volume)
 	add = func(v *volume) {
 		list = append(list, v)

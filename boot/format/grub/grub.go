@@ -82,15 +82,20 @@ func Format() boot.Format { return boot.Format{Name: "grub", Parse: Parse} }
 // The error is about files that could not be read, when nothing else was
 // found; it wraps [boot.ErrTooLarge] for one of more than 1 MiB.
 func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
-	r := newReader(fsys, vol, others)
-	return r.parse(r.find())
+	r := newReader(fsys, vol)
+	files := r.find()
+	if len(files) > 0 { // of many volumes few have one
+		r.add(others)
+	}
+	return r.parse(files)
 }
 
 // ParseFile is [Parse] for the one configuration file of that path, with the
 // variables vars set and exported: what GRUB would do if a script had set them
 // and gone on with that file, such as iso_path for the loopback.cfg of an image.
 func ParseFile(fsys fs.FS, vol boot.Volume, others boot.Volumes, file string, vars map[string]string) (boot.Listing, error) {
-	r := newReader(fsys, vol, others)
+	r := newReader(fsys, vol)
+	r.add(others)
 	r.vars = vars
 	return r.parse([]string{file})
 }
@@ -137,8 +142,8 @@ type reader struct {
 	bytesLeft, filesLeft, stepsLeft, textLeft, looksLeft, itemsLeft int
 }
 
-func newReader(fsys fs.FS, vol boot.Volume, others boot.Volumes) *reader {
-	r := &reader{
+func newReader(fsys fs.FS, vol boot.Volume) *reader {
+	return &reader{
 		volumes:   []boot.MountedVolume{{Volume: vol, FS: fsys}},
 		configs:   map[string]bool{},
 		disks:     map[string]string{},
@@ -146,12 +151,16 @@ func newReader(fsys fs.FS, vol boot.Volume, others boot.Volumes) *reader {
 		bytesLeft: maxTotal, filesLeft: maxFiles, stepsLeft: maxSteps,
 		textLeft: maxText, looksLeft: maxLooks, itemsLeft: maxItems,
 	}
+}
+
+// add brings in the volumes that are not the one being parsed.
+func (r *reader) add(others boot.Volumes) {
+	r.volumes = slices.Grow(r.volumes, len(others))
 	for _, o := range others {
-		if o.Volume != vol {
+		if o.Volume != r.volumes[0].Volume {
 			r.volumes = append(r.volumes, o)
 		}
 	}
-	return r
 }
 
 // takeLook counts looks for files, and tells whether there may be more.

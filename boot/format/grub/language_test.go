@@ -172,7 +172,7 @@ func runScript(t *testing.T, script string) string {
 }
 
 func scriptReader(script string) (*reader, place) {
-	return newReader(fstest.MapFS{"boot/grub/grub.cfg": {Data: []byte(script)}}, boot.Volume{}, nil), place{path: "boot/grub/grub.cfg"}
+	return newReader(fstest.MapFS{"boot/grub/grub.cfg": {Data: []byte(script)}}, boot.Volume{}), place{path: "boot/grub/grub.cfg"}
 }
 
 // TestLanguageAsGRUB compares these values with those of GRUB itself.
