@@ -1,0 +1,235 @@
+package esp
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// fakeVars are EFI variables in memory.
+type fakeVars struct {
+	values map[string]string
+	full   bool // takes no more
+	lossy  bool // keeps nothing of what it is given
+	writes int
+}
+
+func (f *fakeVars) Get(name, vendor string) ([]byte, error) {
+	v, ok := f.values[name]
+	if !ok || vendor != global {
+		return nil, fs.ErrNotExist
+	}
+	return []byte(v), nil
+}
+
+func (f *fakeVars) Set(name, vendor string, value []byte) error {
+	if f.full {
+		return errors.New("no space left")
+	}
+	f.writes++
+	if f.lossy {
+		value = nil
+	}
+	f.values[name] = string(value)
+	return nil
+}
+
+func (f *fakeVars) Delete(name, vendor string) error {
+	delete(f.values, name)
+	return nil
+}
+
+func order(numbers ...uint16) string { return string(words(numbers)) }
+
+var (
+	part    = Partition{Number: 1, Start: 2048, Size: 131072, Signature: [16]byte{1, 2, 3}, GPT: true}
+	entries = []Entry{{"alpboot", Current}, {"alpboot (former)", Former}}
+)
+
+func TestRegister(t *testing.T) {
+	grub := string(loadOption(Partition{Number: 2, Signature: [16]byte{9}}, Entry{"GRUB", "EFI/alpine/grubx64.efi"}))
+	ours, former := string(loadOption(part, entries[0])), string(loadOption(part, entries[1]))
+	for _, tt := range []struct {
+		name   string
+		before map[string]string
+		order  Order
+		want   map[string]string
+		after  map[string]string // unregistered
+	}{
+		{
+			name: "no entries", before: map[string]string{},
+			want:  map[string]string{"Boot0000": ours, "Boot0001": former, "BootOrder": order(0, 1)},
+			after: map[string]string{"BootOrder": ""},
+		},
+		{
+			name: "first", before: map[string]string{"Boot0000": grub, "Boot0002": grub, "BootOrder": order(2, 0)},
+			want:  map[string]string{"Boot0000": grub, "Boot0001": ours, "Boot0002": grub, "Boot0003": former, "BootOrder": order(1, 3, 2, 0)},
+			after: map[string]string{"Boot0000": grub, "Boot0002": grub, "BootOrder": order(2, 0)},
+		},
+		{
+			name: "to try", order: Try, before: map[string]string{"Boot0000": grub, "BootOrder": order(0)},
+			want:  map[string]string{"Boot0000": grub, "Boot0001": ours, "Boot0002": former, "BootOrder": order(0, 1, 2), "BootNext": order(1)},
+			after: map[string]string{"Boot0000": grub, "BootOrder": order(0)},
+		},
+		{
+			name: "the user's order stays", before: map[string]string{"Boot0000": grub, "Boot0007": ours, "Boot0008": former, "BootOrder": order(0, 8, 7)},
+			want:  map[string]string{"Boot0000": grub, "Boot0007": ours, "Boot0008": former, "BootOrder": order(0, 8, 7)},
+			after: map[string]string{"Boot0000": grub, "BootOrder": order(0)},
+		},
+		{
+			name:   "the partition has moved, and the entry fell out of the order",
+			before: map[string]string{"Boot0000": grub, "Boot0007": string(loadOption(Partition{Number: 3, Start: 5, Signature: part.Signature, GPT: true}, entries[0])), "BootOrder": order(0)},
+			want:   map[string]string{"Boot0000": grub, "Boot0007": ours, "Boot0001": former, "BootOrder": order(7, 1, 0)},
+			after:  map[string]string{"Boot0000": grub, "BootOrder": order(0)},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := &fakeVars{values: maps.Clone(tt.before)}
+			if err := Register(v, part, entries, tt.order); err != nil {
+				t.Fatal(err)
+			}
+			if !maps.Equal(v.values, tt.want) {
+				t.Errorf("got  %q\nwant %q", v.values, tt.want)
+			}
+			writes := v.writes
+			if err := Register(v, part, entries, First); err != nil || v.writes != writes {
+				t.Errorf("again: %v, %d writes", err, v.writes-writes)
+			}
+			others, err := Others(v, part, Current, Former)
+			if err != nil || others != (tt.before["Boot0000"] != "") {
+				t.Errorf("others: %v, %v", others, err)
+			}
+			if err := Unregister(v, part, Current, Former); err != nil {
+				t.Fatal(err)
+			}
+			if !maps.Equal(v.values, tt.after) {
+				t.Errorf("unregistered\ngot  %q\nwant %q", v.values, tt.after)
+			}
+		})
+	}
+	for _, v := range []*fakeVars{{full: true}, {lossy: true}} {
+		v.values = map[string]string{}
+		if err := Register(v, part, entries, First); err == nil || !strings.Contains(err.Error(), "Boot0000") {
+			t.Errorf("%+v: %v", v, err)
+		}
+	}
+}
+
+// The layout of a boot entry, byte by byte, as efibootmgr writes it.
+func TestLoadOption(t *testing.T) {
+	got := loadOption(Partition{Number: 1, Start: 0x800, Size: 0x1000, Signature: [16]byte{0xaa, 15: 0xbb}, GPT: true}, Entry{"A", "E/b.efi"})
+	want := slices.Concat([]byte{1, 0, 0, 0, 68, 0, 'A', 0, 0, 0},
+		[]byte{4, 1, 42, 0, 1, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0},
+		[]byte{0xaa, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xbb, 2, 2},
+		[]byte{4, 4, 22, 0}, []byte("\\\x00E\x00\\\x00b\x00.\x00e\x00f\x00i\x00\x00\x00"),
+		[]byte{0x7f, 0xff, 4, 0})
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %x\nwant %x", got, want)
+	}
+}
+
+func TestSign(t *testing.T) {
+	sfdisk, err := exec.LookPath("sfdisk")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	for _, tt := range []struct {
+		name, script string
+		want         Partition
+	}{
+		{
+			name:   "GPT",
+			script: "label: gpt\nstart=2048, size=2048\nstart=4096, size=2048, type=U, uuid=00112233-4455-6677-8899-AABBCCDDEEFF\n",
+			want:   Partition{Number: 2, Start: 4096, GPT: true, Signature: [16]byte{0x33, 0x22, 0x11, 0, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff}},
+		},
+		{
+			name:   "MBR",
+			script: "label: dos\nlabel-id: 0x12345678\nstart=2048, size=2048\nstart=4096, size=2048\n",
+			want:   Partition{Number: 2, Start: 4096, Signature: [16]byte{0x78, 0x56, 0x34, 0x12}},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "disk")
+			if err := os.WriteFile(file, make([]byte, 4<<20), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(sfdisk, "-q", file)
+			cmd.Stdin = strings.NewReader(tt.script)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			f, err := os.Open(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			p := Partition{Number: 2, Start: 4096}
+			if err := p.sign(f, 512); err != nil || p != tt.want {
+				t.Errorf("got %+v, %v\nwant %+v", p, err, tt.want)
+			}
+			if p.GPT {
+				p.Start = 5000
+				if err := p.sign(f, 512); err == nil {
+					t.Error("a partition that has moved is not noticed")
+				}
+			}
+		})
+	}
+}
+
+// The model is what Mounted does, as far as it can be seen without a power cut.
+func TestMounted(t *testing.T) {
+	m := Mounted(t.TempDir())
+	if err := m.Write(Current, version(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Write(Current, version(2)); err == nil {
+		t.Error("Write replaced a file")
+	}
+	if err := m.Write("a", version(2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Rename("a", Current); err == nil {
+		t.Error("Rename replaced a file")
+	}
+	if err := m.Exchange("a", Current); errors.Is(err, ErrNoExchange) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]byte{"a": version(1), Current: version(2)} {
+		if got, err := m.Read(name); err != nil || string(got) != string(want) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
+	if err := m.Rename("a", "b/c"); err != nil {
+		t.Error(err)
+	}
+	if names, err := m.List("b"); err != nil || !slices.Equal(names, []string{"c"}) {
+		t.Errorf("%q, %v", names, err)
+	}
+	if names, err := m.List("absent"); err != nil || names != nil {
+		t.Errorf("%q, %v", names, err)
+	}
+	if _, err := m.Read("absent"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if free, err := m.Free(); err != nil || free <= 0 {
+		t.Errorf("%d bytes free, %v", free, err)
+	}
+	if err := m.Remove("b/c"); err != nil {
+		t.Error(err)
+	}
+	if _, err := m.Partition(); err == nil || !strings.Contains(err.Error(), "not where a partition is mounted") {
+		t.Errorf("a folder is a partition: %v", err)
+	}
+}
