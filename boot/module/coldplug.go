@@ -75,7 +75,7 @@ func (x *Index) loadAll(names []string) []error {
 	for range min(coldplugWorkers, len(names)) {
 		wg.Go(func() {
 			for i := range next {
-				errs[i] = x.load(names[i:i+1], names[i])
+				errs[i] = x.load(names[i : i+1])
 			}
 		})
 	}
@@ -121,7 +121,7 @@ func (x *Index) blacklisted(name string) bool {
 
 // params gives the parameters of a module that the command line holds as
 // MODULE.PARAMETER or MODULE.PARAMETER=VALUE.
-func params(cmdline, module string) string {
+func params(cmdline, module string) []string {
 	var list []string
 	for w := range words(cmdline) {
 		if w == "--" {
@@ -132,7 +132,7 @@ func params(cmdline, module string) string {
 			list = append(list, param)
 		}
 	}
-	return strings.Join(list, " ")
+	return list
 }
 
 // words yields the words of a command line; double quotes hold white space

@@ -5,9 +5,9 @@
 // (modules.dep, modules.alias, modules.softdep, modules.builtin; see
 // modules.dep(5) and kmod's libkmod), and one list of mkpayload's own,
 // modules.always. Module files must be uncompressed, as mkpayload packs them.
-// Neither install commands nor /etc/modprobe.d are known, and nothing is ever
-// unloaded. A kernel without a module folder gives an empty [Index], on which
-// everything but [Index.Load] succeeds by doing nothing.
+// Neither install commands nor /etc/modprobe.d are known. A kernel without a
+// module folder gives an empty [Index], on which everything that is not asked
+// for a module by its name succeeds by doing nothing.
 package module
 
 import (
@@ -20,9 +20,15 @@ import (
 	"sync"
 )
 
-// ErrNotFound is returned for a module that is neither in the index nor built
-// into the kernel.
-var ErrNotFound = errors.New("no such kernel module")
+// What may be wrong with a name.
+var (
+	// ErrNotFound: it is neither in the index nor built into the kernel.
+	ErrNotFound = errors.New("no such kernel module")
+	// ErrBlacklisted: it is an alias, of modules that modprobe.blacklist= names.
+	ErrBlacklisted = errors.New("blacklisted on the kernel command line")
+	// ErrBuiltIn: it cannot be unloaded.
+	ErrBuiltIn = errors.New("built into the kernel")
+)
 
 // maxIndex bounds each index file; a full distribution's modules.alias is 1.5 MiB.
 const maxIndex = 16 << 20
@@ -35,9 +41,13 @@ type Index struct {
 	// means [Insert]. EEXIST from it counts as success.
 	Insert func(file fs.File, params string) error
 
+	// Delete has the kernel drop a module; nil means [Delete]. EWOULDBLOCK from
+	// it is for one in use, ENOENT for one that is not loaded.
+	Delete func(name string) error
+
 	// Cmdline is the kernel command line, whose module.parameter=value words
 	// become the parameters of modules, and whose modprobe.blacklist= names
-	// those that [Index.Coldplug] and [Index.LoadAlias] leave alone.
+	// those that no alias stands for.
 	Cmdline string
 
 	fsys    fs.FS
@@ -171,14 +181,42 @@ func (x *Index) addSoftdep(line string) {
 }
 
 // Load loads the module called name, which may be an alias without wildcards
-// of its own (fs-ext4), after everything that it depends on. One that is
-// loaded or built in already is a success; one that is not there gives
-// [ErrNotFound].
-func (x *Index) Load(name string) error {
-	if x.Empty() {
-		return fmt.Errorf("%s: %w", name, ErrNotFound)
+// of its own (fs-ext4), after everything that it depends on. The parameters,
+// each NAME or NAME=VALUE, are for itself, after those of the command line. One
+// that is loaded or built in already is a success; one that is not there gives
+// [ErrNotFound], an alias of nothing but blacklisted ones [ErrBlacklisted].
+func (x *Index) Load(name string, parameters ...string) error {
+	names, err := x.find(name)
+	if err != nil {
+		return err
 	}
-	return x.load(x.resolve(name), name)
+	return x.load(names, parameters...)
+}
+
+// Step is what is done with one module when another one is loaded.
+type Step struct {
+	Name   string
+	File   string // path from the root of the filesystem; "" for one that is built in
+	Params string // what it is given, separated by blanks
+}
+
+// Plan gives what [Index.Load] with the same arguments would do, were nothing
+// loaded yet. Of what is built in only that which was asked for is named.
+func (x *Index) Plan(name string, parameters ...string) ([]Step, error) {
+	names, err := x.find(name)
+	if err != nil {
+		return nil, err
+	}
+	var steps []Step
+	for _, n := range names {
+		if x.builtin[n] {
+			steps = append(steps, Step{Name: n})
+		}
+	}
+	for _, m := range x.inOrder(names) {
+		steps = append(steps, Step{m.name, path.Join(x.dir, m.file), x.params(m, names, parameters)})
+	}
+	return steps, nil
 }
 
 // LoadAlias loads every module that drives the device with the given modalias,
@@ -186,44 +224,51 @@ func (x *Index) Load(name string) error {
 // machine need no driver to boot.
 func (x *Index) LoadAlias(modalias string) error {
 	var errs []error
-	for _, name := range x.Match(modalias) {
-		if !x.blacklisted(name) {
-			errs = append(errs, x.load([]string{name}, name))
-		}
+	for _, name := range x.allowed(x.Match(modalias)) {
+		errs = append(errs, x.load([]string{name}))
 	}
 	return errors.Join(errs...)
 }
 
+// find gives the modules that a name stands for, and an error when it is none
+// of which anything is there.
+func (x *Index) find(name string) ([]string, error) {
+	var names []string
+	if !x.Empty() {
+		names = slices.DeleteFunc(x.resolve(name), func(n string) bool { return !x.builtin[n] && x.modules[n] == nil })
+	}
+	if len(names) > 0 {
+		return names, nil
+	}
+	if slices.ContainsFunc(x.Match(name), x.blacklisted) {
+		return nil, fmt.Errorf("%s: %w", name, ErrBlacklisted)
+	}
+	return nil, fmt.Errorf("%s: %w", name, ErrNotFound)
+}
+
 // resolve gives the modules that name stands for: itself, or those that bear
-// it as an alias.
+// it as an alias and are not blacklisted.
 func (x *Index) resolve(name string) []string {
 	n := normal(name)
 	if x.modules[n] != nil || x.builtin[n] {
 		return []string{n}
 	}
-	return x.aliases.match(name)
+	return x.allowed(x.aliases.match(name))
 }
 
-func (x *Index) load(names []string, asked string) error {
-	var order []*module
-	found := false
-	seen := make(map[string]bool)
-	for _, n := range names {
-		var ok bool
-		order, ok = x.order(order, n, seen)
-		found = found || ok
-	}
-	if !found {
-		return fmt.Errorf("%s: %w", asked, ErrNotFound)
-	}
+// allowed drops the blacklisted ones of names.
+func (x *Index) allowed(names []string) []string { return slices.DeleteFunc(names, x.blacklisted) }
+
+// load loads the named modules and what they depend on.
+func (x *Index) load(names []string, parameters ...string) error {
 	failed := make(map[string]bool)
 	var errs []error
-	for _, m := range order {
+	for _, m := range x.inOrder(names) {
 		if i := slices.IndexFunc(m.deps, func(d string) bool { return failed[d] }); i >= 0 {
 			failed[m.name] = true // what it depends on has said why
 			continue
 		}
-		if err := x.insert(m); err != nil {
+		if err := x.insert(m, x.params(m, names, parameters)); err != nil {
 			failed[m.name] = true
 			errs = append(errs, fmt.Errorf("loading kernel module %s: %w", m.name, err))
 		}
@@ -235,41 +280,53 @@ func (x *Index) load(names []string, asked string) error {
 	return errors.Join(errs...)
 }
 
+// params gives the parameters of m, when the modules called names are to get
+// further ones.
+func (x *Index) params(m *module, names, further []string) string {
+	list := params(x.Cmdline, m.name)
+	if slices.Contains(names, m.name) {
+		list = append(list, further...)
+	}
+	return strings.Join(list, " ")
+}
+
+// inOrder gives what must be loaded for the named modules, themselves included.
+func (x *Index) inOrder(names []string) []*module {
+	var list []*module
+	seen := make(map[string]bool)
+	for _, n := range names {
+		list = x.order(list, n, seen)
+	}
+	return list
+}
+
 // order appends what must be loaded for name, name included, to list. Each
 // module comes once, so that a loop in the index ends.
-func (x *Index) order(list []*module, name string, seen map[string]bool) (_ []*module, found bool) {
-	if x.builtin[name] {
-		return list, true
-	}
+func (x *Index) order(list []*module, name string, seen map[string]bool) []*module {
 	m := x.modules[name]
-	if m == nil {
-		return list, false
-	}
-	if seen[name] {
-		return list, true
+	if m == nil || x.builtin[name] || seen[name] {
+		return list
 	}
 	seen[name] = true
-	sd := x.soft[name]
-	for _, s := range sd.pre {
-		for _, n := range x.resolve(s) {
-			list, _ = x.order(list, n, seen)
+	soft := func(names []string) {
+		for _, s := range names {
+			for _, n := range x.resolve(s) {
+				list = x.order(list, n, seen)
+			}
 		}
 	}
+	soft(x.soft[name].pre)
 	for _, d := range m.deps {
-		list, _ = x.order(list, d, seen)
+		list = x.order(list, d, seen)
 	}
 	list = append(list, m)
-	for _, s := range sd.post {
-		for _, n := range x.resolve(s) {
-			list, _ = x.order(list, n, seen)
-		}
-	}
-	return list, true
+	soft(x.soft[name].post)
+	return list
 }
 
 // insert loads one module whose dependencies are loaded. Only m's own lock is
 // held, so no order of calls can lock up.
-func (x *Index) insert(m *module) error {
+func (x *Index) insert(m *module, params string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.loaded {
@@ -284,7 +341,7 @@ func (x *Index) insert(m *module) error {
 	if insert == nil {
 		insert = Insert
 	}
-	if err := insert(f, params(x.Cmdline, m.name)); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := insert(f, params); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	m.loaded = true

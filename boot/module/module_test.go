@@ -76,6 +76,7 @@ alias pci:v*d*sv*sd*bc01sc08i02* nvme
 alias usb:v*p*d*dc*dsc*dp*ic08isc06ip50in* usb_storage
 alias usb:v*p*d*dc*dsc*dp*ic08isc06ip62in* uas
 alias pci:v*d*sv*sd*bc0Csc03i00* uhci_hcd
+alias fs-gone gone
 alias half a line
 `,
 	"modules.softdep": `
@@ -114,6 +115,7 @@ func TestLoad(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		load    string
+		params  []string
 		cmdline string
 		needs   map[string][]string
 		refuses map[string]error
@@ -144,6 +146,13 @@ func TestLoad(t *testing.T) {
 			name: "parameters", load: "nvme-core", want: []string{`nvme_core multipath=N model="a b"`},
 			cmdline: `quiet nvme_core.multipath=N nvme-core.model="a b" nvme.x=1 root=nvme_core.y -- nvme_core.z=1`,
 		},
+		{
+			name: "further parameters are the module's alone, and come last", load: "nvme", params: []string{"a=2", "b"},
+			cmdline: "nvme.a=1 nvme_core.c=3", want: []string{"nvme_core c=3", "nvme a=1 a=2 b"},
+		},
+		{name: "an alias stands for no blacklisted module", load: "fs-ext4", cmdline: "modprobe.blacklist=ext4", wantErr: ErrBlacklisted},
+		{name: "a blacklisted module is loaded by its name", load: "mbcache", cmdline: "modprobe.blacklist=mbcache", want: []string{"mbcache"}},
+		{name: "an alias of a module that is not there", load: "fs-gone", cmdline: "modprobe.blacklist=ext4", wantErr: ErrNotFound},
 		{name: "the index does not lead out of its folder", load: "passwd", wantErr: ErrNotFound},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -151,7 +160,7 @@ func TestLoad(t *testing.T) {
 			x := newIndex(t, k)
 			x.Cmdline = tt.cmdline
 			for range 2 { // the second time has nothing left to do
-				if err := x.Load(tt.load); !errors.Is(err, tt.wantErr) {
+				if err := x.Load(tt.load, tt.params...); !errors.Is(err, tt.wantErr) {
 					t.Errorf("got error %v, want %v", err, tt.wantErr)
 				}
 			}
@@ -159,6 +168,33 @@ func TestLoad(t *testing.T) {
 				t.Errorf("loaded %q, want %q", k.loaded, tt.want)
 			}
 		})
+	}
+}
+
+// A plan is what is then done.
+func TestPlan(t *testing.T) {
+	for _, name := range []string{"ext4", "fs-ext3", "nvme", "loop_a", "uhci-hcd", "passwd", "fs-gone"} {
+		k := &kernel{}
+		x := newIndex(t, k)
+		x.Cmdline = "nvme_core.c=3 ext4.d"
+		steps, planErr := x.Plan(name, "p=1")
+		var planned []string
+		for _, s := range steps {
+			if _, err := fs.Stat(x.fsys, s.File); err != nil {
+				t.Errorf("%s: %s: %v", name, s.Name, err)
+			}
+			planned = append(planned, strings.TrimSpace(s.Name+" "+s.Params))
+		}
+		if err := x.Load(name, "p=1"); fmt.Sprint(err) != fmt.Sprint(planErr) {
+			t.Errorf("%s: Plan gave %v, Load %v", name, planErr, err)
+		}
+		if !slices.Equal(k.loaded, planned) {
+			t.Errorf("%s: planned %q, loaded %q", name, planned, k.loaded)
+		}
+	}
+	steps, err := newIndex(t, &kernel{}).Plan("ahci")
+	if want := []Step{{Name: "ahci"}}; err != nil || !slices.Equal(steps, want) {
+		t.Errorf("ahci: got %v, %v; want %v", steps, err, want)
 	}
 }
 
@@ -396,8 +432,10 @@ func FuzzIndex(f *testing.F) {
 			t.Fatal(err)
 		}
 		x.Insert = func(fs.File, string) error { return nil }
+		x.Delete = func(string) error { return nil }
 		for name := range x.modules {
 			_ = x.Load(name)
+			_ = x.Unload(name)
 		}
 		_ = x.LoadAlias(nvmeAlias)
 	})

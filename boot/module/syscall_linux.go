@@ -30,3 +30,7 @@ func Insert(file fs.File, params string) error {
 	}
 	return unix.InitModule(image, params)
 }
+
+// Delete has the kernel drop a module, without waiting for what uses it:
+// delete_module(2).
+func Delete(name string) error { return unix.DeleteModule(name, unix.O_NONBLOCK) }
