@@ -49,6 +49,10 @@ type FS struct {
 	Files   []File
 	Patches []Patch // written over the finished filesystem, to damage it
 
+	// Subvolumes are folders of a btrfs that shall be subvolumes. The disk can
+	// only be written where [CanMount] says yes then.
+	Subvolumes []string
+
 	In []Volume // what it lies in, the innermost first; their room is taken from the size
 }
 
@@ -162,6 +166,10 @@ func (fs FS) write(file string, size int, work string) error {
 		return err
 	}
 	defer os.RemoveAll(tree)
+	staged := fs.Files
+	if len(fs.Subvolumes) > 0 {
+		fs.Files = nil // these come later
+	}
 	for _, file := range fs.Files {
 		if err := file.stage(tree); err != nil {
 			return err
@@ -182,6 +190,11 @@ func (fs FS) write(file string, size int, work string) error {
 	}
 	if err := f.Close(); err != nil {
 		return err
+	}
+	if len(fs.Subvolumes) > 0 {
+		if err := fs.subvolumes(file, work, staged); err != nil {
+			return err
+		}
 	}
 	for _, v := range fs.In {
 		if err := v.wrap(file, work); err != nil {
@@ -243,7 +256,7 @@ func copySparse(dst *os.File, offset int64, file string) error {
 var packages = map[string]string{
 	"sfdisk": "fdisk", "mkfs.ext4": "e2fsprogs", "mkfs.vfat": "dosfstools", "mcopy": "mtools",
 	"mkfs.btrfs": "btrfs-progs", "mkfs.xfs": "xfsprogs", "xorriso": "xorriso",
-	"mkswap": "util-linux", "mkfs.minix": "util-linux", "mkfs.exfat": "exfatprogs", "mkfs.ntfs": "ntfs-3g",
+	"mkswap": "util-linux", "mkfs.minix": "util-linux", "mkfs.exfat": "exfatprogs", "btrfs": "btrfs-progs", "xfs_io": "xfsprogs", "mkfs.ntfs": "ntfs-3g",
 }
 
 // tool runs a program with a text as its input. Its output is part of the

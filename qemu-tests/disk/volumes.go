@@ -3,6 +3,7 @@ package disk
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot/device/luks/lukstest"
 	"github.com/alpboot/alpboot/boot/device/superblock/raidtest"
+	"golang.org/x/sys/unix"
 )
 
 // Volume is something that a filesystem lies in: an encrypted volume, a logical
@@ -212,4 +214,58 @@ func sizeOf(file string) (int64, error) {
 		return 0, err
 	}
 	return st.Size(), nil
+}
+
+// CanMount tells whether this machine lets us mount a type of filesystem: what
+// no mkfs program does by itself needs that.
+func CanMount(fstype string) bool {
+	fd, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
+}
+
+// mounted has do work in the filesystem in a file.
+func mounted(file, work string, do func(dir string) error) error {
+	dir, err := os.MkdirTemp(work, "mount-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(dir)
+	if err := tool("", "mount", "-o", "loop", file, dir); err != nil {
+		return err
+	}
+	return errors.Join(do(dir), tool("", "umount", dir))
+}
+
+// subvolumes makes the subvolumes of a btrfs, and puts files into it.
+func (fs FS) subvolumes(file, work string, files []File) error {
+	return mounted(file, work, func(dir string) error {
+		for _, name := range fs.Subvolumes {
+			if err := tool("", "btrfs", "subvolume", "create", filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+		for _, f := range files {
+			if err := f.stage(dir); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Crashed leaves an XFS as a power cut does: with a journal that wants to be
+// replayed. It is only for disks that are written where [CanMount] says yes.
+func Crashed() Volume {
+	return Volume{wrap: func(file, work string) error {
+		return mounted(file, work, func(dir string) error {
+			if err := os.WriteFile(filepath.Join(dir, "written-last"), []byte("in the journal"), 0o644); err != nil {
+				return err
+			}
+			return tool("", "xfs_io", "-x", "-c", "shutdown -f", dir)
+		})
+	}}
 }

@@ -206,6 +206,7 @@ func (o Options) args() []string {
 		args = append(args, "-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0")
 	}
 	usb := false
+	ports := 0 // of the SATA controller, each for one drive
 	for i, d := range o.Drives {
 		id := fmt.Sprintf("disk%d", i)
 		// QEMU takes a comma in a value when it is doubled.
@@ -219,7 +220,8 @@ func (o Options) args() []string {
 		var device string
 		switch d.Bus {
 		case SATA:
-			device = "ide-hd"
+			device = fmt.Sprintf("ide-hd,bus=ide.%d", ports)
+			ports++
 		case NVMe:
 			device = "nvme,serial=" + id
 		case USB:
@@ -229,7 +231,8 @@ func (o Options) args() []string {
 				usb = true
 			}
 		case CD:
-			device = "ide-cd"
+			device = fmt.Sprintf("ide-cd,bus=ide.%d", ports)
+			ports++
 		default:
 			device = "virtio-blk-pci"
 		}
