@@ -37,6 +37,8 @@ func verbs() []verb {
 		{"kernel", "the menu's own Linux kernel", runKernel},
 		{"uki", "kernel and initramfs as one EFI program, a unified kernel image", runUKI},
 		{"coreboot", "a coreboot ROM with kernel and initramfs as its payload", runCoreboot},
+		{"install", "puts a UKI on an EFI system partition, or replaces the one there", runInstall},
+		{"uninstall", "takes it away again", runUninstall},
 		{"inspect", "what a file is, what lies in it, and what is wrong with it", runInspect},
 	}
 }

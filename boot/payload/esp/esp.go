@@ -67,8 +67,8 @@ type Target struct {
 	Removable bool   // at the path for removable media, instead of Current
 }
 
-// path gives the path of the file that firmware starts.
-func (t Target) path() (string, error) {
+// Path gives the path of the file that firmware starts.
+func (t Target) Path() (string, error) {
 	if !t.Removable {
 		return Current, nil
 	}
@@ -95,7 +95,7 @@ type Result struct {
 // is the same as one that is booted: after a power cut both may be made of the
 // same clusters, until fsck.vfat takes them apart.
 func Install(t Target, program []byte) (Result, error) {
-	main, err := t.path()
+	main, err := t.Path()
 	if err != nil {
 		return Result{}, err
 	}
@@ -241,7 +241,7 @@ func (t Target) remove(name string) error {
 // gets it back. It refuses to leave a partition without anything to boot,
 // unless force is set.
 func Uninstall(t Target, force bool) (Result, error) {
-	main, err := t.path()
+	main, err := t.Path()
 	if err != nil {
 		return Result{}, err
 	}
