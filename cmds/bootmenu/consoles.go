@@ -169,6 +169,11 @@ func (s *session) restyle() {
 	if err != nil {
 		s.asked.Notes = append(slices.Clip(s.asked.Notes), sentence(err))
 	}
+	before, style := s.style, fmt.Sprint(theme, s.asked.Color)
+	s.style = style
+	if before == "" || before == style { // as they were opened; painting all anew takes a serial line seconds
+		return
+	}
 	for _, c := range s.consoles {
 		if d, ok := c.display.(interface{ Restyle(menu.Theme, bool) }); ok {
 			d.Restyle(theme, s.asked.Color == settings.Mono)

@@ -55,6 +55,7 @@ type session struct {
 	names    map[string]string // what console= says for each, by device
 	ours     []string          // the same for the command line of a target
 	model    menu.Model
+	style    string   // of the screens: theme and colours
 	notes    []string // what is to be known of the machine, a sentence each
 	book     *logbook
 	log      *slog.Logger

@@ -359,7 +359,7 @@ func (c *Console) paint(s menu.Screen, old []menu.Cell) {
 		switch {
 		case old == nil && blank:
 			c.lock(i, w)
-		case c.locked[i] && !blank:
+		case (old == nil || c.locked[i]) && !blank: // it may be locked from a screen before
 			c.locked[i] = false
 			c.screen.LockRegion(x, y, 1, 1, false)
 		}

@@ -207,6 +207,21 @@ func TestShows(t *testing.T) {
 	}
 }
 
+// What was blank before the whole screen is painted anew, and is not then, must
+// be seen.
+func TestRedrawWithMore(t *testing.T) {
+	f := newFake(menu.Size{W: 80, H: 24})
+	c := open(t, f, true, Options{})
+	m := menu.New(menu.Config{Version: "0.1"})
+	for _, next := range []menu.Model{m, model(), press(model(), menu.KeyMsg{Key: menu.KeyRune, Rune: '?'}), model()} {
+		c.mu.Lock() // both at once
+		c.model, c.fresh = &next, true
+		c.mu.Unlock()
+		c.nudge()
+		await(t, f.text, next.View(menu.Size{W: 80, H: 24}, menu.ASCII).String())
+	}
+}
+
 // TestLooks fails when the selection can be told by colour only.
 func TestLooks(t *testing.T) {
 	for _, mono := range []bool{false, true} {
