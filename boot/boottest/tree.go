@@ -43,7 +43,8 @@ const wantFile = "want"
 // Volume is one volume of a [Tree] and the files on it.
 type Volume struct {
 	boot.Volume
-	FS fstest.MapFS
+	Name string // of its folder in the archive
+	FS   fstest.MapFS
 }
 
 // Tree is one layout of a disk.
@@ -149,7 +150,7 @@ func newTree(a *txtar.Archive) (Tree, error) {
 			if err != nil {
 				return tree, err
 			}
-			tree.Volumes = append(tree.Volumes, Volume{Volume: v})
+			tree.Volumes = append(tree.Volumes, Volume{Volume: v, Name: name})
 			names = append(names, name)
 		case "symlink":
 			link, target, ok := strings.Cut(rest, " -> ")

@@ -66,6 +66,12 @@ func TestCmdline(t *testing.T) {
 
 		{"update-extlinux", ext4, map[string]string{"etc/update-extlinux.conf": "root=UUID=x\nmodules=a,b\ndefault_kernel_opts='quiet rootfstype=ext4'\n", "etc/default/grub": "GRUB_CMDLINE_LINUX=wrong\n"}, "root=UUID=x modules=a,b quiet rootfstype=ext4", ""},
 		{"update-extlinux without root", ext4, map[string]string{"etc/update-extlinux.conf": "root=\nmodules=a,ext4\ndefault_kernel_opts=quiet\n"}, "root=UUID=u-1 modules=a,ext4 quiet rootfstype=ext4", ""},
+		{"LUKS opened by the menu", boot.Volume{Device: "/dev/mapper/luks-l-1", UUID: "u-1", Type: "ext4", Crypt: "l-1"}, nil,
+			"root=UUID=u-1" + synth + " cryptroot=UUID=l-1 cryptdm=root", ""},
+		{"and named by its mapping", boot.Volume{Device: "/dev/mapper/luks-l-1", UUID: "u-1", Type: "ext4", Crypt: "l-1"}, map[string]string{"etc/fstab": "/dev/mapper/crypt / ext4 rw 0 1\n"},
+			"root=/dev/mapper/crypt" + synth + " cryptroot=UUID=l-1 cryptdm=crypt", ""},
+		{"LVM in it", boot.Volume{Device: "/dev/mapper/vg0-lv_root", UUID: "u-1", Type: "ext4", Crypt: "l-1"}, map[string]string{"etc/fstab": "/dev/mapper/vg0-lv_root / ext4 rw 0 1\n"},
+			"root=/dev/mapper/vg0-lv_root" + synth + " cryptroot=UUID=l-1 cryptdm=root", ""},
 		{"update-extlinux as shipped beside grub", ext4, map[string]string{"etc/update-extlinux.conf": "root=\nmodules=a\ndefault_kernel_opts=quiet\n", "etc/default/grub": "GRUB_CMDLINE_LINUX_DEFAULT='modules=c cryptroot=UUID=l'\n"}, "root=UUID=u-1 ro modules=c cryptroot=UUID=l rootfstype=ext4", ""},
 		{"grub", ext4, map[string]string{"etc/default/grub": "A=1\nGRUB_CMDLINE_LINUX=\"x=$A y\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet ${A}\"\n"}, "root=UUID=u-1 modules=sd-mod,usb-storage,ext4 ro x=1 y quiet 1 rootfstype=ext4", ""},
 		{"grub with own rootflags", ext4, map[string]string{"etc/fstab": "UUID=u-1 / ext4 subvol=a 0 0\n", "etc/default/grub": "GRUB_CMDLINE_LINUX='modules=m rootfstype=t rootflags=f'\n"}, "root=UUID=u-1 ro modules=m rootfstype=t rootflags=f", ""},

@@ -94,7 +94,11 @@ func (s system) cmdline() (string, []string) {
 	case s.dir != ".":
 		line = inSubvolume(line, s.dir)
 	}
-	if s.inLUKS() && !hasKey(line, "cryptroot") {
+	switch {
+	case hasKey(line, "cryptroot"):
+	case s.alpine && s.vol.Crypt != "":
+		line = append(line, "cryptroot=UUID="+s.vol.Crypt, "cryptdm="+s.cryptName(root.spec))
+	case s.inLUKS():
 		notes = append(notes, "The root filesystem lies in a LUKS container that the command line does not name: add cryptroot=UUID=... cryptdm=...")
 	}
 	return strings.Join(words(line...), " "), append([]string{"No configuration file names this kernel: its command line was put together from " + from + "."}, notes...)
@@ -203,6 +207,16 @@ func (s system) features() []string {
 // inLUKS tells whether the system seems to lie in an opened LUKS container.
 func (s system) inLUKS() bool {
 	return s.alpine && strings.HasPrefix(s.vol.Device, "/dev/mapper/") && slices.Contains(s.features(), "cryptsetup")
+}
+
+// cryptName gives the name under which Alpine's initramfs is to open the LUKS
+// container that the system lies in, root being what comes after root=.
+func (s system) cryptName(root string) string {
+	// With LVM between the two, root= is the name of a logical volume.
+	if name, ok := strings.CutPrefix(root, "/dev/mapper/"); ok && strings.HasPrefix(s.vol.Device, "/dev/mapper/luks-") {
+		return name
+	}
+	return "root" // as setup-disk calls it
 }
 
 // ukiCmdline gives the command line that unified kernel images of this system
