@@ -2,13 +2,10 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,143 +18,33 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/assemble"
+	"github.com/alpboot/alpboot/boot/device/luks"
+	"github.com/alpboot/alpboot/boot/device/lvm"
 	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/device/superblock/raidtest"
 	"github.com/alpboot/alpboot/boot/discover"
-	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
-	"github.com/alpboot/alpboot/qemu-tests/disk"
+	"github.com/alpboot/alpboot/cmds/lsboot/layouttest"
 )
 
-// The trees in testdata/layouts are the ways in which an Alpine system lies on
-// a disk. What lsboot --json prints for each is the file beside it with the
-// ending json. A tree's comment says what it is; besides the directives of
-// package boottest it may hold
-//
-//	table sda: gpt
-//	subvolumes NAME: @ @home
-//
-// for the images that TestLayoutImages makes of it: the partition table of the
-// disk /dev/sda, and which folders of the volume NAME are subvolumes of btrfs.
-// Kernels, initramfs and the like stand in the tree as the words in contents.
-type layout struct {
-	name       string
-	tree       boottest.Tree
-	about      string            // in plain words
-	tables     map[string]string // by the name of the disk
-	subvolumes []string          // of the only volume that has some
-}
-
-// contents gives the file that a line in a tree stands for.
-var contents = map[string]func() []byte{
-	"initramfs":   initramfs,
-	"microcode":   trailer,
-	"arm64 image": func() []byte { return arm64Image },
-	"zboot image": zboot,
-}
-
-// trailer gives a cpio archive without files.
-func trailer() []byte {
-	return []byte("070701" + strings.Repeat("0", 8*11) + "0000000b" + "00000000" + "TRAILER!!!\x00\x00\x00\x00")
-}
-
-func gzipped(b []byte) []byte {
-	var out bytes.Buffer
-	z := gzip.NewWriter(&out)
-	z.Write(b)
-	z.Close()
-	return out.Bytes()
-}
-
-func initramfs() []byte { return gzipped(trailer()) }
-
-// arm64Image is the header of arch/arm64/include/asm/image.h, and no code.
-var arm64Image = func() []byte {
-	b := make([]byte, 4096)
-	binary.LittleEndian.PutUint64(b[16:], uint64(len(b))) // image_size
-	copy(b[0x38:], "ARM\x64")
-	return b
-}()
-
-// zboot gives what Alpine's kernels for aarch64 are: a PE file around a packed
-// Image (drivers/firmware/efi/libstub/zboot-header.S).
-func zboot() []byte {
-	payload := gzipped(arm64Image)
-	b := make([]byte, 0x200, 0x200+len(payload))
-	le := binary.LittleEndian
-	copy(b, "MZ\x00\x00zimg")
-	le.PutUint32(b[8:], uint32(len(b)))
-	le.PutUint32(b[12:], uint32(len(payload)))
-	copy(b[24:], "gzip")
-	le.PutUint32(b[0x3c:], 0x40)
-	copy(b[0x40:], "PE\x00\x00\x64\xaa")
-	return append(b, payload...)
-}
-
-// loadLayouts reads all trees, with the files in them that contents stands for.
-func loadLayouts(t *testing.T) []layout {
-	t.Helper()
-	files, err := filepath.Glob("testdata/layouts/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no layouts", err)
-	}
-	var all []layout
-	for _, file := range files {
-		l := layout{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), tree: boottest.Load(t, file), tables: map[string]string{}}
-		var about []string
-		for _, line := range l.tree.Comment() {
-			word, rest, ok := strings.Cut(line, ": ")
-			directive, name, _ := strings.Cut(word, " ")
-			switch {
-			case ok && directive == "table":
-				l.tables[name] = rest
-			case ok && directive == "subvolumes":
-				l.subvolumes = strings.Fields(rest)
-			default:
-				about = append(about, line)
-			}
-		}
-		l.about = strings.TrimSpace(strings.Join(about, " "))
-		for _, v := range l.tree.Volumes {
-			for name, f := range v.FS {
-				if f.Mode.IsRegular() {
-					f.Data = content(t, file+": "+name, f.Data)
-				}
-			}
-		}
-		all = append(all, l)
-	}
-	return all
-}
-
-// content gives what a file of a tree is to hold.
-func content(t *testing.T, name string, text []byte) []byte {
-	t.Helper()
-	line, rest, _ := strings.Cut(string(text), "\n")
-	if make := contents[line]; make != nil {
-		return make()
-	}
-	if release, ok := strings.CutPrefix(line, "kernel "); ok {
-		return boottest.BzImage(release)
-	}
-	if line == "unified" {
-		b, err := ukitest.FromText(rest)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		return b
-	}
-	return text
-}
+const layoutsDir = "testdata/layouts"
 
 // layoutMachine is a machine that has the volumes of a layout.
-type layoutMachine struct{ volumes []boottest.Volume }
+type layoutMachine struct{ layouttest.Layout }
 
-var _ discover.Machine = layoutMachine{}
+var (
+	_ discover.Machine = layoutMachine{}
+	_ discover.Maker   = layoutMachine{}
+)
 
 func (m layoutMachine) Devices() ([]device.Block, []error) {
 	const size = 1 << 30
 	var blocks []device.Block
 	at := map[string]int{} // whole disks in blocks
-	for _, v := range m.volumes {
+	for _, v := range m.Volumes {
+		if _, ok := m.Outside(v); ok {
+			continue
+		}
 		if v.Disk != "" {
 			if _, ok := at[v.Disk]; !ok {
 				at[v.Disk] = len(blocks)
@@ -171,11 +58,11 @@ func (m layoutMachine) Devices() ([]device.Block, []error) {
 }
 
 func (m layoutMachine) volume(path string) (boottest.Volume, bool) {
-	i := slices.IndexFunc(m.volumes, func(v boottest.Volume) bool { return v.Device == path })
+	i := slices.IndexFunc(m.Volumes, func(v boottest.Volume) bool { return v.Device == path })
 	if i < 0 {
 		return boottest.Volume{}, false
 	}
-	return m.volumes[i], true
+	return m.Volumes[i], true
 }
 
 func (m layoutMachine) Probe(path string) (superblock.Superblock, error) {
@@ -195,21 +82,118 @@ type mountedTree struct{ fstest.MapFS }
 
 func (mountedTree) Close() error { return nil }
 
+// Member gives what package disk would write on such a device.
+func (m layoutMachine) Member(path string, sb superblock.Superblock) (assemble.Member, error) {
+	v, _ := m.volume(path)
+	member := assemble.Member{Path: path}
+	if sb.Type == "LVM2_member" {
+		const extents = 10
+		member.PV = &lvm.PV{UUID: "pv-" + v.Name}
+		if inner := m.Inside(v); len(inner) > 0 {
+			group, name, _ := strings.Cut(filepath.Base(inner[0].Device), "-")
+			member.PV.VG = &lvm.VG{
+				Name: group, UUID: "vg-" + v.Name, Seqno: 1, ExtentSize: 8192,
+				PVs: []lvm.VGPV{{Name: "pv0", UUID: member.PV.UUID, Start: 2048, Extents: extents}},
+				LVs: []lvm.LV{{Name: name, UUID: "lv-" + v.Name, Visible: true, Segments: []lvm.Segment{
+					{Extents: extents, Type: "linear", Areas: []lvm.Area{{Name: "pv0"}}},
+				}}},
+			}
+		}
+		return member, nil
+	}
+	// Where package raidtest has it for devices of these sizes.
+	says, _ := m.Layout.Member(v)
+	size, at, sb1 := int64(16<<20), int64(4096), raidtest.Version1(4096, 1, raidtest.Change{160: uint32(says.Role)})
+	if says.Version == "0.90" {
+		size = 14<<20 + 0x10000
+		at = size - 0x10000
+		sb1 = raidtest.Version0(binary.LittleEndian, 1, raidtest.Change{4 * 992: uint32(says.Role), 4 * 995: uint32(says.Role)})
+	}
+	b := make([]byte, size)
+	copy(b[at:], sb1)
+	array, err := superblock.ReadRAID(bytes.NewReader(b), size)
+	member.RAID = &array
+	return member, err
+}
+
+func (m layoutMachine) Map(mapping assemble.Mapping) (discover.Made, error) {
+	path := "/dev/mapper/" + mapping.Name
+	for _, member := range mapping.Members {
+		outer, _ := m.volume(member)
+		for _, inner := range m.Inside(outer) {
+			if inner.Device == path {
+				return made(path), nil
+			}
+		}
+	}
+	return discover.Made{}, fmt.Errorf("%s, made of %q, is not in the layout", path, mapping.Members)
+}
+
+func (m layoutMachine) Unlock(_ context.Context, path string, passphrase []byte) (discover.Made, error) {
+	v, _ := m.volume(path)
+	if inner := m.Inside(v); len(inner) == 1 && string(passphrase) == layouttest.Passphrase {
+		return made(inner[0].Device), nil
+	}
+	return discover.Made{}, luks.ErrPassphrase
+}
+
+func (m layoutMachine) Image(fsys discover.Filesystem, name string) (discover.Made, error) {
+	for _, v := range m.Volumes {
+		if outer, ok := m.Outside(v); ok && v.Device == outer.ImageDevice(name) {
+			return made(v.Device), nil
+		}
+	}
+	return discover.Made{}, fmt.Errorf("/%s is not in the layout", name)
+}
+
+func made(node string) discover.Made {
+	return discover.Made{Node: node, Close: func() error { return nil }}
+}
+
+// lookAt gives what is found on a layout, with all opened that is encrypted.
+func lookAt(t *testing.T, l layouttest.Layout) (inv boot.Inventory) {
+	t.Helper()
+	m := layoutMachine{l}
+	s := discover.Scanner{Machine: m, Maker: m, Formats: discover.Formats(l.EFIVars), Limit: deviceLimit}
+	scan := s.Start(t.Context())
+	defer scan.Stop()
+	tried := map[string]bool{}
+	for inv = range scan.Inventories() {
+		if !inv.Settled {
+			continue
+		}
+		i := slices.IndexFunc(inv.Volumes, func(v boot.VolumeStatus) bool {
+			at, ok := m.volume(v.Volume.Device)
+			return ok && v.Locked && !tried[v.Volume.Device] && len(l.Inside(at)) > 0
+		})
+		if i < 0 {
+			return inv
+		}
+		dev := inv.Volumes[i].Volume.Device
+		tried[dev] = true
+		if err := scan.Unlock(t.Context(), dev, []byte(layouttest.Passphrase)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the scan ended")
+	return inv
+}
+
 // TestLayouts asserts what lsboot --json prints for each layout, and that
 // docs/layouts.md says the same. With -update both are written anew.
 func TestLayouts(t *testing.T) {
 	var doc strings.Builder
 	doc.WriteString(docHead)
-	for _, l := range loadLayouts(t) {
-		t.Run(l.name, func(t *testing.T) {
-			inv := look(&discover.Scanner{Machine: layoutMachine{l.tree.Volumes}, Formats: discover.Formats(nil), Limit: deviceLimit})
+	for _, l := range layouttest.Load(t, layoutsDir) {
+		inv := lookAt(t, l)
+		fmt.Fprintf(&doc, "| %s | %s | %s | %s | [%s.json](../cmds/lsboot/testdata/layouts/%[5]s.json) |\n",
+			l.Name, cell(l.About), configurations(inv.Entries), shown(inv), l.Name)
+		t.Run(l.Name, func(t *testing.T) {
 			var got bytes.Buffer
 			if err := printJSON(&got, inv.Entries); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, filepath.Join("testdata/layouts", l.name+".json"), got.String())
-			fmt.Fprintf(&doc, "| %s | %s | %s | %s | [%s.json](../cmds/lsboot/testdata/layouts/%[5]s.json) |\n",
-				l.name, cell(l.about), configurations(inv.Entries), shown(inv.Entries), l.name)
+			golden(t, filepath.Join(layoutsDir, l.Name+".json"), got.String())
 		})
 	}
 	golden(t, "../../docs/layouts.md", doc.String())
@@ -219,10 +203,11 @@ const docHead = `# Layouts
 
 The ways in which Alpine's installers, media and users lay out a disk, and what alpboot makes of each. A row is a test: a tree
 of files in ` + "`cmds/lsboot/testdata/layouts`" + `, and beside it what ` + "`lsboot --json`" + ` prints for it. This page is written by
-` + "`go test ./cmds/lsboot -run TestLayouts -update`" + `.
+` + "`go test ./cmds/lsboot -run TestLayouts -update`" + `. The same trees, as disk images, are read in a virtual machine.
 
 In the last column but one, * marks the default of its configuration, ? an entry whose command line was put together because
-no configuration gives one, ! one that cannot be booted, with the reason.
+no configuration gives one, ! one that cannot be booted, with the reason. In italics: what lsboot says besides. Encrypted volumes
+with something in them have been opened, which the menu does when it is told the passphrase.
 
 | layout | where the files lie | configuration | what alpboot shows | golden file |
 |---|---|---|---|---|
@@ -264,10 +249,10 @@ func configurations(entries []boot.Entry) string {
 	return cell(strings.Join(all, "<br>"))
 }
 
-// shown gives a line for each entry.
-func shown(entries []boot.Entry) string {
+// shown gives a line for each entry, and each thing that is to be said besides.
+func shown(inv boot.Inventory) string {
 	var all []string
-	for _, e := range entries {
+	for _, e := range inv.Entries {
 		line := boottest.Path(e)
 		if mark := markOf(e); mark != "" {
 			line = `\` + mark + " " + line
@@ -282,35 +267,46 @@ func shown(entries []boot.Entry) string {
 			line += ": " + e.Problem
 		}
 		all = append(all, line)
+		for _, n := range e.Notes {
+			all = append(all, "*"+n+"*")
+		}
 	}
 	if len(all) == 0 {
-		return "nothing"
+		all = append(all, "nothing")
+	}
+	for _, v := range inv.Volumes {
+		for _, n := range v.Notes {
+			all = append(all, "*"+n.String()+"*")
+		}
+		if v.Problem != "" {
+			all = append(all, "*"+v.Problem+"*")
+		}
 	}
 	return cell(strings.Join(all, "<br>"))
 }
 
 // TestLayoutFolders asserts that lsboot finds the same configured entries when
 // each volume is a plain folder, copied from a disk. Guessed ones need the UUIDs
-// of the volumes, and subvolumes a btrfs.
+// of the volumes, subvolumes a btrfs, and what is in other volumes these.
 func TestLayoutFolders(t *testing.T) {
-	for _, l := range loadLayouts(t) {
-		if len(l.subvolumes) > 0 {
+	for _, l := range layouttest.Load(t, layoutsDir) {
+		if !fitForFolders(l) {
 			continue
 		}
-		t.Run(l.name, func(t *testing.T) {
-			want, err := os.ReadFile(filepath.Join("testdata/layouts", l.name+".json"))
+		t.Run(l.Name, func(t *testing.T) {
+			want, err := os.ReadFile(filepath.Join(layoutsDir, l.Name+".json"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Chdir(t.TempDir())
 			var dirs []string
-			for _, v := range l.tree.Volumes {
+			for _, v := range l.Volumes {
 				dir := filepath.Base(v.Device)
 				dirs = append(dirs, dir)
 				if err := os.Mkdir(dir, 0o755); err != nil {
 					t.Fatal(err)
 				}
-				putFiles(t, dir, v.FS)
+				layouttest.PutFiles(t, dir, v.FS)
 			}
 			_, got, stderr := lsboot(append([]string{"--json"}, dirs...)...)
 			if d := cmp.Diff(configured(t, want), configured(t, []byte(got))); d != "" {
@@ -318,6 +314,19 @@ func TestLayoutFolders(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fitForFolders tells whether nothing in a layout hangs on UUIDs, subvolumes or
+// what folders cannot have in them.
+func fitForFolders(l layouttest.Layout) bool {
+	uuids := map[string]bool{}
+	for _, v := range l.Volumes {
+		if len(l.Inside(v)) > 0 || v.UUID != "" && uuids[v.UUID] {
+			return false
+		}
+		uuids[v.UUID] = true
+	}
+	return len(l.Subvolumes) == 0 && l.EFIVars == nil
 }
 
 // configured gives the entries that lsboot has printed but for guessed ones, and
@@ -332,173 +341,4 @@ func configured(t *testing.T, text []byte) (entries []map[string]any) {
 		delete(e, "volume")
 	}
 	return slices.DeleteFunc(entries, func(e map[string]any) bool { return e["guessed"] == true })
-}
-
-// putFiles writes the files of a volume below dir.
-func putFiles(t *testing.T, dir string, files fstest.MapFS) {
-	t.Helper()
-	for name, f := range files {
-		file := filepath.Join(dir, name)
-		err := os.MkdirAll(filepath.Dir(file), 0o755)
-		switch {
-		case err != nil:
-		case f.Mode&fs.ModeSymlink != 0:
-			err = os.Symlink(string(f.Data), file)
-		default:
-			err = os.WriteFile(file, f.Data, 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// unmounted are the types of volumes that are not mounted.
-var unmounted = [...]string{"swap", "crypto_LUKS", "LVM2_member", "zfs_member"}
-
-// TestLayoutImages asserts that lsboot prints the same when the layouts are
-// filesystems on real disk images. Volumes that nobody can make here without a
-// kernel's help (LVM, ZFS) are partitions without a filesystem.
-func TestLayoutImages(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it makes about thirty disk images")
-	}
-	boottest.NeedRoot(t)
-	boottest.NeedTools(t, "sfdisk", "mkfs.ext4", "mkfs.vfat", "mkfs.btrfs", "mkfs.xfs", "mkswap", "mcopy", "xorriso", "cryptsetup", "btrfs")
-	for _, l := range loadLayouts(t) {
-		t.Run(l.name, func(t *testing.T) {
-			want, err := os.ReadFile(filepath.Join("testdata/layouts", l.name+".json"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, v := range l.tree.Volumes {
-				if !slices.Contains(unmounted[:], v.Type) {
-					boottest.NeedFilesystem(t, v.Type)
-				}
-			}
-			t.Chdir(t.TempDir())
-			images, names := l.write(t)
-			_, got, stderr := lsboot(append([]string{"--json"}, images...)...)
-			for image, name := range names {
-				got = strings.ReplaceAll(got, `"`+image+`"`, `"`+name+`"`)
-			}
-			if d := cmp.Diff(string(want), got); d != "" {
-				t.Errorf("-golden +images:\n%s\n%s", d, stderr)
-			}
-		})
-	}
-}
-
-// write makes the images of all disks of the layout in the working directory,
-// and gives their names, and how lsboot's names of what is on them translate to
-// those in the layout.
-func (l layout) write(t *testing.T) (images []string, names map[string]string) {
-	t.Helper()
-	const size = 300 // MiB, of which little is used: as much as mkfs.xfs wants
-	disks := map[string]*disk.Layout{}
-	names = map[string]string{}
-	for _, v := range l.tree.Volumes {
-		path := v.Disk
-		if path == "" {
-			path = v.Device
-		}
-		name := filepath.Base(path)
-		image := name + ".img"
-		d := disks[name]
-		if d == nil {
-			d = &disk.Layout{Table: disk.Table(l.tables[name])}
-			disks[name] = d
-			images = append(images, image)
-			names[image] = path
-		}
-		if v.Partition > 0 {
-			names[fmt.Sprintf("%s#%d", image, v.Partition)] = v.Device
-		}
-		for len(d.Partitions) < v.Partition-1 { // those without a filesystem are not in the tree
-			d.Partitions = append(d.Partitions, disk.Partition{Size: 1})
-		}
-		d.Partitions = append(d.Partitions, disk.Partition{Size: size, FS: l.filesystem(t, v)})
-	}
-	for name, d := range disks {
-		if err := d.Write(name + ".img"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, v := range l.tree.Volumes {
-		name := filepath.Base(v.Disk)
-		start := 1 // MiB, as package disk places partitions
-		if v.Partition > 0 {
-			for _, p := range disks[name].Partitions[:v.Partition-1] {
-				start += p.Size
-			}
-		}
-		switch {
-		case v.Type == "btrfs" && len(l.subvolumes) > 0:
-			l.fill(t, name+".img", start, size, v)
-		case v.Type == "crypto_LUKS":
-			encrypt(t, name+".img", start, v)
-		}
-	}
-	return images, names
-}
-
-// filesystem gives the filesystem of a volume as package disk makes it.
-func (l layout) filesystem(t *testing.T, v boottest.Volume) disk.FS {
-	t.Helper()
-	out := disk.FS{Type: v.Type, Label: v.Label, UUID: v.UUID}
-	for _, name := range slices.Sorted(maps.Keys(v.FS)) {
-		f := disk.File{Path: name, Data: v.FS[name].Data}
-		if v.FS[name].Mode&fs.ModeSymlink != 0 {
-			f.Link, f.Data = string(f.Data), nil
-		}
-		out.Files = append(out.Files, f)
-	}
-	switch v.Type {
-	case "crypto_LUKS", "LVM2_member", "zfs_member":
-		return disk.FS{}
-	case "vfat":
-		out.UUID = strings.ReplaceAll(v.UUID, "-", "")
-	case "iso9660":
-		out.UUID = ""
-		out.Options = []string{"--modification-date=" + strings.ReplaceAll(v.UUID, "-", "")}
-	case "btrfs":
-		if len(l.subvolumes) > 0 {
-			out.Files = nil
-		}
-	}
-	return out
-}
-
-// encrypt makes an empty LUKS volume, start MiB into the image.
-func encrypt(t *testing.T, image string, start int, v boottest.Volume) {
-	t.Helper()
-	const header = 16 // MiB of LUKS2
-	if err := os.WriteFile("key", []byte("secret"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile("luks", make([]byte, (header+1)<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	boottest.Tool(t, "cryptsetup", "luksFormat", "--batch-mode", "--type", "luks2", "--uuid", v.UUID,
-		"--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--key-file", "key", "luks")
-	boottest.Tool(t, "dd", "if=luks", "of="+image, "bs=1M", fmt.Sprint("seek=", start), "conv=notrunc", "status=none")
-}
-
-// fill makes the subvolumes of a btrfs, start MiB into the image, and writes its
-// files.
-func (l layout) fill(t *testing.T, image string, start, size int, v boottest.Volume) {
-	t.Helper()
-	top := filepath.Join(t.TempDir(), "mount")
-	if err := os.Mkdir(top, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	boottest.Tool(t, "mount", "-o", fmt.Sprintf("loop,offset=%d,sizelimit=%d", start<<20, size<<20), image, top)
-	defer boottest.Tool(t, "umount", top)
-	for _, name := range l.subvolumes {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(top, name)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		boottest.Tool(t, "btrfs", "subvolume", "create", filepath.Join(top, name))
-	}
-	putFiles(t, top, v.FS)
 }
