@@ -53,9 +53,13 @@ func TestBadInput(t *testing.T) {
 	} {
 		m.text(drawLimit, why)
 	}
-	m.Type(vm.End)
-	m.text(drawLimit, "10485760 bytes")
-	m.text(drawLimit, "/extlinux.conf: The link leads nowhere. /boot/extlinux/extlinux.conf: The link leads nowhere.")
+	for _, tt := range []struct{ words, why string }{
+		{"10485760", "10485760 bytes"},
+		{"nowhere", "/extlinux.conf: The link leads nowhere. /boot/extlinux/extlinux.conf: The link leads nowhere."},
+	} {
+		m.Type("/"+vm.Key(tt.words), vm.Enter)
+		m.text(drawLimit, tt.why)
+	}
 	m.Type(vm.Escape)
 
 	m.row(drawLimit, disk.GoodTitle)

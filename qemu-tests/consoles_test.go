@@ -3,19 +3,21 @@ package qemutests
 import (
 	"image/png"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/alpboot/alpboot/qemu-tests/disk"
 	"github.com/alpboot/alpboot/qemu-tests/vm"
 )
 
-// On a machine with a screen and a serial line both show the menu; what is
-// typed on the machine's own keyboard moves the selection on both, and boots.
+// On a machine with a screen and a serial line both show the menu, although the
+// kernel was told of the serial line only; what is typed on the machine's own
+// keyboard moves the selection on both, and boots.
 func TestScreenAndSerialLine(t *testing.T) {
 	needQEMU(t)
 	t.Parallel()
 	in, _, virt := twoKernels(t)
-	m := startOn(t, ownKernel, vm.VGA, "console=tty0 alpboot.timeout=-1", vm.Drive{File: write(t, disk.GPTDisk(in))})
+	m := startOn(t, ownKernel, vm.VGA, "alpboot.timeout=-1", vm.Drive{File: write(t, disk.GPTDisk(in))})
 	m.row(menuLimit, "Linux virt", inList(virt.Release))
 	m.selected("Linux lts")
 	if err := m.SendKey(vm.Down); err != nil {
@@ -51,5 +53,26 @@ func TestScreenAndSerialLine(t *testing.T) {
 	if err := m.SendKey(vm.Enter); err != nil {
 		t.Fatal(err)
 	}
+	m.target(want{virt, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "virt"}})
+}
+
+// With alpboot.ui=line the menu is lines of text: a script waits for the prompt
+// and types a number. Nothing but text, CR and LF is sent.
+func TestLineMode(t *testing.T) {
+	needQEMU(t)
+	t.Parallel()
+	in, lts, virt := twoKernels(t)
+	m := start(t, ownKernel, "alpboot.ui=line alpboot.timeout=120", vm.Drive{File: write(t, disk.GPTDisk(in))})
+	m.Await(menuLimit, vm.InLog("   1  Linux lts, "+lts.Release))
+	m.Await(drawLimit, vm.InLog("   2  Linux virt, "+virt.Release))
+	m.Await(drawLimit, vm.InLog("Type a number and Enter, Enter alone for 1"))
+	m.Await(drawLimit, vm.InLog("Enter boots it now, any other line stops that."))
+	m.Type("i 2\r")
+	m.Await(drawLimit, vm.InLog("/vmlinuz-virt"))
+	_, told, ok := strings.Cut(m.Serial(0).Log(), "Looking for something to boot")
+	if i := strings.IndexFunc(told, func(r rune) bool { return r < ' ' && r != '\r' && r != '\n' }); !ok || i >= 0 {
+		t.Errorf("control characters were sent: %q", told)
+	}
+	m.Type("2\r")
 	m.target(want{virt, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "virt"}})
 }

@@ -28,10 +28,13 @@ const (
 	End   = "=== end of target ==="
 )
 
-// Payload is the folder of the initramfs whose files are reported; StayFile
-// the file that lets the target wait for a person instead of switching off.
+// Payload is the folder of the initramfs whose files are reported, and KeyFile a
+// file that is reported as well: where Alpine's initramfs looks for a passphrase
+// that a boot loader hands on. StayFile lets the target wait for a person
+// instead of switching off.
 const (
 	Payload  = "payload"
+	KeyFile  = "crypto_keyfile.bin"
 	StayFile = "stay"
 )
 
@@ -40,7 +43,7 @@ type Report struct {
 	Release string            // of the kernel, as uname -r
 	Banner  string            // the kernel's first line, as in its log
 	Cmdline string            // exactly as the kernel was given it
-	Files   map[string]string // content of each file of Payload, by its path there
+	Files   map[string]string // content of each file of Payload, by its path there, and of KeyFile
 	Stay    bool              // not switching off; not part of the text
 }
 
@@ -71,6 +74,9 @@ func Collect(root fs.FS) (Report, error) {
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, err)
+	}
+	if b, err := fs.ReadFile(root, KeyFile); err == nil {
+		r.Files[KeyFile] = string(b)
 	}
 	_, err = fs.Stat(root, StayFile)
 	r.Stay = err == nil

@@ -15,9 +15,13 @@ func TestReportComesBackAsItWasWritten(t *testing.T) {
 		"proc/cmdline":              {Data: []byte("root=LABEL=/ a=\"b c\"  quiet \n")},
 		"payload/who":               {Data: []byte("lts\nsecond line \"quoted\"\n")},
 		"payload/deep/er":           {Data: []byte("")},
+		"crypto_keyfile.bin":        {Data: []byte("secret")},
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if r.Files["crypto_keyfile.bin"] != "secret" || len(r.Files) != 3 {
+		t.Errorf("the files are %q", r.Files)
 	}
 	log := "old noise\r\n" + strings.ReplaceAll(r.String(), "\n", "\r\n") + "reboot: Power down\r\n"
 	got, err := Parse(log)

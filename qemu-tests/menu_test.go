@@ -1,0 +1,284 @@
+package qemutests
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alpboot/alpboot/boot/device/luks/lukstest"
+	"github.com/alpboot/alpboot/qemu-tests/debian"
+	"github.com/alpboot/alpboot/qemu-tests/disk"
+	"github.com/alpboot/alpboot/qemu-tests/target"
+	"github.com/alpboot/alpboot/qemu-tests/target/report"
+	"github.com/alpboot/alpboot/qemu-tests/vm"
+)
+
+// startWith starts a machine with the menu whose options a test changes.
+func startWith(t *testing.T, parameters string, drive vm.Drive, change func(*vm.Options)) machine {
+	t.Helper()
+	kernel, initrd, err := ownKernel.get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slots <- struct{}{}
+	t.Cleanup(func() { <-slots })
+	o := vm.Options{
+		Kernel: kernel, Initrd: initrd, Drives: []vm.Drive{drive},
+		Cmdline: strings.TrimSpace("console=ttyS0,115200 " + parameters),
+		Dir:     made.Path("qemu-tests", t.Name()),
+	}
+	change(&o)
+	return machine{vm.Start(t, o), t}
+}
+
+// without waits until no row of the screen holds text.
+func (m machine) without(text string) {
+	m.t.Helper()
+	m.Await(drawLimit, vm.ScreenIs(fmt.Sprintf("no %q on the screen", text), func(s vm.Screen) bool {
+		return !strings.Contains(flowing(s), text)
+	}))
+}
+
+// notBooted fails when a target has started already.
+func (m machine) notBooted(k debian.Kernel) {
+	m.t.Helper()
+	if strings.Contains(m.Serial(0).Log(), "Linux version "+k.Release) {
+		m.t.Fatalf("%s was booted unasked:\n%s", k.Release, m.Serial(0).Screen().Framed())
+	}
+}
+
+// A user whose Alpine lies on an encrypted disk types its passphrase into the
+// menu: a wrong one is told so, the right one opens the disk, and its entry
+// boots and need not ask again, as that was asked for.
+func TestEncryptedDisk(t *testing.T) {
+	needQEMU(t)
+	if _, err := exec.LookPath(lukstest.Programs); err != nil && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	t.Parallel()
+	const uuid, passphrase = "11111111-2222-4333-8444-555555555555", "pass phrase"
+	k := kernelOf(t, debian.Older)
+	in := disk.Install{
+		Options: "cryptroot=UUID=" + uuid + " cryptdm=root quiet",
+		Kernels: []disk.Kernel{{Flavour: "lts", Image: k.Image, Initramfs: initramfs(t, target.Gzip, map[string]string{"flavour": "lts"})}},
+	}
+	layout := disk.OneRoot(in)
+	layout.Partitions[0].Size += 16
+	// As cryptsetup does it by itself, but for less memory and time.
+	layout.Partitions[0].FS.In = []disk.Volume{disk.LUKS2(passphrase, "--uuid", uuid,
+		"--pbkdf", "argon2id", "--pbkdf-memory", "32768", "--pbkdf-force-iterations", "4", "--pbkdf-parallel", "1")}
+	file := write(t, layout)
+	before := sum(t, file)
+	m := start(t, ownKernel, "alpboot.timeout=-1 alpboot.hand-on-passphrase", vm.Drive{File: file, Access: vm.Writeable})
+	m.row(menuLimit, "vda1", "encrypted")
+	m.Type(vm.Enter)
+	m.text(drawLimit, "Nothing of it is shown, not even its length.")
+	m.text(drawLimit, "[x] Hand it on")
+	m.Type("no idea", vm.Enter)
+	m.text(drawLimit, "This passphrase does not open vda1. Tries left: 2.")
+	m.Type(passphrase, vm.Enter)
+	m.row(drawLimit, "Linux lts", inList(k.Release))
+	m.Type(vm.Home, vm.Enter)
+	m.target(want{k, in.Cmdline("UUID="+disk.RootUUID) + " cryptkey=/crypto_keyfile.bin",
+		map[string]string{"flavour": "lts", "crypto_keyfile.bin": passphrase}})
+	if shown, _, _ := strings.Cut(m.Serial(0).Log(), report.Begin); strings.Contains(shown, passphrase) {
+		t.Error("the passphrase was shown")
+	}
+	if after := sum(t, file); after != before {
+		t.Errorf("the disk has changed: SHA-256 %s, was %s", after, before)
+	}
+}
+
+// A stray byte on the line stops the countdown, and does not hang a machine that
+// nobody looks at: after a while it starts again, and boots.
+func TestStrayByte(t *testing.T) {
+	needQEMU(t)
+	t.Parallel()
+	in, lts, _ := twoKernels(t)
+	m := start(t, ownKernel, "alpboot.timeout=10 alpboot.rearm=5", vm.Drive{File: write(t, disk.GPTDisk(in))})
+	m.text(menuLimit, "Any key stops.")
+	m.Type("x")
+	m.without("Any key stops.")
+	at := m.Since()
+	m.text(drawLimit, "Any key stops.")
+	if quiet := m.Since() - at; quiet < 4*time.Second {
+		t.Errorf("the countdown started again after %v, want 5 s", quiet)
+	}
+	m.target(want{lts, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "lts"}})
+}
+
+// With timeout 0 the machine boots at once, unless somebody holds a key down
+// from the beginning: then the menu stays.
+func TestHeldKey(t *testing.T) {
+	needQEMU(t)
+	t.Parallel()
+	in, lts, virt := twoKernels(t)
+	m := start(t, ownKernel, "alpboot.timeout=0", vm.Drive{File: write(t, disk.GPTDisk(in))})
+	held := time.NewTicker(100 * time.Millisecond)
+	defer held.Stop()
+	shown := m.Serial(0).Watch(vm.OnScreen("Linux virt"))
+	end := make(chan error, 1)
+	go func() { _, err := shown.Result(menuLimit); end <- err }()
+	for holding := true; holding; {
+		select {
+		case <-held.C:
+			m.Type(" ")
+		case err := <-end:
+			if err != nil {
+				t.Fatal(err)
+			}
+			holding = false
+		}
+	}
+	m.selected("Linux lts")
+	m.Type(vm.Down)
+	m.selected("Linux virt")
+	m.notBooted(lts)
+	m.Type(vm.Enter)
+	m.target(want{virt, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "virt"}})
+}
+
+// A hidden menu shows a line; any key shows all of it, and boots nothing.
+func TestHidden(t *testing.T) {
+	needQEMU(t)
+	t.Parallel()
+	in, lts, _ := twoKernels(t)
+	m := start(t, ownKernel, "alpboot.timeout=60 alpboot.hidden", vm.Drive{File: write(t, disk.GPTDisk(in))})
+	m.Await(menuLimit, vm.ScreenIs("one line", func(s vm.Screen) bool { return flowing(s) == "Any key shows the menu." }))
+	m.Type(vm.Enter)
+	m.row(menuLimit, "Linux lts", "default")
+	m.selected("Linux lts")
+	m.notBooted(lts)
+	m.Type(vm.Enter)
+	m.target(want{lts, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "lts"}})
+}
+
+// What a user makes the default is remembered in a file on the volume that the
+// settings name. A system that was started and never said that it is up is
+// passed over at the next start, and the screen says so.
+func TestRememberedInAFile(t *testing.T) {
+	needQEMU(t)
+	t.Parallel()
+	in, lts, virt := twoKernels(t)
+	file := vm.Drive{File: write(t, disk.GPTDisk(in)), Access: vm.Writeable}
+	const settings = " alpboot.confirm alpboot.remember=UUID=" + disk.BootUUID + ":/alpboot.state"
+	cmdline := in.Cmdline("UUID=" + disk.RootUUID)
+	t.Run("first start", func(t *testing.T) {
+		m := start(t, ownKernel, "alpboot.timeout=-1"+settings, file)
+		m.row(menuLimit, "Linux lts", "default")
+		m.Type(vm.Down)
+		m.selected("Linux virt")
+		m.Type("d")
+		m.text(drawLimit, "It is remembered in /alpboot.state on /dev/vda2.")
+		m.Type("d")
+		m.text(drawLimit, "Linux virt is booted from now on when nobody types.")
+		m.row(drawLimit, "Linux virt", "default")
+		m.Type(vm.Enter)
+		m.target(want{virt, cmdline, map[string]string{"flavour": "virt"}})
+	})
+	t.Run("second start", func(t *testing.T) {
+		m := start(t, ownKernel, "alpboot.timeout=5"+settings, file)
+		m.text(menuLimit, "Linux virt did not boot: It was started before and never said that it is up.")
+		m.row(drawLimit, "Linux lts", "default")
+		m.row(drawLimit, "Linux virt", "failed")
+		m.target(want{lts, cmdline, map[string]string{"flavour": "lts"}})
+	})
+}
+
+// On a machine with UEFI an entry can be asked for at the next start only: that
+// is kept in EFI variables, whatever is booted now, and gone afterwards.
+func TestNextStartInEFIVariables(t *testing.T) {
+	needQEMU(t)
+	const code, blank = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
+	b, err := os.ReadFile(blank)
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skipf("%v (Debian: package ovmf)", err)
+	}
+	t.Parallel()
+	vars := filepath.Join(t.TempDir(), "vars")
+	if err := os.WriteFile(vars, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	in, lts, virt := twoKernels(t)
+	drive := vm.Drive{File: write(t, disk.GPTDisk(in))}
+	cmdline := in.Cmdline("UUID=" + disk.RootUUID)
+	uefi := func(o *vm.Options) { o.Flash = vm.Flash{Code: code, Vars: vars} }
+	t.Run("first start", func(t *testing.T) {
+		m := startWith(t, "alpboot.timeout=-1", drive, uefi)
+		m.row(menuLimit, "Linux lts", "default")
+		m.Type(vm.Down)
+		m.selected("Linux virt")
+		m.Type("d")
+		m.text(drawLimit, "It is remembered in EFI variables.")
+		m.Type("o")
+		m.text(drawLimit, "Linux virt is booted at the next start, once.")
+		m.Type("p")
+		m.text(drawLimit, "restart into the setup of the firmware")
+		m.Type(vm.Escape)
+		m.row(drawLimit, "Linux lts", "default")
+		m.Type(vm.Up, vm.Enter)
+		m.target(want{lts, cmdline, map[string]string{"flavour": "lts"}})
+	})
+	t.Run("second start", func(t *testing.T) {
+		m := startWith(t, "alpboot.timeout=2", drive, uefi)
+		m.target(want{virt, cmdline, map[string]string{"flavour": "virt"}})
+	})
+	t.Run("third start", func(t *testing.T) {
+		m := startWith(t, "alpboot.timeout=2", drive, uefi)
+		m.target(want{lts, cmdline, map[string]string{"flavour": "lts"}})
+	})
+}
+
+// The settings on the EFI system partition count, bootmenu --settings says where
+// they come from, and the log is written there when the user asks for it, and
+// is the only thing that is.
+func TestSettingsAndLogOnTheESP(t *testing.T) {
+	needQEMU(t)
+	t.Parallel()
+	in, lts, _ := twoKernels(t)
+	layout := disk.GPTDisk(in)
+	layout.Partitions = append(layout.Partitions, disk.Partition{Size: 34, Type: "U", Name: "EFI", FS: disk.FS{Type: "vfat", UUID: "1A2B3C4D",
+		Files: []disk.File{{Path: "EFI/alpboot/alpboot.conf", Data: []byte("# ours\ntimeout = 77\nshell = no\n")}}}})
+	start := 1
+	for _, p := range layout.Partitions[:len(layout.Partitions)-1] {
+		start += p.Size
+	}
+	file := write(t, layout)
+	m := startWith(t, "", vm.Drive{File: file, Access: vm.Writeable}, func(*vm.Options) {})
+	m.text(menuLimit, "Booting in 7") // of 77 seconds
+	m.Type("s")
+	m.Await(drawLimit, vm.OnScreen("$"))
+	m.Type("bootmenu --settings\r")
+	m.row(drawLimit, "timeout = 77", "/dev/vda5: /EFI/alpboot/alpboot.conf:2")
+	m.Type("exit\r")
+	m.row(drawLimit, "Linux lts", inList(lts.Release), "default")
+	m.Type("l")
+	m.text(drawLimit, "shell is not taken from a volume")
+	m.Type("w")
+	m.text(drawLimit, "One file is written there.")
+	m.Type(vm.Down, vm.Down, vm.Down, vm.Down)
+	m.selected("vda5")
+	m.Type(vm.Enter)
+	m.text(drawLimit, "The log is in the file /alpboot-log.txt on /dev/vda5.")
+	m.Type(vm.Escape)
+	m.row(drawLimit, "Linux lts", "default")
+	m.Type("po")
+	m.AwaitEnd(time.Minute)
+
+	out, err := exec.Command("mtype", "-i", fmt.Sprintf("%s@@%dM", file, start), "::alpboot-log.txt").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"Software:", "Settings:\n  timeout = 77 (/dev/vda5: /EFI/alpboot/alpboot.conf:2)", "1. Linux lts", "Log:", "kernel: Linux version", "starts"} {
+		if !strings.Contains(string(out), text) {
+			t.Errorf("the log lacks %q:\n%s", text, out)
+		}
+	}
+}
