@@ -285,7 +285,8 @@ func TestModprobeInTheImage(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			im := image{goarch: "amd64", minimal: tt.minimal}
-			files, err := im.assemble(busybox{commands: im.commands(tt.packed)}, binary, tt.packed)
+			bb := busybox{commands: content.Commands(modulePath, tt.minimal, tt.packed != nil)}
+			files, err := im.assemble(bb, binary, tt.packed)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -293,7 +294,10 @@ func TestModprobeInTheImage(t *testing.T) {
 			if err := writeArchive(&raw, files); err != nil {
 				t.Fatal(err)
 			}
-			_, records := readArchive(t, raw.Bytes())
+			records, err := cpio.ReadAllRecords(cpio.Newc.Reader(bytes.NewReader(raw.Bytes())))
+			if err != nil {
+				t.Fatal(err)
+			}
 			got := recordsFS(t, records)
 			if link := string(got["sbin/modprobe"].Data); link != tt.want {
 				t.Errorf("/sbin/modprobe leads to %q, want %q", link, tt.want)
