@@ -253,11 +253,10 @@ func (r *report) archive(b []byte) string {
 			b = bytes.TrimLeft(b[used:], "\x00")
 			continue
 		}
-		ending, ok := endings[kind]
-		if !ok {
+		if endings[kind] == "" {
 			return strings.Join(kinds, " and ") + ", which is not looked into"
 		}
-		raw, err := decompress(bytes.NewReader(b), ending, maxInitramfs)
+		raw, err := unpackInitrd(kind, b)
 		if err != nil {
 			r.problem("its initramfs cannot be unpacked (%s): %v", kind, err)
 			break

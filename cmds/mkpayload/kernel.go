@@ -40,6 +40,12 @@ type kernelBuild struct {
 	output string
 	jobs   int
 	force  bool
+
+	// keep keeps source and products of the compiler in the cache, from which
+	// a kernel with other contents is linked in a minute.
+	keep bool
+	// builtin is an initramfs and a command line that are built in; nil for none.
+	builtin *builtin
 }
 
 func runKernel(ctx context.Context, args []string, out output) error {
@@ -53,19 +59,28 @@ func runKernel(ctx context.Context, args []string, out output) error {
 	if err := parseFlags(flags, args, out); err != nil {
 		return err
 	}
-	if k.source == "" {
-		k.source = debianSource
-		if _, err := os.Stat(k.source); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("no source of Linux: install Debian's linux-source-6.12, or name a tree or tarball with --source or $KERNEL_SRC")
-		}
-	}
 	return k.build(ctx, out)
+}
+
+// findSource takes Debian's source of Linux when none was named.
+func (k *kernelBuild) findSource() error {
+	if k.source != "" {
+		return nil
+	}
+	k.source = debianSource
+	if _, err := os.Stat(k.source); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("no source of Linux: install Debian's linux-source-6.12, or name a tree or tarball with --source or $KERNEL_SRC")
+	}
+	return nil
 }
 
 // build makes the kernel, or takes it from the cache, and writes it.
 func (k kernelBuild) build(ctx context.Context, out output) error {
 	fragment, err := content.KernelConfig(k.arch)
 	if err != nil {
+		return err
+	}
+	if err := k.findSource(); err != nil {
 		return err
 	}
 	if k.output == "" {
@@ -91,9 +106,9 @@ func (k kernelBuild) build(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
-	cached := filepath.Join(k.cache, "vmlinuz-"+k.arch+"-"+key)
+	cached := filepath.Join(k.cache, k.cached(key))
 	if _, err := os.Stat(cached); err != nil || k.force {
-		if err := k.compile(ctx, fragment, cached, out); err != nil {
+		if err := k.compile(ctx, fragment, key, cached, out); err != nil {
 			return err
 		}
 	} else {
@@ -172,36 +187,37 @@ func hashSource(h hash.Hash, source string) error {
 
 // compile builds the kernel and writes it to the file target. It works in a
 // folder beside the target, so that the source stays as it is.
-func (k kernelBuild) compile(ctx context.Context, fragment, target string, out output) error {
+func (k kernelBuild) compile(ctx context.Context, fragment, key, target string, out output) error {
 	if err := os.MkdirAll(k.cache, 0o777); err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp(k.cache, ".build-")
+	work, done, err := k.workFolder(key)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
+	defer done()
 
 	tree := k.source
 	if st, err := os.Stat(tree); err != nil {
 		return err
 	} else if !st.IsDir() {
-		out.progress("unpacking %s", k.source)
-		tree = filepath.Join(work, "source")
-		if err := os.Mkdir(tree, 0o777); err != nil {
+		if tree, err = k.unpack(ctx, work, out); err != nil {
 			return err
-		}
-		if _, err := command(ctx, "", "tar", "-x", "--strip-components=1", "-f", k.source, "-C", tree); err != nil {
-			return fmt.Errorf("unpacking %s: %w", k.source, err)
 		}
 	} else if tree, err = filepath.Abs(tree); err != nil {
 		return err
 	}
 	objects := filepath.Join(work, "objects")
-	if err := os.Mkdir(objects, 0o777); err != nil {
+	if err := os.MkdirAll(objects, 0o777); err != nil {
 		return err
 	}
 	m := kmake{ctx: ctx, tree: tree, objects: objects}
+	if k.builtin != nil {
+		if err := k.builtin.write(objects); err != nil {
+			return err
+		}
+		fragment += k.builtin.config()
+	}
 	if err := m.configure(fragment); err != nil {
 		return err
 	}
@@ -209,11 +225,65 @@ func (k kernelBuild) compile(ctx context.Context, fragment, target string, out o
 	if err != nil {
 		return err
 	}
-	out.progress("compiling Linux %s with %d compilers at once; two take six minutes", strings.TrimSpace(string(release)), k.jobs)
+	out.progress("compiling Linux %s with %d compilers at once; two take six minutes, and one when most of it is there", strings.TrimSpace(string(release)), k.jobs)
 	if _, err := m.run("-s", fmt.Sprintf("-j%d", k.jobs), "bzImage"); err != nil {
 		return fmt.Errorf("compiling Linux: %w", err)
 	}
 	return copyFile(target, filepath.Join(objects, "arch/x86/boot/bzImage"))
+}
+
+// workFolder gives the folder to build in, and a function to be called when it
+// is not needed any more.
+func (k kernelBuild) workFolder(key string) (string, func(), error) {
+	if !k.keep {
+		work, err := os.MkdirTemp(k.cache, ".build-")
+		return work, func() { os.RemoveAll(work) }, err
+	}
+	work := filepath.Join(k.cache, "tree-"+k.arch)
+	lock, err := os.OpenFile(work+".lock", os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		lock.Close()
+		return "", nil, fmt.Errorf("waiting for another build: %w", err)
+	}
+	done := func() { lock.Close() }
+	// What was compiled of other inputs is of no use.
+	if b, err := os.ReadFile(filepath.Join(work, "key")); err != nil || string(b) != key {
+		err := os.RemoveAll(work)
+		if err == nil {
+			err = os.Mkdir(work, 0o777)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(work, "key"), []byte(key), 0o666)
+		}
+		if err != nil {
+			done()
+			return "", nil, err
+		}
+	}
+	return work, done, nil
+}
+
+// unpack gives the tree of a tarball, below the folder work.
+func (k kernelBuild) unpack(ctx context.Context, work string, out output) (string, error) {
+	tree := filepath.Join(work, "source")
+	if _, err := os.Stat(tree); err == nil {
+		return tree, nil
+	}
+	out.progress("unpacking %s", k.source)
+	half := tree + ".new"
+	if err := os.RemoveAll(half); err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(half, 0o777); err != nil {
+		return "", err
+	}
+	if _, err := command(ctx, "", "tar", "-x", "--strip-components=1", "-f", k.source, "-C", half); err != nil {
+		return "", fmt.Errorf("unpacking %s: %w", k.source, err)
+	}
+	return tree, os.Rename(half, tree)
 }
 
 // kmake runs make for a kernel tree whose products go to another folder.

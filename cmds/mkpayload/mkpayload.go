@@ -36,6 +36,7 @@ func verbs() []verb {
 		{"initramfs", "the menu and its shell, as an initramfs", runInitramfs},
 		{"kernel", "the menu's own Linux kernel", runKernel},
 		{"uki", "kernel and initramfs as one EFI program, a unified kernel image", runUKI},
+		{"bzimage", "the kernel with initramfs and command line built in", runBzimage},
 		{"coreboot", "a coreboot ROM with kernel and initramfs as its payload", runCoreboot},
 		{"install", "puts a UKI on an EFI system partition, or replaces the one there", runInstall},
 		{"uninstall", "takes it away again", runUninstall},
