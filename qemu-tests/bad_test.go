@@ -41,7 +41,7 @@ func TestBadInput(t *testing.T) {
 	m.text(drawLimit, "5 entries")
 	m.Type(vm.Down)
 	m.selected("guessed")
-	m.text(drawLimit, "Kernel /boot/vmlinuz-lts")
+	m.text(drawLimit, "Cannot boot: No root filesystem that belongs to this kernel has been found")
 
 	// The notes say what is wrong with the volumes.
 	m.Type("l")

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -256,7 +257,7 @@ func TestSettingsAndLogOnTheESP(t *testing.T) {
 	m.Type("s")
 	m.Await(drawLimit, vm.OnScreen("$"))
 	m.Type("bootmenu --settings\r")
-	m.row(drawLimit, "timeout = 77", "/dev/vda5: /EFI/alpboot/alpboot.conf:2")
+	m.Await(drawLimit, vm.LogMatches(regexp.MustCompile(`\ntimeout = 77 +# /dev/vda5: /EFI/alpboot/alpboot\.conf:2\r`)))
 	m.Type("exit\r")
 	m.row(drawLimit, "Linux lts", inList(lts.Release), "default")
 	m.Type("l")

@@ -39,6 +39,10 @@ func (s *session) openStore(l *look) {
 	s.log.Info("what is remembered", "where", s.store.Where(), "default", s.state.Default, "next", s.state.Next, "last", s.state.Last, "failed", s.state.Failed)
 }
 
+// storeToCome tells whether the volume on which things are remembered may still
+// be found.
+func (s *session) storeToCome() bool { return s.base.Remember == settings.File && !s.ready }
+
 // onVolume gives the store in a file on a volume.
 func (s *session) onVolume(ctx context.Context, scan *discover.Scan, inv boot.Inventory, place settings.Place) remember.Store {
 	found := filesystems(scan, inv).Find(place.Volume, boot.Volume{})
@@ -73,6 +77,10 @@ func (s *session) saved(state remember.State) {
 
 // setDefault remembers an entry as the user asked.
 func (s *session) setDefault(ctx context.Context, a menu.SetDefault) {
+	if s.storeToCome() {
+		s.update(ctx, menu.TellMsg{Text: wordNotYet, Bad: true})
+		return
+	}
 	state, next := s.state, s.next
 	switch {
 	case a.Once:

@@ -299,8 +299,11 @@ func (s *session) show(ctx context.Context) {
 		Inventory: inv, Default: s.choice.ID, Last: s.state.Last,
 		Notes: slices.Concat(s.allNotes(), s.choice.Notes),
 	}
-	if s.state.Kept {
+	switch {
+	case s.state.Kept:
 		msg.Memory = fmt.Sprintf(wordRemembered, s.store.Where())
+	case s.storeToCome():
+		msg.Memory = wordNotYet
 	}
 	for _, n := range s.choice.Notes {
 		if !s.logged[n] {

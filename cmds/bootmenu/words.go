@@ -31,6 +31,7 @@ const (
 	wordOverruled     = "%s is remembered as the default, but the settings name another one (default = %s), and that counts more."
 	wordIsNext        = "%s is booted at the next start, once."
 	wordForgotten     = "No default is remembered any more."
+	wordNotYet        = "The volume on which it is remembered has not been found yet."
 	wordNotWritten    = "That could not be remembered: %v."
 	wordOnce          = "it was to be booted once, and that it has been cannot be remembered, so that it would be booted for ever (%w). Enter boots it all the same"
 	wordNeverUp       = "It was started before and never said that it is up."
