@@ -40,6 +40,7 @@ func verbs() []verb {
 		{"coreboot", "a coreboot ROM with kernel and initramfs as its payload", runCoreboot},
 		{"install", "puts a UKI on an EFI system partition, or replaces the one there", runInstall},
 		{"uninstall", "takes it away again", runUninstall},
+		{"all", "all payloads for a processor, with their sums and a manifest", runAll},
 		{"inspect", "what a file is, what lies in it, and what is wrong with it", runInspect},
 	}
 }

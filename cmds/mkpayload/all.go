@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// everything says what to make all payloads of.
+type everything struct {
+	arch      string
+	kernel    string // instead of our own
+	initramfs string // instead of the one that is built
+	minimal   string // the same for the one without a shell
+	stub      string
+	rom       string // coreboot's, or ""
+	sign      string
+	dir       string
+	dryRun    bool
+
+	made    []product
+	leftOut []absence
+}
+
+// product is a file that was made.
+type product struct {
+	file   string
+	inputs []string
+}
+
+// absence says what was not made, and why.
+type absence struct {
+	Name string `json:"name"`
+	Why  string `json:"why"`
+}
+
+// manifest is the file that says what was made of what. It holds no time and
+// no path, so that the same inputs give the same manifest.
+type manifest struct {
+	Version  string        `json:"version"`
+	Arch     string        `json:"arch"`
+	Payloads []payloadInfo `json:"payloads"`
+	Inputs   []inputInfo   `json:"inputs"`
+	LeftOut  []absence     `json:"left_out,omitempty"`
+}
+
+type payloadInfo struct {
+	*report
+	SHA256 string   `json:"sha256"`
+	Inputs []string `json:"inputs"`
+}
+
+type inputInfo struct {
+	File   string `json:"file"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+func runAll(ctx context.Context, args []string, out output) error {
+	e := everything{arch: "amd64"}
+	flags := flag.NewFlagSet("all", flag.ContinueOnError)
+	flags.Func("arch", "processor: amd64 or arm64 (default amd64)", func(s string) (err error) {
+		e.arch, err = goarch(s)
+		return err
+	})
+	flags.StringVar(&e.kernel, "kernel", "", "kernel `FILE` to use instead of building ours")
+	flags.StringVar(&e.initramfs, "initramfs", "", "initramfs `FILE` to use instead of building it")
+	flags.StringVar(&e.minimal, "initramfs-minimal", "", "initramfs `FILE` without a shell to use instead of building it")
+	flags.StringVar(&e.stub, "stub", "", "EFI stub `FILE` (default as of mkpayload uki)")
+	flags.StringVar(&e.rom, "rom", "", "coreboot ROM `FILE` to add the menu to")
+	flags.StringVar(&e.sign, "sign", "", "sign the UKIs for Secure Boot with `KEY,CERT`")
+	flags.BoolVar(&e.dryRun, "dry-run", false, "only say what would be made")
+	flags.StringVar(&e.dir, "o", "", "`DIR` to write to (default build/ARCH, of the checkout)")
+	if err := parseFlags(flags, args, out); err != nil {
+		return err
+	}
+	if err := setOutput(ctx, &e.dir, e.arch, ""); err != nil {
+		return err
+	}
+	return e.make(ctx, out)
+}
+
+// step is one file to be made.
+type step struct {
+	file   string
+	inputs []string // of files that are not made here, paths; of others, names
+	make   func() error
+	why    string // why it is not made; "" when it is
+}
+
+func (e *everything) make(ctx context.Context, out output) error {
+	steps := e.steps(ctx, out)
+	for _, s := range steps {
+		switch {
+		case s.why != "":
+			out.progress("leaving out %s: %s", s.file, s.why)
+			e.leftOut = append(e.leftOut, absence{s.file, s.why})
+			continue
+		case e.dryRun:
+			fmt.Fprintf(out.stdout, "  %s of %s\n", s.file, strings.Join(s.inputs, ", "))
+			continue
+		}
+		if err := s.make(); err != nil {
+			return fmt.Errorf("%s: %w", s.file, err)
+		}
+		e.made = append(e.made, product{s.file, s.inputs})
+	}
+	if e.dryRun {
+		fmt.Fprintf(out.stdout, "would write them to %s, with SHA256SUMS and manifest.json\n", e.dir)
+		return nil
+	}
+	return e.describe(ctx, out)
+}
+
+// steps lists what is made, in order.
+func (e *everything) steps(ctx context.Context, out output) []step {
+	path := func(name string) string { return filepath.Join(e.dir, name) }
+	var steps []step
+	kernelFile, kernelInput := e.kernel, e.kernel
+	own := e.kernel == "" && e.arch == "amd64"
+	switch {
+	case own:
+		kernelFile, kernelInput = path("vmlinuz"), "vmlinuz"
+		k := kernelBuild{arch: archs[e.arch], source: os.Getenv("KERNEL_SRC"), output: kernelFile, jobs: runtime.NumCPU(), keep: true}
+		steps = append(steps, step{file: "vmlinuz", make: func() error { return k.build(ctx, out) }})
+	case e.kernel == "":
+		// Somebody else's, unless it was put there by hand.
+		kernelFile, kernelInput = path("vmlinuz"), path("vmlinuz")
+		if _, err := os.Stat(kernelFile); err != nil {
+			return []step{{file: "alpboot.efi", why: fmt.Sprintf("there is no %s: name a kernel for %s with --kernel", kernelFile, e.arch)}}
+		}
+	}
+	for _, v := range []struct {
+		given, name, uki string
+		minimal          bool
+	}{
+		{e.initramfs, "initramfs.cpio.xz", "alpboot.efi", false},
+		{e.minimal, "initramfs-minimal.cpio.xz", "alpboot-minimal.efi", true},
+	} {
+		file, input := v.given, v.given
+		if file == "" {
+			file, input = path(v.name), v.name
+			im := image{goarch: e.arch, minimal: v.minimal, compress: "xz", output: file}
+			steps = append(steps, step{file: v.name, make: func() error { return im.build(ctx, out) }})
+		}
+		p := parts{arch: e.arch, kernel: kernelFile, initramfs: file, cmdline: defaultCmdlines[e.arch]}
+		stub := e.stub
+		if stub == "" {
+			stub = stubs[e.arch]
+		}
+		u := unified{parts: p, stub: stub, sign: e.sign, output: path(v.uki)}
+		steps = append(steps, step{file: v.uki, inputs: []string{kernelInput, input, stub}, make: func() error { return u.write(ctx, out) }})
+		if v.minimal || e.arch != "amd64" {
+			continue
+		}
+		builtIn := step{file: "bzImage", inputs: []string{input}, make: func() error {
+			b, err := newBuiltin(file, p.cmdline)
+			if err != nil {
+				return err
+			}
+			return kernelBuild{arch: archs[e.arch], source: os.Getenv("KERNEL_SRC"), output: path("bzImage"), jobs: runtime.NumCPU(), keep: true, builtin: b}.build(ctx, out)
+		}}
+		if !own {
+			builtIn.why = "an initramfs is built into our own kernel only"
+		}
+		c := coreboot{parts: p, rom: e.rom, output: path("coreboot.rom")}
+		rom := step{file: "coreboot.rom", inputs: []string{kernelInput, input, e.rom}, make: func() error { return c.write(ctx, out) }}
+		if e.rom == "" {
+			rom.why = "no ROM was named with --rom"
+		}
+		steps = append(steps, builtIn, rom)
+	}
+	return steps
+}
+
+// describe writes SHA256SUMS and manifest.json.
+func (e *everything) describe(ctx context.Context, out output) error {
+	m := manifest{Version: "unknown", Arch: archs[e.arch], LeftOut: e.leftOut}
+	if src, err := findSource(ctx); err == nil {
+		m.Version = src.describe(ctx)
+	}
+	var sums strings.Builder
+	known := make(map[string]bool)
+	for _, p := range e.made {
+		b, err := os.ReadFile(filepath.Join(e.dir, p.file))
+		if err != nil {
+			return err
+		}
+		r, err := inspect(p.file, b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.file, err)
+		}
+		sum := sha256.Sum256(b)
+		info := payloadInfo{r, hex.EncodeToString(sum[:]), []string{}}
+		fmt.Fprintf(&sums, "%s  %s\n", info.SHA256, p.file)
+		for _, in := range p.inputs {
+			name := filepath.Base(in)
+			info.Inputs = append(info.Inputs, name)
+			if known[in] || in == name {
+				continue // made here, and listed as such
+			}
+			known[in] = true
+			size, hash, err := hashFile(in)
+			if err != nil {
+				return err
+			}
+			m.Inputs = append(m.Inputs, inputInfo{name, size, hash})
+		}
+		m.Payloads = append(m.Payloads, info)
+		for _, problem := range r.Problems {
+			out.progress("%s: %s", p.file, problem)
+		}
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writeBytes(filepath.Join(e.dir, "manifest.json"), append(text, '\n')); err != nil {
+		return err
+	}
+	if err := writeBytes(filepath.Join(e.dir, "SHA256SUMS"), []byte(sums.String())); err != nil {
+		return err
+	}
+	fmt.Fprintf(out.stdout, "%s: %d payloads, SHA256SUMS, manifest.json\n", e.dir, len(m.Payloads))
+	return nil
+}
+
+func hashFile(file string) (size int64, sum string, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return 0, "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	size, err = io.Copy(h, f)
+	return size, hex.EncodeToString(h.Sum(nil)), err
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Made twice, in different folders, all files have the same bytes, and the sums
+// are right.
+func TestAll(t *testing.T) {
+	tree := ukiTree(t)
+	corebootROM(t, tree, "256K")
+	for name, b := range map[string][]byte{"initramfs": menuArchive(t, testRelease), "minimal": archiveOf(t)} {
+		if err := os.WriteFile(filepath.Join(tree, name), b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{"all", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--initramfs-minimal", "@minimal", "--stub", "@stub", "--rom", "@test.rom"}
+	var dirs [2]string
+	for i := range dirs {
+		dirs[i] = filepath.Join(t.TempDir(), strings.Repeat("x", i+1))
+		var stdout, stderr strings.Builder
+		if code := run(in(tree, append(args, "-o", dirs[i])), &stdout, &stderr); code != 0 || !strings.Contains(stderr.String(), "leaving out bzImage") {
+			t.Fatalf("exit code %d: %s%s", code, stdout.String(), stderr.String())
+		}
+	}
+	var names []string
+	entries, err := os.ReadDir(dirs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+		a, errA := os.ReadFile(filepath.Join(dirs[0], e.Name()))
+		b, errB := os.ReadFile(filepath.Join(dirs[1], e.Name()))
+		if errA != nil || errB != nil || !bytes.Equal(a, b) {
+			t.Errorf("%s differs: %v, %v", e.Name(), errA, errB)
+		}
+	}
+	if want := []string{"SHA256SUMS", "alpboot-minimal.efi", "alpboot.efi", "coreboot.rom", "manifest.json"}; !slices.Equal(names, want) {
+		t.Errorf("made %q, want %q", names, want)
+	}
+	needTools(t, "sha256sum")
+	if _, err := command(t.Context(), dirs[0], "sha256sum", "-c", "--strict", "SHA256SUMS"); err != nil {
+		t.Error(err)
+	}
+
+	text, err := os.ReadFile(filepath.Join(dirs[0], "manifest.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m struct {
+		Arch     string
+		Payloads []struct {
+			File, Kind, Linux, SHA256 string
+			Size                      int64
+			Inputs                    []string
+		}
+		Inputs  []struct{ File, SHA256 string }
+		LeftOut []struct{ Name, Why string } `json:"left_out"`
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	if m.Arch != "x86_64" || len(m.Payloads) != 3 || len(m.Inputs) != 5 || len(m.LeftOut) != 1 {
+		t.Errorf("manifest %+v", m)
+	}
+	if p := m.Payloads[0]; p.File != "alpboot.efi" || p.Kind != "UKI" || p.Linux != testRelease || len(p.SHA256) != 64 || p.Size == 0 ||
+		!slices.Equal(p.Inputs, []string{"vmlinuz", "initramfs", "stub"}) {
+		t.Errorf("first payload %+v", p)
+	}
+	if bytes.Contains(text, []byte(tree)) || bytes.Contains(text, []byte(dirs[0])) {
+		t.Error("the manifest holds a path of this machine")
+	}
+
+	var stdout, stderr strings.Builder
+	if code := run(in(tree, append(args, "--dry-run", "-o", "@absent")), &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "coreboot.rom of ") {
+		t.Errorf("dry run: exit code %d: %s", code, stdout.String())
+	}
+	if _, err := os.Stat(filepath.Join(tree, "absent")); err == nil {
+		t.Error("a dry run wrote something")
+	}
+	stdout.Reset()
+	if code := run(in(tree, []string{"all", "--arch", "arm64", "-o", "@absent", "--dry-run"}), &stdout, &stderr); code != 0 || !strings.Contains(stderr.String(), "name a kernel for arm64") {
+		t.Errorf("arm64 without a kernel: exit code %d: %s", code, stderr.String())
+	}
+}
