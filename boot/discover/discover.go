@@ -179,7 +179,8 @@ func (sc *Scan) Stop() {
 	}
 }
 
-// call has run do something with its state. It is false when the scan ends.
+// call has run do something with its state. It is false when the scan ends. What
+// only asks makes no new inventory.
 func (sc *Scan) call(do func(*state)) bool {
 	done := make(chan struct{})
 	select {

@@ -65,7 +65,8 @@ type state struct {
 	listed   []string           // the paths that Devices lists, in its order
 	made     []*volume          // those that were made, in the order in which they came
 	listErrs []error
-	mounts   int // how many volumes have been mounted
+	mounts   int  // how many volumes have been mounted
+	news     bool // something has come or gone
 
 	queue      []*volume        // those that are still to be looked at
 	waiting    map[*volume]bool // those that have yet to answer, and some that have
@@ -185,8 +186,11 @@ func (sc *Scan) run(ctx context.Context) {
 			st.unread = nil
 			changed = true
 		case do := <-sc.calls:
+			st.news = false
 			do(st)
-			changed = true
+			st.read(ctx, st.unread...)
+			st.unread = nil
+			changed = changed || st.news
 		case <-ready:
 			ready = nil
 			quietAt = time.Now().Add(s.Settle)
@@ -285,7 +289,7 @@ func (st *state) list(ctx context.Context) {
 // look has v looked at when it is its turn.
 func (st *state) look(v *volume) {
 	st.vols[v.block.Path] = v
-	st.complete = false
+	st.complete, st.news = false, true
 	st.queue = append(st.queue, v)
 }
 
@@ -327,6 +331,7 @@ func (st *state) send(ctx context.Context, r result, giveBack func()) {
 
 // take takes in what a goroutine has brought.
 func (st *state) take(ctx context.Context, r result) {
+	st.news = true
 	switch v := r.vol; {
 	case r.making != nil:
 		st.takeMade(ctx, r)
@@ -339,7 +344,9 @@ func (st *state) take(ctx context.Context, r result) {
 		v.found = r.found
 		if v.found.fsys != nil {
 			st.mounts++
-			st.unread = append(st.unread, v)
+			if v.read == nil {
+				st.unread = append(st.unread, v)
+			}
 		}
 		if v.found.member != nil {
 			st.assemble(ctx)
@@ -546,6 +553,7 @@ func (st *state) remove(vols ...*volume) []*volume {
 			continue // with another one
 		}
 		delete(st.vols, v.block.Path)
+		st.news = true
 		for _, child := range slices.Clone(st.made) {
 			if slices.Contains(child.from, v) {
 				gone = append(gone, st.remove(child)...)

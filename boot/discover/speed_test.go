@@ -3,6 +3,8 @@ package discover
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/alpboot/alpboot/boot"
 )
@@ -60,4 +62,26 @@ func TestParseAsksLittle(t *testing.T) {
 	if n := len(below.asked); n > 14 {
 		t.Errorf("the volume was asked %d times: %q", n, below.asked)
 	}
+}
+
+// TestOpenMakesNoInventory asserts that reading files of a settled scan, as the
+// menu does for its settings, is no news.
+func TestOpenMakesNoInventory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fakeMachine{}
+		m.set(alpine("/dev/sda1", "u1", "lts"))
+		sc := m.scanner().Start(t.Context())
+		defer sc.Stop()
+		e := settled(t, sc).Entries[0]
+		f, err := sc.Open(e.Volume, e.Kernel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		select {
+		case inv := <-sc.Inventories():
+			t.Errorf("%+v", inv)
+		case <-time.After(time.Minute):
+		}
+	})
 }
