@@ -12,7 +12,7 @@ export GOTOOLCHAIN ?= auto
 
 NEED = @sh initramfs/need.sh
 
-.PHONY: all initramfs kernel run test bench clean help
+.PHONY: all initramfs kernel payloads stick run test bench clean help
 .DEFAULT_GOAL = all
 
 all: initramfs kernel
@@ -24,6 +24,14 @@ initramfs:
 kernel:
 	$(NEED) build kernel
 	@go run ./cmds/mkpayload kernel -o $(OUT)/vmlinuz
+
+payloads:
+	$(NEED) build kernel
+	@go run ./cmds/mkpayload all --arch $(ARCH) -o $(OUT) $(if $(COREBOOT_ROM),--rom '$(COREBOOT_ROM)') $(if $(SIGN),--sign '$(SIGN)')
+
+stick: initramfs kernel
+	@go run ./cmds/mkpayload uki -o $(OUT)/alpboot.efi
+	@go run ./cmds/mkpayload stick --uki $(OUT)/alpboot.efi -o $(OUT)/stick.img
 
 run:
 	$(NEED) build run
@@ -45,6 +53,8 @@ help:
 	@echo 'make                 both of:'
 	@echo 'make initramfs       $(OUT)/initramfs.cpio.xz, the menu and its shell'
 	@echo 'make kernel          $(OUT)/vmlinuz, the Linux under it; KERNEL_SRC= names a tree or tarball'
+	@echo 'make payloads        all of it as one file for each kind of firmware, in $(OUT)/; ARCH=arm64, COREBOOT_ROM=FILE, SIGN=KEY,CERT'
+	@echo 'make stick           $(OUT)/stick.img, a removable disk for UEFI and BIOS'
 	@echo 'make run             the menu of a demo disk, in a virtual machine, in this terminal'
 	@echo 'make run DISK=FILE   the same with your disk image (raw or qcow2), which stays as it is'
 	@echo 'make run ISO=FILE    the same with your ISO image'

@@ -38,6 +38,7 @@ func verbs() []verb {
 		{"uki", "kernel and initramfs as one EFI program, a unified kernel image", runUKI},
 		{"bzimage", "the kernel with initramfs and command line built in", runBzimage},
 		{"coreboot", "a coreboot ROM with kernel and initramfs as its payload", runCoreboot},
+		{"stick", "the image of a removable disk that boots with UEFI and BIOS", runStick},
 		{"install", "puts a UKI on an EFI system partition, or replaces the one there", runInstall},
 		{"uninstall", "takes it away again", runUninstall},
 		{"all", "all payloads for a processor, with their sums and a manifest", runAll},

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestStick(t *testing.T) {
+	needTools(t, "mcopy", "mtype")
+	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
+	needTools(t, "mkfs.vfat")
+	dir := ukiTree(t)
+	var stdout, stderr strings.Builder
+	if code := run(in(dir, []string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--stub", "@stub", "-o", "@alpboot.efi"}), &stdout, &stderr); code != 0 {
+		t.Fatal(stderr.String())
+	}
+	args := []string{"stick", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--uki", "@alpboot.efi", "--cmdline", "a=b c"}
+	var images [2][]byte
+	for i, name := range []string{"one.img", "two.img"} {
+		if code := run(in(dir, append(args, "-o", "@"+name)), &stdout, &stderr); code != 0 {
+			t.Fatalf("exit code %d: %s", code, stderr.String())
+		}
+		var err error
+		if images[i], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(images[0], images[1]) {
+		t.Error("the same input gives other bytes")
+	}
+	b := images[0]
+	if len(b) != smallestStick || string(b[0x1fe:0x200]) != "\x55\xaa" || b[0x1be] != 0x80 || b[0x1c2] != espType ||
+		binary.LittleEndian.Uint32(b[0x1c6:]) != stickStart/512 || int(binary.LittleEndian.Uint32(b[0x1ca:])) != (len(b)-stickStart)/512 {
+		t.Errorf("%d bytes, partition %x", len(b), b[0x1be:0x1ce])
+	}
+	content := func(name string) string {
+		out, err := command(t.Context(), dir, "mtype", "-i", "one.img@@1M", "::"+name)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(out)
+	}
+	uki, err := os.ReadFile(filepath.Join(dir, "alpboot.efi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content("EFI/BOOT/BOOTX64.EFI") != string(uki) {
+		t.Error("the UKI is not where firmware looks for it")
+	}
+	if _, err := exec.LookPath("syslinux"); err != nil {
+		if !strings.Contains(stderr.String(), "UEFI only") {
+			t.Errorf("without syslinux it says %q", stderr.String())
+		}
+		return
+	}
+	if got := content("syslinux.cfg"); !strings.Contains(got, "APPEND a=b c\n") || content("alpboot/initramfs") != "070701 the initramfs" {
+		t.Errorf("syslinux.cfg holds %q", got)
+	}
+	if b[0] == 0 {
+		t.Error("there is no code in the boot sector")
+	}
+}
