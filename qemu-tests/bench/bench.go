@@ -61,6 +61,8 @@ type Report struct {
 	Results []Result `json:"results"`
 
 	Partitions []Partitions `json:"partitions"`
+	Handovers  []Handover   `json:"handovers"`
+	Loads      []Load       `json:"loads"`
 }
 
 func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progress io.Writer) error {
@@ -115,7 +117,11 @@ func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progr
 	if r.Partitions, err = benchPartitions(a, kernel, subjects, min(runs, 3), progress); err != nil {
 		return err
 	}
+	if err := r.handovers(a, runs, progress); err != nil {
+		return err
+	}
 	r.table(stdout)
+	r.handoverTables(stdout)
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err

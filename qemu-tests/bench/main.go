@@ -7,6 +7,8 @@
 // its serial port, and count from the start of QEMU. Memory is the smallest
 // size of the machine, in steps of 8 MiB, with which the target is reached. The
 // list is also timed with more and more partitions, up to 256 on two disks.
+// Last comes what loading a kernel and jumping to it takes, beside u-root's
+// kexec command and kexec-tools.
 package main
 
 import (
@@ -26,6 +28,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	runs := fs.Int("runs", 5, "how often each is started")
 	output := fs.String("o", "", "`FILE` for the figures (default build/x86_64/bench.json, of the checkout)")
 	memory := fs.Bool("memory", true, "find the smallest memory too")
+	handover := fs.Bool("handover", false, "measure only loading a kernel and jumping to it, and write no file")
 	if err := fs.Parse(args); err != nil || fs.NArg() > 0 || *runs < 1 {
 		return 2
 	}
@@ -34,7 +37,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 		if *output == "" {
 			*output = a.Path("bench.json")
 		}
-		err = bench(a, *runs, *memory, *output, stdout, stderr)
+		if *handover {
+			var r Report
+			if err = r.handovers(a, *runs, stderr); err == nil {
+				r.handoverTables(stdout)
+			}
+		} else {
+			err = bench(a, *runs, *memory, *output, stdout, stderr)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "bench:", err)
