@@ -253,16 +253,9 @@ func TestEveryKindOfDisk(t *testing.T) {
 	}
 	stick := write(t, disk.Layout{Partitions: []disk.Partition{{Size: 16, FS: disk.FS{Type: "ext4", UUID: "00000000-1111-4222-8333-999999999999", Files: system{
 		kernel: boottest.BzImage("6.12.1-0-lts"), main: []byte("\x1f\x8b\x08"), first: []byte("070701")}.in("", disk.File{Path: "extlinux.conf", Data: extlinux("On the stick", "quiet")})}}}})
-	kernel, initrd, err := ownKernel.get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	slots <- struct{}{}
-	t.Cleanup(func() { <-slots })
-	m := machine{vm.Start(t, vm.Options{
-		Kernel: kernel, Initrd: initrd, Drives: drives, Cmdline: "console=ttyS0,115200 alpboot.timeout=-1", Dir: made.Path("qemu-tests", t.Name()),
-		Extra: []string{"-drive", "if=none,id=stick,format=raw,snapshot=on,file=" + stick, "-device", "qemu-xhci,id=plug"},
-	}), t}
+	m := startWith(t, "alpboot.timeout=-1", func(o *vm.Options) {
+		o.Extra = []string{"-drive", "if=none,id=stick,format=raw,snapshot=on,file=" + stick, "-device", "qemu-xhci,id=plug"}
+	}, drives...)
 	m.row(menuLimit, "MBR and extlinux")
 	for _, k := range disks.kinds {
 		if k.secret == "" {

@@ -18,24 +18,6 @@ import (
 	"github.com/alpboot/alpboot/qemu-tests/vm"
 )
 
-// startWith starts a machine with the menu whose options a test changes.
-func startWith(t *testing.T, parameters string, drive vm.Drive, change func(*vm.Options)) machine {
-	t.Helper()
-	kernel, initrd, err := ownKernel.get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	slots <- struct{}{}
-	t.Cleanup(func() { <-slots })
-	o := vm.Options{
-		Kernel: kernel, Initrd: initrd, Drives: []vm.Drive{drive},
-		Cmdline: strings.TrimSpace("console=ttyS0,115200 " + parameters),
-		Dir:     made.Path("qemu-tests", t.Name()),
-	}
-	change(&o)
-	return machine{vm.Start(t, o), t}
-}
-
 // without waits until no row of the screen holds text.
 func (m machine) without(text string) {
 	m.t.Helper()
@@ -212,7 +194,7 @@ func TestNextStartInEFIVariables(t *testing.T) {
 	cmdline := in.Cmdline("UUID=" + disk.RootUUID)
 	uefi := func(o *vm.Options) { o.Flash = vm.Flash{Code: code, Vars: vars} }
 	t.Run("first start", func(t *testing.T) {
-		m := startWith(t, "alpboot.timeout=-1", drive, uefi)
+		m := startWith(t, "alpboot.timeout=-1", uefi, drive)
 		m.row(menuLimit, "Linux lts", "default")
 		m.Type(vm.Down)
 		m.selected("Linux virt")
@@ -228,11 +210,11 @@ func TestNextStartInEFIVariables(t *testing.T) {
 		m.AwaitEnd(time.Minute)
 	})
 	t.Run("second start", func(t *testing.T) {
-		m := startWith(t, "alpboot.timeout=2", drive, uefi)
+		m := startWith(t, "alpboot.timeout=2", uefi, drive)
 		m.target(want{virt, cmdline, map[string]string{"flavour": "virt"}})
 	})
 	t.Run("third start", func(t *testing.T) {
-		m := startWith(t, "alpboot.timeout=2", drive, uefi)
+		m := startWith(t, "alpboot.timeout=2", uefi, drive)
 		m.target(want{lts, cmdline, map[string]string{"flavour": "lts"}})
 	})
 }
@@ -252,7 +234,7 @@ func TestSettingsAndLogOnTheESP(t *testing.T) {
 		start += p.Size
 	}
 	file := write(t, layout)
-	m := startWith(t, "", vm.Drive{File: file, Access: vm.Writeable}, func(*vm.Options) {})
+	m := startWith(t, "", func(*vm.Options) {}, vm.Drive{File: file, Access: vm.Writeable})
 	m.text(menuLimit, "Booting in 7") // of 77 seconds
 	m.Type("s")
 	m.Await(drawLimit, vm.OnScreen("$"))

@@ -108,6 +108,17 @@ func start(t *testing.T, p payload, parameters string, drives ...vm.Drive) machi
 // startOn is start for a machine that may have a screen too.
 func startOn(t *testing.T, p payload, d vm.Display, parameters string, drives ...vm.Drive) machine {
 	t.Helper()
+	return launch(t, p, parameters, func(o *vm.Options) { o.Display = d }, drives)
+}
+
+// startWith starts a machine with the menu's own kernel that change alters.
+func startWith(t *testing.T, parameters string, change func(*vm.Options), drives ...vm.Drive) machine {
+	t.Helper()
+	return launch(t, ownKernel, parameters, change, drives)
+}
+
+func launch(t *testing.T, p payload, parameters string, change func(*vm.Options), drives []vm.Drive) machine {
+	t.Helper()
 	kernel, initrd, err := p.get()
 	if err != nil {
 		t.Fatal(err)
@@ -115,11 +126,12 @@ func startOn(t *testing.T, p payload, d vm.Display, parameters string, drives ..
 	slots <- struct{}{}
 	t.Cleanup(func() { <-slots })
 	o := vm.Options{
-		Kernel: kernel, Initrd: initrd, Drives: drives, Display: d,
+		Kernel: kernel, Initrd: initrd, Drives: drives,
 		Cmdline: strings.TrimSpace("console=ttyS0,115200 " + parameters),
 		// Kept by the build, so that a failed run can be looked at.
 		Dir: made.Path("qemu-tests", t.Name()),
 	}
+	change(&o)
 	return machine{vm.Start(t, o), t}
 }
 
