@@ -164,30 +164,34 @@ var legacy = [...]string{"grsec", "hardened", "vanilla", "virt", "virtgrsec", "r
 // newest first.
 func findPairs(list []fs.DirEntry) []pair {
 	var pairs []pair
+	files := make(map[string]bool, len(list))
+	for _, d := range list {
+		files[d.Name()] = !d.IsDir()
+	}
 	for _, d := range list {
 		name := d.Name()
 		if !d.Type().IsRegular() || isBackup(name) {
 			continue // also links: what they point to is found by itself
 		}
 		if name != "vmlinuz" && !strings.HasPrefix(name, "vmlinuz-") &&
-			!(slices.Contains(legacy[:], name) && hasFile(list, name+".gz")) {
+			!(slices.Contains(legacy[:], name) && files[name+".gz"]) {
 			continue
 		}
 		p := pair{kernel: name, missing: true}
 		for _, u := range []string{"intel-ucode.img", "amd-ucode.img"} {
 			// They are there on x86 only. The kernel wants them first.
-			if hasFile(list, u) {
+			if files[u] {
 				p.initrds = append(p.initrds, u)
 			}
 		}
 		for _, i := range initrdNames(name) {
-			if hasFile(list, i) {
+			if files[i] {
 				p.initrds = append(p.initrds, i)
 				p.missing = false
 				break
 			}
 		}
-		p.modloop = hasFile(list, "modloop-"+flavour(name))
+		p.modloop = files["modloop-"+flavour(name)]
 		pairs = append(pairs, p)
 	}
 	slices.SortStableFunc(pairs, func(a, b pair) int {
