@@ -156,18 +156,23 @@ func (im image) build(ctx context.Context, out output) error {
 			_, err := raw.WriteTo(w)
 			return err
 		}
-		var stderr bytes.Buffer
-		cmd := exec.CommandContext(ctx, comp.command[0], comp.command[1:]...)
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = &raw, w, &stderr
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("compressing: %w", explain(err, comp.command[0], stderr.Bytes()))
-		}
-		return nil
+		return pack(ctx, comp.command, &raw, w)
 	})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out.stdout, "%s: %s\n", im.output, fileSize(im.output))
+	return nil
+}
+
+// pack compresses by a program.
+func pack(ctx context.Context, program []string, r io.Reader, w io.Writer) error {
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, program[0], program[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, w, &stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("compressing: %w", explain(err, program[0], stderr.Bytes()))
+	}
 	return nil
 }
 

@@ -10,7 +10,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/u-root/mkuimage/cpio"
+	"github.com/u-root/mkuimage/uimage/initramfs"
 
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kernel/unpack"
@@ -36,6 +40,7 @@ var defaultCmdlines = map[string]string{
 type unified struct {
 	parts
 	stub      string
+	modules   string // folder of the kernel's modules to add, or ""
 	osRelease string // file, or "" for ours
 	microcode string // file, or ""
 	splash    string // file, or ""
@@ -134,6 +139,7 @@ func runUKI(ctx context.Context, args []string, out output) error {
 	flags := flag.NewFlagSet("uki", flag.ContinueOnError)
 	u.parts.flags(flags)
 	flags.StringVar(&u.stub, "stub", "", "EFI stub `FILE` (default "+stubs["amd64"]+" or the like)")
+	flags.StringVar(&u.modules, "modules", "", "add the modules that the menu needs on --kernel, of a distribution: `DIR` lib/modules/RELEASE, or its parent")
 	flags.StringVar(&u.osRelease, "os-release", "", "os-release `FILE` that names the image in boot menus (default: alpboot and its version)")
 	flags.StringVar(&u.microcode, "microcode", "", "microcode `FILE` for the processor, an uncompressed cpio archive")
 	flags.StringVar(&u.splash, "splash", "", "picture `FILE` to show meanwhile, a BMP")
@@ -154,7 +160,7 @@ func runUKI(ctx context.Context, args []string, out output) error {
 
 // write makes the image and writes it.
 func (u unified) write(ctx context.Context, out output) error {
-	p, release, err := u.build(ctx)
+	p, release, err := u.build(ctx, out)
 	if err != nil {
 		return err
 	}
@@ -173,7 +179,7 @@ func (u unified) write(ctx context.Context, out output) error {
 }
 
 // build makes the image, and names the kernel in it.
-func (u unified) build(ctx context.Context) (p *efi.Program, release string, err error) {
+func (u unified) build(ctx context.Context, out output) (p *efi.Program, release string, err error) {
 	kernelImage, info, err := u.efiKernel()
 	if err != nil {
 		return nil, "", err
@@ -201,6 +207,15 @@ func (u unified) build(ctx context.Context) (p *efi.Program, release string, err
 	initrd, err := readInitrd(u.initramfs)
 	if err != nil {
 		return nil, "", err
+	}
+
+	if u.modules != "" {
+		packed, err := u.moduleArchive(ctx, out)
+		if err != nil {
+			return nil, "", fmt.Errorf("packing kernel modules: %w", err)
+		}
+		// The kernel unpacks one archive after the other, each from a multiple of four.
+		initrd = slices.Concat(initrd, make([]byte, -len(initrd)&3), packed)
 	}
 
 	text := osRelease(version.String())
@@ -257,6 +272,28 @@ func (u unified) build(ctx context.Context) (p *efi.Program, release string, err
 		}
 	}
 	return program, release, nil
+}
+
+// moduleArchive packs the modules that the menu needs on the kernel.
+func (u unified) moduleArchive(ctx context.Context, out output) ([]byte, error) {
+	records, err := packModules(u.kernel, u.modules, out)
+	if err != nil {
+		return nil, err
+	}
+	files := initramfs.NewFiles()
+	for _, r := range records {
+		if err := files.AddRecord(cpio.MakeReproducible(r)); err != nil {
+			return nil, err
+		}
+	}
+	var raw, packed bytes.Buffer
+	if err := writeArchive(&raw, files); err != nil {
+		return nil, err
+	}
+	if err := pack(ctx, compressors["xz"].command, &raw, &packed); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), nil
 }
 
 // efiKernel reads the kernel as the EFI program that a stub can start.

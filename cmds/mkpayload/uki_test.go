@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +154,44 @@ func TestUKI(t *testing.T) {
 				t.Errorf("initrds %q, want %q", initrds.String(), tt.wantInitrd)
 			}
 		})
+	}
+}
+
+// A distribution's kernel gets its modules as a second archive.
+func TestUKIWithModules(t *testing.T) {
+	needTools(t, "xz")
+	dir := writeTree(t, testTree())
+	for name, b := range map[string][]byte{"vmlinuz": efiProgram(bzImage(testRelease), machineAMD64, ""), "stub": efiProgram(nil, machineAMD64, ""), "initramfs": append(menuArchive(t, testRelease), 0)} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var stdout, stderr strings.Builder
+	args := []string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--modules", "@lib/modules", "--stub", "@stub", "-o", "@out.efi"}
+	if code := run(in(dir, args), &stdout, &stderr); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	stdout.Reset()
+	if code := run(in(dir, []string{"inspect", "@out.efi"}), &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "cpio and xz") {
+		t.Errorf("exit code %d: %s", code, stdout.String())
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "out.efi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := report{archiveMembers: true}
+	p, err := efi.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range p.Sections() {
+		if s.Name == ".initrd" {
+			r.archive(s.Data)
+		}
+	}
+	want := "lib/modules/" + testRelease + "/kernel/fs/ext4/ext4.ko"
+	if r.Problems != nil || !slices.ContainsFunc(r.Parts, func(p part) bool { return p.Name == want }) {
+		t.Errorf("problems %q; %s is not among %v", r.Problems, want, r.Parts)
 	}
 }
 
