@@ -155,14 +155,13 @@ func deviceNumber(node string) string {
 }
 
 // machine gives the running system to discovery.
-func (s *system) machine() discover.Machine {
+func (s *system) machine() *mounted {
 	real := discover.System{Sysfs: os.DirFS(s.path("/sys"))}
 	all, _ := real.Devices() // a device that cannot be read is none that is mounted
 	m := newMounted(s.mounts(), all, deviceNumber)
-	m.probe = real.Probe
+	m.probe = s.probe
 	m.open = openAlone
 	if s.root != "/" { // a test: no number is right, and the folders lie elsewhere
-		m.probe = func(string) (superblock.Superblock, error) { return superblock.Superblock{}, superblock.ErrUnknown }
 		m.open = func(mnt mount) (discover.Filesystem, error) { return device.Folder(s.path(mnt.point)) }
 	}
 	return m
@@ -171,14 +170,13 @@ func (s *system) machine() discover.Machine {
 // deviceLimit is how long one filesystem may take to answer.
 const deviceLimit = 10 * time.Second
 
-// discover looks at all filesystems where kernels lie. The caller stops the
-// scan.
-func (s *system) discover(ctx context.Context) (*discover.Scan, boot.Inventory) {
+// scan looks at all filesystems of m. The caller stops the scan.
+func (s *system) scan(ctx context.Context, m *mounted) (*discover.Scan, boot.Inventory) {
 	var efiVars fs.FS
-	if s.exists("/sys/firmware/efi/efivars") {
-		efiVars = os.DirFS(s.path("/sys/firmware/efi/efivars"))
+	if s.exists(efivars) {
+		efiVars = os.DirFS(s.path(efivars))
 	}
-	scan := (&discover.Scanner{Machine: s.machine(), Formats: discover.Formats(efiVars), Limit: deviceLimit}).Start(ctx)
+	scan := (&discover.Scanner{Machine: m, Formats: discover.Formats(efiVars), Limit: deviceLimit}).Start(ctx)
 	var inv boot.Inventory
 	for inv = range scan.Inventories() {
 		if inv.Settled {
@@ -188,24 +186,18 @@ func (s *system) discover(ctx context.Context) (*discover.Scan, boot.Inventory) 
 	return scan, inv
 }
 
-// remembered gives what the boot menu and systemd-boot keep in EFI variables.
-// What they shall do once, when they start next, is left to them.
-func (s *system) remembered() remember.State {
-	vars := remember.Efivarfs{Dir: s.path("/sys/firmware/efi/efivars")}
-	if _, err := os.Stat(vars.Dir); err != nil {
-		return remember.State{}
-	}
-	all, err := remember.SystemdBoot{Store: remember.EFI{Vars: vars}, Vars: vars, ReadOnly: true}.Load()
-	if err != nil {
-		s.warn("what the boot menu remembers cannot be read: %v", err)
-	}
-	return remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault}
+// discover looks at all filesystems where kernels lie, and for what the boot
+// menu goes by. The caller stops the scan.
+func (s *system) discover(ctx context.Context) (*discover.Scan, boot.Inventory, choice.Wants) {
+	m := s.machine()
+	scan, inv := s.scan(ctx, m)
+	return scan, inv, s.wants(ctx, m, inv)
 }
 
 // pick gives the entry that want names, or the one that the boot menu would
-// boot. Where neither a configuration nor what is remembered has a default, the
+// boot. Where neither a configuration nor what the menu goes by has a default, the
 // kernel of the flavour that is running comes before others.
-func pick(inv boot.Inventory, want string, state remember.State, running string) (boot.Entry, error) {
+func pick(inv boot.Inventory, want string, w choice.Wants, running string) (boot.Entry, error) {
 	if want != "" {
 		e, ok := choice.Find(inv.Entries, want)
 		switch {
@@ -216,13 +208,13 @@ func pick(inv boot.Inventory, want string, state remember.State, running string)
 		}
 		return e, nil
 	}
-	id := choice.Default(inv, choice.Wants{State: state}).ID
+	id := choice.Default(inv, w).ID
 	i := slices.IndexFunc(inv.Entries, func(e boot.Entry) bool { return e.ID == id })
 	if i < 0 {
 		return boot.Entry{}, nothingFound(inv)
 	}
 	best := inv.Entries[i]
-	if best.Default || !state.Equal(remember.State{}) || ofFlavour(best, running) {
+	if best.Default || w.Default != "" || !w.State.Equal(remember.State{}) || ofFlavour(best, running) {
 		return best, nil
 	}
 	for _, e := range inv.Entries {

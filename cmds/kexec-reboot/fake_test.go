@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/kexec"
 )
 
@@ -24,8 +26,11 @@ func (k *fakeKernel) FileLoad(_, _ *os.File, cmdline string) error {
 	k.loads, k.cmdline = k.loads+1, cmdline
 	return k.err
 }
-func (k *fakeKernel) Unload() error { k.unloads++; return nil }
-func (k *fakeKernel) Reboot() error { k.jumps++; return k.err }
+
+// Load is not there: what is in the segments is for the tests of package kexec.
+func (k *fakeKernel) Load(uint64, []kexec.Segment) error { return syscall.ENOSYS }
+func (k *fakeKernel) Unload() error                      { k.unloads++; return nil }
+func (k *fakeKernel) Reboot() error                      { k.jumps++; return k.err }
 
 // fake is a system in a folder, whose kernel is loaded when a test says so.
 type fake struct {
@@ -33,7 +38,8 @@ type fake struct {
 	kernel     *fakeKernel
 	isLoaded   bool
 	isDisabled bool
-	lacks      map[uintptr]bool // system calls that are not there
+	lacks      map[uintptr]bool  // system calls that are not there
+	uuids      map[string]string // by device
 	ran        []string
 	hangups    int
 	out, err   bytes.Buffer
@@ -52,7 +58,13 @@ func newFake(t *testing.T, files map[string]string) *fake {
 		lockdown: func() string { return "" },
 		has:      func(call uintptr) bool { return !f.lacks[call] },
 		hangup:   func() error { f.hangups++; return nil },
-		stdout:   &f.out, stderr: &f.err,
+		probe: func(device string) (superblock.Superblock, error) {
+			if uuid := f.uuids[device]; uuid != "" {
+				return superblock.Superblock{Type: "ext4", UUID: uuid}, nil
+			}
+			return superblock.Superblock{}, superblock.ErrUnknown
+		},
+		stdout: &f.out, stderr: &f.err,
 	}
 	f.run = func(name string, args ...string) error {
 		f.ran = append(f.ran, strings.Join(append([]string{name}, args...), " "))

@@ -41,7 +41,6 @@ type target struct {
 	kexec.Target
 	title   string
 	release string // of the kernel; "" when unknown
-	uki     *kernel.UKI
 }
 
 func (t *target) close() {
@@ -137,12 +136,12 @@ func (s *system) files(o loadOptions) (*target, error) {
 
 // entry opens the files of the entry that o names, or of the default one.
 func (s *system) entry(ctx context.Context, o loadOptions) (*target, error) {
-	scan, inv := s.discover(ctx)
+	scan, inv, wants := s.discover(ctx)
 	defer scan.Stop()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	e, err := pick(inv, o.entry, s.remembered(), s.release)
+	e, err := pick(inv, o.entry, wants, s.release)
 	if err != nil {
 		return nil, err
 	}
@@ -190,10 +189,13 @@ func (s *system) complete(t *target, o loadOptions) error {
 		return fmt.Errorf("%s: %w", t.Kernel.Name(), err)
 	}
 	t.release = info.Version
-	if info.Format == kernel.UnifiedImage {
-		if err := t.takeApart(st.Size()); err != nil {
+	unified := info.Format == kernel.UnifiedImage
+	if unified && t.Cmdline == "" {
+		u, err := kernel.OpenUKI(t.Kernel, st.Size())
+		if err != nil {
 			return fmt.Errorf("%s: %w", t.Kernel.Name(), err)
 		}
+		t.Cmdline = u.Cmdline
 	}
 	if t.release == "" { // the images of arm64 do not say
 		name := strings.TrimPrefix(path.Base(t.Kernel.Name()), "vmlinuz-")
@@ -214,38 +216,10 @@ func (s *system) complete(t *target, o loadOptions) error {
 		t.Cmdline = *o.cmdline
 	case o.reuse:
 		t.Cmdline = s.cmdline()
-	case o.kernel != "" && t.uki == nil:
+	case o.kernel != "" && !unified:
 		return errors.New("a command line is needed: --reuse-cmdline takes that of the running kernel, --cmdline another")
 	}
 	t.Cmdline = strings.TrimSpace(settings.ForTarget(t.Cmdline) + " " + o.append)
-	return nil
-}
-
-// takeApart puts the kernel and initrds that a unified kernel image holds in
-// its place.
-func (t *target) takeApart(size int64) error {
-	image := t.Kernel
-	u, err := kernel.OpenUKI(image, size)
-	if err != nil {
-		return err
-	}
-	defer image.Close()
-	if t.Kernel, err = kexec.MemFile(image.Name()+" .linux", u.Linux); err != nil {
-		return err
-	}
-	var own []*os.File
-	for _, section := range u.Initrds {
-		f, err := kexec.MemFile(image.Name()+" .initrd", section)
-		if err != nil {
-			return err
-		}
-		own = append(own, f)
-	}
-	t.Initrds = append(own, t.Initrds...)
-	t.uki, t.release = u, u.Version
-	if t.Cmdline == "" {
-		t.Cmdline = u.Cmdline
-	}
 	return nil
 }
 

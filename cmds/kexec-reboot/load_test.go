@@ -13,6 +13,8 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/choice"
+	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
 	"github.com/alpboot/alpboot/boot/remember"
 )
 
@@ -55,6 +57,24 @@ func TestLoad(t *testing.T) {
 			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 of=lts"},
 		{name: "modules on a usr-merged system", files: with(alpine(), "/lib/modules/"+release+"/modules.dep", "", "/usr/lib/modules/"+release+"/modules.dep", "x"), args: "--entry 2",
 			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 of=lts"},
+	}
+	unified := string(ukitest.Image(
+		ukitest.Section{Name: ".linux", Data: boottest.BzImage(release)}, ukitest.Section{Name: ".initrd", Data: []byte(initramfs)},
+		ukitest.Section{Name: ".cmdline", Data: []byte("root=UUID=1 of=image")},
+	))
+	for _, tt := range []struct{ name, args, initrds, cmdline string }{
+		{"a unified kernel image with its own command line", "", "", "root=UUID=1 of=image"},
+		{"one with another command line", "--cmdline root=UUID=2", "", "root=UUID=2"},
+		{"one with more of both", "--append single --initrd ROOT/boot/initramfs-lts", "initramfs-lts", "root=UUID=1 of=image single"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, with(alpine(), "/boot/linux.efi", unified))
+			out, _ := f.do(t, exitDone, f.words("load -s --kernel ROOT/boot/linux.efi "+tt.args)...)
+			checkShown(t, out, "linux.efi", tt.initrds, tt.cmdline)
+			if f.kernel.loads != 1 || f.kernel.cmdline != tt.cmdline {
+				t.Errorf("%d loads, the last with %q", f.kernel.loads, f.kernel.cmdline)
+			}
+		})
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -269,13 +289,15 @@ func TestPick(t *testing.T) {
 		name    string
 		entries []boot.Entry
 		want    string
-		state   remember.State
+		wants   choice.Wants
 		id      string // "" for an error
 	}{
 		{name: "the running flavour", entries: []boot.Entry{lts, virt}, id: "virt"},
 		{name: "the default", entries: []boot.Entry{lts, virt, def}, id: "def"},
-		{name: "what the menu remembers", entries: []boot.Entry{lts, virt, def}, state: remember.State{Default: "lts"}, id: "lts"},
-		{name: "what was booted last", entries: []boot.Entry{lts, virt}, state: remember.State{Last: "lts"}, id: "lts"},
+		{name: "what the menu remembers", entries: []boot.Entry{lts, virt, def}, wants: choice.Wants{State: remember.State{Default: "lts"}}, id: "lts"},
+		{name: "what the menu's settings say", entries: []boot.Entry{lts, virt, def}, wants: choice.Wants{Default: "lts", State: remember.State{Default: "virt"}}, id: "lts"},
+		{name: "not what never came up", entries: []boot.Entry{lts, virt, def}, wants: choice.Wants{State: remember.State{Failed: []string{"def"}}}, id: "lts"},
+		{name: "what was booted last", entries: []boot.Entry{lts, virt}, wants: choice.Wants{State: remember.State{Last: "lts"}}, id: "lts"},
 		{name: "none of the running flavour", entries: []boot.Entry{lts}, id: "lts"},
 		{name: "not a broken one", entries: []boot.Entry{lts, broken}, id: "lts"},
 		{name: "not a guess", entries: []boot.Entry{lts, guess}, id: "lts"},
@@ -285,7 +307,7 @@ func TestPick(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			e, err := pick(boot.Inventory{Entries: tt.entries, Settled: true}, tt.want, tt.state, "6.12.3-0-virt")
+			e, err := pick(boot.Inventory{Entries: tt.entries, Settled: true}, tt.want, tt.wants, "6.12.3-0-virt")
 			if e.ID != tt.id || (err != nil) != (tt.id == "") {
 				t.Errorf("got %q, %v", e.ID, err)
 			}

@@ -23,6 +23,7 @@ const usage = `Usage: kexec-reboot status
        kexec-reboot unload
        kexec-reboot exec [--now]
        kexec-reboot install | uninstall [--root DIR]
+       kexec-reboot good
 
 Restarts Linux without the firmware: loads the next kernel and starts it.
 
@@ -44,6 +45,7 @@ install    puts the OpenRC services kexec-load and kexec-exec in place: then
            reboot does it, and poweroff still powers off
 uninstall  undoes what install did
   --root DIR         of the system that is mounted at DIR
+good       tells the boot menu that this system has come up (its setting confirm)
   --dry-run          (load, exec, install, uninstall) only say what would be done
   --version          print the version
 
@@ -139,6 +141,11 @@ func (s *system) command(ctx context.Context, name string, args []string) (code 
 			return 0, in.install()
 		}
 		return 0, in.uninstall()
+	case "good":
+		if err := noMore(newFlags(), args); err != nil {
+			return 0, err
+		}
+		return 0, s.good(ctx)
 	case "help":
 		return 0, flag.ErrHelp
 	case "version", "--version", "-version", "-v":

@@ -41,7 +41,7 @@ func (s *system) status(ctx context.Context) (code int) {
 		code = exitFirmware
 	}
 
-	scan, inv := s.discover(ctx)
+	scan, inv, wants := s.discover(ctx)
 	scan.Stop()
 	if t, err := s.next(ctx); errors.Is(err, errForeign) {
 		row("next", "what another program has loaded")
@@ -55,7 +55,7 @@ func (s *system) status(ctx context.Context) (code int) {
 		row("", "%s", t.Cmdline)
 		t.close()
 	}
-	id := choice.Default(inv, choice.Wants{}).ID
+	id := choice.Default(inv, wants).ID
 	for i, e := range inv.Entries {
 		mark := " "
 		switch {

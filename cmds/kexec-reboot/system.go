@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/kexec"
 )
 
@@ -25,7 +27,8 @@ type system struct {
 	has            func(call uintptr) bool // whether the kernel has a system call
 	run            func(name string, args ...string) error
 	hangup         func() error // makes PID 1 read its inittab again
-	release        string       // of the running kernel, as uname -r gives it
+	probe          func(device string) (superblock.Superblock, error)
+	release        string // of the running kernel, as uname -r gives it
 	stdout, stderr io.Writer
 }
 
@@ -34,6 +37,7 @@ func realSystem(stdout, stderr io.Writer) *system {
 		root: "/", kernel: kexec.System{}, loaded: kexec.Loaded, disabled: kexec.Disabled, lockdown: kexec.Lockdown,
 		has: hasCall, hangup: func() error { return unix.Kill(1, unix.SIGHUP) }, stdout: stdout, stderr: stderr,
 	}
+	s.probe = (&discover.System{}).Probe
 	s.run = func(name string, args ...string) error {
 		cmd := exec.Command(name, args...)
 		cmd.Stdout, cmd.Stderr = stdout, stderr

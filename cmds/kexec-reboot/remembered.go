@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/choice"
+	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/remember"
+	"github.com/alpboot/alpboot/boot/settings"
+)
+
+// menuMemory is what the boot menu is told by its settings, as far as they lie
+// on this system, and what it remembers.
+type menuMemory struct {
+	asked settings.Settings
+	store remember.Store
+	done  func() // closes what the store is read through
+}
+
+// menuMemory finds the memory of the boot menu on the filesystems of a scan.
+// What only the image of the menu or its kernel parameters say is not known
+// here.
+func (s *system) menuMemory(ctx context.Context, m *mounted, inv boot.Inventory) menuMemory {
+	var list []settings.Candidate
+	var open []discover.Filesystem
+	sysfs := os.DirFS(s.path("/sys"))
+	for _, v := range inv.Volumes {
+		if v.Volume.Type == "" || v.Busy || v.Locked {
+			continue
+		}
+		fsys, err := m.open(m.mounts[v.Volume.Device])
+		if err != nil {
+			continue // the scan has said so
+		}
+		open = append(open, fsys)
+		disk := v.Volume.Disk
+		if disk == "" {
+			disk = v.Volume.Device
+		}
+		list = append(list, settings.Candidate{MountedVolume: boot.MountedVolume{Volume: v.Volume, FS: fsys}, Fixed: settings.Fixed(sysfs, disk)})
+	}
+	mem := menuMemory{asked: settings.Read(os.DirFS(s.path("/")), "").WithVolumes(list)}
+	mem.done = func() {
+		for _, fsys := range open {
+			fsys.Close()
+		}
+	}
+	for _, note := range mem.asked.Notes {
+		s.warn("%s", note)
+	}
+	vars := remember.Efivarfs{Dir: s.path(efivars)}
+	switch {
+	case mem.asked.Remember == settings.Off:
+		mem.store = &remember.Nowhere{}
+	case mem.asked.Remember == settings.File:
+		mem.store = &remember.Nowhere{Why: fmt.Sprintf("the volume of %s is not mounted at / or below /boot, /efi or /media", mem.asked.RememberFile)}
+		var volumes boot.Volumes
+		for _, c := range list {
+			volumes = append(volumes, c.MountedVolume)
+		}
+		if found := volumes.Find(mem.asked.RememberFile.Volume, boot.Volume{}); len(found) > 0 {
+			v := found[0]
+			mem.store = &remember.File{
+				Path: mem.asked.RememberFile.Path, Volume: v.Volume.Device, FS: v.FS,
+				Write: func(do func(*os.Root) error) error { return s.writeTo(m.mounts[v.Volume.Device], do) },
+			}
+		}
+	case s.exists(efivars):
+		mem.store = remember.EFI{Vars: vars}
+	default:
+		mem.store = &remember.Nowhere{Why: "this machine has no EFI variables"}
+	}
+	if s.exists(efivars) { // systemd-boot's are read all the same, and never written
+		mem.store = remember.SystemdBoot{Store: mem.store, Vars: vars, ReadOnly: true}
+	}
+	return mem
+}
+
+const efivars = "/sys/firmware/efi/efivars"
+
+// writeTo calls do with the root of a mounted filesystem.
+func (s *system) writeTo(m mount, do func(*os.Root) error) error {
+	switch {
+	case m.root != "/":
+		return fmt.Errorf("%s shows only %s of its filesystem", m.point, m.root)
+	case m.readOnly():
+		return fmt.Errorf("%s is mounted read-only", m.point)
+	}
+	root, err := os.OpenRoot(s.path(m.point))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return do(root)
+}
+
+// wants gives what bears on the default entry besides the entries. What the
+// menu shall do once, when it starts next, is left to it.
+func (s *system) wants(ctx context.Context, m *mounted, inv boot.Inventory) choice.Wants {
+	mem := s.menuMemory(ctx, m, inv)
+	defer mem.done()
+	all, err := mem.store.Load()
+	if err != nil {
+		s.warn("what the boot menu remembers cannot be read: %v", err)
+	}
+	w := choice.Wants{Default: mem.asked.Default, State: remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault}}
+	if mem.asked.Confirm {
+		w.State.Failed = all.Failed
+	}
+	return w
+}
+
+// good tells the boot menu that the system which it has started last is up.
+func (s *system) good(ctx context.Context) error {
+	m := s.machine()
+	scan, inv := s.scan(ctx, m)
+	defer scan.Stop()
+	mem := s.menuMemory(ctx, m, inv)
+	defer mem.done()
+	state, err := mem.store.Load()
+	switch {
+	case err != nil:
+		return err
+	case !state.Kept:
+		return fmt.Errorf("the boot menu remembers nothing that could be changed here (%s)", mem.store.Where())
+	case state.Trying == "":
+		s.say("The boot menu does not wait to be told that a system is up")
+		return nil
+	}
+	if err := mem.store.Save(state.Confirmed()); err != nil {
+		return err
+	}
+	s.say("The boot menu will know that %s is up", state.Trying)
+	return nil
+}
