@@ -33,6 +33,12 @@ stick: initramfs kernel
 	@go run ./cmds/mkpayload uki -o $(OUT)/alpboot.efi
 	@go run ./cmds/mkpayload stick --uki $(OUT)/alpboot.efi -o $(OUT)/stick.img
 
+# For the system that it is copied to: make kexec-reboot ARCH=aarch64
+kexec-reboot:
+	$(NEED) build
+	@CGO_ENABLED=0 GOARCH=$(subst x86_64,amd64,$(subst aarch64,arm64,$(ARCH))) \
+		go build -trimpath -ldflags '-s -w' -o $(OUT)/kexec-reboot ./cmds/kexec-reboot
+
 run:
 	$(NEED) build run
 	@go run ./qemu-tests/run $(if $(DISK),--disk '$(DISK)') $(if $(ISO),--iso '$(ISO)')
@@ -55,6 +61,7 @@ help:
 	@echo 'make kernel          $(OUT)/vmlinuz, the Linux under it; KERNEL_SRC= names a tree or tarball'
 	@echo 'make payloads        all of it as one file for each kind of firmware, in $(OUT)/; ARCH=arm64, COREBOOT_ROM=FILE, SIGN=KEY,CERT'
 	@echo 'make stick           $(OUT)/stick.img, a removable disk for UEFI and BIOS'
+	@echo 'make kexec-reboot    $(OUT)/kexec-reboot, for fast reboots of a running system; also ARCH=aarch64'
 	@echo 'make run             the menu of a demo disk, in a virtual machine, in this terminal'
 	@echo 'make run DISK=FILE   the same with your disk image (raw or qcow2), which stays as it is'
 	@echo 'make run ISO=FILE    the same with your ISO image'
