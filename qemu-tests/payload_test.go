@@ -239,11 +239,16 @@ func TestPayloadStick(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		flash string
-	}{{"UEFI", ovmf + "OVMF_CODE_4M.fd"}, {"BIOS", ""}} {
+		bus   vm.Bus
+	}{
+		{"UEFI", ovmf + "OVMF_CODE_4M.fd", vm.USB},
+		// SeaBIOS starts from the first disk alone, which one on USB is not.
+		{"BIOS", "", vm.Virtio},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			alpine, w := alpineDisk(t)
-			o := vm.Options{Drives: []vm.Drive{{File: image, Bus: vm.USB}, alpine}}
+			o := vm.Options{Drives: []vm.Drive{{File: image, Bus: tt.bus}, alpine}}
 			if tt.flash != "" {
 				o.Flash = vm.Flash{Code: tt.flash, Vars: vars(t, ovmf+"OVMF_VARS_4M.fd")}
 			}

@@ -135,7 +135,7 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 		// Somebody else's, unless it was put there by hand.
 		kernelFile, kernelInput = path("vmlinuz"), path("vmlinuz")
 		if _, err := os.Stat(kernelFile); err != nil {
-			return []step{{file: "alpboot.efi", why: fmt.Sprintf("there is no %s: name a kernel for %s with --kernel", kernelFile, e.arch)}}
+			return []step{{file: "alpboot.efi", why: fmt.Sprintf("there is no vmlinuz beside it: name a kernel for %s with --kernel", e.arch)}}
 		}
 	}
 	for _, v := range []struct {
