@@ -124,6 +124,9 @@ func item(fsys fs.FS, file string) (it bls.Item, ok bool, err error) {
 	it.Entry = boot.Entry{Format: "uki", Source: boot.Source{File: file}, Kernel: file, UKI: true}
 	if u != nil {
 		release := osRelease(u.OSRelease)
+		if release["ID"] == "alpboot" {
+			return it, false, nil // as a default it would start itself for ever
+		}
 		it.Entry.Title = cmp.Or(release["PRETTY_NAME"], release["NAME"])
 		it.Entry.Cmdline, it.Entry.Notes = u.Cmdline, u.Notes()
 		it.SortKey = cmp.Or(release["IMAGE_ID"], release["ID"])

@@ -155,3 +155,16 @@ func FuzzParse(f *testing.F) {
 		boottest.Check(t, l, err)
 	})
 }
+
+// alpboot's own image, copied to where systems lie, is no system.
+func TestOwnImageIsLeftOut(t *testing.T) {
+	for id, want := range map[string]int{"alpboot": 0, "alpine": 1} {
+		img := &fstest.MapFile{Data: ukitest.Image(
+			ukitest.Section{Name: ".osrel", Data: []byte("NAME=x\nID=" + id + "\n")},
+			ukitest.Section{Name: ".linux", Data: boottest.BzImage("6.12.1")})}
+		l, err := uki.Parse(fstest.MapFS{"EFI/Linux/a.efi": img}, boot.Volume{Type: "vfat"})
+		if err != nil || len(l.Entries) != want {
+			t.Errorf("ID=%s: %v, got %s", id, err, boottest.Text(l, err))
+		}
+	}
+}
