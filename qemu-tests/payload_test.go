@@ -1,13 +1,17 @@
 package qemutests
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	installed "github.com/alpboot/alpboot/boot/payload/esp"
 	"github.com/alpboot/alpboot/qemu-tests/debian"
 	"github.com/alpboot/alpboot/qemu-tests/disk"
 	built "github.com/alpboot/alpboot/qemu-tests/payload"
@@ -62,6 +66,12 @@ func startPayload(t *testing.T, o vm.Options) machine {
 	t.Helper()
 	slots <- struct{}{}
 	t.Cleanup(func() { <-slots })
+	return startAnother(t, o)
+}
+
+// startAnother is startPayload for a test whose former machine was stopped.
+func startAnother(t *testing.T, o vm.Options) machine {
+	t.Helper()
 	o.Memory = 1024
 	o.Dir = made.Path("qemu-tests", t.Name())
 	return machine{vm.Start(t, o), t}
@@ -107,6 +117,7 @@ func (m machine) bootsTarget(w want) {
 	m.t.Helper()
 	m.row(menuLimit, "Linux lts", inList(w.kernel.Release))
 	menu := m.Since()
+	m.selected("Linux lts") // and not the menu itself, which lies on a disk too
 	banner := m.Serial(0).Watch(vm.InLog("Linux version " + w.kernel.Release))
 	m.Type(vm.Enter)
 	m.target(w)
@@ -131,6 +142,106 @@ func TestPayloadUKI(t *testing.T) {
 		Drives: []vm.Drive{esp(t, "esp.img", disk.File{Path: "EFI/BOOT/BOOTX64.EFI", From: uki}), alpine},
 	})
 	m.bootsTarget(w)
+}
+
+// collected are EFI variables as the files of efivarfs, to be written in a machine.
+type collected map[string][]byte
+
+func (c collected) Get(name, vendor string) ([]byte, error) {
+	if b, ok := c[name+"-"+vendor]; ok {
+		return b, nil
+	}
+	return nil, os.ErrNotExist
+}
+
+func (c collected) Set(name, vendor string, value []byte) error {
+	c[name+"-"+vendor] = value
+	return nil
+}
+
+func (c collected) Delete(name, vendor string) error {
+	delete(c, name+"-"+vendor)
+	return nil
+}
+
+// Firmware starts what a boot entry of ours names. When that is damaged, as
+// after an update that went wrong, it goes on to the entry of the former UKI.
+func TestPayloadFormer(t *testing.T) {
+	needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.fd")
+	t.Parallel()
+	current := makePayload(t, "current.efi", "uki", "--cmdline", stay+" which=current")
+	former := makePayload(t, "former.efi", "uki", "--cmdline", stay+" which=former")
+
+	// The entries are those that mkpayload install makes for this partition.
+	drive := esp(t, "esp.img", disk.File{Path: "EFI/BOOT/"}, disk.File{Path: installed.Folder + "/"})
+	f, err := os.Open(drive.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	p := installed.Partition{Number: 1, Start: 2048, Size: 64 << 20 / 512}
+	if err := p.Sign(f, 512); err != nil {
+		t.Fatal(err)
+	}
+	vars := vars(t, ovmf+"OVMF_VARS_4M.fd")
+	wanted := collected{}
+	if err := installed.Register(wanted, p, []installed.Entry{{Title: "alpboot", File: installed.Current}, {Title: "alpboot (former)", File: installed.Former}}, installed.First); err != nil {
+		t.Fatal(err)
+	}
+	offset := fmt.Sprintf("%s@@%d", drive.File, p.Start*512)
+	put := func(name string, from string) {
+		t.Helper()
+		if _, err := built.Run("", "mcopy", "-o", "-i", offset, from, "::"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("EFI/BOOT/BOOTX64.EFI", current)
+	put(installed.Current, current)
+	put(installed.Former, former)
+	command := "mkdir /m && mount -r -t vfat /dev/vda1 /m"
+	for i, name := range slices.Sorted(maps.Keys(wanted)) {
+		file := filepath.Join(t.TempDir(), "variable")
+		if err := os.WriteFile(file, append([]byte{7, 0, 0, 0}, wanted[name]...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		put(fmt.Sprintf("v%d", i), file)
+		command += fmt.Sprintf(" && cat /m/v%d >/sys/firmware/efi/efivars/%s", i, name)
+	}
+	slots <- struct{}{}
+	t.Cleanup(func() { <-slots })
+	boot := func() machine {
+		return startAnother(t, vm.Options{Flash: vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars}, Drives: []vm.Drive{drive}})
+	}
+	shell := func(m machine, command, want string) {
+		t.Helper()
+		m.row(menuLimit, "alpboot")
+		m.Type("s")
+		m.Await(drawLimit, vm.OnScreen("$"))
+		m.Type(vm.Key(command + "\r"))
+		m.Await(drawLimit, vm.OnScreen(want))
+	}
+	m := boot()
+	shell(m, command+" && echo written$((6 * 7))", "written42")
+	m.Stop()
+
+	// By its entry, and not by the path for removable media.
+	if _, err := built.Run("", "mdel", "-i", offset, "::EFI/BOOT/BOOTX64.EFI"); err != nil {
+		t.Fatal(err)
+	}
+	m = boot()
+	shell(m, "cat /proc/cmdline", "which=current")
+	m.Stop()
+
+	half := filepath.Join(t.TempDir(), "half.efi")
+	b, err := os.ReadFile(current)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(half, b[:len(b)/2], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	put(installed.Current, half)
+	shell(boot(), "cat /proc/cmdline", "which=former")
 }
 
 // signedKernel signs a kernel for Secure Boot, instead of whoever signed it

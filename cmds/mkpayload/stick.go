@@ -87,7 +87,9 @@ func (s stick) write(ctx context.Context, out output) error {
 		if err := os.WriteFile(config, []byte(text), 0o666); err != nil {
 			return err
 		}
-		files = append(files, [2]string{"syslinux.cfg", config}, [2]string{"alpboot/vmlinuz", s.kernel}, [2]string{"alpboot/initramfs", s.initramfs})
+		// Not where menus look for the configuration of systems, or ours would
+		// take itself for one.
+		files = append(files, [2]string{"alpboot/syslinux.cfg", config}, [2]string{"alpboot/vmlinuz", s.kernel}, [2]string{"alpboot/initramfs", s.initramfs})
 	}
 	var total int64
 	for _, f := range files {
@@ -112,7 +114,7 @@ func (s stick) write(ctx context.Context, out output) error {
 		steps = append(steps, []string{"mcopy", "-i", fmt.Sprintf("%s@@%d", image, stickStart), f[1], "::" + f[0]})
 	}
 	if code != nil {
-		steps = append(steps, []string{"syslinux", "--install", "--offset", fmt.Sprint(stickStart), image})
+		steps = append(steps, []string{"syslinux", "--install", "--directory", "alpboot", "--offset", fmt.Sprint(stickStart), image})
 	}
 	if s.dryRun {
 		for _, step := range steps {

@@ -58,7 +58,7 @@ func TestStick(t *testing.T) {
 		}
 		return
 	}
-	if got := content("syslinux.cfg"); !strings.Contains(got, "APPEND a=b c\n") || content("alpboot/initramfs") != "070701 the initramfs" {
+	if got := content("alpboot/syslinux.cfg"); !strings.Contains(got, "APPEND a=b c\n") || content("alpboot/initramfs") != "070701 the initramfs" {
 		t.Errorf("syslinux.cfg holds %q", got)
 	}
 	if b[0] == 0 {

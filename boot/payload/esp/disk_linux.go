@@ -158,14 +158,15 @@ func (m Mounted) Partition() (Partition, error) {
 		return p, err
 	}
 	defer disk.Close()
-	if err := p.sign(disk, int64(block)*512); err != nil {
+	if err := p.Sign(disk, int64(block)*512); err != nil {
 		return p, fmt.Errorf("%s: %w", disk.Name(), err)
 	}
 	return p, nil
 }
 
-// sign reads the signature of a partition from the table of its disk.
-func (p *Partition) sign(disk io.ReaderAt, block int64) error {
+// Sign reads the signature of a partition, whose Number and Start are known, from
+// the table of its disk, which has blocks of as many bytes.
+func (p *Partition) Sign(disk io.ReaderAt, block int64) error {
 	le := binary.LittleEndian
 	mbr := make([]byte, 512)
 	if _, err := disk.ReadAt(mbr, 0); err != nil {

@@ -173,12 +173,12 @@ func TestSign(t *testing.T) {
 			}
 			defer f.Close()
 			p := Partition{Number: 2, Start: 4096}
-			if err := p.sign(f, 512); err != nil || p != tt.want {
+			if err := p.Sign(f, 512); err != nil || p != tt.want {
 				t.Errorf("got %+v, %v\nwant %+v", p, err, tt.want)
 			}
 			if p.GPT {
 				p.Start = 5000
-				if err := p.sign(f, 512); err == nil {
+				if err := p.Sign(f, 512); err == nil {
 					t.Error("a partition that has moved is not noticed")
 				}
 			}
