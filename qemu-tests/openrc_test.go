@@ -110,8 +110,7 @@ var alpineLike = sync.OnceValues(func() (disks [2]string, err error) {
 })
 
 // openrcCmdline is what the first kernel is given; newInit adds an init that
-// knows the reboot action, oldInit Debian's, which does not. On a busy host an
-// emulated timer may not tick while the kernel looks whether it does.
+// knows the reboot action, oldInit Debian's, which does not.
 const (
 	openrcCmdline = "console=ttyS0 root=/dev/vda panic=1 loglevel=4 no_timer_check"
 	newInit       = " init=" + openrc.NewInit
@@ -157,9 +156,7 @@ func startOpenRC(t *testing.T, parameters string, access vm.Access) machine {
 	t.Cleanup(func() { <-slots })
 	m := machine{vm.Start(t, vm.Options{
 		Kernel: kernel, Cmdline: openrcCmdline + parameters, Network: true, Dir: filepath.Dir(dir),
-		// QEMU takes minutes where a kernel unpacks itself, at a random place,
-		// over code that has run before. With much memory that is seldom.
-		Memory: 2048,
+		Memory: roomy,
 		Drives: []vm.Drive{{File: disks[0], Access: access}, {File: disks[1], Access: access}},
 	}), t}
 	m.Await(bootedLimit, vm.OnScreen("console#"))

@@ -27,6 +27,13 @@ const (
 	targetLimit = 3 * time.Minute // from Enter to the target's report
 )
 
+// roomy is the memory in MiB of machines in which one kernel follows another.
+// QEMU takes minutes where a kernel unpacks itself, at a random place, over code
+// that has run before: each write there has to look which of its translations it
+// ends. It does so whichever call has loaded the kernel. With much memory such a
+// place is seldom.
+const roomy = 2048
+
 // made is what is built once for all tests.
 var made *assets.Assets
 
@@ -128,6 +135,7 @@ func launch(t *testing.T, p payload, parameters string, change func(*vm.Options)
 	o := vm.Options{
 		Kernel: kernel, Initrd: initrd, Drives: drives,
 		Cmdline: strings.TrimSpace("console=ttyS0,115200 " + parameters),
+		Memory:  roomy,
 		// Kept by the build, so that a failed run can be looked at.
 		Dir: made.Path("qemu-tests", t.Name()),
 	}

@@ -3,6 +3,7 @@ package vm
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,7 +13,7 @@ import (
 type Options struct {
 	Kernel  string // path of the kernel image; "" boots from Firmware or the disks
 	Initrd  string // path of its initramfs
-	Cmdline string // its command line
+	Cmdline string // its command line; no_timer_check is added
 	Memory  int    // MiB; 512
 	// CPUs is 1 by default: with more, QEMU 7.2's emulation now and then shows a
 	// processor half of an instruction that another one is patching, and the
@@ -194,10 +195,7 @@ func (o Options) args() []string {
 			"-tpmdev", "emulator,id=tpm0,chardev=tpm0", "-device", "tpm-crb,tpmdev=tpm0")
 	}
 	if o.Kernel != "" {
-		args = append(args, "-kernel", o.Kernel)
-		if o.Cmdline != "" {
-			args = append(args, "-append", o.Cmdline)
-		}
+		args = append(args, "-kernel", o.Kernel, "-append", o.kernelCmdline())
 	}
 	if o.Initrd != "" {
 		args = append(args, "-initrd", o.Initrd)
@@ -239,6 +237,17 @@ func (o Options) args() []string {
 		args = append(args, "-drive", spec, "-device", device+",drive="+id)
 	}
 	return append(args, o.Extra...)
+}
+
+// kernelCmdline gives the command line with no_timer_check: on a busy host an
+// emulated timer may not tick while the kernel looks whether it does, and then
+// it panics ("IO-APIC + timer doesn't work!").
+func (o Options) kernelCmdline() string {
+	const calm = "no_timer_check"
+	if slices.Contains(strings.Fields(o.Cmdline), calm) {
+		return o.Cmdline
+	}
+	return strings.TrimSpace(o.Cmdline + " " + calm)
 }
 
 // ShellQuote joins arguments into a line that a POSIX shell takes apart again.
