@@ -1,6 +1,7 @@
 // Mkpayload builds what alpboot is started from: the initramfs with the menu,
-// and the kernel under it. It runs on the build machine, inside a checkout of
-// alpboot. Each verb lies in a file of its name.
+// the kernel under it, and both as one file for each kind of firmware; it says
+// what is in such a file, and installs it. What compiles runs inside a checkout
+// of alpboot, the rest anywhere. Each verb lies in a file of its name.
 package main
 
 import "os"

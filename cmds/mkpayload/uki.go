@@ -98,6 +98,10 @@ func (p *parts) complete(ctx context.Context, flags *flag.FlagSet) error {
 			return fmt.Errorf("there is no %s: name another with --%s, or make it with mkpayload %s", f.file, f.verb, f.verb)
 		}
 	}
+	// What is wrong with the kernel is told by whoever makes something of it.
+	if in, _, err := kernel.Describe(os.DirFS(filepath.Dir(p.kernel)), filepath.Base(p.kernel)); err == nil && in.Arch != "" && !given(flags, "arch") {
+		p.arch = in.Arch
+	}
 	if !given(flags, "cmdline") {
 		p.cmdline = defaultCmdlines[p.arch]
 	}

@@ -195,6 +195,26 @@ func TestUKIWithModules(t *testing.T) {
 	}
 }
 
+// The defaults are those for the processor of the kernel.
+func TestUKIForArm64(t *testing.T) {
+	dir := ukiTree(t)
+	image := efiProgram(nil, machineARM64, "")
+	copy(image[0x38:], "ARM\x64")
+	if err := os.WriteFile(filepath.Join(dir, "Image"), image, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr strings.Builder
+	args := []string{"uki", "--kernel", "@Image", "--initramfs", "@initramfs", "--stub", "@arm-stub", "-o", "@out.efi"}
+	if code := run(in(dir, args), &stdout, &stderr); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	stdout.Reset()
+	run(in(dir, []string{"inspect", "@out.efi"}), &stdout, &stderr) // its initramfs is none
+	if !strings.Contains(stdout.String(), "for arm64\n") || !strings.Contains(stdout.String(), "command line  quiet\n") {
+		t.Error(stdout.String())
+	}
+}
+
 func TestUKIRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name string
