@@ -162,7 +162,9 @@ func entries(vols []*volume) []boot.Entry {
 				first.Default = first.Default || e.Default
 				continue
 			}
-			booting[k] = append(known, len(list))
+			if len(known) < maxAlike {
+				booting[k] = append(known, len(list))
+			}
 			e = bare.Complete(e, roots)
 			// Two entries alike to the hash are told apart by their order.
 			seen[e.ID]++

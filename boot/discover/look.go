@@ -44,6 +44,9 @@ type read struct {
 	notes      []boot.Note
 	problem    string
 	unresolved bool // other volumes may change it
+
+	text    int // bytes of the texts of entries
+	dropped int // entries that are not kept
 }
 
 // quietSize is the size in bytes up to which a partition without a known
@@ -156,6 +159,10 @@ func parse(formats []boot.Format, at boot.MountedVolume, others boot.Volumes) (r
 		r.notes = append(r.notes, listing.Notes...)
 		r.unresolved = r.unresolved || listing.Unresolved
 		for _, e := range listing.Entries {
+			if r.full() {
+				r.dropped++
+				continue
+			}
 			e.Format = format.Name
 			e.ID = id(vol, e) // before other volumes can add to its title
 			fsys := at.FS
@@ -172,9 +179,10 @@ func parse(formats []boot.Format, at boot.MountedVolume, others boot.Volumes) (r
 			case bootable, known && e.Problem != "":
 				continue // a guess helps only where the configuration does not boot
 			}
-			r.entries = append(r.entries, e)
+			r.keep(e)
 		}
 	}
+	r.finish()
 	return r
 }
 

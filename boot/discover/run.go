@@ -356,6 +356,7 @@ func (st *state) take(ctx context.Context, r result) {
 		}
 	default:
 		v.read, v.parsing = r.read, false
+		st.fit(v)
 		delete(st.unresolved, v)
 		if v.read.unresolved {
 			st.unresolved[v] = true
