@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -266,4 +267,61 @@ func TestImage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Images of filesystems that were not unmounted stay as they were: no journal is
+// replayed, though what is listed may need it.
+func TestUncleanImageIsLeftAsItWas(t *testing.T) {
+	for _, tt := range []struct {
+		fstype string
+		size   int64
+	}{{"ext4", 16 << 20}, {"xfs", 320 << 20}, {"btrfs", 128 << 20}} {
+		t.Run(tt.fstype, func(t *testing.T) {
+			boottest.NeedFilesystem(t, tt.fstype)
+			boottest.NeedTools(t, "mkfs."+tt.fstype, "fsfreeze")
+			t.Chdir(t.TempDir())
+			if err := os.WriteFile("mounted.img", nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate("mounted.img", tt.size); err != nil {
+				t.Fatal(err)
+			}
+			boottest.Tool(t, "mkfs."+tt.fstype, "-q", "mounted.img")
+			if err := os.Mkdir("mnt", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			boottest.Tool(t, "mount", "-o", "loop", "mounted.img", "mnt")
+			defer boottest.Tool(t, "umount", "mnt")
+			write(t, "mnt", alpine())
+			// All so far goes to its place, and what follows only to the journal.
+			boottest.Tool(t, "fsfreeze", "-f", "mnt")
+			boottest.Tool(t, "fsfreeze", "-u", "mnt")
+			late, err := os.Create("mnt/late")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer late.Close()
+			if err := late.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			boottest.Tool(t, "cp", "--sparse=always", "mounted.img", "disk.img")
+			before := checksum(t, "disk.img")
+			code, stdout, stderr := lsboot("--json", "disk.img")
+			if code != exitFound || !strings.Contains(stdout, `"title": "Linux lts"`) {
+				t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
+			}
+			if checksum(t, "disk.img") != before {
+				t.Error("the image was changed")
+			}
+		})
+	}
+}
+
+func checksum(t *testing.T, file string) [sha256.Size]byte {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sha256.Sum256(b)
 }
