@@ -214,7 +214,7 @@ func TestPayloadFormer(t *testing.T) {
 	}
 	shell := func(m machine, command, want string) {
 		t.Helper()
-		m.row(menuLimit, "alpboot")
+		m.row(menuLimit, "shell", "power")
 		m.Type("s")
 		m.Await(drawLimit, vm.OnScreen("$"))
 		m.Type(vm.Key(command + "\r"))
@@ -241,7 +241,9 @@ func TestPayloadFormer(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(installed.Current, half)
-	shell(boot(), "cat /proc/cmdline", "which=former")
+	m = boot()
+	shell(m, "cat /proc/cmdline", "which=former")
+	m.Await(0, vm.InLog(`"alpboot (former)" from HD(1,GPT,`))
 }
 
 // signedKernel signs a kernel for Secure Boot, instead of whoever signed it

@@ -114,7 +114,7 @@ func (s stick) write(ctx context.Context, out output) error {
 		steps = append(steps, []string{"mcopy", "-i", fmt.Sprintf("%s@@%d", image, stickStart), f[1], "::" + f[0]})
 	}
 	if code != nil {
-		steps = append(steps, []string{"syslinux", "--install", "--directory", "alpboot", "--offset", fmt.Sprint(stickStart), image})
+		steps = append(steps, []string{"syslinux", "--install", "--directory", "/alpboot", "--offset", fmt.Sprint(stickStart), image})
 	}
 	if s.dryRun {
 		for _, step := range steps {
