@@ -13,17 +13,12 @@ import (
 var files embed.FS
 
 // Commands gives the import paths of the Go commands in the image, the minimal
-// ones first, then those for an image with kernel modules; module is the import
-// path that stands for "." in the list. An image that is not minimal has all.
-func Commands(module string, minimal, modules bool) []string {
+// ones first; module is the import path that stands for "." in the list.
+func Commands(module string, minimal bool) []string {
 	var list []string
 	for _, line := range lines("commands.txt") {
 		switch {
 		case line == "[minimal]":
-		case line == "[modules]":
-			if minimal && !modules {
-				return list
-			}
 		case line == "[shell]":
 			if minimal {
 				return list

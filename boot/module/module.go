@@ -348,30 +348,25 @@ func (x *Index) insert(m *module, params string) error {
 	return nil
 }
 
-// Driver loads a driver that no device asks for, on an Alpine or Debian kernel:
-// that of a filesystem, as blkid and /proc/filesystems spell its type, loop, or
-// that of a kind of mapping (dm-crypt). On an empty Index it does nothing.
+// Driver loads a driver that no device asks for: that of a filesystem, as blkid
+// and /proc/filesystems spell its type, loop, or that of a kind of mapping
+// (dm-crypt). On an empty Index it does nothing.
 func (x *Index) Driver(driver string) error {
 	if x.Empty() {
 		return nil
 	}
-	var extra []string // asked for by request_module, which no modprobe answers here
 	name := driver
 	switch driver {
-	case "ext2", "ext3":
+	case "ext2", "ext3": // aliases too, but of what is built in no alias is known
 		name = "ext4"
-	case "vfat", "msdos":
-		extra = []string{"nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"}
 	case "iso9660":
-		name, extra = "isofs", []string{"nls_iso8859_1", "nls_utf8"}
-	case "ntfs3", "exfat", "udf":
-		extra = []string{"nls_utf8"}
+		name = "isofs"
 	case "dm-crypt":
-		extra = []string{"aes_generic", "aesni-intel", "cbc", "essiv", "sha256_generic", "xts"}
-	}
-	for _, e := range extra {
-		// One that is missing shows when the mount or mapping is refused.
-		_ = x.Load(e)
+		// The kernel would ask modprobe, if there is one, a process for each.
+		for _, cipher := range []string{"aes", "cbc", "essiv", "sha256", "xts"} {
+			// One that is missing shows when the mapping is refused.
+			_ = x.Load("crypto-" + cipher)
+		}
 	}
 	if err := x.Load(name); !errors.Is(err, ErrNotFound) {
 		return err

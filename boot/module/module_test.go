@@ -62,8 +62,8 @@ kernel/drivers/loop_b.ko: kernel/drivers/loop_a.ko
 kernel/drivers/gpu/drm/tiny/simpledrm.ko:
 kernel/fs/fat/vfat.ko: kernel/fs/fat/fat.ko
 kernel/fs/fat/fat.ko:
-kernel/fs/nls/nls_cp437.ko:
-kernel/fs/nls/nls_utf8.ko:
+kernel/crypto/xts.ko:
+kernel/drivers/md/dm-crypt.ko:
 ../../../etc/passwd.ko:
 no colon
 `,
@@ -72,6 +72,7 @@ no colon
 alias fs-ext4 ext4
 alias fs-ext3 ext4
 alias crc32c crc32c_generic
+alias crypto-xts xts
 alias pci:v*d*sv*sd*bc01sc08i02* nvme
 alias usb:v*p*d*dc*dsc*dp*ic08isc06ip50in* usb_storage
 alias usb:v*p*d*dc*dsc*dp*ic08isc06ip62in* uas
@@ -239,7 +240,7 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
-func TestFilesystem(t *testing.T) {
+func TestDriver(t *testing.T) {
 	for _, tt := range []struct {
 		fstype  string
 		want    []string
@@ -247,9 +248,10 @@ func TestFilesystem(t *testing.T) {
 	}{
 		{fstype: "ext4", want: []string{"mbcache", "crc32c_generic", "jbd2", "ext4"}},
 		{fstype: "ext2", want: []string{"mbcache", "crc32c_generic", "jbd2", "ext4"}},
-		{fstype: "vfat", want: []string{"nls_cp437", "nls_utf8", "fat", "vfat"}},
-		{fstype: "iso9660", want: []string{"nls_utf8"}}, // isofs is built in
+		{fstype: "vfat", want: []string{"fat", "vfat"}},
+		{fstype: "iso9660"}, // isofs is built in
 		{fstype: "reiser4", wantErr: ErrNotFound},
+		{fstype: "dm-crypt", want: []string{"xts", "dm_crypt"}}, // all other ciphers are built in
 	} {
 		t.Run(tt.fstype, func(t *testing.T) {
 			k := &kernel{}

@@ -265,47 +265,22 @@ func TestImageFiles(t *testing.T) {
 	}
 }
 
-// The kernel finds modprobe in an image that has modules, and in no other.
-func TestModprobeInTheImage(t *testing.T) {
+// Nothing may lie where the kernel looks for a modprobe of its own accord: it
+// would start one for dozens of things while it boots, nearly all in vain.
+func TestNoEarlyModprobe(t *testing.T) {
+	module := cpio.StaticFile("lib/modules/6.12/kernel/fs/ext4/ext4.ko", "ELF", 0o644)
 	binary := filepath.Join(t.TempDir(), "bb")
 	if err := os.WriteFile(binary, []byte("ELF"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	module := cpio.StaticFile("lib/modules/6.12/kernel/fs/ext4.ko", "ELF", 0o644)
-	for _, tt := range []struct {
-		name    string
-		minimal bool
-		packed  []cpio.Record
-		want    string // what /sbin/modprobe leads to
-	}{
-		{name: "full with modules", packed: []cpio.Record{module}, want: "../bbin/modprobe"},
-		{name: "minimal with modules", minimal: true, packed: []cpio.Record{module}, want: "../bbin/modprobe"},
-		{name: "full"},
-		{name: "minimal", minimal: true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			im := image{goarch: "amd64", minimal: tt.minimal}
-			bb := busybox{commands: content.Commands(modulePath, tt.minimal, tt.packed != nil)}
-			files, err := im.assemble(bb, binary, tt.packed)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var raw bytes.Buffer
-			if err := writeArchive(&raw, files); err != nil {
-				t.Fatal(err)
-			}
-			records, err := cpio.ReadAllRecords(cpio.Newc.Reader(bytes.NewReader(raw.Bytes())))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := recordsFS(t, records)
-			if link := string(got["sbin/modprobe"].Data); link != tt.want {
-				t.Errorf("/sbin/modprobe leads to %q, want %q", link, tt.want)
-			}
-			if _, ok := got["bbin/modprobe"]; !ok && tt.want != "" {
-				t.Error("there is no /bbin/modprobe")
-			}
-		})
+	files, err := image{goarch: "amd64"}.assemble(busybox{commands: content.Commands(modulePath, false)}, binary, []cpio.Record{module})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"sbin/modprobe": false, "sbin": false, "bbin/modprobe": true, module.Name: true} {
+		if got := files.Contains(name); got != want {
+			t.Errorf("%s: is there: %v, want %v", name, got, want)
+		}
 	}
 }
 
@@ -337,17 +312,10 @@ func TestCommandsAreTools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	minimal := content.Commands(modulePath, true, false)
-	loading := content.Commands(modulePath, true, true)
-	all := content.Commands(modulePath, false, false)
-	if len(minimal) == 0 || !slices.Equal(loading, append(minimal, modulePath+"/cmds/modprobe")) {
-		t.Errorf("minimal: %q; with modules, which need modprobe besides: %q", minimal, loading)
-	}
-	if !slices.Equal(all[:len(loading)], loading) {
-		t.Errorf("the full image lacks something of the minimal one: %q", loading)
-	}
-	if more := content.Commands(modulePath, false, true); !slices.Equal(more, all) {
-		t.Errorf("the full image is %q, with modules %q", all, more)
+	minimal := content.Commands(modulePath, true)
+	all := content.Commands(modulePath, false)
+	if len(minimal) == 0 || !slices.Equal(all[:len(minimal)], minimal) {
+		t.Errorf("the full image lacks something of the minimal one: %q", minimal)
 	}
 	names := make(map[string]bool)
 	for _, c := range all {

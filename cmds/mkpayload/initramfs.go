@@ -137,7 +137,7 @@ func (im image) build(ctx context.Context, out output) error {
 	defer os.RemoveAll(dir)
 	version := src.describe(ctx)
 	out.progress("compiling the commands of alpboot %s for %s", version, im.goarch)
-	bb := busybox{goarch: im.goarch, commands: content.Commands(modulePath, im.minimal, packed != nil), version: version, source: src}
+	bb := busybox{goarch: im.goarch, commands: content.Commands(modulePath, im.minimal), version: version, source: src}
 	binary, err := bb.build(ctx, dir)
 	if err != nil {
 		return err
@@ -195,10 +195,6 @@ func (im image) assemble(bb busybox, binary string, packed []cpio.Record) (*init
 		records = append(records,
 			cpio.Symlink("bin/defaultsh", "../bbin/gosh"),
 			cpio.Symlink("bin/sh", "../bbin/gosh"))
-	}
-	if packed != nil {
-		// What the kernel calls for what it misses (CONFIG_MODPROBE_PATH).
-		records = append(records, cpio.Directory("sbin", 0o755), cpio.Symlink("sbin/modprobe", "../bbin/modprobe"))
 	}
 	for _, r := range records {
 		if err := files.AddRecord(cpio.MakeReproducible(r)); err != nil {
