@@ -61,7 +61,7 @@ func (vs Volumes) Find(ref VolumeRef, near Volume) []MountedVolume {
 	for _, v := range vs {
 		switch {
 		case !ref.names(v):
-		case v.Volume.onDisk() == near.onDisk():
+		case v.Volume.OnDisk() == near.OnDisk():
 			same = append(same, v)
 		default:
 			other = append(other, v)
@@ -75,7 +75,7 @@ func (ref VolumeRef) names(v MountedVolume) bool {
 		(ref.Label == "" || ref.Label == v.Volume.Label) &&
 		(ref.PartUUID == "" || strings.EqualFold(ref.PartUUID, v.Volume.PartUUID)) &&
 		(ref.PartLabel == "" || ref.PartLabel == v.Volume.PartLabel) &&
-		(ref.Disk == "" || ref.Disk == v.Volume.onDisk()) &&
+		(ref.Disk == "" || ref.Disk == v.Volume.OnDisk()) &&
 		(ref.Partition == 0 || ref.Partition == v.Volume.Partition) &&
 		(ref.File == "" || exists(v.FS, ref.File)) &&
 		ref != VolumeRef{}
@@ -86,8 +86,8 @@ func exists(fsys fs.FS, name string) bool {
 	return err == nil
 }
 
-// onDisk gives the device of the whole disk that v lies on, or is.
-func (v Volume) onDisk() string {
+// OnDisk gives the device of the whole disk that v lies on, or is.
+func (v Volume) OnDisk() string {
 	if v.Disk != "" {
 		return v.Disk
 	}

@@ -170,6 +170,8 @@ func parse(formats []boot.Format, at boot.MountedVolume, others boot.Volumes) (r
 				e.Volume = vol
 			} else if e.Volume != vol {
 				fsys = rootOf(e.Volume, others)
+				// It may be a copy of one on our own disk that is still to come.
+				r.unresolved = r.unresolved || e.Volume.OnDisk() != vol.OnDisk()
 			}
 			key := check(&e, fsys)
 			bootable, known := configured[key]
