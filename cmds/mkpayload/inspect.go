@@ -104,6 +104,9 @@ func runInspect(_ context.Context, args []string, out output) error {
 // inspect tells what a file is, which is what the first of those that look at it
 // says; one that finds nothing of its kind gives false.
 func inspect(file string, b []byte) (*report, error) {
+	if len(b) == 0 {
+		return nil, errors.New("the file is empty")
+	}
 	r := &report{File: file, Size: int64(len(b))}
 	for _, look := range []func(*report, []byte) (bool, error){inspectProgram, inspectInitramfs, inspectROM} {
 		if is, err := look(r, b); is || err != nil {
