@@ -55,10 +55,10 @@ func TestKexecLoadByHand(t *testing.T) {
 	m.Await(drawLimit, vm.OnScreen("$"))
 	m.Type("mkdir /m && mount -r -t ext4 /dev/vda1 /m && cd /m/boot && echo mount$((6 * 7))\r")
 	m.Await(drawLimit, vm.OnScreen("mount42"))
-	m.Type("kexec -l -c --initrd intel-ucode.img --initrd initramfs-lts --append 'console=ttyS0 by=hand' vmlinuz-lts && cat /sys/kernel/kexec_loaded && echo load$((6 * 7))\r")
+	m.Type("kexec -l -c --initrd intel-ucode.img --initrd initramfs-lts --append 'console=ttyS0 no_timer_check by=hand' vmlinuz-lts && cat /sys/kernel/kexec_loaded && echo load$((6 * 7))\r")
 	m.Await(drawLimit, vm.OnScreen("load42"))
 	m.Type("kexec -e\r")
-	m.target(want{k, "console=ttyS0 by=hand", map[string]string{"order": "second", "only-first": "yes"}})
+	m.target(want{k, "console=ttyS0 no_timer_check by=hand", map[string]string{"order": "second", "only-first": "yes"}})
 }
 
 // A user whose kernel has several initrds gets all of them in their order, by
@@ -81,7 +81,7 @@ func TestThreeInitrds(t *testing.T) {
 			{Path: "second.img", Data: extra(map[string]string{"order": "second", "only-second": "yes"}, target.Zstd)},
 		},
 		Initramfs: initramfs(t, target.Gzip, map[string]string{"order": "third"}),
-	}}, Options: "console=ttyS0,115200"}
+	}}, Options: "console=ttyS0,115200 no_timer_check"}
 	for _, method := range []string{"file", "load"} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
@@ -107,7 +107,7 @@ func TestTooLittleMemory(t *testing.T) {
 	in := disk.Install{Kernels: []disk.Kernel{
 		{Flavour: "huge", Image: k.Image, Initramfs: huge},
 		{Flavour: "lts", Image: k.Image, Initramfs: initramfs(t, target.Gzip, files)},
-	}, Options: "console=ttyS0,115200"}
+	}, Options: "console=ttyS0,115200 no_timer_check"}
 	m := startWith(t, "alpboot.timeout=-1", func(o *vm.Options) { o.Memory = 192 }, vm.Drive{File: write(t, disk.OneRoot(in))})
 	m.row(menuLimit, "Linux huge")
 	m.Type(vm.Home, vm.Enter)

@@ -36,15 +36,15 @@ LABEL alpboot
   MENU LABEL Linux alpboot
   LINUX vmlinuz-alpboot
   INITRD amd-ucode.img,initramfs-alpboot
-  APPEND root=/dev/vda console=ttyS0 of=alpboot
+  APPEND root=/dev/vda console=ttyS0 no_timer_check of=alpboot
 LABEL new
   MENU DEFAULT
   MENU LABEL Linux new
   LINUX vmlinuz-new
   INITRD amd-ucode.img,initramfs-alpboot,extra.img
-  APPEND root=/dev/vda console=ttyS0 of=new
+  APPEND root=/dev/vda console=ttyS0 no_timer_check of=new
 `
-	newEntryCmdline = "root=/dev/vda console=ttyS0 of=new"
+	newEntryCmdline = "root=/dev/vda console=ttyS0 no_timer_check of=new"
 )
 
 // alpineLike are the disks that all tests of the OpenRC services share: the
@@ -396,9 +396,9 @@ func TestOpenRCNow(t *testing.T) {
 	m := startOpenRC(t, newInit, vm.Writeable)
 	m.sh("ifconfig eth0 10.0.2.15 up; true")
 	m.sh("{ (exec 3> /root/open; echo written >&3; exec sleep 1000) & }")
-	m.sh("kexec-reboot -l /boot/vmlinuz-new --initrd /boot/extra.img --initrd=/boot/initramfs-alpboot --append='console=ttyS0 by=flags'")
+	m.sh("kexec-reboot -l /boot/vmlinuz-new --initrd /boot/extra.img --initrd=/boot/initramfs-alpboot --append='console=ttyS0 no_timer_check by=flags'")
 	m.Type("kexec-reboot exec --now\r")
-	m.target(want{kernelOf(t, debian.Newer), "console=ttyS0 by=flags", map[string]string{"who": "default", "extra": "third"}})
+	m.target(want{kernelOf(t, debian.Newer), "console=ttyS0 no_timer_check by=flags", map[string]string{"who": "default", "extra": "third"}})
 	if !strings.Contains(m.Serial(0).Log(), "/ is in use: it is frozen instead of read-only") {
 		t.Error("nothing is said about the busy filesystem")
 	}
