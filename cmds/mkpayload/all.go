@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/alpboot/alpboot/boot/payload/flash"
 )
 
 // everything says what to make all payloads of.
@@ -22,6 +24,7 @@ type everything struct {
 	minimal   string // the same for the one without a shell
 	stub      string
 	rom       string // coreboot's, or ""
+	flash     string // edk2's
 	sign      string
 	dir       string
 	dryRun    bool
@@ -76,6 +79,7 @@ func runAll(ctx context.Context, args []string, out output) error {
 	flags.StringVar(&e.minimal, "initramfs-minimal", "", "initramfs `FILE` without a shell to use instead of building it")
 	flags.StringVar(&e.stub, "stub", "", "EFI stub `FILE` (default as of mkpayload uki)")
 	flags.StringVar(&e.rom, "rom", "", "coreboot ROM `FILE` to add the menu to")
+	flags.StringVar(&e.flash, "flash", "/usr/share/OVMF/OVMF_CODE_4M.fd", "UEFI firmware `FILE` to put the menu into")
 	flags.StringVar(&e.sign, "sign", "", "sign the UKIs for Secure Boot with `KEY,CERT`")
 	flags.BoolVar(&e.dryRun, "dry-run", false, "only say what would be made")
 	flags.StringVar(&e.dir, "o", "", "`DIR` to write to (default build/ARCH, of the checkout)")
@@ -177,6 +181,24 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 			rom.why = "no ROM was named with --rom"
 		}
 		steps = append(steps, builtIn, rom)
+	}
+	if e.arch != "amd64" {
+		return steps
+	}
+	why := ""
+	if _, err := os.Stat(e.flash); err != nil {
+		why = fmt.Sprintf("there is no %s: name UEFI firmware with --flash", filepath.Base(e.flash))
+	}
+	for _, v := range []struct {
+		name, uki string
+		remove    []string
+	}{
+		{"linuxboot.rom", "alpboot.efi", []string{"network"}},
+		{"linuxboot-slim.rom", "alpboot.efi", slim},
+		{"linuxboot-slim-minimal.rom", "alpboot-minimal.efi", slim},
+	} {
+		l := linuxboot{flash: e.flash, uki: path(v.uki), remove: v.remove, replace: flash.Shell, output: path(v.name)}
+		steps = append(steps, step{file: v.name, inputs: []string{e.flash, v.uki}, make: func() error { return l.write(out) }, why: why})
 	}
 	return steps
 }

@@ -108,7 +108,7 @@ func inspect(file string, b []byte) (*report, error) {
 		return nil, errors.New("the file is empty")
 	}
 	r := &report{File: file, Size: int64(len(b))}
-	for _, look := range []func(*report, []byte) (bool, error){inspectProgram, inspectInitramfs, inspectROM} {
+	for _, look := range []func(*report, []byte) (bool, error){inspectProgram, inspectInitramfs, inspectROM, inspectFlash} {
 		if is, err := look(r, b); is || err != nil {
 			return r, err
 		}

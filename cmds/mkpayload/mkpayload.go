@@ -38,6 +38,7 @@ func verbs() []verb {
 		{"uki", "kernel and initramfs as one EFI program, a unified kernel image", runUKI},
 		{"bzimage", "the kernel with initramfs and command line built in", runBzimage},
 		{"coreboot", "a coreboot ROM with kernel and initramfs as its payload", runCoreboot},
+		{"linuxboot", "UEFI firmware that starts the menu from flash", runLinuxboot},
 		{"stick", "the image of a removable disk that boots with UEFI and BIOS", runStick},
 		{"install", "puts a UKI on an EFI system partition, or replaces the one there", runInstall},
 		{"uninstall", "takes it away again", runUninstall},
