@@ -463,6 +463,15 @@ func ptyPair(t *testing.T, size menu.Size) (master *os.File, name string) {
 	return m, fmt.Sprintf("/dev/pts/%d", n)
 }
 
+// waitingIn gives how many bytes wait to be read from a terminal, 4095 at most.
+func waitingIn(f *os.File) int {
+	n := 0
+	if c, err := f.SyscallConn(); err == nil {
+		c.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	}
+	return n
+}
+
 func termios(t *testing.T, dev string) unix.Termios {
 	t.Helper()
 	f, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
@@ -647,11 +656,7 @@ func TestDead(t *testing.T) {
 	if longest > time.Second {
 		t.Errorf("drawing on the dead line held up its caller for %v", longest)
 	}
-	waiting := 0
-	if c, err := master.SyscallConn(); err == nil {
-		c.Control(func(fd uintptr) { waiting, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
-	}
-	if waiting < 4000 {
+	if waiting := waitingIn(master); waiting < 4000 {
 		t.Errorf("only %d bytes wait in the line: it is not stuck, so this test shows nothing", waiting)
 	}
 	for _, tt := range []struct {
