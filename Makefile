@@ -12,7 +12,7 @@ export GOTOOLCHAIN ?= auto
 
 NEED = @sh initramfs/need.sh
 
-.PHONY: all initramfs kernel payloads stick run test bench clean help
+.PHONY: all initramfs kernel payloads stick run test test-all bench clean help
 .DEFAULT_GOAL = all
 
 all: initramfs kernel
@@ -26,10 +26,11 @@ kernel:
 	@go run ./cmds/mkpayload kernel -o $(OUT)/vmlinuz
 
 payloads:
-	$(NEED) build kernel
+	$(NEED) build kernel payloads
 	@go run ./cmds/mkpayload all --arch $(ARCH) -o $(OUT) $(if $(COREBOOT_ROM),--rom '$(COREBOOT_ROM)') $(if $(SIGN),--sign '$(SIGN)')
 
 stick: initramfs kernel
+	$(NEED) stick
 	@go run ./cmds/mkpayload uki -o $(OUT)/alpboot.efi
 	@go run ./cmds/mkpayload stick --uki $(OUT)/alpboot.efi -o $(OUT)/stick.img
 
@@ -47,8 +48,12 @@ test:
 	$(NEED) test
 	@go run ./qemu-tests/all
 
+test-all:
+	$(NEED) test-all
+	@ALPBOOT_TEST_ALL=1 go run ./qemu-tests/all
+
 bench:
-	$(NEED) build kernel run
+	$(NEED) build kernel run payloads stick bench
 	@go run ./qemu-tests/bench -o $(OUT)/bench.json
 
 # The kernels that were built stay in $XDG_CACHE_HOME/alpboot.
@@ -65,7 +70,8 @@ help:
 	@echo 'make run             the menu of a demo disk, in a virtual machine, in this terminal'
 	@echo 'make run DISK=FILE   the same with your disk image (raw or qcow2), which stays as it is'
 	@echo 'make run ISO=FILE    the same with your ISO image'
-	@echo 'make test            all tests'
+	@echo 'make test            nearly all tests: what CI runs'
+	@echo 'make test-all        these, and further machines and arm64 firmware'
 	@echo 'make bench           $(OUT)/bench.json: times and sizes beside those of u-root'
 	@echo 'make clean           removes build/'
 	@echo 'Each installs the packages that it lacks, and says so.'

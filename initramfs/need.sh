@@ -10,7 +10,8 @@ PATH=$PATH:/usr/sbin:/sbin
 go_version=1.26.8 # fetched where the distribution's Go cannot fetch it itself
 
 # GROUPS (comma separated)  PROGRAM or /FILE  APT PACKAGE  APK PACKAGE
-# test needs what all others need.
+# A package called - does not exist there: the target does without. test needs
+# what build, kernel, run, payloads and stick need, and test-all what test needs.
 needs='
 build,kernel,run  /etc/ssl/certs/ca-certificates.crt  ca-certificates  ca-certificates
 build,run    xz                  xz-utils          xz
@@ -31,6 +32,13 @@ run          mkfs.ext4           e2fsprogs         e2fsprogs
 run          mkfs.vfat           dosfstools        dosfstools
 run          mcopy               mtools            mtools
 run          dpkg-deb            dpkg              dpkg
+payloads,stick  /usr/lib/systemd/boot/efi/linuxx64.efi.stub  systemd-boot-efi  systemd-efistub
+payloads     /usr/share/OVMF/OVMF_CODE_4M.fd  ovmf  -
+payloads     cbfstool            coreboot-utils    -
+stick        mkfs.vfat           dosfstools        dosfstools
+stick        mcopy               mtools            mtools
+stick        syslinux            syslinux          syslinux
+stick        /usr/lib/syslinux/mbr/mbr.bin  syslinux-common  -
 test         git                 git               git
 test         blkid               util-linux        blkid
 test         losetup             mount             losetup
@@ -53,7 +61,16 @@ test         cpio                cpio              cpio
 test         objdump             binutils          binutils
 test         grub-script-check   grub-common       grub
 test         grub-emu            grub-emu          grub-emu
-test         /usr/lib/systemd/boot/efi/linuxx64.efi.stub  systemd-boot-efi  systemd-efistub
+test         openssl             openssl           openssl
+test         sbsign              sbsigntool        sbsigntool
+test         iasl                acpica-tools      -
+test         /usr/lib/gcc/x86_64-linux-gnu/12/32/libgcc.a  lib32gcc-12-dev  -
+test         qemu-system-aarch64  qemu-system-arm  qemu-system-aarch64
+test-all     swtpm               swtpm             swtpm
+bench        xorriso             xorriso           xorriso
+bench        grub-mkrescue       grub-common       -
+bench        /usr/lib/grub/x86_64-efi/linux.mod  grub-efi-amd64-bin  -
+bench        /usr/lib/grub/i386-pc/linux.mod  grub-pc-bin  -
 '
 
 fail() {
@@ -69,6 +86,7 @@ there() { # PROGRAM or /FILE
 }
 
 want() { # PACKAGE
+	[ "$1" != - ] || return 0
 	case " $missing " in
 	*" $1 "*) ;;
 	*) missing="${missing:+$missing }$1" ;;
@@ -96,7 +114,10 @@ fi
 missing= programs=
 groups=" $* "
 case $groups in
-*' test '*) groups=" build kernel run $groups" ;;
+*' test-all '*) groups=" test $groups" ;;
+esac
+case $groups in
+*' test '*) groups=" build kernel run payloads stick $groups" ;;
 esac
 while read -r in program apt apk; do
 	for group in $(echo "$in" | tr , ' '); do

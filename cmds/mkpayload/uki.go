@@ -294,7 +294,7 @@ func (u unified) moduleArchive(ctx context.Context, out output) ([]byte, error) 
 	if err := writeArchive(&raw, files); err != nil {
 		return nil, err
 	}
-	if err := pack(ctx, compressors["xz"].command, &raw, &packed); err != nil {
+	if err := pack(ctx, compressorFor("xz", u.arch), &raw, &packed); err != nil {
 		return nil, err
 	}
 	return packed.Bytes(), nil

@@ -20,7 +20,7 @@ type Options struct {
 	// kernel dies of an int3 in sched_clock_tick or the like.
 	CPUs    int
 	Drives  []Drive
-	Serials int     // number of serial ports, ttyS0 first; 1
+	Serials int     // number of serial ports, ttyS0 first, or NoSerial; 1
 	Display Display // none
 	Network bool    // a network card behind QEMU's user-mode network; none
 
@@ -33,6 +33,10 @@ type Options struct {
 	Dir   string   // where the logs go; a new temporary folder
 	Extra []string // further arguments for QEMU
 }
+
+// NoSerial is Options.Serials of a machine without a serial port. Wait for what
+// its screen shows with [VM.AwaitText] then.
+const NoSerial = -1
 
 // Flash is firmware in flash chips. Unlike Options.Firmware it can keep
 // variables.
@@ -68,7 +72,8 @@ const (
 	SATA   Bus = "sata"
 	NVMe   Bus = "nvme"
 	USB    Bus = "usb"
-	CD     Bus = "cd" // a CD-ROM drive on SATA
+	MMIO   Bus = "mmio" // virtio without PCI, of the machine microvm
+	CD     Bus = "cd"   // a CD-ROM drive on SATA
 )
 
 // Access says what becomes of writes to a drive.
@@ -143,6 +148,9 @@ func (o Options) Command() ([]string, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
+	}
+	if o.Serials == NoSerial {
+		return append(o.args(), "-monitor", "stdio"), nil
 	}
 	args := append(o.args(), "-serial", "mon:stdio")
 	for range o.Serials - 1 {
@@ -228,6 +236,8 @@ func (o Options) args() []string {
 				args = append(args, "-device", "qemu-xhci")
 				usb = true
 			}
+		case MMIO:
+			device = "virtio-blk-device"
 		case CD:
 			device = fmt.Sprintf("ide-cd,bus=ide.%d", ports)
 			ports++

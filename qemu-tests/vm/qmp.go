@@ -2,9 +2,14 @@ package vm
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -74,6 +79,73 @@ func (m *VM) QMP(command string, arguments, result any) error {
 // Screendump writes a picture of the VGA screen to a PNG file.
 func (m *VM) Screendump(file string) error {
 	return m.QMP("screendump", map[string]any{"filename": file, "format": "png"}, nil)
+}
+
+// Where a VGA card in text mode keeps its characters, two bytes each, and how
+// many rows have room there.
+const (
+	textMemory = 0xb8000
+	textRows   = 0x8000 / 2 / Columns
+)
+
+// Text gives the characters that a VGA card in text mode holds. That is more
+// than the screen shows: rows that Linux has scrolled away stay in its memory.
+// A full row goes on in the next one, as a console breaks long lines; what is
+// not ASCII is a question mark.
+func (m *VM) Text() (string, error) {
+	file := filepath.Join(m.dir, "text")
+	defer os.Remove(file)
+	if err := m.QMP("pmemsave", map[string]any{"val": textMemory, "size": textRows * Columns * 2, "filename": file}, nil); err != nil {
+		return "", err
+	}
+	memory, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for row := range slices.Chunk(memory, Columns*2) {
+		var line []byte
+		for i := 0; i < len(row); i += 2 {
+			c := row[i]
+			switch {
+			case c == 0:
+				c = ' '
+			case c < ' ' || c > '~':
+				c = '?'
+			}
+			line = append(line, c)
+		}
+		if line = bytes.TrimRight(line, " "); len(line) < Columns {
+			line = append(line, '\n')
+		}
+		b.Write(line)
+	}
+	return b.String(), nil
+}
+
+// AwaitText waits at most limit until ok says yes to what [VM.Text] gives; what
+// names that in the error.
+func (m *VM) AwaitText(limit time.Duration, what string, ok func(text string) bool) error {
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	end := time.NewTimer(limit)
+	defer end.Stop()
+	var text string
+	for {
+		var err error
+		if text, err = m.Text(); err != nil {
+			return fmt.Errorf("waiting for %s on the VGA screen: %w", what, err)
+		}
+		if ok(text) {
+			return nil
+		}
+		select {
+		case <-look.C:
+		case <-end.C:
+			return fmt.Errorf("waiting for %s on the VGA screen: not within %v; it holds\n%s\nTo run this machine by hand:\n  %s",
+				what, limit, strings.TrimRight(text, "\n"), m.Reproduce())
+		}
+	}
 }
 
 // SendKey presses keys on the machine's own keyboard.

@@ -79,7 +79,7 @@ func Launch(o Options) (*VM, error) {
 			l.Close()
 		}
 	}()
-	for i := range o.Serials {
+	for i := range max(o.Serials, 0) {
 		name := fmt.Sprintf("serial%d", i)
 		l, err := listen(name)
 		if err != nil {
@@ -198,7 +198,11 @@ func (m *VM) WaitEnd(limit time.Duration) error {
 		}
 		return m.exitErr
 	case <-timer.C:
-		return m.consoles[0].report(Condition{what: "the machine to switch itself off"}, fmt.Errorf("not within %v", limit))
+		err := fmt.Errorf("not within %v", limit)
+		if len(m.consoles) == 0 {
+			return fmt.Errorf("waiting for the machine to switch itself off: %w", err)
+		}
+		return m.consoles[0].report(Condition{what: "the machine to switch itself off"}, err)
 	}
 }
 

@@ -159,6 +159,29 @@ func TestMachineLifeWithoutAKernel(t *testing.T) {
 	}
 }
 
+// What firmware writes on the screen is read from there, on a machine that has
+// nothing else.
+func TestScreenWithoutASerialPort(t *testing.T) {
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("no qemu-system-x86_64")
+	}
+	m := Start(t, Options{Display: VGA, Memory: 64, Serials: NoSerial})
+	if err := m.AwaitText(time.Minute, "SeaBIOS", func(s string) bool { return strings.Contains(s, "SeaBIOS (version ") }); err != nil {
+		t.Fatal(err)
+	}
+	err := m.AwaitText(time.Millisecond, "nothing", func(string) bool { return false })
+	if err == nil || !strings.Contains(err.Error(), "SeaBIOS") || !strings.Contains(err.Error(), "waiting for nothing") {
+		t.Errorf("%v: it does not tell what is on the screen, or what is missing", err)
+	}
+	m.Stop()
+	if err := m.AwaitText(time.Minute, "", nil); err == nil {
+		t.Error("no error of a machine that has ended")
+	}
+}
+
 func TestLaunchSaysWhatIsMissing(t *testing.T) {
 	_, err := Launch(Options{Kernel: "/nonexistent/vmlinuz"})
 	if err == nil || !strings.Contains(err.Error(), "/nonexistent/vmlinuz") {
