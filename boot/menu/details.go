@@ -126,8 +126,8 @@ func (m Model) fileFacts(e boot.Entry, cs Charset) []fact {
 	var facts []fact
 	add := func(label, name string) {
 		text, style := "/"+name, Normal
-		if i := slices.IndexFunc(m.facts[e.ID], func(f File) bool { return f.Path == name }); i >= 0 {
-			f := m.facts[e.ID][i]
+		if i := slices.IndexFunc(m.facts[e.ID].Files, func(f File) bool { return f.Path == name }); i >= 0 {
+			f := m.facts[e.ID].Files[i]
 			if f.About != "" {
 				text += ", " + f.About
 			}
@@ -225,6 +225,9 @@ func (m Model) detailLines(it item, head string, w int, cs Charset) []line {
 		add(wordTimeout, text)
 	}
 	add(wordIdentity, e.ID)
+	for _, s := range m.facts[e.ID].Notes {
+		add(wordNoteLabel, s)
+	}
 	return append(lines, wrapLines(append(facts, notesOf(e, cs)...), w)...)
 }
 

@@ -75,7 +75,7 @@ func TestGolden(t *testing.T) {
 		{"filter", []any{settled(all...), text("/ext4 virt")}},
 		{"filter-none", []any{settled(all...), text("/windows")}},
 		{"filter-kept", []any{settled(all...), text("/virt"), key(KeyEnter)}},
-		{"details", []any{settled(all...), InspectedMsg{"stick-lts", []File{{"boot/vmlinuz-lts", 11_400_000, "bzImage for x86_64", ""}, {"boot/initramfs-lts", 24_100_000, "cpio, gzip", ""}}}, key(KeyDown), key(KeyDown), typedKey('i')}},
+		{"details", []any{settled(all...), InspectedMsg{"stick-lts", []File{{"boot/vmlinuz-lts", 11_400_000, "bzImage for x86_64", ""}, {"boot/initramfs-lts", 24_100_000, "cpio, gzip", ""}}, []string{"The kernel was built without a driver for the screen (CONFIG_DRM_SIMPLEDRM): the screen stays as it is."}}, key(KeyDown), key(KeyDown), typedKey('i')}},
 		{"reason", []any{settled(all...), key(KeyEnd), key(KeyEnter)}},
 		{"notes", []any{settled(all...), NoticeMsg{"The clock says 1970: it may have lost its battery."}, typedKey('l')}},
 		{"log", []any{settled(all...), LogMsg{[]LogLine{{slog.LevelDebug, "[    1.2] sda: 4 partitions"}, {slog.LevelInfo, "[    1.5] sda2: 2 entries in /boot/extlinux.conf"}, {slog.LevelError, "[    2.0] nvme0n1p3: bad superblock"}}}, text("lv"), key(KeyEnd)}},

@@ -58,10 +58,13 @@ const (
 	cmdAgain
 )
 
-// needsEntry tells whether c does nothing in an empty list.
-func (c command) needsEntry() bool {
-	return c == cmdBoot || c == cmdEdit || c == cmdDetails || c == cmdFilter
+// needsItem tells whether c does nothing in an empty list.
+func (c command) needsItem() bool {
+	return c == cmdBoot || c == cmdDetails || c == cmdFilter || c.needsEntry()
 }
+
+// needsEntry tells whether c does nothing with an item that is no entry.
+func (c command) needsEntry() bool { return c == cmdEdit || c == cmdDefault }
 
 // chord is a key with its modifiers.
 type chord struct {

@@ -159,6 +159,7 @@ type SystemMsg struct{ Lines []string }
 type InspectedMsg struct {
 	ID    string // of the entry
 	Files []File
+	Notes []string // what the kernel may lack on this machine, in sentences
 }
 
 // File is what can be said of a kernel or an initrd.

@@ -48,12 +48,13 @@ type Model struct {
 	picked int    // place in a list to pick from
 	here   string // device of the console that asked for it
 
-	memory string            // where a default is remembered
-	facts  map[string][]File // what is known of the files of entries, by ID; never changed in place
-	log    []LogLine
-	level  int // place in levels
-	search string
-	system []string
+	memory  string                  // where a default is remembered
+	facts   map[string]InspectedMsg // what is known of the files of entries, by ID; never changed in place
+	log     []LogLine
+	level   int // place in levels
+	search  string
+	system  []string
+	answers int // how many InspectedMsg and SystemMsg have come
 
 	prompt prompt
 	handOn bool   // what the user wants with a passphrase, kept from prompt to prompt
@@ -169,12 +170,14 @@ func (m Model) update(msg Msg) (Model, Action) {
 		m = m.addLog(msg.Lines)
 	case SystemMsg:
 		m.system = msg.Lines
+		m.answers++
 	case InspectedMsg:
 		m.facts = maps.Clone(m.facts)
 		if m.facts == nil {
-			m.facts = map[string][]File{}
+			m.facts = map[string]InspectedMsg{}
 		}
-		m.facts[msg.ID] = msg.Files
+		m.facts[msg.ID] = msg
+		m.answers++
 	case RequestMsg:
 		return m.request(msg.Action)
 	case ShellDoneMsg:

@@ -577,9 +577,9 @@ func TestScreens(t *testing.T) {
 		{name: "by name", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("Klatin"), key(KeyEnter)}, want: []Action{SetKeymap{"de/de-latin1"}}},
 		{name: "none of that name", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("Kxyz"), key(KeyEnter), key(KeyEsc)}},
 		{name: "no layouts", msgs: []any{all, text("K")}, shows: wordNoKeymaps},
-		{name: "what the files are", msgs: []any{all, InspectedMsg{"root-lts", []File{{"boot/vmlinuz-lts", 11_400_000, "bzImage for x86_64", ""}, {"boot/initramfs-lts", -1, "", "it is cut off"}}}, text("i")},
+		{name: "what the files are", msgs: []any{all, InspectedMsg{"root-lts", []File{{"boot/vmlinuz-lts", 11_400_000, "bzImage for x86_64", ""}, {"boot/initramfs-lts", -1, "", "it is cut off"}}, nil}, text("i")},
 			want: []Action{Inspect{lts()}}, shows: "/boot/vmlinuz-lts, bzImage for x86_64, 11 MB"},
-		{name: "and what is wrong with them", msgs: []any{all, InspectedMsg{"root-lts", []File{{"boot/initramfs-lts", -1, "", "it is cut off"}}}, text("i")},
+		{name: "and what is wrong with them", msgs: []any{all, InspectedMsg{"root-lts", []File{{"boot/initramfs-lts", -1, "", "it is cut off"}}, nil}, text("i")},
 			want: []Action{Inspect{lts()}}, shows: "/boot/initramfs-lts: it is cut off"},
 		{name: "what came of it", msgs: []any{all, TellMsg{Text: "The log is in alpboot.log."}}, shows: "The log is in alpboot.log."},
 	}
@@ -737,7 +737,7 @@ func TestRandom(t *testing.T) {
 				CompletionMsg{m.seq, []string{"boot/", "boot/vmlinuz-lts\x1b", "漢"}[:rng.IntN(4)]},
 				LogMsg{[]LogLine{{slog.Level(rng.IntN(5)*4 - 8), strings.Repeat("log\x1b ", rng.IntN(60))}}}, SystemMsg{[]string{"Machine:", "CPU: x\x1b"}},
 				RequestMsg{[]Action{Boot{Entry: pool[rng.IntN(len(pool))]}, Unlock{Device: vault.Device}, Cancel{}, Rescan{}, Shell{}, Reboot{}}[rng.IntN(6)]},
-				InspectedMsg{"root-lts", []File{{"boot/vmlinuz-lts", rng.Int64N(99) - 9, "bzImage\x1b", ""}}},
+				InspectedMsg{"root-lts", []File{{"boot/vmlinuz-lts", rng.Int64N(99) - 9, "bzImage\x1b", ""}}, nil},
 			}[rng.IntN(10)]
 		case n < 94:
 			var es []boot.Entry

@@ -21,6 +21,8 @@ type Now struct {
 	Status  string   // what is going on
 	Message string   // what came of the last key or attempt
 	Serial  int      // changes with every key: the same Message may be a new one
+	Hidden  bool     // nothing is to be shown but Status, until somebody types
+	Answers int      // how many [InspectedMsg] and [SystemMsg] have come
 	Notices []string // warnings about the machine
 	Memory  string   // where a default is remembered; "" for nowhere
 
@@ -41,6 +43,7 @@ func (m Model) Now(cs Charset) Now {
 	n := Now{
 		Settled: m.inventory.Settled, Default: m.defaultID, Counting: m.countdown.on,
 		Booting: m.booting, Status: clean(m.status, cs), Message: clean(m.message.text, cs), Serial: m.keys,
+		Hidden: m.hidden, Answers: m.answers,
 		Memory: clean(m.memory, cs), Firmware: m.config.Firmware, Again: m.config.Again,
 	}
 	if m.countdown.on {

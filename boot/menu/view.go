@@ -86,9 +86,12 @@ func (m Model) paintHeader(p *painter) {
 	}
 	join := func(s string) {
 		if right != "" {
-			right += ", "
+			s = right + ", " + s
 		}
-		right += s
+		if w < narrowWidth && width(s) > w-margin-x {
+			return // half of it tells nothing
+		}
+		right = s
 	}
 	if n := len(m.notes()); n > 0 {
 		join(counted(n, wordNote, wordNotes))
@@ -261,9 +264,11 @@ func (m Model) paintFooter(p *painter) {
 	if m.at == listScreen {
 		room -= size(last)
 	}
-	empty := m.at == listScreen && len(m.inventory.Entries) == 0
+	empty, opens := m.at == listScreen && len(m.inventory.Entries) == 0, m.opens()
 	for _, b := range m.bindings() {
-		if empty && b.do[0].do.needsEntry() {
+		// Of what means nothing for a fold the list shows the keys all the same:
+		// moving them would cost a slow line more than moving the selection does.
+		if empty && b.do[0].do.needsItem() || opens && m.at != listScreen && b.do[0].do.needsEntry() {
 			continue
 		}
 		i := item{name(b.keys), b.foot}
@@ -271,7 +276,7 @@ func (m Model) paintFooter(p *painter) {
 			switch {
 			case m.booting != "":
 				i = item{keyEsc, footCancel}
-			case m.opens():
+			case opens:
 				i.word = footOpen
 			}
 		}

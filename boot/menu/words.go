@@ -104,8 +104,8 @@ const (
 // While a passphrase is asked for, and while something is being loaded.
 const (
 	wordPrompt         = "Passphrase of %s"
-	wordTypeHidden     = "Type the passphrase and press Enter. Nothing of it is shown, not even its length."
-	wordHandOn         = "Hand it on to the system that is booted, so that it does not ask again (Tab)"
+	wordTypeHidden     = "Type the passphrase and press Enter. Nothing of it is shown."
+	wordHandOn         = "Hand it on to the booted system, so that it does not ask again (Tab)"
 	wordOpening        = "Opening %s ... This may take some seconds."
 	wordWrong          = "This passphrase does not open %s. Tries left: %d."
 	wordNoMoreTries    = "%d passphrases were wrong: %s stays closed. Enter asks again."

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/device/luks"
@@ -34,14 +35,10 @@ type job struct {
 
 // boot loads an entry and, when that has worked, starts it.
 func (s *session) boot(ctx context.Context, a menu.Boot) {
-	policy := map[string]kexec.Consoles{settings.Keep: kexec.KeepConsoles, settings.Add: kexec.AddConsoles, settings.Replace: kexec.ReplaceConsoles}[s.asked.ConsolePolicy]
-	if a.Edited && policy == kexec.ReplaceConsoles {
-		policy = kexec.AddConsoles // what was typed is what is meant
-	}
 	state := s.starting(a.Entry.ID)
 	j := job{
 		entry:      a.Entry,
-		cmdline:    kexec.Cmdline(a.Entry.Cmdline, policy, s.ours...),
+		cmdline:    a.Entry.Cmdline,
 		state:      &state,
 		first:      s.choice.Once && a.Entry.ID == s.choice.ID,
 		unattended: a.Unattended,
@@ -49,6 +46,18 @@ func (s *session) boot(ctx context.Context, a menu.Boot) {
 	j.cmdline, j.passphrase = s.handOn(j.cmdline)
 	s.log.Info("booting", "entry", a.Entry.ID, "kernel", a.Entry.Kernel, "on", a.Entry.Volume.Device, "initrds", a.Entry.Initrds, "cmdline", j.cmdline, "unattended", a.Unattended)
 	s.load(ctx, j)
+}
+
+// withConsoles gives entries with the command lines that they are booted with:
+// what the menu shows, and what an edit begins with, is what the target gets. An
+// edited line is then left as it was typed.
+func (s *session) withConsoles(entries []boot.Entry) []boot.Entry {
+	policy := map[string]kexec.Consoles{settings.Keep: kexec.KeepConsoles, settings.Add: kexec.AddConsoles, settings.Replace: kexec.ReplaceConsoles}[s.asked.ConsolePolicy]
+	entries = slices.Clone(entries)
+	for i := range entries {
+		entries[i].Cmdline = kexec.Cmdline(entries[i].Cmdline, policy, s.ours...)
+	}
+	return entries
 }
 
 // load loads j in a goroutine; loaded goes on.

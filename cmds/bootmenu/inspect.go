@@ -10,16 +10,21 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/kernel"
+	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/sysinfo"
 	"github.com/alpboot/alpboot/boot/version"
 )
 
-// inspect looks at the files of an entry.
+// inspect looks at the files of an entry, and at what its kernel may lack.
 func (s *session) inspect(ctx context.Context, e boot.Entry) {
 	scan := s.scan
+	var volumes []boot.Volume
+	for _, v := range s.inventory.Volumes {
+		volumes = append(volumes, v.Volume)
+	}
 	go func() {
-		msg := menu.InspectedMsg{ID: e.ID}
+		msg := menu.InspectedMsg{ID: e.ID, Notes: kexec.Advise(volumeFS{scan, e.Volume}, e, volumes)}
 		if e.Kernel != "" {
 			msg.Files = append(msg.Files, inspectFile(scan, e.Volume, e.Kernel, aboutKernel))
 		}

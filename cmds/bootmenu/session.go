@@ -294,6 +294,7 @@ func (s *session) show(ctx context.Context) {
 	inv := s.inventory
 	inv.Settled = inv.Settled && s.ready
 	s.choice = choice.Default(inv, s.wants())
+	inv.Entries = s.withConsoles(inv.Entries)
 	s.tellPassedOver(ctx, inv)
 	msg := menu.InventoryMsg{
 		Inventory: inv, Default: s.choice.ID, Last: s.state.Last,

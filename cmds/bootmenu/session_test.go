@@ -404,6 +404,37 @@ func TestBooting(t *testing.T) {
 	})
 }
 
+// What the menu shows is what is booted, and what was typed is taken as it is.
+func TestEditedCommandLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", "quiet console=tty0"))
+		b.start("alpboot.timeout=-1 alpboot.console-policy=replace console=ttyS0,9600")
+		b.shows("root=UUID=u1 quiet console=ttyS0,9600")
+		b.press("e")
+		b.shows("root=UUID=u1 quiet console=ttyS0,9600")
+		for range len(" console=ttyS0,9600") {
+			b.press(menu.KeyBackspace)
+		}
+		b.press("  console=ttyS7 initrd=x  BOOT_IMAGE=y", menu.KeyEnter)
+		b.did(booted...)
+		if want := "root=UUID=u1 quiet  console=ttyS7 initrd=x  BOOT_IMAGE=y"; b.hw.cmdline != want {
+			t.Errorf("command line %q, want %q", b.hw.cmdline, want)
+		}
+	})
+}
+
+// Details say what the kernel may lack, where its configuration tells.
+func TestAdvice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := bootDisk(t, "/dev/sda1", "u1", "")
+		writeFile(t, filepath.Join(d.dir, "boot/config-lts"), "#\nCONFIG_SMP=y\n")
+		b := newBench(t, d)
+		b.start("alpboot.timeout=-1")
+		b.press("i")
+		b.shows("The kernel was built without", "ext4")
+	})
+}
+
 func TestUnattended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alpboot/alpboot/boot/menu"
 )
@@ -17,11 +18,21 @@ type dialog struct {
 	listed  bool              // the list was told
 	counted string            // ID that a countdown was told for; "" for none
 	looking bool
+	hidden  bool // that the menu is hidden was told
 	notices int
+
+	later *telling // what was asked for and has not been answered
 
 	asks    question
 	subject menu.Row // what the question is about
 	handOn  bool
+}
+
+// telling is a longer text that is told when an answer has come.
+type telling struct {
+	text    func(m menu.Model, columns int) []string
+	answers int       // that had come before
+	end     time.Time // when it is told without the answer
 }
 
 // question is what the next line is the answer to.
@@ -48,6 +59,14 @@ func (c *Console) show() {
 	}
 	before := c.now
 	c.now = m.Now(c.o.Charset)
+	if c.now.Hidden {
+		if !c.hidden {
+			c.hidden = true
+			c.say(wordHidden)
+		}
+		c.tellStatus(before)
+		return
+	}
 	if !c.looking {
 		c.looking = true
 		c.say(wordLooking)
@@ -59,9 +78,7 @@ func (c *Console) show() {
 	if s := c.now.Message; s != "" && (s != before.Message || c.now.Serial != before.Serial) {
 		c.say(s)
 	}
-	if s := c.now.Status; s != "" && s != before.Status {
-		c.say(s)
-	}
+	c.tellStatus(before)
 	switch {
 	case again || !c.listed && c.now.Settled:
 		c.list()
@@ -76,6 +93,16 @@ func (c *Console) show() {
 	} else if c.counted != c.now.Default && c.listed {
 		c.counted = c.now.Default
 		c.say(fmt.Sprintf(wordCountdown, c.number(c.now.Default), c.told[c.now.Default], c.now.Left))
+	}
+	if l := c.later; l != nil && (l.answers != c.now.Answers || time.Now().After(l.end)) {
+		c.later = nil
+		c.text(l.text)
+	}
+}
+
+func (c *Console) tellStatus(before menu.Now) {
+	if s := c.now.Status; s != "" && s != before.Status {
+		c.say(s)
 	}
 }
 
@@ -156,6 +183,10 @@ func (c *Console) typed(b []byte) {
 		if c.asks == command {
 			b = []byte("?")
 		}
+	}
+	if c.now.Hidden {
+		c.touch()
+		return
 	}
 	asks := c.asks
 	c.asks = command
@@ -261,10 +292,10 @@ func (c *Console) command(text string) {
 	case "c":
 		c.ask(menu.Cancel{})
 	case "l":
+		c.touch()
 		c.text(func(m menu.Model, w int) []string { return m.Log(w, c.o.Charset) })
 	case "m":
-		c.ask(menu.System{})
-		c.text(func(m menu.Model, w int) []string { return m.Machine(w, c.o.Charset) })
+		c.askFor(menu.System{}, func(m menu.Model, w int) []string { return m.Machine(w, c.o.Charset) })
 	case "p":
 		c.touch()
 		more := ""
@@ -295,9 +326,15 @@ func (c *Console) command(text string) {
 	}
 }
 
+// askFor asks for what a text tells, and has it told when that is there.
+func (c *Console) askFor(a menu.Action, text func(menu.Model, int) []string) {
+	const most = 2 * time.Second
+	c.later = &telling{text, c.now.Answers, time.Now().Add(most)}
+	c.ask(a)
+}
+
 // text tells something that is longer.
 func (c *Console) text(f func(menu.Model, int) []string) {
-	c.touch()
 	c.mu.Lock()
 	m := c.model
 	c.mu.Unlock()
@@ -313,7 +350,13 @@ func (c *Console) text(f func(menu.Model, int) []string) {
 // withRow is for the commands that take the number of a row.
 func (c *Console) withRow(what string, r menu.Row, n int, once bool) {
 	if what == "i" {
-		c.text(func(m menu.Model, w int) []string { return m.Details(r.ID, w, c.o.Charset) })
+		details := func(m menu.Model, w int) []string { return m.Details(r.ID, w, c.o.Charset) }
+		if r.Locked == "" {
+			c.askFor(menu.Inspect{Entry: r.Entry}, details)
+		} else {
+			c.touch()
+			c.text(details)
+		}
 		return
 	}
 	if r.Locked != "" {

@@ -95,6 +95,10 @@ func (m *machine) update(msg menu.Msg) {
 		m.actions = append(m.actions, fmt.Sprintf("boot %s %q", a.Entry.ID, a.Entry.Cmdline))
 	case menu.Unlock:
 		m.actions = append(m.actions, fmt.Sprintf("unlock %s %q %t", a.Device, a.Passphrase, a.HandOn))
+	case menu.Inspect:
+		m.update(menu.InspectedMsg{ID: a.Entry.ID, Files: []menu.File{{Path: a.Entry.Kernel, Size: 11_400_000, About: "bzImage for x86_64"}}, Notes: []string{"The kernel lacks something."}})
+	case menu.System:
+		m.update(menu.SystemMsg{Lines: []string{"Firmware:", "UEFI 2.70"}})
 	default:
 		m.actions = append(m.actions, fmt.Sprintf("%T%+v", a, a))
 	}
@@ -135,7 +139,9 @@ func TestDialog(t *testing.T) {
 		{name: "a whole command line", lines: []string{"e 1", "root=LABEL=x ro"}, want: []string{`boot lts "root=LABEL=x ro"`}},
 		{name: "nothing typed changes nothing", lines: []string{"e 1", ""}, tells: []string{wordBack}},
 		{name: "too long a command line", lines: []string{"e 1", "+" + strings.Repeat("x", 300)}, tells: []string{"takes only 200"}},
-		{name: "details", lines: []string{"i 2"}, tells: []string{"Advanced options", "root=/dev/sda2 quiet"}},
+		{name: "details", lines: []string{"i 2"}, tells: []string{"Advanced options", "bzImage for x86_64, 11 MB", "root=/dev/sda2 quiet", "The kernel lacks something."}},
+		{name: "details of a volume", lines: []string{"i 4"}, tells: []string{"encrypted"}},
+		{name: "this machine", lines: []string{"m"}, tells: []string{"This machine", "UEFI 2.70"}},
 		{name: "a passphrase", lines: []string{"4", "y", "hunter2"}, want: []string{`unlock /dev/sda3 "hunter2" true`}, tells: []string{"Hand the passphrase", "Passphrase of sda3"}},
 		{name: "with white space, not handed on", lines: []string{"4", "n", " hunter 2 "}, want: []string{`unlock /dev/sda3 " hunter 2 " false`}},
 		{name: "none", lines: []string{"4", "n", ""}, tells: []string{wordBack}},
@@ -228,6 +234,32 @@ func TestChanges(t *testing.T) {
 	}
 	if s := m.out.String()[before:]; s != "" {
 		t.Errorf("nothing has changed, but this was told:\n%s", s)
+	}
+}
+
+// TestHidden: a line is needed for the list, and boots nothing.
+func TestHidden(t *testing.T) {
+	m := newMachine(t)
+	m.model = menu.New(menu.Config{FallbackTimeout: 5 * time.Second, Rearm: 5 * time.Minute, Hidden: true})
+	m.update(menu.TickMsg{Now: noon})
+	m.update(menu.NoticeMsg{Text: "The clock is wrong."})
+	m.update(menu.InventoryMsg{Inventory: inventory(), Default: "lts"})
+	m.out.await(t, wordHidden)
+	before := len(m.out.String())
+	m.update(menu.StatusMsg{Text: "Waiting."})
+	m.out.await(t, "Waiting.")
+	if s := m.out.String(); strings.TrimSpace(s[before:]) != "Waiting." || strings.Contains(s[:before], "clock") {
+		t.Errorf("while it is hidden this is told:\n%s", s)
+	}
+	m.typed("")
+	m.out.await(t, "Warning: The clock is wrong.")
+	m.out.await(t, "Enter alone for 1")
+	if len(m.actions) > 0 {
+		t.Errorf("asked for %q", m.actions)
+	}
+	m.typed("")
+	if got := strings.Join(m.actions, "; "); got != `boot lts "root=/dev/sda2 quiet"` {
+		t.Errorf("asked for %s", got)
 	}
 }
 

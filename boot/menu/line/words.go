@@ -3,6 +3,7 @@ package line
 // Every word that the line mode itself puts on the console. Verbs of package
 // fmt stand for what is filled in.
 const (
+	wordHidden    = "Enter shows the menu."
 	wordLooking   = "Looking for something to boot ..."
 	wordListed    = "Entries:"
 	wordRow       = "%4d  %s"
