@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/qemu-tests/arm64"
+	"github.com/alpboot/alpboot/qemu-tests/disk"
 	"github.com/alpboot/alpboot/qemu-tests/target"
 	"github.com/alpboot/alpboot/qemu-tests/target/report"
 )
@@ -109,7 +110,7 @@ func TestARM64(t *testing.T) {
 				t.Fatal(err)
 			}
 			slots <- struct{}{}
-			log, err := arm64.Run(kernel, file, 768, arm64Limit)
+			log, err := arm64.Machine{Kernel: kernel, Initramfs: file, Cmdline: "console=ttyAMA0", Memory: 768}.Run(arm64Limit)
 			<-slots
 			if err != nil {
 				t.Fatalf("%v\n%s", err, log)
@@ -126,6 +127,89 @@ func TestARM64(t *testing.T) {
 			}
 			if r.Cmdline != "console=ttyAMA0 by=hand" || r.Files["order"] != "third" || r.Files["only-first"] != "yes" || r.Files["only-second"] != "yes" {
 				t.Errorf("command line %q, files %v", r.Cmdline, r.Files)
+			}
+			if n := strings.Count(log, "Booting Linux on physical CPU"); n != 2 {
+				t.Errorf("%d kernels started, want 2", n)
+			}
+		})
+	}
+}
+
+// On a machine with arm64 firmware a user's Alpine boots by itself after the
+// countdown: the menu is a UKI on an EFI system partition, or what U-Boot finds
+// in an extlinux.conf. Its kernel is Debian's, with modules.
+func TestARM64Firmware(t *testing.T) {
+	needEverything(t)
+	kernel, image := needARM64(t)
+	cache := filepath.Join(made.Root(), "build", "cache", "debian")
+	firmware, err := arm64.GetFirmware(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	menu := made.Path("arm64", "initramfs.cpio.xz")
+	if _, err := payloads().Run("initramfs", "--arch", "arm64", "--kernel", kernel, "--modules", filepath.Join(kernel, "../../lib/modules"), "-o", menu); err != nil {
+		t.Fatal(err)
+	}
+	init := made.Path("arm64", "init")
+	if err := arm64.Build(made.Root(), "./qemu-tests/target/init", init); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(init)
+	if err != nil {
+		t.Fatal(err)
+	}
+	carried, err := target.Initramfs(target.Image{Init: program, Files: map[string]string{"carried": "along"}, Compression: target.Gzip})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := disk.Install{Options: "console=ttyAMA0", Kernels: []disk.Kernel{{Flavour: "lts", Image: kernel, Initramfs: carried}}}
+	const cmdline = `console=ttyAMA0 alpboot.timeout=1 alpboot.default="Linux lts"`
+
+	for _, tt := range []struct {
+		name string
+		make func(t *testing.T) arm64.Machine
+	}{
+		{"UEFI, UKI", func(t *testing.T) arm64.Machine {
+			uki := made.Path("arm64", "alpboot.efi")
+			if _, err := payloads().Run("uki", "--arch", "arm64", "--kernel", kernel, "--initramfs", menu, "--stub", firmware.Stub, "--cmdline", cmdline, "-o", uki); err != nil {
+				t.Fatal(err)
+			}
+			drive := esp(t, "esp.img", disk.File{Path: "EFI/BOOT/BOOTAA64.EFI", From: uki})
+			return arm64.Machine{Code: firmware.Code, Vars: vars(t, firmware.Vars), Drives: []string{drive.File}}
+		}},
+		{"U-Boot, extlinux.conf", func(t *testing.T) arm64.Machine {
+			archive, err := os.ReadFile(menu)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := made.Path("qemu-tests", t.Name(), "menu.img")
+			if err := (disk.Layout{Table: disk.MBR, Partitions: []disk.Partition{{Size: 96, Bootable: true, FS: disk.FS{Type: "ext4", Files: []disk.File{
+				{Path: "vmlinuz", Data: image},
+				{Path: "initramfs", Data: archive},
+				{Path: "extlinux/extlinux.conf", Data: []byte("default menu\nlabel menu\n  kernel /vmlinuz\n  initrd /initramfs\n  append " + cmdline + "\n")},
+			}}}}}).Write(file); err != nil {
+				t.Fatal(err)
+			}
+			return arm64.Machine{Firmware: firmware.UBoot, Drives: []string{file}}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m := tt.make(t)
+			m.Drives = append(m.Drives, write(t, disk.GPTDisk(in)))
+			m.Memory = 1024
+			slots <- struct{}{}
+			log, err := m.Run(arm64Limit)
+			<-slots
+			if err != nil {
+				t.Fatalf("%v\n%s", err, log)
+			}
+			r, err := report.Parse(log)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, log)
+			}
+			if want := in.Cmdline("UUID=" + disk.RootUUID); r.Cmdline != want || r.Files["carried"] != "along" || !strings.Contains(kernel, r.Release) {
+				t.Errorf("kernel %q, command line %q, files %v", r.Release, r.Cmdline, r.Files)
 			}
 			if n := strings.Count(log, "Booting Linux on physical CPU"); n != 2 {
 				t.Errorf("%d kernels started, want 2", n)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,12 +101,13 @@ func esp(t *testing.T, name string, files ...disk.File) vm.Drive {
 }
 
 // alpineDisk makes a disk with a system to boot, and says what it must report.
-func alpineDisk(t *testing.T) (vm.Drive, want) {
+// Parameters are further ones for its kernel.
+func alpineDisk(t *testing.T, parameters ...string) (vm.Drive, want) {
 	t.Helper()
 	k := kernelOf(t, debian.Newer)
 	files := map[string]string{"flavour": "lts"}
 	in := disk.Install{
-		Options: "console=ttyS0,115200",
+		Options: strings.Join(append([]string{"console=ttyS0,115200"}, parameters...), " "),
 		Kernels: []disk.Kernel{{Flavour: "lts", Image: k.Image, Initramfs: initramfs(t, target.Gzip, files)}},
 	}
 	return vm.Drive{File: write(t, disk.GPTDisk(in))}, want{k, in.Cmdline("UUID=" + disk.RootUUID), files}

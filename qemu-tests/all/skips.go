@@ -4,6 +4,7 @@ package main
 // tests run on may lack is tested under the menu's own, in a virtual machine.
 func maySkip(pkg, test string) (reason string, ok bool) {
 	const mapped = "without device-mapper here, TestDeviceMapper of qemu-tests runs it"
+	const more = "make test-all runs it"
 	reason, ok = map[string]string{
 		"boot/device TestWrite/vfat":            "without vfat here, TestSettingsAndLogOnTheESP of qemu-tests writes to one",
 		"boot/device/assemble TestReadThrough":  mapped,
@@ -11,6 +12,10 @@ func maySkip(pkg, test string) (reason string, ok bool) {
 		"boot/device/mapper TestCreateFails":    mapped,
 		"boot/device/mapper TestCloseInUse":     mapped,
 		"boot/device/mapper TestStaleNode":      mapped,
+		"qemu-tests TestARM64Firmware":          more,
+		"qemu-tests TestManyDisks":              more,
+		"qemu-tests TestNoSerialPort":           more,
+		"qemu-tests TestTPM":                    more,
 		"boot/device/mapper TestNoDeviceMapper": "there is device-mapper here, so that the sentence for a kernel without it cannot be seen",
 	}[short(pkg)+" "+test]
 	return reason, ok

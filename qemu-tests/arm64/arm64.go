@@ -1,6 +1,6 @@
 // Package arm64 runs virtual machines for arm64, in which a kernel of Debian's
-// kexecs another by our kexec command. It is small beside package vm: such a
-// machine only runs a list of commands, and its serial port is read.
+// kexecs another. It is small beside package vm: such a machine needs no keys,
+// and its serial port is read when it has ended.
 package arm64
 
 import (
@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/u-root/u-root/pkg/cpio"
@@ -25,24 +24,80 @@ import (
 const Variable = "ALPBOOT_ARM64_KERNEL"
 
 // metapackage depends on the kernel package that is downloaded: small, and with
-// all that QEMU's machine virt needs built in.
+// what QEMU's machine virt needs but for its disks, whose drivers are modules.
 const metapackage = "linux-image-6.12-cloud-arm64:arm64"
 
 var dependency = regexp.MustCompile(`(?m)^\s*Depends: (linux-image-\d\S*)$`)
 
-// Kernel gives the path of Debian's kernel. apt is told of the architecture in a
-// folder of its own: the system's settings stay as they are. What is downloaded
-// stays in cache.
+// Kernel gives the path of Debian's kernel; lib/modules beside its folder has
+// its modules. What is downloaded stays in cache.
 func Kernel(cache string) (string, error) {
 	if file := os.Getenv(Variable); file != "" {
 		return filepath.Abs(file)
 	}
-	found := func() string {
-		images, _ := filepath.Glob(filepath.Join(cache, "arm64", "boot", "vmlinuz-*"))
-		return strings.Join(images, "")
+	tree, err := fetch(cache, "arm64", func(a apt) ([]string, error) {
+		out, err := a.run("apt-cache", "depends", metapackage)
+		if err != nil {
+			return nil, err
+		}
+		m := dependency.FindSubmatch(out)
+		if m == nil {
+			return nil, fmt.Errorf("apt knows no kernel that %s depends on", metapackage)
+		}
+		return []string{string(m[1])}, nil
+	})
+	if err != nil {
+		return "", err
 	}
-	if file := found(); file != "" {
-		return file, nil
+	images, err := filepath.Glob(filepath.Join(tree, "boot", "vmlinuz-*"))
+	if err != nil || len(images) != 1 {
+		return "", fmt.Errorf("%s holds %d kernels, not one", tree, len(images))
+	}
+	return images[0], nil
+}
+
+// Firmware is what starts a machine before any kernel: paths of Debian's files.
+type Firmware struct {
+	Code, Vars string // of UEFI; variables are to be copied
+	UBoot      string
+	Stub       string // systemd's, which makes a kernel an EFI program
+}
+
+// GetFirmware gives Debian's. What is downloaded stays in cache.
+func GetFirmware(cache string) (Firmware, error) {
+	tree, err := fetch(cache, "arm64-firmware", func(apt) ([]string, error) {
+		return []string{"qemu-efi-aarch64", "u-boot-qemu", "systemd-boot-efi:arm64"}, nil
+	})
+	return Firmware{
+		Code:  filepath.Join(tree, "usr/share/AAVMF/AAVMF_CODE.fd"),
+		Vars:  filepath.Join(tree, "usr/share/AAVMF/AAVMF_VARS.fd"),
+		UBoot: filepath.Join(tree, "usr/lib/u-boot/qemu_arm64/u-boot.bin"),
+		Stub:  filepath.Join(tree, "usr/lib/systemd/boot/efi/linuxaa64.efi.stub"),
+	}, err
+}
+
+// apt runs apt's programs in a folder of their own, where they know of arm64
+// too: the system's settings stay as they are.
+type apt struct{ work string }
+
+func (a apt) run(program string, args ...string) ([]byte, error) {
+	o := []string{"-o", "APT::Architectures::=arm64", "-o", "Dir::State=" + a.work + "/state", "-o", "Dir::State::lists=" + a.work + "/lists",
+		"-o", "Dir::State::status=/var/lib/dpkg/status", "-o", "Dir::Cache=" + a.work + "/cache", "-o", "APT::Sandbox::User="}
+	cmd := exec.Command(program, append(o, args...)...)
+	cmd.Dir = a.work
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w\n%s", program, args[0], err, out)
+	}
+	return out, err
+}
+
+// fetch gives the folder called name of cache. The first time it unpacks there
+// the packages that which names.
+func fetch(cache, name string, which func(apt) ([]string, error)) (string, error) {
+	tree := filepath.Join(cache, name)
+	if _, err := os.Stat(tree); err == nil {
+		return tree, nil
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", err
@@ -57,46 +112,32 @@ func Kernel(cache string) (string, error) {
 			return "", err
 		}
 	}
-	apt := func(program string, args ...string) ([]byte, error) {
-		o := []string{"-o", "APT::Architectures::=arm64", "-o", "Dir::State=" + work + "/state", "-o", "Dir::State::lists=" + work + "/lists",
-			"-o", "Dir::State::status=/var/lib/dpkg/status", "-o", "Dir::Cache=" + work + "/cache", "-o", "APT::Sandbox::User="}
-		cmd := exec.Command(program, append(o, args...)...)
-		cmd.Dir = work
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			err = fmt.Errorf("%s %s (or set %s to an arm64 kernel): %w\n%s", program, args[0], Variable, err, out)
-		}
-		return out, err
+	a := apt{work}
+	if _, err := a.run("apt-get", "update", "-q"); err != nil {
+		return "", fmt.Errorf("%w\n(%s names an arm64 kernel of your own)", err, Variable)
 	}
-	if _, err := apt("apt-get", "update", "-q"); err != nil {
-		return "", err
-	}
-	out, err := apt("apt-cache", "depends", metapackage)
+	packages, err := which(a)
 	if err != nil {
 		return "", err
 	}
-	m := dependency.FindSubmatch(out)
-	if m == nil {
-		return "", fmt.Errorf("apt knows no kernel that %s depends on", metapackage)
-	}
-	if _, err := apt("apt-get", "download", "-q", string(m[1])); err != nil {
+	if _, err := a.run("apt-get", append([]string{"download", "-q"}, packages...)...); err != nil {
 		return "", err
 	}
 	debs, err := filepath.Glob(filepath.Join(work, "*.deb"))
-	if err != nil || len(debs) != 1 {
-		return "", fmt.Errorf("apt-get download left %d packages", len(debs))
+	if err != nil || len(debs) != len(packages) {
+		return "", fmt.Errorf("apt-get download left %d packages of %d", len(debs), len(packages))
 	}
-	tree := filepath.Join(work, "tree")
-	if out, err := exec.Command("dpkg-deb", "-x", debs[0], tree).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("unpacking the kernel: %w\n%s", err, out)
+	unpacked := filepath.Join(work, "tree")
+	for _, deb := range debs {
+		if out, err := exec.Command("dpkg-deb", "-x", deb, unpacked).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("unpacking %s: %w\n%s", filepath.Base(deb), err, out)
+		}
 	}
-	if err := os.Rename(tree, filepath.Join(cache, "arm64")); err != nil && !errors.Is(err, os.ErrExist) {
+	// Another process may have been faster; its copy is as good.
+	if err := os.Rename(unpacked, tree); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
-	if file := found(); file != "" {
-		return file, nil
-	}
-	return "", errors.New("Debian's package holds no kernel")
+	return tree, nil
 }
 
 // Gzip packs an Image as Image.gz.
@@ -164,15 +205,36 @@ func Initramfs(programs, files map[string][]byte) ([]byte, error) {
 	return archive.Bytes(), err
 }
 
-// Run starts a machine and gives what came out of its serial port, when it has
-// switched itself off. An error comes with what there was by then.
-func Run(kernel, initramfs string, memory int, limit time.Duration) (log string, err error) {
+// Machine is a virtual machine. It is started by Kernel, Firmware or Code.
+type Machine struct {
+	Kernel, Initramfs, Cmdline string
+	Firmware                   string // for -bios
+	Code, Vars                 string // flash chips; Vars is written to
+	Drives                     []string
+	Memory                     int // MiB
+}
+
+// Run starts the machine and gives what came out of its serial port, when it has
+// switched itself off. An error comes with what there was by then. Writes to
+// the drives are thrown away.
+func (m Machine) Run(limit time.Duration) (log string, err error) {
+	args := []string{"-nodefaults", "-no-user-config", "-no-reboot", "-machine", "virt", "-accel", "tcg", "-cpu", "cortex-a57",
+		"-m", fmt.Sprint(m.Memory), "-display", "none", "-serial", "stdio"}
+	if m.Kernel != "" {
+		args = append(args, "-kernel", m.Kernel, "-initrd", m.Initramfs, "-append", m.Cmdline)
+	}
+	if m.Firmware != "" {
+		args = append(args, "-bios", m.Firmware)
+	}
+	if m.Code != "" {
+		args = append(args, "-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+m.Code, "-drive", "if=pflash,format=raw,unit=1,file="+m.Vars)
+	}
+	for i, file := range m.Drives {
+		args = append(args, "-drive", fmt.Sprintf("if=none,id=disk%d,format=raw,snapshot=on,file=%s", i, file), "-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d", i))
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "qemu-system-aarch64", "-nodefaults", "-no-user-config", "-no-reboot",
-		"-machine", "virt", "-accel", "tcg", "-cpu", "cortex-a57", "-m", fmt.Sprint(memory), "-display", "none", "-serial", "stdio",
-		"-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyAMA0")
-	out, err := cmd.CombinedOutput()
+	out, err := exec.CommandContext(ctx, "qemu-system-aarch64", args...).CombinedOutput()
 	if ctx.Err() != nil {
 		err = fmt.Errorf("the machine did not switch itself off within %v", limit)
 	}

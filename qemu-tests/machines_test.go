@@ -1,0 +1,221 @@
+package qemutests
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alpboot/alpboot/qemu-tests/debian"
+	"github.com/alpboot/alpboot/qemu-tests/disk"
+	"github.com/alpboot/alpboot/qemu-tests/target"
+	"github.com/alpboot/alpboot/qemu-tests/target/report"
+	"github.com/alpboot/alpboot/qemu-tests/vm"
+)
+
+// everything tells whether the tests that make test leaves out run too.
+var everything = os.Getenv("ALPBOOT_TEST_ALL") != ""
+
+// needEverything skips a test that only make test-all runs.
+func needEverything(t *testing.T) {
+	t.Helper()
+	if !everything {
+		t.Skip("make test-all runs it")
+	}
+}
+
+// Whatever machine it is, a user finds an Alpine disk in the menu and boots it.
+func TestMachines(t *testing.T) {
+	needQEMU(t)
+	// An emulated microvm has no timer but the processor's own, and on a busy host
+	// Linux does not find out how fast that one runs, and stops.
+	const clock = "tsc_early_khz=2000000"
+	for _, tt := range []struct {
+		name       string
+		more       bool // only make test-all runs it
+		bus        vm.Bus
+		parameters string // of both kernels
+		change     func(o *vm.Options)
+	}{
+		// q35 with SeaBIOS is what nearly all other tests run on.
+		{name: "pc, SeaBIOS", change: func(o *vm.Options) { o.Machine = "pc" }},
+		{name: "q35, qboot", change: func(o *vm.Options) { o.Extra = []string{"-bios", "qboot.rom"} }},
+		{name: "microvm", bus: vm.MMIO, parameters: clock, change: func(o *vm.Options) { o.Machine = "microvm" }},
+		{name: "microvm with PCIe", more: true, parameters: clock, change: func(o *vm.Options) { o.Machine = "microvm,pcie=on" }},
+		{name: "pc, qboot", more: true, change: func(o *vm.Options) { o.Machine, o.Extra = "pc", []string{"-bios", "qboot.rom"} }},
+		{name: "256 MiB", more: true, change: func(o *vm.Options) { o.Memory = 256 }},
+		{name: "4 processors", more: true, change: func(o *vm.Options) { o.CPUs = 4 }},
+	} {
+		if tt.more && !everything {
+			continue
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			drive, w := alpineDisk(t, tt.parameters)
+			drive.Bus = tt.bus
+			startWith(t, "alpboot.timeout=-1 "+tt.parameters, tt.change, drive).bootsTarget(w)
+		})
+	}
+}
+
+// Of 32 disks on four kinds of controllers all are looked at, and the one that
+// something lies on boots, although it comes last.
+func TestManyDisks(t *testing.T) {
+	needQEMU(t)
+	needEverything(t)
+	t.Parallel()
+	const count = 32
+	empty := made.Path("qemu-tests", t.Name(), "empty.img")
+	if err := (disk.Layout{Partitions: []disk.Partition{{Size: 8, FS: disk.FS{Type: "ext4"}}}}).Write(empty); err != nil {
+		t.Fatal(err)
+	}
+	drive, w := alpineDisk(t)
+	drive.Bus = vm.USB
+	drives := []vm.Drive{drive}
+	for len(drives) < count {
+		bus := vm.Virtio
+		switch n := len(drives); {
+		case n < 4:
+			bus = vm.USB
+		case n < 10:
+			bus = vm.SATA
+		case n < 12:
+			bus = vm.NVMe
+		}
+		drives = append(drives, vm.Drive{File: empty, Bus: bus})
+	}
+	m := startWith(t, "alpboot.timeout=-1", func(*vm.Options) {}, drives...)
+	m.row(menuLimit, "Linux lts", inList(w.kernel.Release))
+	m.Type("l")
+	for _, last := range []string{"vdt", "sdj", "nvme1n1"} {
+		m.Type("/"+vm.Key(last), vm.Enter)
+		m.row(drawLimit, "/dev/"+last)
+	}
+	m.Type(vm.Escape)
+	m.bootsTarget(w)
+}
+
+// On a machine without any disk the menu says so, and what to do; the shell is
+// a key away.
+func TestNoDisk(t *testing.T) {
+	needQEMU(t)
+	t.Parallel()
+	m := startWith(t, "alpboot.timeout=5", func(*vm.Options) {})
+	m.text(menuLimit, "No disk was found. Check that the disk is plugged in")
+	m.Type("s")
+	m.Await(drawLimit, vm.OnScreen("$"))
+	m.Type("echo shell$((6 * 7))\r")
+	m.Await(drawLimit, vm.OnScreen("shell42"))
+}
+
+// A machine without a serial port has the menu on its screen, and its keyboard
+// chooses what boots.
+func TestNoSerialPort(t *testing.T) {
+	needQEMU(t)
+	needEverything(t)
+	t.Parallel()
+	lts, virt := kernelOf(t, debian.Newer), kernelOf(t, debian.Older)
+	image := initramfs(t, target.Gzip, map[string]string{"shown": "on the screen"})
+	in := disk.Install{Options: "console=tty0", Kernels: []disk.Kernel{
+		{Flavour: "lts", Image: lts.Image, Initramfs: image},
+		{Flavour: "virt", Image: virt.Image, Initramfs: image},
+	}}
+	m := startWith(t, "", func(o *vm.Options) {
+		o.Serials, o.Display = vm.NoSerial, vm.VGA
+		o.Cmdline = "console=tty0 alpboot.timeout=-1"
+		o.Extra = []string{"-no-shutdown"} // what the target has written stays to be read
+	}, vm.Drive{File: write(t, disk.GPTDisk(in))})
+	await := func(limit time.Duration, texts ...string) string {
+		t.Helper()
+		var shown string
+		if err := m.AwaitText(limit, strings.Join(texts, ", "), func(s string) bool {
+			shown = s
+			for _, text := range texts {
+				if !strings.Contains(s, text) {
+					return false
+				}
+			}
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return shown
+	}
+	await(menuLimit, "Linux lts", "Linux virt", inList(virt.Release))
+	if err := m.SendKey(vm.Down, vm.Enter); err != nil {
+		t.Fatal(err)
+	}
+	r, err := report.Parse(await(targetLimit, report.End))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Release != virt.Release || r.Cmdline != in.Cmdline("UUID="+disk.RootUUID) || r.Files["shown"] != "on the screen" {
+		t.Errorf("booted %q with %q and files %v", r.Release, r.Cmdline, r.Files)
+	}
+}
+
+// A TPM changes nothing: firmware and the EFI stub measure what they start, the
+// menu's kernel sees the chip, and so does the one that it boots. All other
+// tests have none.
+func TestTPM(t *testing.T) {
+	needEverything(t)
+	needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.fd")
+	needProgram(t, "swtpm", "swtpm")
+	t.Parallel()
+	uki := makePayload(t, "alpboot.efi", "uki", "--cmdline", stay)
+	alpine, w := alpineDisk(t)
+	m := startPayload(t, vm.Options{
+		TPM:    tpm(t),
+		Flash:  vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars(t, ovmf+"OVMF_VARS_4M.fd")},
+		Drives: []vm.Drive{esp(t, "esp.img", disk.File{Path: "EFI/BOOT/BOOTX64.EFI", From: uki}), alpine},
+	})
+	m.row(menuLimit, "Linux lts", inList(w.kernel.Release))
+	m.Type("s")
+	m.Await(drawLimit, vm.OnScreen("$"))
+	m.Type("echo TPM $(cat /sys/class/tpm/tpm0/tpm_version_major).0\r")
+	m.Await(drawLimit, vm.OnScreen("TPM 2.0"))
+	m.Type("exit\r")
+	m.bootsTarget(w)
+	m.Await(0, vm.InLog("TPMEventLog=")) // the target knows what was measured
+}
+
+// tpm starts an emulated TPM, and gives its control socket.
+func tpm(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tpm") // a socket's name must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "socket")
+	cmd := exec.Command("swtpm", "socket", "--tpm2", "--terminate", "--flags", "startup-clear",
+		"--tpmstate", "dir="+dir, "--ctrl", "type=unixio,path="+socket)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		<-ended
+	})
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for limit := time.After(time.Minute); ; {
+		if _, err := os.Stat(socket); err == nil {
+			return socket
+		}
+		select {
+		case <-look.C:
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("swtpm ended: %v", err)
+		case <-limit:
+			t.Fatal("swtpm did not open its socket")
+		}
+	}
+}
