@@ -13,6 +13,7 @@ import (
 	"github.com/u-root/mkuimage/cpio"
 
 	"github.com/alpboot/alpboot/boot/kernel"
+	"github.com/alpboot/alpboot/boot/kernel/unpack"
 	content "github.com/alpboot/alpboot/initramfs"
 )
 
@@ -78,10 +79,18 @@ func kernelRelease(file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", file, err)
 	}
-	if info.Version == "" {
-		return "", fmt.Errorf("%s: a kernel of format %s does not name its release where it can be read", file, info.Format)
+	if info.Version != "" {
+		return info.Version, nil
 	}
-	return info.Version, nil
+	// Only the raw kernel of other processors tells it.
+	release, err := unpack.Version(f, st.Size(), unpack.Limit)
+	if err != nil {
+		return "", fmt.Errorf("%s: looking for the kernel's release: %w", file, err)
+	}
+	if release == "" {
+		return "", fmt.Errorf("%s: it does not name its release where it can be read", file)
+	}
+	return release, nil
 }
 
 // openModules finds the modules of a release in dir, which is their own folder
