@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -174,17 +175,35 @@ func entries(vols []*volume) []boot.Entry {
 			list = append(list, e)
 		}
 	}
-	// Entries of a configuration come first: what is guessed is second choice.
-	slices.SortStableFunc(list, func(a, b boot.Entry) int {
-		switch {
-		case a.Guessed == b.Guessed:
-			return 0
-		case b.Guessed:
-			return -1
-		}
-		return 1
-	})
+	inOrder(list)
 	return list
+}
+
+// inOrder sorts entries as a menu shows them: one volume after another, those
+// on which all is guessed last; on each what is configured before what is
+// guessed, and snapshots at the end.
+func inOrder(list []boot.Entry) {
+	volumes := map[string]int{} // places of volumes in the list
+	configured := map[string]bool{}
+	for _, e := range list {
+		if _, ok := volumes[e.Volume.Device]; !ok {
+			volumes[e.Volume.Device] = len(volumes)
+		}
+		configured[e.Volume.Device] = configured[e.Volume.Device] || !e.Guessed
+	}
+	last := func(no bool) int {
+		if no {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(list, func(a, b boot.Entry) int {
+		return cmp.Or(
+			last(!configured[a.Volume.Device])-last(!configured[b.Volume.Device]),
+			volumes[a.Volume.Device]-volumes[b.Volume.Device],
+			last(a.Snapshot)-last(b.Snapshot),
+			last(a.Guessed)-last(b.Guessed))
+	})
 }
 
 // same tells whether two entries boot the same kernel in the same way, as those

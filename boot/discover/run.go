@@ -69,8 +69,9 @@ type state struct {
 	news     bool // something has come or gone
 
 	queue      []*volume        // those that are still to be looked at
+	fullUntil  time.Time        // too much memory is in use until then, at least
 	waiting    map[*volume]bool // those that have yet to answer, and some that have
-	unread     []*volume        // those that have been mounted, for the formats to read
+	unread     []*volume        // those that have been mounted, for the formats to read or to read again
 	unresolved map[*volume]bool // those that name others which were not there
 
 	makings  map[string]*making // by UUID of a mapping, or path of an image file
@@ -97,6 +98,13 @@ const (
 const (
 	sideBySide = 4
 	patience   = 100 * time.Millisecond
+)
+
+// What keeps many volumes that were made to use up memory, each within its
+// limits, from doing so at once.
+const (
+	maxReading = 8        // volumes whose formats are read at once, however long they take
+	maxHeap    = 64 << 20 // bytes of the heap in use for another volume to be begun beside others
 )
 
 // rereadDelay is how long a volume whose configuration names another one is left
@@ -133,7 +141,10 @@ func (sc *Scan) run(ctx context.Context) {
 		st.begin(ctx, now)
 		busy, next, late := st.busy(now)
 		changed = changed || late
-		again, reading := st.reread(ctx, now, busy)
+		again, reading := st.reread(now, busy)
+		if reading {
+			st.begin(ctx, now)
+		}
 		next, busy = sooner(next, again, now), busy || reading
 		quiet := ready == nil && relistAt.IsZero() && !now.Before(quietAt)
 		if !busy && quiet && !st.complete {
@@ -161,6 +172,7 @@ func (sc *Scan) run(ctx context.Context) {
 			paceAt = now.Add(took + min(max(pace, 10*took), maxPace))
 		}
 		next = sooner(next, sooner(quietAt, relistAt, now), now)
+		next = sooner(next, st.fullUntil, now)
 		timer := time.NewTimer(max(0, next.Sub(now)))
 		if !next.After(now) && relistAt.IsZero() {
 			timer.Stop() // nothing to wait for but answers and events
@@ -182,14 +194,10 @@ func (sc *Scan) run(ctx context.Context) {
 					more = false
 				}
 			}
-			st.read(ctx, st.unread...)
-			st.unread = nil
 			changed = true
 		case do := <-sc.calls:
 			st.news = false
 			do(st)
-			st.read(ctx, st.unread...)
-			st.unread = nil
 			changed = changed || st.news
 		case <-ready:
 			ready = nil
@@ -247,7 +255,7 @@ func (st *state) busy(now time.Time) (busy bool, next time.Time, late bool) {
 		if wait(v.since) {
 			v.overdue, late = true, true
 			delete(st.waiting, v)
-		} else if len(st.queue) > 0 { // then it is one of those that hold it up, or was
+		} else if len(st.queue)+len(st.unread) > 0 { // then it is one of those that hold them up, or was
 			next = sooner(next, v.since.Add(patience), now)
 		}
 	}
@@ -256,7 +264,7 @@ func (st *state) busy(now time.Time) (busy bool, next time.Time, late bool) {
 			m.problem, late = notAnswering(m.members[0].block.Path, st.scanner.Limit), true
 		}
 	}
-	return busy || len(st.queue) > 0, next, late
+	return busy || len(st.queue)+len(st.unread) > 0, next, late
 }
 
 // list brings in the devices that are new, and takes out those that are gone or
@@ -293,18 +301,29 @@ func (st *state) look(v *volume) {
 	st.queue = append(st.queue, v)
 }
 
-// begin looks at the volumes whose turn it is.
+// begin has the volumes read and looked at whose turn it is.
 func (st *state) begin(ctx context.Context, now time.Time) {
-	active := 0
+	active, reading := 0, 0
 	for v := range st.waiting {
-		switch {
-		case st.vols[v.block.Path] != v, v.overdue, v.answered() && !v.parsing:
+		if st.vols[v.block.Path] != v || v.overdue || v.answered() && !v.parsing {
 			delete(st.waiting, v)
-		case now.Before(v.since.Add(patience)):
+			continue
+		}
+		if now.Before(v.since.Add(patience)) {
 			active++
 		}
+		if v.parsing {
+			reading++
+		}
 	}
-	for len(st.queue) > 0 && active < sideBySide*runtime.GOMAXPROCS(0) {
+	most := sideBySide * runtime.GOMAXPROCS(0)
+	for len(st.unread) > 0 && active < most && reading < maxReading && !st.full(now) {
+		n := min(len(st.unread), most-active, maxReading-reading)
+		st.read(ctx, st.unread[:n]...)
+		st.unread = st.unread[n:]
+		active, reading = active+n, reading+n
+	}
+	for len(st.queue) > 0 && active < most && !st.full(now) {
 		v := st.queue[0]
 		st.queue = st.queue[1:]
 		if st.vols[v.block.Path] != v {
@@ -318,6 +337,27 @@ func (st *state) begin(ctx context.Context, now time.Time) {
 			st.send(ctx, result{vol: v, found: &f}, f.close)
 		}()
 	}
+}
+
+// full tells whether the next volume must wait for memory: as long as others
+// are being looked at.
+func (st *state) full(now time.Time) bool {
+	if len(st.waiting) == 0 {
+		return false
+	}
+	if now.Before(st.fullUntil) {
+		return true
+	}
+	var m runtime.MemStats
+	if runtime.ReadMemStats(&m); m.HeapAlloc < maxHeap {
+		return false
+	}
+	runtime.GC()
+	if runtime.ReadMemStats(&m); m.HeapAlloc < maxHeap {
+		return false
+	}
+	st.fullUntil = time.Now().Add(pace)
+	return true
 }
 
 // send hands a result to run, or gives it back.
@@ -367,23 +407,23 @@ func (st *state) take(ctx context.Context, r result) {
 
 // reread has the formats read those volumes again whose configuration names a
 // volume that was not there, if mounts have come since: when nothing else is
-// being looked at, or when the last time was long ago. It tells whether it began
-// with any, and when it should be called for others.
-func (st *state) reread(ctx context.Context, now time.Time, busy bool) (next time.Time, reading bool) {
+// being looked at, or when the last time was long ago. It tells whether there are
+// any, and when it should be called for others.
+func (st *state) reread(now time.Time, busy bool) (next time.Time, reading bool) {
 	var again []*volume
 	for v := range st.unresolved {
 		due := v.since.Add(rereadDelay)
 		switch {
 		case st.vols[v.block.Path] != v:
 			delete(st.unresolved, v)
-		case v.parsing || v.known == st.mounts:
+		case v.parsing || v.known == st.mounts || slices.Contains(st.unread, v):
 		case busy && now.Before(due):
 			next = sooner(next, due, now)
 		default:
 			again = append(again, v)
 		}
 	}
-	st.read(ctx, again...)
+	st.unread = append(st.unread, again...)
 	return next, len(again) > 0
 }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -72,8 +73,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
+// softHeap is the number of bytes of memory from which on garbage is collected
+// at once. What disks are read with stays below it, unless they are hostile.
+const softHeap = 64 << 20
+
 // show wires the real machine to a session and runs it.
 func show(devices []string) error {
+	debug.SetMemoryLimit(softHeap)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	// A terminal that a shell has used hangs up when the shell ends; that and a

@@ -22,7 +22,8 @@ import (
 
 // What is read of one volume, so that no stick can keep the menu waiting.
 const (
-	maxFiles = 200 // files that are looked into
+	maxFiles = 200     // files that are looked into
+	maxText  = 4 << 20 // bytes of command lines and titles; one image has 64 KiB of each at most
 )
 
 // folders are the places of images in each [bls.Boot]: EFI/Linux is that of
@@ -54,13 +55,16 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	if err != nil {
 		return boot.Listing{}, err
 	}
-	r := &reader{fsys: fsys, filesLeft: maxFiles, looked: map[string]bool{}}
+	r := &reader{fsys: fsys, filesLeft: maxFiles, textLeft: maxText, looked: map[string]bool{}}
 	var entries []boot.Entry
 	for _, b := range boots {
 		entries = append(entries, b.Arrange(r.items(b))...)
 	}
 	if r.filesLeft < 0 {
 		r.notes.Add(boot.Source{}, fmt.Sprintf("There are more than %d EFI programs on this volume; only the first have been looked into.", maxFiles))
+	}
+	if r.textLeft < 0 {
+		r.notes.Add(boot.Source{}, fmt.Sprintf("The images on this volume have more than %d MiB of command lines and titles; only the first have been looked into.", maxText>>20))
 	}
 	return r.notes.Listing(entries, r.errs...)
 }
@@ -69,6 +73,7 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 type reader struct {
 	fsys      fs.FS
 	filesLeft int             // negative once some had to be left out
+	textLeft  int             // likewise
 	looked    map[string]bool // folders; that called EFI is a $BOOT of its own, too
 	notes     boot.Notes
 	errs      []error
@@ -93,12 +98,15 @@ func (r *reader) items(b *bls.Boot) []bls.Item {
 	}
 	var items []bls.Item
 	for _, file := range files {
-		if r.filesLeft--; r.filesLeft < 0 {
+		if r.filesLeft--; r.filesLeft < 0 || r.textLeft < 0 {
 			break
 		}
 		it, ok, err := item(r.fsys, file)
 		if err != nil {
 			r.notes.Add(boot.Source{File: file}, fmt.Sprintf("The file cannot be used: %v.", err))
+		}
+		if r.textLeft -= len(it.Entry.Cmdline) + len(it.Entry.Title) + len(it.SortKey) + len(it.Version); r.textLeft < 0 {
+			break
 		}
 		if ok {
 			items = append(items, it)

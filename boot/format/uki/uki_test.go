@@ -132,6 +132,15 @@ func TestLimits(t *testing.T) {
 	if err != nil || len(l.Entries) != 200 || len(l.Notes) != 1 || !strings.Contains(l.Notes[0].Text, "more than 200") {
 		t.Errorf("%v: %d entries, notes %v", err, len(l.Entries), l.Notes)
 	}
+
+	long := image(t, ".cmdline "+strings.Repeat("c", 60_000)+"\n.osrel PRETTY_NAME="+strings.Repeat("t", 60_000)+"\n.linux 6.1\n")
+	for name := range fsys {
+		fsys[name] = long
+	}
+	l, err = uki.Parse(fsys, boot.Volume{})
+	if n := len(l.Entries); err != nil || n < 10 || n > 40 || len(l.Notes) == 0 || !strings.Contains(l.Notes[len(l.Notes)-1].Text, "more than 4 MiB") {
+		t.Errorf("long texts: %v: %d entries, notes %v", err, n, l.Notes)
+	}
 }
 
 // FuzzParse asserts that the texts in an image cannot make it panic or disturb
