@@ -63,6 +63,7 @@ type Report struct {
 	Partitions []Partitions `json:"partitions"`
 	Handovers  []Handover   `json:"handovers"`
 	Loads      []Load       `json:"loads"`
+	Lines      []Line       `json:"lines"`
 }
 
 func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progress io.Writer) error {
@@ -120,7 +121,11 @@ func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progr
 	if err := r.handovers(a, runs, progress); err != nil {
 		return err
 	}
+	if r.Lines, err = benchLine(a, kernel, subjects, progress); err != nil {
+		return err
+	}
 	r.table(stdout)
+	r.lineTable(stdout)
 	r.handoverTables(stdout)
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
