@@ -177,7 +177,10 @@ func TestTPM(t *testing.T) {
 	m.Await(drawLimit, vm.OnScreen("$"))
 	m.Type("echo TPM $(cat /sys/class/tpm/tpm0/tpm_version_major).0\r")
 	m.Await(drawLimit, vm.OnScreen("TPM 2.0"))
+	before := len(m.Serial(0).Log())
 	m.Type("exit\r")
+	m.Await(drawLimit, vm.LogAfter(before, "looking at"))
+	m.without("looking at")
 	m.bootsTarget(w)
 	m.Await(0, vm.InLog("TPMEventLog=")) // the target knows what was measured
 }

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/u-root/u-root/pkg/cpio"
@@ -226,11 +227,17 @@ func (m Machine) Run(limit time.Duration) (log string, err error) {
 	if m.Firmware != "" {
 		args = append(args, "-bios", m.Firmware)
 	}
+	// QEMU takes a comma in a value when it is doubled.
+	drive := func(spec, file string) {
+		args = append(args, "-drive", spec+",format=raw,file="+strings.ReplaceAll(file, ",", ",,"))
+	}
 	if m.Code != "" {
-		args = append(args, "-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+m.Code, "-drive", "if=pflash,format=raw,unit=1,file="+m.Vars)
+		drive("if=pflash,unit=0,readonly=on", m.Code)
+		drive("if=pflash,unit=1", m.Vars)
 	}
 	for i, file := range m.Drives {
-		args = append(args, "-drive", fmt.Sprintf("if=none,id=disk%d,format=raw,snapshot=on,file=%s", i, file), "-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d", i))
+		drive(fmt.Sprintf("if=none,id=disk%d,snapshot=on", i), file)
+		args = append(args, "-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d", i))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
