@@ -423,11 +423,15 @@ func TestHotplug(t *testing.T) {
 			t.Errorf("it settled after %v, want the second in which no device came", got)
 		}
 		m.set(alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u2", "virt"))
+		plugged := time.Now()
 		m.events <- device.Event{Action: "add", Subsystem: "block"}
 		for inv := range sc.Inventories() {
 			if titles(inv) == "Linux lts, Linux virt" {
 				break
 			}
+		}
+		if took := time.Since(plugged); took > relistDelay+pace {
+			t.Errorf("the stick was waited with for %v", took)
 		}
 		if m.mounted != 2 {
 			t.Errorf("%d filesystems are mounted, want 2", m.mounted)

@@ -43,9 +43,9 @@ func (st *state) status(v *volume) boot.VolumeStatus {
 	if v.found != nil {
 		status = v.found.status
 		status.Busy = !v.answered()
-		if m := v.found.member; m != nil && status.Problem == "" {
+		if m := v.found.member; m != nil && status.Problem == "" && st.problems[m.Path] != "" {
 			// A sentence about a device names it as the user knows it.
-			status.Problem = strings.ReplaceAll(st.problems[m.Path], m.Path, v.block.Path)
+			status.Problem = sentence("%s", strings.ReplaceAll(st.problems[m.Path], m.Path, v.block.Path))
 		}
 	}
 	if st.opened(v) {
