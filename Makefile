@@ -27,7 +27,7 @@ kernel:
 
 payloads:
 	$(NEED) build kernel payloads
-	@go run ./cmds/mkpayload all --arch $(ARCH) -o $(OUT) $(if $(COREBOOT_ROM),--rom '$(COREBOOT_ROM)') $(if $(SIGN),--sign '$(SIGN)')
+	@go run ./cmds/mkpayload all --arch $(ARCH) -o $(OUT) $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(MODULES),--modules '$(MODULES)') $(if $(STUB),--stub '$(STUB)') $(if $(COREBOOT_ROM),--rom '$(COREBOOT_ROM)') $(if $(SIGN),--sign '$(SIGN)')
 
 stick: initramfs kernel
 	$(NEED) stick
@@ -64,7 +64,8 @@ help:
 	@echo 'make                 both of:'
 	@echo 'make initramfs       $(OUT)/initramfs.cpio.xz, the menu and its shell'
 	@echo 'make kernel          $(OUT)/vmlinuz, the Linux under it; KERNEL_SRC= names a tree or tarball'
-	@echo 'make payloads        all of it as one file for each kind of firmware, in $(OUT)/; ARCH=arm64, COREBOOT_ROM=FILE, SIGN=KEY,CERT'
+	@echo 'make payloads        all of it as one file for each kind of firmware, in $(OUT)/; KERNEL=FILE, MODULES=DIR, COREBOOT_ROM=FILE, SIGN=KEY,CERT'
+	@echo 'make payloads ARCH=arm64  initramfs and UKI; STUB=FILE names the EFI stub, a distribution has it'
 	@echo 'make stick           $(OUT)/stick.img, a removable disk for UEFI and BIOS'
 	@echo 'make kexec-reboot    $(OUT)/kexec-reboot, for fast reboots of a running system; also ARCH=aarch64'
 	@echo 'make run             the menu of a demo disk, in a virtual machine, in this terminal'

@@ -14,12 +14,14 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot/payload/flash"
+	content "github.com/alpboot/alpboot/initramfs"
 )
 
 // everything says what to make all payloads of.
 type everything struct {
 	arch      string
 	kernel    string // instead of our own
+	modules   string // of that, for the UKIs
 	initramfs string // instead of the one that is built
 	minimal   string // the same for the one without a shell
 	stub      string
@@ -75,6 +77,7 @@ func runAll(ctx context.Context, args []string, out output) error {
 		return err
 	})
 	flags.StringVar(&e.kernel, "kernel", "", "kernel `FILE` to use instead of building ours")
+	flags.StringVar(&e.modules, "modules", "", "`DIR` with the modules of --kernel, as of mkpayload uki")
 	flags.StringVar(&e.initramfs, "initramfs", "", "initramfs `FILE` to use instead of building it")
 	flags.StringVar(&e.minimal, "initramfs-minimal", "", "initramfs `FILE` without a shell to use instead of building it")
 	flags.StringVar(&e.stub, "stub", "", "EFI stub `FILE` (default as of mkpayload uki)")
@@ -109,7 +112,11 @@ func (e *everything) make(ctx context.Context, out output) error {
 			e.leftOut = append(e.leftOut, absence{s.file, s.why})
 			continue
 		case e.dryRun:
-			fmt.Fprintf(out.stdout, "  %s of %s\n", s.file, strings.Join(s.inputs, ", "))
+			if len(s.inputs) == 0 {
+				fmt.Fprintf(out.stdout, "  %s, compiled\n", s.file)
+			} else {
+				fmt.Fprintf(out.stdout, "  %s of %s\n", s.file, strings.Join(s.inputs, ", "))
+			}
 			continue
 		}
 		if err := s.make(); err != nil {
@@ -129,18 +136,23 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 	path := func(name string) string { return filepath.Join(e.dir, name) }
 	var steps []step
 	kernelFile, kernelInput := e.kernel, e.kernel
-	own := e.kernel == "" && e.arch == "amd64"
+	_, err := content.KernelConfig(archs[e.arch])
+	own := e.kernel == "" && err == nil
+	noUKI := "" // why there is none
 	switch {
 	case own:
 		kernelFile, kernelInput = path("vmlinuz"), "vmlinuz"
 		k := kernelBuild{arch: archs[e.arch], source: os.Getenv("KERNEL_SRC"), output: kernelFile, jobs: runtime.NumCPU(), keep: true}
 		steps = append(steps, step{file: "vmlinuz", make: func() error { return k.build(ctx, out) }})
 	case e.kernel == "":
-		// Somebody else's, unless it was put there by hand.
-		kernelFile, kernelInput = path("vmlinuz"), path("vmlinuz")
-		if _, err := os.Stat(kernelFile); err != nil {
-			return []step{{file: "alpboot.efi", why: fmt.Sprintf("there is no vmlinuz beside it: name a kernel for %s with --kernel", e.arch)}}
-		}
+		noUKI = fmt.Sprintf("alpboot has no kernel of its own for %s: name a distribution's with --kernel", e.arch)
+	}
+	stub := e.stub
+	if stub == "" {
+		stub = stubs[e.arch]
+	}
+	if _, err := os.Stat(stub); err != nil && noUKI == "" {
+		noUKI = fmt.Sprintf("there is no EFI stub %s: name one with --stub (Debian: systemd-boot-efi for %s, Alpine: systemd-efistub)", stub, e.arch)
 	}
 	for _, v := range []struct {
 		given, name, uki string
@@ -156,12 +168,8 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 			steps = append(steps, step{file: v.name, make: func() error { return im.build(ctx, out) }})
 		}
 		p := parts{arch: e.arch, kernel: kernelFile, initramfs: file, cmdline: defaultCmdlines[e.arch]}
-		stub := e.stub
-		if stub == "" {
-			stub = stubs[e.arch]
-		}
-		u := unified{parts: p, stub: stub, sign: e.sign, output: path(v.uki)}
-		steps = append(steps, step{file: v.uki, inputs: []string{kernelInput, input, stub}, make: func() error { return u.write(ctx, out) }})
+		u := unified{parts: p, stub: stub, modules: e.modules, sign: e.sign, output: path(v.uki)}
+		steps = append(steps, step{file: v.uki, inputs: []string{kernelInput, input, stub}, make: func() error { return u.write(ctx, out) }, why: noUKI})
 		if v.minimal || e.arch != "amd64" {
 			continue
 		}
@@ -185,8 +193,8 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 	if e.arch != "amd64" {
 		return steps
 	}
-	why := ""
-	if _, err := os.Stat(e.flash); err != nil {
+	why := noUKI
+	if _, err := os.Stat(e.flash); err != nil && why == "" {
 		why = fmt.Sprintf("there is no %s: name UEFI firmware with --flash", filepath.Base(e.flash))
 	}
 	for _, v := range []struct {
