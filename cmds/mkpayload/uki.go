@@ -188,6 +188,11 @@ func (u unified) build(ctx context.Context, out output) (p *efi.Program, release
 	if err != nil {
 		return nil, "", err
 	}
+	if info.Version == "" { // only the raw kernel of other processors tells it
+		if info.Version, err = unpack.Version(bytes.NewReader(kernelImage), int64(len(kernelImage)), unpack.Limit); err != nil {
+			return nil, "", fmt.Errorf("%s: %w", u.kernel, err)
+		}
+	}
 	release = strings.TrimSpace("Linux " + info.Version)
 	if u.stub == "" {
 		if u.stub = stubs[info.Arch]; u.stub == "" {
