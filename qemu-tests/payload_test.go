@@ -146,6 +146,36 @@ func TestPayloadUKI(t *testing.T) {
 	m.bootsTarget(w)
 }
 
+// A UKI stays small enough for the flash chips and EFI system partitions that
+// it is made for.
+func TestPayloadSizes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short builds no kernel")
+	}
+	t.Parallel()
+	minimal, err := made.MinimalInitramfs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		file  string
+		args  []string
+		limit int64
+	}{
+		{"alpboot.efi", nil, 8500 << 10},
+		{"alpboot-minimal.efi", []string{"--initramfs", minimal}, 6700 << 10},
+	} {
+		st, err := os.Stat(makePayload(t, tt.file, "uki", append([]string{"--cmdline", stay}, tt.args...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %.2f MiB", tt.file, float64(st.Size())/(1<<20))
+		if st.Size() > tt.limit {
+			t.Errorf("%s has %d bytes, more than %d", tt.file, st.Size(), tt.limit)
+		}
+	}
+}
+
 // collected are EFI variables as the files of efivarfs, to be written in a machine.
 type collected map[string][]byte
 

@@ -64,6 +64,7 @@ type Report struct {
 	Handovers  []Handover   `json:"handovers"`
 	Loads      []Load       `json:"loads"`
 	Lines      []Line       `json:"lines"`
+	Payloads   []Way        `json:"payloads"`
 }
 
 func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progress io.Writer) error {
@@ -121,12 +122,17 @@ func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progr
 	if err := r.handovers(a, runs, progress); err != nil {
 		return err
 	}
+	if r.Payloads, err = benchPayloads(a, runs, progress); err != nil {
+		return err
+	}
 	if r.Lines, err = benchLine(a, kernel, subjects, progress); err != nil {
 		return err
 	}
 	r.table(stdout)
 	r.lineTable(stdout)
 	r.handoverTables(stdout)
+	fmt.Fprintln(stdout)
+	r.waysTable(stdout, runs)
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err

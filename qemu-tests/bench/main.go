@@ -7,9 +7,9 @@
 // its serial port, and count from the start of QEMU. Memory is the smallest
 // size of the machine, in steps of 8 MiB, with which the target is reached. The
 // list is also timed with more and more partitions, up to 256 on two disks.
-// Last comes what loading a kernel and jumping to it takes, beside u-root's
-// kexec command and kexec-tools. The menus on a slow serial line are compared,
-// too.
+// Then comes what loading a kernel and jumping to it takes, beside u-root's kexec
+// command and kexec-tools; and the ways from firmware to the menu, beside GRUB,
+// for docs/payloads.md. The menus on a slow serial line are compared, too.
 package main
 
 import (
@@ -30,6 +30,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	output := fs.String("o", "", "`FILE` for the figures (default build/x86_64/bench.json, of the checkout)")
 	memory := fs.Bool("memory", true, "find the smallest memory too")
 	handover := fs.Bool("handover", false, "measure only loading a kernel and jumping to it, and write no file")
+	ways := fs.Bool("payloads", false, "measure only the ways from firmware to the menu, and write build/x86_64/payloads.json")
 	line := fs.Bool("line", false, "measure only the menus on a line of 9600 baud, and write no file")
 	if err := fs.Parse(args); err != nil || fs.NArg() > 0 || *runs < 1 {
 		return 2
@@ -38,18 +39,24 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		if *output == "" {
 			*output = a.Path("bench.json")
-		}
-		if *line {
-			var r Report
-			if err = r.lines(a, stderr); err == nil {
-				r.lineTable(stdout)
+			if *ways {
+				*output = a.Path("payloads.json")
 			}
-		} else if *handover {
+		}
+		switch {
+		case *handover:
 			var r Report
 			if err = r.handovers(a, *runs, stderr); err == nil {
 				r.handoverTables(stdout)
 			}
-		} else {
+		case *line:
+			var r Report
+			if err = r.lines(a, stderr); err == nil {
+				r.lineTable(stdout)
+			}
+		case *ways:
+			err = payloads(a, *runs, *output, stdout, stderr)
+		default:
 			err = bench(a, *runs, *memory, *output, stdout, stderr)
 		}
 	}

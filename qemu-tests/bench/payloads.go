@@ -1,0 +1,251 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/alpboot/alpboot/qemu-tests/assets"
+	"github.com/alpboot/alpboot/qemu-tests/disk"
+	"github.com/alpboot/alpboot/qemu-tests/payload"
+	"github.com/alpboot/alpboot/qemu-tests/target/report"
+	"github.com/alpboot/alpboot/qemu-tests/vm"
+)
+
+// Way is what it takes from the machine's start by some firmware to a menu, and
+// from there to a target. Times are medians in milliseconds.
+type Way struct {
+	Name   string `json:"name"`
+	Size   int64  `json:"bytes"`     // of what is given to the firmware
+	Menu   int64  `json:"menu_ms"`   // QEMU start to the entry being selected
+	Target int64  `json:"target_ms"` // Enter to the target's banner
+}
+
+// total is from QEMU start to the target's banner, less the wait for Enter.
+func (w Way) total() int64 { return w.Menu + w.Target }
+
+// way is a machine of the comparison.
+type way struct {
+	name    string
+	size    int64
+	machine vm.Options // without the disk with the target
+	vars    bool       // it wants OVMF's variables, new ones each time
+}
+
+const (
+	ovmfCode = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+	ovmfVars = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+)
+
+// waysCmdline is that of all payloads.
+const waysCmdline = "quiet console=tty0 console=ttyS0,115200 alpboot.timeout=-1"
+
+// benchPayloads measures all ways in turns, with the same disk and target.
+func benchPayloads(a *assets.Assets, runs int, progress io.Writer) ([]Way, error) {
+	ways, err := prepareWays(a, progress)
+	if err != nil {
+		return nil, err
+	}
+	drive, err := benchDisk(a)
+	if err != nil {
+		return nil, err
+	}
+	menu, target := make([][]int64, len(ways)), make([][]int64, len(ways))
+	for run := range runs {
+		for i, w := range ways {
+			fmt.Fprintf(progress, "payloads, run %d of %d: %s ...\n", run+1, runs, w.name)
+			o := w.machine
+			o.Dir = a.Path("bench", "logs", fmt.Sprintf("payload-%d", i))
+			// QEMU takes minutes where a kernel unpacks itself over code that has run.
+			o.Memory = 2048
+			o.Drives = append(o.Drives[:len(o.Drives):len(o.Drives)], vm.Drive{File: drive})
+			if w.vars {
+				o.Flash.Vars = a.Path("bench", "vars.fd")
+				if err := payload.Copy(o.Flash.Vars, ovmfVars); err != nil {
+					return nil, err
+				}
+			}
+			m, t, err := measureWay(o)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", w.name, err)
+			}
+			menu[i], target[i] = append(menu[i], m), append(target[i], t)
+		}
+	}
+	var all []Way
+	for i, w := range ways {
+		all = append(all, Way{w.name, w.size, median(menu[i]), median(target[i])})
+	}
+	return all, nil
+}
+
+// prepareWays makes what is compared.
+func prepareWays(a *assets.Assets, progress io.Writer) ([]way, error) {
+	kernel, err := a.Kernel()
+	if err != nil {
+		return nil, err
+	}
+	full, err := a.Initramfs()
+	if err != nil {
+		return nil, err
+	}
+	minimal, err := a.MinimalInitramfs()
+	if err != nil {
+		return nil, err
+	}
+	maker := payload.New(a)
+	build := func(name, verb string, args ...string) string {
+		if err != nil {
+			return ""
+		}
+		fmt.Fprintf(progress, "Making %s ...\n", name)
+		var file string
+		file, err = maker.Make(name, verb, args...)
+		return file
+	}
+	uki := build("alpboot.efi", "uki", "--cmdline", waysCmdline)
+	small := build("alpboot-minimal.efi", "uki", "--cmdline", waysCmdline, "--initramfs", minimal)
+	stick := build("stick.img", "stick", "--uki", uki, "--cmdline", waysCmdline)
+	if err != nil {
+		return nil, err
+	}
+	esp := a.Path("bench", "esp.img")
+	if err := (disk.Layout{Table: disk.GPT, Partitions: []disk.Partition{
+		{Size: 64, Type: "U", FS: disk.FS{Type: "vfat", Files: []disk.File{{Path: "EFI/BOOT/BOOTX64.EFI", From: uki}}}},
+	}}).Write(esp); err != nil {
+		return nil, err
+	}
+	flash := func(mib, uki string, args ...string) string {
+		file := a.Path("payload", "linuxboot-"+mib+".rom")
+		if err == nil {
+			_, err = maker.Run(append([]string{"linuxboot", "--flash", ovmfCode, "--uki", uki, "--size", mib, "-o", file}, args...)...)
+		}
+		return file
+	}
+	ten := flash("10", uki, "--remove", "network")
+	eight := flash("8", small, "--slim")
+	if err != nil {
+		return nil, err
+	}
+	empty, err := payload.Coreboot(filepath.Join(a.Root(), "build", "cache", "coreboot"))
+	if err != nil {
+		return nil, err
+	}
+	rom := build("coreboot.rom", "coreboot", "--rom", empty, "--cmdline", waysCmdline)
+	if err != nil {
+		return nil, err
+	}
+	grub, err := grubImage(a)
+	if err != nil {
+		return nil, err
+	}
+	code := vm.Flash{Code: ovmfCode}
+	ways := []way{
+		{"QEMU's `-kernel`, SeaBIOS", size(kernel) + size(full), vm.Options{Kernel: kernel, Initrd: full, Cmdline: waysCmdline}, false},
+		{"coreboot ROM", size(rom), vm.Options{Firmware: rom}, false},
+		{"stick, SeaBIOS", size(stick), vm.Options{Drives: []vm.Drive{{File: stick}}}, false},
+		{"GRUB, SeaBIOS", size(grub), vm.Options{Drives: []vm.Drive{{File: grub}}}, false},
+		{"LinuxBoot flash, minimal, slim", size(eight), vm.Options{Flash: vm.Flash{Code: eight}}, false},
+		{"LinuxBoot flash", size(ten), vm.Options{Firmware: ten}, false},
+		{"UKI on an EFI system partition, OVMF", size(uki), vm.Options{Flash: code, Drives: []vm.Drive{{File: esp}}}, true},
+		{"GRUB, OVMF", size(grub), vm.Options{Flash: code, Drives: []vm.Drive{{File: grub}}}, true},
+	}
+	return ways, nil
+}
+
+// grubImage makes a disk image from which GRUB starts on UEFI and on BIOS. Its
+// menu has one entry, what lies on [benchDisk].
+func grubImage(a *assets.Assets) (string, error) {
+	tree := a.Path("bench", "grub")
+	config := filepath.Join(tree, "boot/grub/grub.cfg")
+	if err := os.MkdirAll(filepath.Dir(config), 0o755); err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf(`serial --unit=0 --speed=115200
+terminal_input serial
+terminal_output serial
+timeout=-1
+search --no-floppy --set=root --fs-uuid %s
+menuentry "%s" {
+	linux /vmlinuz-lts %s
+	initrd /initramfs-lts
+}
+`, disk.BootUUID, listed, disk.Install{Options: "console=ttyS0,115200"}.Cmdline("UUID="+disk.RootUUID))
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		return "", err
+	}
+	file := a.Path("bench", "grub.img")
+	_, err := payload.Run("", "grub-mkrescue", "-o", file, tree)
+	return file, err
+}
+
+// listed is the title of the target in both menus.
+const listed = "Linux lts"
+
+// measureWay boots a machine and its target once.
+func measureWay(o vm.Options) (menu, target int64, err error) {
+	m, err := vm.Launch(o)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer m.Stop()
+	const limit = 5 * time.Minute
+	c := m.Serial(0)
+	shown, err := c.Await(limit, vm.ScreenIs(listed+" selected", selected))
+	if err != nil {
+		return 0, 0, err
+	}
+	before := len(c.Log())
+	chosen := m.Since()
+	c.Type(vm.Enter)
+	reached, err := c.Await(limit, vm.LogAfter(before, "Linux version "))
+	if err != nil {
+		return 0, 0, err
+	}
+	_, err = c.Await(limit, vm.InLog(report.End))
+	return shown.Milliseconds(), (reached - chosen).Milliseconds(), err
+}
+
+// selected tells whether a menu marks the target, in our way or in GRUB's.
+func selected(s vm.Screen) bool {
+	for _, line := range s.Lines() {
+		if before, _, ok := strings.Cut(line, listed); ok && strings.ContainsAny(before, "►>*") {
+			return true
+		}
+	}
+	return false
+}
+
+// waysTable prints the comparison for docs/payloads.md.
+func (r Report) waysTable(w io.Writer, runs int) {
+	seconds := func(ms int64) string { return fmt.Sprintf("%.1f", float64(ms)/1000) }
+	fmt.Fprintln(w, "| way | size, MiB | start to menu, s | choice to the target's banner, s | together, s |\n|---|---:|---:|---:|---:|")
+	for _, p := range r.Payloads {
+		fmt.Fprintf(w, "| %s | %.1f | %s | %s | %s |\n", p.Name, float64(p.Size)/(1<<20), seconds(p.Menu), seconds(p.Target), seconds(p.total()))
+	}
+	fmt.Fprintf(w, "\nMedians of %d runs in turns, %s, %d cores, Linux %s, QEMU %s emulating (TCG), q35 with one processor, %s.\n",
+		runs, r.Machine.Processor, r.Machine.Cores, r.Machine.Linux, r.Machine.QEMU, r.Machine.Date)
+}
+
+// payloads measures only this, prints the table and writes the figures to a file.
+func payloads(a *assets.Assets, runs int, output string, stdout, progress io.Writer) error {
+	r := Report{Machine: thisMachine()}
+	var err error
+	if r.Payloads, err = benchPayloads(a, runs, progress); err != nil {
+		return err
+	}
+	r.waysTable(stdout, runs)
+	b, err := json.MarshalIndent(struct {
+		Machine  Machine `json:"machine"`
+		Runs     int     `json:"runs"`
+		Payloads []Way   `json:"payloads"`
+	}{r.Machine, runs, r.Payloads}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(output, append(b, '\n'), 0o644)
+}
