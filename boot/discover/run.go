@@ -69,7 +69,8 @@ type state struct {
 	news     bool // something has come or gone
 
 	queue      []*volume        // those that are still to be looked at
-	fullUntil  time.Time        // too much memory is in use until then, at least
+	memoryAt   time.Time        // when memory was last asked for
+	noMemory   bool             // there was too little then
 	waiting    map[*volume]bool // those that have yet to answer, and some that have
 	unread     []*volume        // those that have been mounted, for the formats to read or to read again
 	unresolved map[*volume]bool // those that name others which were not there
@@ -172,7 +173,9 @@ func (sc *Scan) run(ctx context.Context) {
 			paceAt = now.Add(took + min(max(pace, 10*took), maxPace))
 		}
 		next = sooner(next, sooner(quietAt, relistAt, now), now)
-		next = sooner(next, st.fullUntil, now)
+		if st.noMemory {
+			next = sooner(next, st.memoryAt.Add(pace), now)
+		}
 		timer := time.NewTimer(max(0, next.Sub(now)))
 		if !next.After(now) && relistAt.IsZero() {
 			timer.Stop() // nothing to wait for but answers and events
@@ -345,19 +348,16 @@ func (st *state) full(now time.Time) bool {
 	if len(st.waiting) == 0 {
 		return false
 	}
-	if now.Before(st.fullUntil) {
-		return true
+	if now.Before(st.memoryAt.Add(pace)) { // asking stops all goroutines
+		return st.noMemory
 	}
 	var m runtime.MemStats
-	if runtime.ReadMemStats(&m); m.HeapAlloc < maxHeap {
-		return false
+	if runtime.ReadMemStats(&m); m.HeapAlloc >= maxHeap {
+		runtime.GC()
+		runtime.ReadMemStats(&m)
 	}
-	runtime.GC()
-	if runtime.ReadMemStats(&m); m.HeapAlloc < maxHeap {
-		return false
-	}
-	st.fullUntil = time.Now().Add(pace)
-	return true
+	st.memoryAt, st.noMemory = time.Now(), m.HeapAlloc >= maxHeap
+	return st.noMemory
 }
 
 // send hands a result to run, or gives it back.
