@@ -93,6 +93,9 @@ func findKeymap(root fs.FS, volumes boot.Volumes, name string) (*keymap.Map, err
 		if !errors.Is(err, keymap.ErrNotFound) {
 			break
 		}
+		if _, err := fs.Stat(v.FS, "."); err != nil {
+			continue // nothing that has files, such as swap space
+		}
 		m, err = keymap.Find(v.FS, name)
 	}
 	return m, err

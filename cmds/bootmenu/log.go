@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,14 +48,29 @@ func (b *logbook) take() []menu.LogLine {
 	defer b.mu.Unlock()
 	n := min(b.fresh, len(b.lines), maxLog)
 	b.fresh = 0
-	return slices.Clone(b.lines[len(b.lines)-n:])
+	return inOrder(b.lines[len(b.lines)-n:])
 }
 
 // all gives everything that is kept.
 func (b *logbook) all() []menu.LogLine {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.lines[max(0, len(b.lines)-maxLog):])
+	return inOrder(b.lines[max(0, len(b.lines)-maxLog):])
+}
+
+// inOrder gives lines in the order of their times: what the kernel logged before
+// we began is read after our first lines.
+func inOrder(lines []menu.LogLine) []menu.LogLine {
+	lines = slices.Clone(lines)
+	slices.SortStableFunc(lines, func(a, b menu.LogLine) int { return cmp.Compare(stamp(a.Text), stamp(b.Text)) })
+	return lines
+}
+
+// stamp is the time that a line begins with; one without is of the beginning.
+func stamp(text string) float64 {
+	text, _, _ = strings.Cut(strings.TrimLeft(text, " "), " ")
+	t, _ := strconv.ParseFloat(text, 64)
+	return t
 }
 
 // Enabled implements [slog.Handler]: the menu shows the levels that it is asked

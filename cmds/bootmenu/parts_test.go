@@ -91,6 +91,11 @@ func TestLogbook(t *testing.T) {
 	if len(lines) != 1 || lines[0].Level != slog.LevelWarn || !strings.HasSuffix(lines[0].Text, " what device=/dev/sda") {
 		t.Errorf("got %v", lines)
 	}
+	b.add(slog.LevelInfo, "  200.000 later")
+	b.add(slog.LevelDebug, "   99.000 kernel: read after that")
+	if lines := b.take(); len(lines) != 2 || !strings.HasSuffix(lines[1].Text, "later") {
+		t.Errorf("the kernel's line does not come first: %v", lines)
+	}
 	for range 3*maxLog + 5 {
 		b.add(slog.LevelInfo, "line")
 	}

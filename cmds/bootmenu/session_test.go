@@ -876,9 +876,10 @@ func bkeymap() string {
 
 func TestKeymaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := bootDisk(t, "/dev/sda1", "u1", "")
+		d := bootDisk(t, "/dev/sda2", "u1", "")
 		writeFile(t, filepath.Join(d.dir, "usr/share/bkeymaps/de/de.bmap"), bkeymap())
-		b := newBench(t, d)
+		swap := disk{block: device.Block{Path: "/dev/sda1", Disk: "/dev/sda", Size: 1 << 30, Partition: 1}, sb: superblock.Superblock{Type: "swap", UUID: "u0"}}
+		b := newBench(t, swap, d)
 		b.start("alpboot.timeout=-1 alpboot.keymap=de")
 		b.did("key 30 is 1030") // from the installed system
 		b.press("K", "us", menu.KeyEnter)
