@@ -77,6 +77,7 @@ type image struct {
 	modules  string // folder of them
 	files    []extraFile
 	output   string
+	dryRun   bool
 }
 
 func runInitramfs(ctx context.Context, args []string, out output) error {
@@ -92,6 +93,7 @@ func runInitramfs(ctx context.Context, args []string, out output) error {
 		im.files = append(im.files, f)
 		return err
 	})
+	flags.BoolVar(&im.dryRun, "dry-run", false, "only say what would be built")
 	flags.StringVar(&im.output, "o", "", "`FILE` to write (default build/ARCH/initramfs.cpio.xz, of the checkout)")
 	if err := parseFlags(flags, args, out); err != nil {
 		return err
@@ -141,6 +143,23 @@ func (im image) build(ctx context.Context, out output) error {
 		}
 	}
 
+	commands := content.Commands(modulePath, im.minimal)
+	if im.dryRun {
+		names := make([]string, len(commands))
+		for i, c := range commands {
+			names[i] = path.Base(c)
+		}
+		fmt.Fprintf(out.stdout, "  go build of %d commands for %s: %s\n", len(commands), im.goarch, strings.Join(names, " "))
+		for _, f := range im.files {
+			fmt.Fprintf(out.stdout, "  %s as %s\n", f.source, f.path)
+		}
+		if comp.command != nil {
+			fmt.Fprintf(out.stdout, "  %s\n", strings.Join(compressorFor(im.compress, im.goarch), " "))
+		}
+		fmt.Fprintf(out.stdout, "would write %s\n", im.output)
+		return nil
+	}
+
 	dir, err := os.MkdirTemp("", "mkpayload-")
 	if err != nil {
 		return err
@@ -148,7 +167,7 @@ func (im image) build(ctx context.Context, out output) error {
 	defer os.RemoveAll(dir)
 	version := src.describe(ctx)
 	out.progress("compiling the commands of alpboot %s for %s", version, im.goarch)
-	bb := busybox{goarch: im.goarch, commands: content.Commands(modulePath, im.minimal), version: version, source: src}
+	bb := busybox{goarch: im.goarch, commands: commands, version: version, source: src}
 	binary, err := bb.build(ctx, dir)
 	if err != nil {
 		return err

@@ -40,6 +40,33 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// What is compiled can be asked for without being compiled.
+func TestDryRunOfBuilds(t *testing.T) {
+	needTools(t, "xz")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "made")
+	for _, tt := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"initramfs", []string{"initramfs", "--minimal", "--arch", "arm64", "--files", "main.go:etc/main.go"}, []string{"go build of 2 commands for arm64: init bootmenu\n", "  main.go as etc/main.go\n", "  xz "}},
+	} {
+		var stdout, stderr strings.Builder
+		if code := run(append(tt.args, "--dry-run", "-o", file), &stdout, &stderr); code != 0 {
+			t.Errorf("%s: exit code %d: %s", tt.name, code, stderr.String())
+		}
+		for _, want := range append(tt.want, "would write "+file+"\n") {
+			if !strings.Contains(stdout.String(), want) {
+				t.Errorf("%s: %q lacks %q", tt.name, stdout.String(), want)
+			}
+		}
+		if _, err := os.Stat(file); err == nil {
+			t.Errorf("%s: wrote the file", tt.name)
+		}
+	}
+}
+
 func TestWriteFile(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "a/b")
