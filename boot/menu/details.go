@@ -1,6 +1,7 @@
 package menu
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -220,7 +221,7 @@ func (m Model) detailLines(it item, head string, w int, cs Charset) []line {
 	if e.Timeout != nil {
 		text := wordForEver
 		if *e.Timeout >= 0 {
-			text = e.Timeout.String()
+			text = fmt.Sprintf(wordSeconds, e.Timeout.Seconds())
 		}
 		add(wordTimeout, text)
 	}

@@ -145,6 +145,7 @@ const (
 	wordNone        = "none"
 	wordMissing     = "missing"
 	wordForEver     = "waits for ever"
+	wordSeconds     = "%g s"
 	wordUUID        = "UUID"
 	wordFilesystem  = "Filesystem"
 	wordLabel       = "Label"

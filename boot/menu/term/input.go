@@ -10,6 +10,8 @@ import (
 //
 //   - leaves out bytes that are no UTF-8: noise on a serial line is no key, and
 //     tcell v2.13 never returns from such a byte;
+//   - makes one Esc of several at once: tcell takes the first for Alt, and waits
+//     for what is held with it;
 //   - takes cursor reports out, which answer our question for the size;
 //   - ends a control string, which noise may have begun and which would swallow
 //     all keys, when the line was quiet for a while.
@@ -35,6 +37,10 @@ func (in *input) feed(b []byte, now time.Time) []byte {
 	b = append(in.held, b...)
 	in.held = nil
 	for len(b) > 0 {
+		if bytes.HasPrefix(b, []byte("\x1b\x1b")) {
+			b = b[1:]
+			continue
+		}
 		if now.Before(in.until) {
 			n, rows, columns, ok := parseReport(b)
 			if ok {

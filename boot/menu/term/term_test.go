@@ -386,6 +386,7 @@ func TestInput(t *testing.T) {
 		{name: "among keys", chunks: []string{"ab\x1b[A\x1b[43;132Rc\x1b[B"}, asked: true, want: "ab\x1b[Ac\x1b[B", size: "43x132"},
 		{name: "in parts", chunks: []string{"a\x1b[2", "4;8", "0Rb"}, asked: true, want: "ab", size: "24x80"},
 		{name: "a lone Esc is not held up", chunks: []string{"\x1b"}, asked: true, want: "\x1b"},
+		{name: "Esc twice", chunks: []string{"a\x1b\x1b", "\x1b\x1b[A"}, want: "a\x1b\x1b[A"},
 		{name: "an arrow in parts", chunks: []string{"\x1b[", "A"}, asked: true, want: "\x1b[A"},
 		{name: "no answer was asked for", chunks: []string{"\x1b[24;80R"}, want: "\x1b[24;80R"},
 		{name: "only one answer", chunks: []string{"\x1b[24;80R\x1b[25;80R"}, asked: true, want: "\x1b[25;80R", size: "24x80"},
@@ -623,6 +624,15 @@ func TestNoise(t *testing.T) {
 		}
 	case <-time.After(3 * time.Second):
 		t.Fatal("no key comes through after noise")
+	}
+	master.Write([]byte("\x1b\x1b"))
+	select {
+	case got := <-c.Events():
+		if got := got.(menu.KeyMsg); got.Key != menu.KeyEsc || got.Mod != 0 {
+			t.Errorf("Esc twice gives %+v", got)
+		}
+	case <-time.After(3 * time.Second):
+		t.Fatal("nothing comes of Esc twice")
 	}
 }
 
