@@ -165,8 +165,9 @@ func grubImage(a *assets.Assets) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(config), 0o755); err != nil {
 		return "", err
 	}
+	// UEFI firmware reads the serial port too: what it takes comes by its console.
 	text := fmt.Sprintf(`serial --unit=0 --speed=115200
-terminal_input serial
+terminal_input serial console
 terminal_output serial
 timeout=-1
 search --no-floppy --set=root --fs-uuid %s

@@ -115,17 +115,15 @@ func sourceList() (string, error) {
 	if m == nil || !strings.Contains(string(release), "ID=debian") {
 		return "", fmt.Errorf("source packages are only got from Debian")
 	}
-	mirror := "http://deb.debian.org/debian"
 	for _, file := range []string{"/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"} {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			continue
 		}
 		if u := regexp.MustCompile(`(?m)^(?:URIs:|deb(?: \[[^]]*\])?)\s+(https?://\S+/debian)/?\s`).FindSubmatch(append(b, '\n')); u != nil {
-			mirror = string(u[1])
-			break
+			const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+			return fmt.Sprintf("deb-src [signed-by=%s] %s %s main\n", keyring, u[1], m[1]), nil
 		}
 	}
-	const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-	return fmt.Sprintf("deb-src [signed-by=%s] %s %s main\n", keyring, mirror, m[1]), nil
+	return "", fmt.Errorf("where this Debian gets its packages from is not in /etc/apt/sources.list or debian.sources")
 }
