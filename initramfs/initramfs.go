@@ -49,14 +49,15 @@ func Modules() []ModuleRule {
 	return list
 }
 
-// KernelConfig gives the fragment of the menu kernel's configuration for an
-// architecture, as uname -m spells it.
+// KernelConfig gives the fragment of the menu kernel's configuration for x86_64
+// or arm64: what all have in common, and the processor's own.
 func KernelConfig(arch string) (string, error) {
-	b, err := files.ReadFile("kernel/" + arch + ".config")
+	own, err := files.ReadFile("kernel/" + arch + ".config")
 	if err != nil {
 		return "", fmt.Errorf("there is no kernel configuration for %q", arch)
 	}
-	return string(b), nil
+	all, err := files.ReadFile("kernel/common.config")
+	return string(all) + "\n" + string(own), err
 }
 
 // lines gives the lines of an embedded list, without comments.

@@ -19,12 +19,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alpboot/alpboot/boot/kernel/unpack"
 	content "github.com/alpboot/alpboot/initramfs"
 )
 
 // kernelLogic is part of the cache's key: count it up whenever a change below
 // makes a different kernel of the same inputs.
-const kernelLogic = 1
+const kernelLogic = 2
 
 // debianSource is where Debian's package linux-source-6.12 puts the source.
 const debianSource = "/usr/src/linux-source-6.12.tar.xz"
@@ -32,14 +33,49 @@ const debianSource = "/usr/src/linux-source-6.12.tar.xz"
 // kernelTools are the programs that building Linux runs.
 var kernelTools = []string{"make", "gcc", "ld", "flex", "bison", "bc", "tar", "xz"}
 
+// kernelTarget is what building Linux for one processor takes.
+type kernelTarget struct {
+	goarch string
+	linux  string // ARCH of Linux's makefiles
+	cross  string // prefix of the compiler's programs on a machine of another kind
+	config string // the processor's own part of the configuration
+	image  string // what make builds, in arch/LINUX/boot
+	flags  []string
+}
+
+// fastFlags are for the few files of Linux in which code made for size costs
+// time at each start: what unpacks the initramfs.
+var fastFlags = []string{"CFLAGS_xz_dec_lzma2.o=-O2", "CFLAGS_xz_dec_bcj.o=-O2", "CFLAGS_crc32.o=-O2"}
+
+// clearFlags has memory cleared by the kernel's function instead of byte by byte,
+// which is slow on old processors, and on emulated ones takes a tenth of the start.
+const clearFlags = "CFLAGS_page_alloc.o=-mstringop-strategy=libcall"
+
+// kernelTargets are the processors that there is a configuration for, by what
+// uname -m says.
+var kernelTargets = map[string]kernelTarget{
+	"x86_64":  {"amd64", "x86", "x86_64-linux-gnu-", "x86_64", "bzImage", append(fastFlags, clearFlags)},
+	"aarch64": {"arm64", "arm64", "aarch64-linux-gnu-", "arm64", "vmlinuz.efi", fastFlags},
+}
+
+// prefix is what the names of compiler and linker begin with on this machine.
+func (t kernelTarget) prefix() string {
+	if t.goarch == runtime.GOARCH {
+		return ""
+	}
+	return t.cross
+}
+
 // kernelBuild says which kernel to build, and of what.
 type kernelBuild struct {
-	arch   string // as uname -m says it, which names the configuration
+	arch   string // as uname -m says it
 	source string // a tree or tarball of Linux
 	cache  string // folder of kernels built before
 	output string
 	jobs   int
 	force  bool
+	raw    bool // unpacked, for loaders that cannot do it
+	dryRun bool
 
 	// keep keeps source and products of the compiler in the cache, from which
 	// a kernel with other contents is linked in a minute.
@@ -51,13 +87,23 @@ type kernelBuild struct {
 func runKernel(ctx context.Context, args []string, out output) error {
 	k := kernelBuild{arch: "x86_64"}
 	flags := flag.NewFlagSet("kernel", flag.ContinueOnError)
+	flags.Func("arch", "processor: amd64 or arm64 (default amd64)", func(s string) error {
+		goarch, err := goarch(s)
+		k.arch = archs[goarch]
+		return err
+	})
 	flags.StringVar(&k.source, "source", os.Getenv("KERNEL_SRC"), "tree or tarball of Linux (default $KERNEL_SRC, else "+debianSource+")")
 	flags.StringVar(&k.cache, "cache", "", "`DIR` that keeps what was built (default $XDG_CACHE_HOME/alpboot)")
 	flags.IntVar(&k.jobs, "jobs", runtime.NumCPU(), "how many compilers run at once")
 	flags.BoolVar(&k.force, "rebuild", false, "build even if the same was built before")
-	flags.StringVar(&k.output, "o", "", "`FILE` to write (default build/ARCH/vmlinuz, of the checkout)")
+	flags.BoolVar(&k.dryRun, "dry-run", false, "only say what would be built")
+	flags.BoolVar(&k.raw, "raw", false, "arm64: write the Image as U-Boot's booti and QEMU's -kernel take it, not the PE file that unpacks itself")
+	flags.StringVar(&k.output, "o", "", "`FILE` to write (default build/ARCH/vmlinuz, or with --raw Image, of the checkout)")
 	if err := parseFlags(flags, args, out); err != nil {
 		return err
+	}
+	if k.raw && k.arch == "x86_64" {
+		return errors.New("--raw is for arm64: kernels of x86_64 unpack themselves for every loader")
 	}
 	return k.build(ctx, out)
 }
@@ -76,19 +122,28 @@ func (k *kernelBuild) findSource() error {
 
 // build makes the kernel, or takes it from the cache, and writes it.
 func (k kernelBuild) build(ctx context.Context, out output) error {
-	fragment, err := content.KernelConfig(k.arch)
+	target, ok := kernelTargets[k.arch]
+	if !ok {
+		return fmt.Errorf("there is no kernel configuration for %s", k.arch)
+	}
+	fragment, err := content.KernelConfig(target.config)
 	if err != nil {
 		return err
 	}
 	if err := k.findSource(); err != nil {
 		return err
 	}
-	if k.output == "" {
-		src, err := findSource(ctx)
-		if err != nil {
-			return err
-		}
-		k.output = filepath.Join(src.Dir, "build", k.arch, "vmlinuz")
+	name := "vmlinuz"
+	if k.raw {
+		name = "Image"
+	}
+	if err := setOutput(ctx, &k.output, target.goarch, name); err != nil {
+		return err
+	}
+	if k.dryRun {
+		fmt.Fprintf(out.stdout, "  Linux for %s from %s, by %d compilers: make %s\n  %d lines of configuration, of common.config and %s.config\nwould write %s\n",
+			k.arch, k.source, k.jobs, strings.Join(append([]string{target.image}, target.flags...), " "), len(parseConfig(fragment)), target.config, k.output)
+		return nil
 	}
 	if k.cache == "" {
 		dir, err := os.UserCacheDir()
@@ -97,9 +152,9 @@ func (k kernelBuild) build(ctx context.Context, out output) error {
 		}
 		k.cache = filepath.Join(dir, "alpboot")
 	}
-	for _, tool := range kernelTools {
+	for _, tool := range append(kernelTools, target.prefix()+"gcc", target.prefix()+"ld") {
 		if _, err := exec.LookPath(tool); err != nil {
-			return fmt.Errorf("%s is not installed: building Linux needs it", tool)
+			return fmt.Errorf("%s is not installed: building Linux for %s needs it", tool, k.arch)
 		}
 	}
 	key, err := k.key(ctx, fragment)
@@ -108,21 +163,46 @@ func (k kernelBuild) build(ctx context.Context, out output) error {
 	}
 	cached := filepath.Join(k.cache, k.cached(key))
 	if _, err := os.Stat(cached); err != nil || k.force {
-		if err := k.compile(ctx, fragment, key, cached, out); err != nil {
+		if err := k.compile(ctx, target, fragment, key, cached, out); err != nil {
 			return err
 		}
 	} else {
 		out.progress("the same kernel was built before: %s", cached)
 	}
-	if err := copyFile(k.output, cached); err != nil {
-		return err
-	}
-	release, err := kernelRelease(k.output)
+	release, err := k.write(cached)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out.stdout, "%s: Linux %s, %s\n", k.output, release, fileSize(k.output))
 	return nil
+}
+
+// write writes the output from the file that was built, and gives the kernel's
+// release.
+func (k kernelBuild) write(built string) (string, error) {
+	if k.arch == "x86_64" {
+		if err := copyFile(k.output, built); err != nil {
+			return "", err
+		}
+		return kernelRelease(k.output)
+	}
+	b, err := os.ReadFile(built)
+	if err != nil {
+		return "", err
+	}
+	r := bytes.NewReader(b)
+	release, err := unpack.Version(r, r.Size(), unpack.Limit)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", built, err)
+	}
+	if k.raw {
+		var image bytes.Buffer
+		if err := unpack.Image(&image, r, r.Size()); err != nil {
+			return "", fmt.Errorf("unpacking %s: %w", built, err)
+		}
+		b = image.Bytes()
+	}
+	return release, writeBytes(k.output, b)
 }
 
 // key names what is built by all that goes into it: the configuration, the
@@ -131,7 +211,7 @@ func (k kernelBuild) key(ctx context.Context, fragment string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d\x00%s\x00%s\x00", kernelLogic, k.arch, fragment)
 	for _, tool := range []string{"gcc", "ld"} {
-		version, err := command(ctx, "", tool, "--version")
+		version, err := command(ctx, "", kernelTargets[k.arch].prefix()+tool, "--version")
 		if err != nil {
 			return "", err
 		}
@@ -185,9 +265,9 @@ func hashSource(h hash.Hash, source string) error {
 	})
 }
 
-// compile builds the kernel and writes it to the file target. It works in a
-// folder beside the target, so that the source stays as it is.
-func (k kernelBuild) compile(ctx context.Context, fragment, key, target string, out output) error {
+// compile builds the kernel and writes it to the file built, and its symbols
+// beside it. It works in a folder there, so that the source stays as it is.
+func (k kernelBuild) compile(ctx context.Context, target kernelTarget, fragment, key, built string, out output) error {
 	if err := os.MkdirAll(k.cache, 0o777); err != nil {
 		return err
 	}
@@ -211,7 +291,7 @@ func (k kernelBuild) compile(ctx context.Context, fragment, key, target string, 
 	if err := os.MkdirAll(objects, 0o777); err != nil {
 		return err
 	}
-	m := kmake{ctx: ctx, tree: tree, objects: objects}
+	m := kmake{ctx: ctx, tree: tree, objects: objects, target: target}
 	if k.builtin != nil {
 		if err := k.builtin.write(objects); err != nil {
 			return err
@@ -226,10 +306,15 @@ func (k kernelBuild) compile(ctx context.Context, fragment, key, target string, 
 		return err
 	}
 	out.progress("compiling Linux %s with %d compilers at once; two take six minutes, and one when most of it is there", strings.TrimSpace(string(release)), k.jobs)
-	if _, err := m.run("-s", fmt.Sprintf("-j%d", k.jobs), "bzImage"); err != nil {
+	goal := append([]string{"-s", fmt.Sprintf("-j%d", k.jobs), target.image}, target.flags...)
+	if _, err := m.run(goal...); err != nil {
 		return fmt.Errorf("compiling Linux: %w", err)
 	}
-	return copyFile(target, filepath.Join(objects, "arch/x86/boot/bzImage"))
+	// The kernel has no names for the addresses that an oops shows.
+	if err := copyFile(built+".map", filepath.Join(objects, "System.map")); err != nil {
+		return err
+	}
+	return copyFile(built, filepath.Join(objects, "arch", target.linux, "boot", target.image))
 }
 
 // workFolder gives the folder to build in, and a function to be called when it
@@ -290,12 +375,14 @@ func (k kernelBuild) unpack(ctx context.Context, work string, out output) (strin
 type kmake struct {
 	ctx           context.Context
 	tree, objects string
+	target        kernelTarget
 }
 
 // run runs make and gives what it printed; its error ends with the last lines
 // of that.
 func (m kmake) run(args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(m.ctx, "make", append([]string{"-C", m.tree, "O=" + m.objects, "--no-print-directory"}, args...)...)
+	cmd := exec.CommandContext(m.ctx, "make", append([]string{"-C", m.tree, "O=" + m.objects, "--no-print-directory",
+		"ARCH=" + m.target.linux, "CROSS_COMPILE=" + m.target.prefix()}, args...)...)
 	// Killed, make would leave its compilers behind; terminated, it ends them.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	content "github.com/alpboot/alpboot/initramfs"
+	"github.com/alpboot/alpboot/qemu-tests/arm64"
 )
 
 // needTools skips the test when a program is missing; on CI none may be.
@@ -51,37 +53,47 @@ func TestRefusedOptions(t *testing.T) {
 	}
 }
 
-// Every line of the fragment must be understood, or its check would pass it by.
+// Every line of a fragment must be understood, or its check would pass it by.
 func TestFragment(t *testing.T) {
-	text, err := content.KernelConfig("x86_64")
-	if err != nil {
-		t.Fatal(err)
+	if _, err := content.KernelConfig("s390x"); err == nil {
+		t.Error("there is a configuration for s390x")
 	}
-	seen := make(map[string]bool)
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		o, ok := parseOption(line)
-		if !ok {
-			if line != "" && !strings.HasPrefix(line, "# ") && line != "#" || strings.HasPrefix(line, "# CONFIG_") {
-				t.Errorf("is neither an option nor a comment: %q", line)
+	for uname, target := range kernelTargets {
+		t.Run(uname, func(t *testing.T) {
+			if archs[target.goarch] != uname {
+				t.Errorf("Go's %s is %s", target.goarch, archs[target.goarch])
 			}
-			continue
-		}
-		if seen[o.name] {
-			t.Errorf("%s comes twice", o.name)
-		}
-		seen[o.name] = true
-		if o.value == "m" {
-			t.Errorf("%s is a module, and the image carries none for this kernel", o.name)
-		}
-		if line != o.String() {
-			t.Errorf("%q: write it %q", line, o)
-		}
-	}
-	for _, name := range []string{"CONFIG_KEXEC", "CONFIG_KEXEC_FILE", "CONFIG_BLK_DEV_INITRD", "CONFIG_RD_XZ", "CONFIG_RD_ZSTD"} {
-		if !seen[name] {
-			t.Errorf("%s is missing: nothing would boot", name)
-		}
+			text, err := content.KernelConfig(target.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen := make(map[string]bool)
+			for line := range strings.Lines(text) {
+				line = strings.TrimSpace(line)
+				o, ok := parseOption(line)
+				if !ok {
+					if line != "" && !strings.HasPrefix(line, "# ") && line != "#" || strings.HasPrefix(line, "# CONFIG_") {
+						t.Errorf("is neither an option nor a comment: %q", line)
+					}
+					continue
+				}
+				if seen[o.name] {
+					t.Errorf("%s comes twice", o.name)
+				}
+				seen[o.name] = true
+				if o.value == "m" {
+					t.Errorf("%s is a module, and the image carries none for this kernel", o.name)
+				}
+				if line != o.String() {
+					t.Errorf("%q: write it %q", line, o)
+				}
+			}
+			for _, name := range []string{"CONFIG_KEXEC", "CONFIG_KEXEC_FILE", "CONFIG_BLK_DEV_INITRD", "CONFIG_RD_XZ", "CONFIG_RD_ZSTD", "CONFIG_EFI_STUB"} {
+				if !seen[name] {
+					t.Errorf("%s is missing: nothing would boot", name)
+				}
+			}
+		})
 	}
 }
 
@@ -127,7 +139,7 @@ func TestKernelCache(t *testing.T) {
 	needTools(t, kernelTools...)
 	dir := writeTree(t, map[string][]byte{"linux.tar": []byte("d")})
 	k := kernelBuild{arch: "x86_64", source: filepath.Join(dir, "linux.tar"), cache: filepath.Join(dir, "cache"), output: filepath.Join(dir, "out/vmlinuz"), jobs: 1}
-	fragment, err := content.KernelConfig(k.arch)
+	fragment, err := content.KernelConfig(kernelTargets[k.arch].config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,6 +175,68 @@ func TestKernelCache(t *testing.T) {
 	}
 	if _, err := os.Stat(k.output); err == nil {
 		t.Error("wrote a kernel all the same")
+	}
+}
+
+// For arm64 the PE file that unpacks itself is written, or what is in it.
+func TestKernelARM64(t *testing.T) {
+	needTools(t, append(kernelTools, "aarch64-linux-gnu-gcc")...)
+	image := make([]byte, 4096)
+	binary.LittleEndian.PutUint64(image[16:], uint64(len(image)))
+	copy(image[0x38:], "ARM\x64")
+	copy(image[2048:], "Linux version 6.12.1-alpboot (alpboot@alpboot)")
+	packed, err := arm64.Zboot(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := writeTree(t, map[string][]byte{"linux.tar": []byte("d")})
+	k := kernelBuild{arch: "aarch64", source: filepath.Join(dir, "linux.tar"), cache: filepath.Join(dir, "cache"), jobs: 1}
+	fragment, err := content.KernelConfig("arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := k.key(t.Context(), fragment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeBytes(filepath.Join(k.cache, k.cached(key)), packed); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]byte{"vmlinuz": packed, "Image": image} {
+		k.output, k.raw = filepath.Join(dir, "out", name), name == "Image"
+		var stdout bytes.Buffer
+		if err := k.build(t.Context(), output{&stdout, io.Discard}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(k.output); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+		if !strings.Contains(stdout.String(), "Linux 6.12.1-alpboot,") {
+			t.Errorf("%s: said %q", name, stdout.String())
+		}
+	}
+	for arch, want := range map[string]string{"amd64": "--raw is for arm64", "riscv64": "no kernel configuration for riscv64"} {
+		err := runKernel(t.Context(), []string{"--arch", arch, "--raw", "--source", k.source, "--cache", k.cache}, output{io.Discard, io.Discard})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", arch, err, want)
+		}
+	}
+}
+
+func TestKernelDryRun(t *testing.T) {
+	dir := t.TempDir()
+	var stdout bytes.Buffer
+	args := []string{"--dry-run", "--arch", "arm64", "--jobs", "3", "--source", dir, "--cache", filepath.Join(dir, "cache"), "-o", filepath.Join(dir, "made")}
+	if err := runKernel(t.Context(), args, output{&stdout, io.Discard}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"from " + dir + ", by 3 compilers", "make vmlinuz.efi", "arm64.config", "would write " + filepath.Join(dir, "made") + "\n"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("%q lacks %q", stdout.String(), want)
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 
