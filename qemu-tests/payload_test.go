@@ -162,8 +162,8 @@ func TestPayloadSizes(t *testing.T) {
 		args  []string
 		limit int64
 	}{
-		{"alpboot.efi", nil, 8500 << 10},
-		{"alpboot-minimal.efi", []string{"--initramfs", minimal}, 6700 << 10},
+		{"alpboot.efi", nil, 8 << 20},
+		{"alpboot-minimal.efi", []string{"--initramfs", minimal}, 6 << 20},
 	} {
 		st, err := os.Stat(makePayload(t, tt.file, "uki", append([]string{"--cmdline", stay}, tt.args...)...))
 		if err != nil {

@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot/payload/flash"
-	content "github.com/alpboot/alpboot/initramfs"
 )
 
 // everything says what to make all payloads of.
@@ -136,15 +136,20 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 	path := func(name string) string { return filepath.Join(e.dir, name) }
 	var steps []step
 	kernelFile, kernelInput := e.kernel, e.kernel
-	_, err := content.KernelConfig(archs[e.arch])
-	own := e.kernel == "" && err == nil
+	ours, ok := kernelTargets[archs[e.arch]]
+	own := e.kernel == "" && ok
 	noUKI := "" // why there is none
+	if own {
+		if _, err := exec.LookPath(ours.prefix() + "gcc"); err != nil {
+			own, noUKI = false, fmt.Sprintf("there is no compiler %sgcc for a kernel: install it, or name a distribution's kernel with --kernel", ours.prefix())
+		}
+	}
 	switch {
 	case own:
 		kernelFile, kernelInput = path("vmlinuz"), "vmlinuz"
 		k := kernelBuild{arch: archs[e.arch], source: os.Getenv("KERNEL_SRC"), output: kernelFile, jobs: runtime.NumCPU(), keep: true}
 		steps = append(steps, step{file: "vmlinuz", make: func() error { return k.build(ctx, out) }})
-	case e.kernel == "":
+	case e.kernel == "" && noUKI == "":
 		noUKI = fmt.Sprintf("alpboot has no kernel of its own for %s: name a distribution's with --kernel", e.arch)
 	}
 	stub := e.stub
@@ -185,8 +190,11 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 		}
 		c := coreboot{parts: p, rom: e.rom, output: path("coreboot.rom")}
 		rom := step{file: "coreboot.rom", inputs: []string{kernelInput, input, e.rom}, make: func() error { return c.write(ctx, out) }}
-		if e.rom == "" {
+		switch {
+		case e.rom == "":
 			rom.why = "no ROM was named with --rom"
+		case kernelFile == "":
+			rom.why = noUKI
 		}
 		steps = append(steps, builtIn, rom)
 	}

@@ -146,7 +146,7 @@ func prepareWays(a *assets.Assets, progress io.Writer) ([]way, error) {
 	code := vm.Flash{Code: ovmfCode}
 	ways := []way{
 		{"QEMU's `-kernel`, SeaBIOS", size(kernel) + size(full), vm.Options{Kernel: kernel, Initrd: full, Cmdline: waysCmdline}, false},
-		{"coreboot ROM", size(rom), vm.Options{Firmware: rom}, false},
+		{"coreboot ROM of 8 MiB", size(rom), vm.Options{Firmware: rom}, false},
 		{"stick, SeaBIOS", size(stick), vm.Options{Drives: []vm.Drive{{File: stick}}}, false},
 		{"GRUB, SeaBIOS", size(grub), vm.Options{Drives: []vm.Drive{{File: grub}}}, false},
 		{"LinuxBoot flash, minimal, slim", size(eight), vm.Options{Flash: vm.Flash{Code: eight}}, false},

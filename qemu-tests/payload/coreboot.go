@@ -12,12 +12,12 @@ import (
 // payload for QEMU's machine q35, where there is no apt-get to get the source.
 const Variable = "ALPBOOT_COREBOOT_ROM"
 
-// corebootConfig is that of the ROM. Its size has room for any payload.
+// corebootConfig is that of the ROM, of the size that many boards have.
 const corebootConfig = `CONFIG_ANY_TOOLCHAIN=y
 CONFIG_VENDOR_EMULATION=y
 CONFIG_BOARD_EMULATION_QEMU_X86_Q35=y
-CONFIG_COREBOOT_ROMSIZE_KB_16384=y
-CONFIG_CBFS_SIZE=0x1000000
+CONFIG_COREBOOT_ROMSIZE_KB_8192=y
+CONFIG_CBFS_SIZE=0x800000
 CONFIG_PAYLOAD_NONE=y
 CONFIG_CONSOLE_SERIAL=y
 CONFIG_DEFAULT_CONSOLE_LOGLEVEL_3=y
@@ -32,7 +32,7 @@ func Coreboot(cache string) (string, error) {
 	if file := os.Getenv(Variable); file != "" {
 		return filepath.Abs(file)
 	}
-	rom := filepath.Join(cache, "coreboot-q35.rom")
+	rom := filepath.Join(cache, "coreboot-q35-8.rom")
 	if _, err := os.Stat(rom); err == nil {
 		return rom, nil
 	}
