@@ -26,6 +26,7 @@ func Tool(t testing.TB, program string, args ...string) {
 	t.Helper()
 	NeedTools(t, program)
 	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8") // labels are not all ASCII
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", cmd, err, out)
 	}

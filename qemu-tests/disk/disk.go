@@ -275,6 +275,7 @@ func tool(input, name string, args ...string) error {
 		return fmt.Errorf("%s is not installed (Debian: package %s)", name, packages[name])
 	}
 	cmd := exec.Command(path, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8") // labels and names are not all ASCII
 	cmd.Stdin = strings.NewReader(input)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", name, err, out)
