@@ -38,7 +38,8 @@ func say(text string, p *painter) []line {
 // says where that is remembered.
 func (m Model) paintDefault(p *painter) {
 	it, _ := m.selectedItem()
-	paintKeys(p, fmt.Sprintf(wordMakeDefault, clean(it.name(), p.charset)), say(m.memory, p), defaultKeys())
+	name := fit(clean(it.name(), p.charset), p.Size.W-2*margin-width(fmt.Sprintf(wordMakeDefault, "")))
+	paintKeys(p, fmt.Sprintf(wordMakeDefault, name), say(m.memory, p), defaultKeys())
 }
 
 func (m Model) paintKeymaps(p *painter) {

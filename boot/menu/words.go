@@ -228,7 +228,7 @@ const (
 	footPower     = "power"
 	footHelp      = "help"
 	footBack      = "back"
-	footTry       = "try it all the same"
+	footTry       = "try it anyway"
 	footAdditions = "changes"
 	footComplete  = "complete"
 	footToggle    = "change"
