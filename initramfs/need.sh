@@ -60,7 +60,7 @@ test         xorriso             xorriso           xorriso
 test         cpio                cpio              cpio
 test         objdump             binutils          binutils
 test         grub-script-check   grub-common       grub
-test         grub-emu            grub-emu          grub-emu
+test,bench   grub-emu            grub-emu          grub-emu
 test         openssl             openssl           openssl
 test         sbsign              sbsigntool        sbsigntool
 test         iasl                acpica-tools      -
