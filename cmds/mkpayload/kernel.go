@@ -209,7 +209,8 @@ func (k kernelBuild) write(built string) (string, error) {
 // source, the compiler and the steps below.
 func (k kernelBuild) key(ctx context.Context, fragment string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%d\x00%s\x00%s\x00", kernelLogic, k.arch, fragment)
+	// Comments may change.
+	fmt.Fprintf(h, "%d\x00%s\x00%s\x00", kernelLogic, k.arch, parseConfig(fragment))
 	for _, tool := range []string{"gcc", "ld"} {
 		version, err := command(ctx, "", kernelTargets[k.arch].prefix()+tool, "--version")
 		if err != nil {

@@ -118,6 +118,9 @@ func TestKernelKey(t *testing.T) {
 	if key(tree, "CONFIG_A=y") != keys["at first"] {
 		t.Error("git's own files give another key")
 	}
+	if key(tree, "# why\nCONFIG_A=y") != keys["at first"] {
+		t.Error("a comment gives another key")
+	}
 	keys["other fragment"] = key(tree, "CONFIG_A=n")
 	keys["tarball"] = key(filepath.Join(dir, "linux.tar"), "CONFIG_A=y")
 	if err := os.Chtimes(filepath.Join(tree, "Makefile"), time.Time{}, time.Unix(1, 0)); err != nil {
@@ -220,23 +223,6 @@ func TestKernelARM64(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", arch, err, want)
 		}
-	}
-}
-
-func TestKernelDryRun(t *testing.T) {
-	dir := t.TempDir()
-	var stdout bytes.Buffer
-	args := []string{"--dry-run", "--arch", "arm64", "--jobs", "3", "--source", dir, "--cache", filepath.Join(dir, "cache"), "-o", filepath.Join(dir, "made")}
-	if err := runKernel(t.Context(), args, output{&stdout, io.Discard}); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"from " + dir + ", by 3 compilers", "make vmlinuz.efi", "arm64.config", "would write " + filepath.Join(dir, "made") + "\n"} {
-		if !strings.Contains(stdout.String(), want) {
-			t.Errorf("%q lacks %q", stdout.String(), want)
-		}
-	}
-	if left, _ := os.ReadDir(dir); len(left) != 0 {
-		t.Errorf("left behind: %v", left)
 	}
 }
 
