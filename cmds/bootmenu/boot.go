@@ -33,8 +33,14 @@ type job struct {
 	unattended bool
 }
 
-// boot loads an entry and, when that has worked, starts it.
+// boot loads an entry and, when that has worked, starts it. While its disk is
+// being looked at again, as after a shell, that is waited for.
 func (s *session) boot(ctx context.Context, a menu.Boot) {
+	if s.toCome(a.Entry) {
+		s.pending = &a
+		s.update(ctx, menu.StatusMsg{Text: fmt.Sprintf(wordToCome, a.Entry.Volume.Device)})
+		return
+	}
 	state := s.starting(a.Entry.ID)
 	j := job{
 		entry:      a.Entry,

@@ -65,6 +65,8 @@ type session struct {
 	scan        *discover.Scan
 	inventories <-chan boot.Inventory // those of scan; nil once it has been stopped
 	inventory   boot.Inventory        // the last one, without what is not to be listed
+	stale       bool                  // it is of a scan before
+	pending     *menu.Boot            // chosen from it, to be booted when scan has found it too
 	shells      int                   // how many are open: disks are left alone meanwhile
 
 	ready  bool   // settings and state of the volumes are known, or have taken too long
@@ -203,6 +205,10 @@ func (s *session) act(ctx context.Context, action menu.Action) {
 	case menu.Cancel:
 		if s.cancel != nil {
 			s.cancel()
+		} else if s.pending != nil {
+			s.pending = nil
+			s.update(ctx, menu.StatusMsg{})
+			s.update(ctx, menu.CancelledMsg{})
 		}
 	case menu.Again:
 		s.again(ctx)
@@ -241,7 +247,7 @@ func (s *session) act(ctx context.Context, action menu.Action) {
 // rescan looks at all disks again. Letting go of one that hangs takes a while.
 func (s *session) rescan(ctx context.Context) {
 	old := s.scan
-	s.inventories = nil
+	s.inventories, s.stale = nil, true
 	go func() {
 		old.Stop()
 		s.later(ctx, func() {
@@ -257,13 +263,22 @@ func (s *session) take(ctx context.Context, inv boot.Inventory) {
 	if !s.asked.Snapshots {
 		inv.Entries = slices.DeleteFunc(slices.Clone(inv.Entries), func(e boot.Entry) bool { return e.Snapshot })
 	}
-	s.inventory = inv
+	s.inventory, s.stale = inv, false
 	s.logInventory()
 	s.unlockAgain(ctx)
 	if inv.Settled {
 		s.lookAtVolumes(ctx)
 	}
 	s.show(ctx)
+	if p := s.pending; p != nil && !s.toCome(p.Entry) {
+		s.pending = nil
+		s.boot(ctx, *p)
+	}
+}
+
+// toCome tells whether the scan has yet to find e, which one before it found.
+func (s *session) toCome(e boot.Entry) bool {
+	return s.stale || !s.inventory.Settled && !slices.ContainsFunc(s.inventory.Entries, func(found boot.Entry) bool { return found.ID == e.ID })
 }
 
 // logInventory logs what was not known before.

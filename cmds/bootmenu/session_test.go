@@ -340,6 +340,14 @@ func (b *bench) wait(d time.Duration) {
 // press presses keys; letters in text are typed.
 func (b *bench) press(keys ...any) {
 	for _, k := range keys {
+		b.burst(k)
+		b.wait(time.Second)
+	}
+}
+
+// burst types keys without looking at what they do.
+func (b *bench) burst(keys ...any) {
+	for _, k := range keys {
 		switch k := k.(type) {
 		case string:
 			for _, r := range k {
@@ -348,7 +356,6 @@ func (b *bench) press(keys ...any) {
 		case menu.Key:
 			b.screen.events <- menu.KeyMsg{Key: k, Console: "/dev/ttyS0", Size: menu.Size{W: 100, H: 40}}
 		}
-		b.wait(time.Second)
 	}
 }
 
@@ -401,6 +408,19 @@ func TestBooting(t *testing.T) {
 		if len(b.vars.values) > 0 {
 			t.Errorf("unasked, it remembers %v", b.vars.values)
 		}
+	})
+}
+
+// An entry that is chosen before its disk has been looked at again is booted
+// when that has been done.
+func TestBootingWhileLooking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b.start("alpboot.timeout=-1")
+		b.shows("Linux virt")
+		b.burst("r", menu.KeyEnter)
+		b.wait(time.Second)
+		b.did(booted...)
 	})
 }
 

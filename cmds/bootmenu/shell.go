@@ -40,6 +40,7 @@ func (s *session) shell(ctx context.Context, dev string) {
 		return
 	}
 	s.shells++
+	s.stale = true
 	s.scan.Stop()
 	if err := on.Suspend(wordShellHint + "\r\n"); err != nil {
 		s.shellEnded(ctx, err)

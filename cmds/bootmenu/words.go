@@ -9,6 +9,7 @@ const (
 	wordNoEvents  = "Devices that are plugged in later get no driver: %v."
 	wordSlow      = "The volumes took too long to answer: settings, and what is remembered, on them may be missing."
 
+	wordToCome    = "Looking for %s again ..."
 	wordLoading   = "Loading %s ..."
 	wordReading   = "Reading %s"
 	wordUnpacking = "Unpacking %s"
