@@ -182,7 +182,7 @@ func urootInitramfs(a *assets.Assets) (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building u-root's boot: %w\n%s", err, out)
 	}
-	if out, err := exec.Command("xz", "-9", "-e", "--check=crc32", "-T1", "--force", file).CombinedOutput(); err != nil {
+	if out, err := exec.Command("xz", "--check=crc32", "-T1", "--force", "--x86", "--lzma2=preset=9e,lc=4", file).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("compressing u-root's boot: %w\n%s", err, out)
 	}
 	return file + ".xz", nil
