@@ -23,7 +23,7 @@ initramfs:
 
 kernel:
 	$(NEED) build kernel
-	@go run ./cmds/mkpayload kernel -o $(OUT)/vmlinuz
+	@go run ./cmds/mkpayload kernel --arch $(ARCH) -o $(OUT)/vmlinuz
 
 payloads:
 	$(NEED) build kernel payloads

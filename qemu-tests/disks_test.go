@@ -292,7 +292,7 @@ func (m machine) find(title string) {
 	m.filter(title)
 	m.Await(drawLimit, vm.ScreenIs(fmt.Sprintf("the entry %q", title), func(s vm.Screen) bool {
 		for y, line := range s.Lines() {
-			if y > 1 && strings.Contains(line, title) {
+			if y > 1 && strings.Contains(line, title) && !strings.Contains(line, "No entry matches") {
 				return true
 			}
 		}
