@@ -26,6 +26,7 @@ kernel       xz                  xz-utils          xz
 kernel       /usr/include/stdio.h        libc6-dev       musl-dev
 kernel       /usr/include/linux/types.h  linux-libc-dev  linux-headers
 kernel       /usr/include/gelf.h         libelf-dev      elfutils-dev
+kernel       /usr/include/openssl/bio.h  libssl-dev      openssl-dev
 run          qemu-system-x86_64  qemu-system-x86   qemu-system-x86_64
 run          sfdisk              fdisk             sfdisk
 run          mkfs.ext4           e2fsprogs         e2fsprogs
