@@ -67,6 +67,8 @@ test         sbsign              sbsigntool        sbsigntool
 test         iasl                acpica-tools      -
 test         /usr/lib/gcc/x86_64-linux-gnu/12/32/libgcc.a  lib32gcc-12-dev  -
 test         qemu-system-aarch64  qemu-system-arm  qemu-system-aarch64
+test         bzip2               bzip2             bzip2
+test         g++                 g++               g++
 test         aarch64-linux-gnu-gcc  gcc-aarch64-linux-gnu  -
 test         dtc                 device-tree-compiler  dtc
 test-all     swtpm               swtpm             swtpm

@@ -59,7 +59,7 @@ func TestEncryptedDisk(t *testing.T) {
 	m := start(t, ownKernel, "alpboot.timeout=-1 alpboot.hand-on-passphrase", vm.Drive{File: file, Access: vm.Writeable})
 	m.row(menuLimit, "vda1", "encrypted")
 	m.Type(vm.Enter)
-	m.text(drawLimit, "Nothing of it is shown, not even its length.")
+	m.text(drawLimit, "Nothing of it is shown.")
 	m.text(drawLimit, "[x] Hand it on")
 	m.Type("no idea", vm.Enter)
 	m.text(drawLimit, "This passphrase does not open vda1. Tries left: 2.")
