@@ -142,11 +142,11 @@ func (sc *Scan) run(ctx context.Context) {
 		st.begin(ctx, now)
 		busy, next, late := st.busy(now)
 		changed = changed || late
-		again, reading := st.reread(now, busy)
-		if reading {
-			st.begin(ctx, now)
+		due, again := st.reread(now, busy)
+		if again {
+			continue // to begin with them
 		}
-		next, busy = sooner(next, again, now), busy || reading
+		next = sooner(next, due, now)
 		quiet := ready == nil && relistAt.IsZero() && !now.Before(quietAt)
 		if !busy && quiet && !st.complete {
 			// Nothing more comes: sets must do with the members that are there.
@@ -320,11 +320,10 @@ func (st *state) begin(ctx context.Context, now time.Time) {
 		}
 	}
 	most := sideBySide * runtime.GOMAXPROCS(0)
-	for len(st.unread) > 0 && active < most && reading < maxReading && !st.full(now) {
-		n := min(len(st.unread), most-active, maxReading-reading)
+	if n := min(len(st.unread), most-active, maxReading-reading); n > 0 && !st.full(now) {
 		st.read(ctx, st.unread[:n]...)
 		st.unread = st.unread[n:]
-		active, reading = active+n, reading+n
+		active += n
 	}
 	for len(st.queue) > 0 && active < most && !st.full(now) {
 		v := st.queue[0]
@@ -409,8 +408,7 @@ func (st *state) take(ctx context.Context, r result) {
 // volume that was not there, if mounts have come since: when nothing else is
 // being looked at, or when the last time was long ago. It tells whether there are
 // any, and when it should be called for others.
-func (st *state) reread(now time.Time, busy bool) (next time.Time, reading bool) {
-	var again []*volume
+func (st *state) reread(now time.Time, busy bool) (next time.Time, again bool) {
 	for v := range st.unresolved {
 		due := v.since.Add(rereadDelay)
 		switch {
@@ -420,11 +418,10 @@ func (st *state) reread(now time.Time, busy bool) (next time.Time, reading bool)
 		case busy && now.Before(due):
 			next = sooner(next, due, now)
 		default:
-			again = append(again, v)
+			st.unread, again = append(st.unread, v), true
 		}
 	}
-	st.unread = append(st.unread, again...)
-	return next, len(again) > 0
+	return next, again
 }
 
 // read has the formats read some volumes.

@@ -97,11 +97,7 @@ func (s *session) takeLook(ctx context.Context, l *look) {
 func candidates(sysfs fs.FS, scan *discover.Scan, inv boot.Inventory) []settings.Candidate {
 	var list []settings.Candidate
 	for _, v := range filesystems(scan, inv) {
-		disk := v.Volume.Disk
-		if disk == "" {
-			disk = v.Volume.Device
-		}
-		list = append(list, settings.Candidate{MountedVolume: v, Fixed: settings.Fixed(sysfs, disk)})
+		list = append(list, settings.Candidate{MountedVolume: v, Fixed: settings.Fixed(sysfs, v.Volume.OnDisk())})
 	}
 	return list
 }

@@ -191,7 +191,7 @@ func (s *system) scan(ctx context.Context, m *mounted) (*discover.Scan, boot.Inv
 func (s *system) discover(ctx context.Context) (*discover.Scan, boot.Inventory, choice.Wants) {
 	m := s.machine()
 	scan, inv := s.scan(ctx, m)
-	return scan, inv, s.wants(ctx, m, inv)
+	return scan, inv, s.wants(m, inv)
 }
 
 // pick gives the entry that want names, or the one that the boot menu would

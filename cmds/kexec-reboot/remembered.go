@@ -23,7 +23,7 @@ type menuMemory struct {
 // menuMemory finds the memory of the boot menu on the filesystems of a scan.
 // What only the image of the menu or its kernel parameters say is not known
 // here.
-func (s *system) menuMemory(ctx context.Context, m *mounted, inv boot.Inventory) menuMemory {
+func (s *system) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 	var list []settings.Candidate
 	var open []discover.Filesystem
 	sysfs := os.DirFS(s.path("/sys"))
@@ -36,11 +36,7 @@ func (s *system) menuMemory(ctx context.Context, m *mounted, inv boot.Inventory)
 			continue // the scan has said so
 		}
 		open = append(open, fsys)
-		disk := v.Volume.Disk
-		if disk == "" {
-			disk = v.Volume.Device
-		}
-		list = append(list, settings.Candidate{MountedVolume: boot.MountedVolume{Volume: v.Volume, FS: fsys}, Fixed: settings.Fixed(sysfs, disk)})
+		list = append(list, settings.Candidate{MountedVolume: boot.MountedVolume{Volume: v.Volume, FS: fsys}, Fixed: settings.Fixed(sysfs, v.Volume.OnDisk())})
 	}
 	mem := menuMemory{asked: settings.Read(os.DirFS(s.path("/")), "").WithVolumes(list)}
 	mem.done = func() {
@@ -99,8 +95,8 @@ func (s *system) writeTo(m mount, do func(*os.Root) error) error {
 
 // wants gives what bears on the default entry besides the entries. What the
 // menu shall do once, when it starts next, is left to it.
-func (s *system) wants(ctx context.Context, m *mounted, inv boot.Inventory) choice.Wants {
-	mem := s.menuMemory(ctx, m, inv)
+func (s *system) wants(m *mounted, inv boot.Inventory) choice.Wants {
+	mem := s.menuMemory(m, inv)
 	defer mem.done()
 	all, err := mem.store.Load()
 	if err != nil {
@@ -118,7 +114,7 @@ func (s *system) good(ctx context.Context) error {
 	m := s.machine()
 	scan, inv := s.scan(ctx, m)
 	defer scan.Stop()
-	mem := s.menuMemory(ctx, m, inv)
+	mem := s.menuMemory(m, inv)
 	defer mem.done()
 	state, err := mem.store.Load()
 	switch {

@@ -271,13 +271,7 @@ func sameDisk(a, b boot.Volume) bool {
 	if isMapped(a.Device) && a.Disk == "" || isMapped(b.Device) && b.Disk == "" {
 		return true
 	}
-	disk := func(v boot.Volume) string {
-		if v.Disk == "" {
-			return v.Device
-		}
-		return v.Disk
-	}
-	return disk(a) == disk(b)
+	return a.OnDisk() == b.OnDisk()
 }
 
 // isAlpine tells whether the files of e have names that only Alpine gives.
