@@ -137,6 +137,7 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 	var steps []step
 	kernelFile, kernelInput := e.kernel, e.kernel
 	ours, ok := kernelTargets[archs[e.arch]]
+	build := kernelBuild{arch: archs[e.arch], source: os.Getenv("KERNEL_SRC"), jobs: runtime.NumCPU(), keep: true}
 	own := e.kernel == "" && ok
 	noUKI := "" // why there is none
 	if own {
@@ -147,7 +148,8 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 	switch {
 	case own:
 		kernelFile, kernelInput = path("vmlinuz"), "vmlinuz"
-		k := kernelBuild{arch: archs[e.arch], source: os.Getenv("KERNEL_SRC"), output: kernelFile, jobs: runtime.NumCPU(), keep: true}
+		k := build
+		k.output = kernelFile
 		steps = append(steps, step{file: "vmlinuz", make: func() error { return k.build(ctx, out) }})
 	case e.kernel == "" && noUKI == "":
 		noUKI = fmt.Sprintf("alpboot has no kernel of its own for %s: name a distribution's with --kernel", e.arch)
@@ -179,11 +181,13 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 			continue
 		}
 		builtIn := step{file: "bzImage", inputs: []string{input}, make: func() error {
-			b, err := newBuiltin(file, p.cmdline)
-			if err != nil {
+			k := build
+			k.output = path("bzImage")
+			var err error
+			if k.builtin, err = newBuiltin(file, p.cmdline); err != nil {
 				return err
 			}
-			return kernelBuild{arch: archs[e.arch], source: os.Getenv("KERNEL_SRC"), output: path("bzImage"), jobs: runtime.NumCPU(), keep: true, builtin: b}.build(ctx, out)
+			return k.build(ctx, out)
 		}}
 		if !own {
 			builtIn.why = "an initramfs is built into our own kernel only"

@@ -33,8 +33,7 @@ func runCoreboot(ctx context.Context, args []string, out output) error {
 		return err
 	}
 	if c.rom == "" {
-		fmt.Fprintln(out.stderr, "mkpayload coreboot: --rom FILE is needed: a ROM that coreboot's build made for your board")
-		return errUsage
+		return misuse("--rom FILE is needed: a ROM that coreboot's build made for your board")
 	}
 	if err := c.complete(ctx, flags); err != nil {
 		return err

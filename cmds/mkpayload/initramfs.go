@@ -98,13 +98,8 @@ func runInitramfs(ctx context.Context, args []string, out output) error {
 	if err := parseFlags(flags, args, out); err != nil {
 		return err
 	}
-	if im.kernel == "" {
-		modulesGiven := false
-		flags.Visit(func(f *flag.Flag) { modulesGiven = modulesGiven || f.Name == "modules" })
-		if modulesGiven {
-			fmt.Fprintln(out.stderr, "mkpayload initramfs: --modules needs --kernel, to know for which kernel")
-			return errUsage
-		}
+	if im.kernel == "" && given(flags, "modules") {
+		return misuse("--modules needs --kernel, to know for which kernel")
 	}
 	return im.build(ctx, out)
 }
@@ -226,10 +221,8 @@ func (im image) assemble(bb busybox, binary string, packed []cpio.Record) (*init
 			cpio.Symlink("bin/defaultsh", "../bbin/gosh"),
 			cpio.Symlink("bin/sh", "../bbin/gosh"))
 	}
-	for _, r := range records {
-		if err := files.AddRecord(cpio.MakeReproducible(r)); err != nil {
-			return nil, err
-		}
+	if err := addRecords(files, records); err != nil {
+		return nil, err
 	}
 	for _, f := range im.files {
 		// Its libraries are found by running the loader, which only this machine's can.
@@ -244,6 +237,16 @@ func (im image) assemble(bb busybox, binary string, packed []cpio.Record) (*init
 		}
 	}
 	return files, nil
+}
+
+// addRecords adds records without what is by chance, such as times.
+func addRecords(files *initramfs.Files, records []cpio.Record) error {
+	for _, r := range records {
+		if err := files.AddRecord(cpio.MakeReproducible(r)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // baseRecords are the folders and device nodes that must be there before init

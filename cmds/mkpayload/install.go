@@ -59,12 +59,10 @@ func runInstall(ctx context.Context, args []string, out output) error {
 		return err
 	}
 	if i.dir == "" {
-		fmt.Fprintln(out.stderr, "mkpayload install: --esp DIR is needed: where the EFI system partition is mounted")
-		return errUsage
+		return misuse("--esp DIR is needed: where the EFI system partition is mounted")
 	}
 	if i.try && i.removable {
-		fmt.Fprintln(out.stderr, "mkpayload install: --try needs a boot entry, which --removable does without")
-		return errUsage
+		return misuse("--try needs a boot entry, which --removable does without")
 	}
 	if err := setOutput(ctx, &i.uki, "amd64", "alpboot.efi"); err != nil {
 		return fmt.Errorf("which --uki: %w", err)
@@ -81,8 +79,7 @@ func runUninstall(_ context.Context, args []string, out output) error {
 		return err
 	}
 	if i.dir == "" {
-		fmt.Fprintln(out.stderr, "mkpayload uninstall: --esp DIR is needed: where the EFI system partition is mounted")
-		return errUsage
+		return misuse("--esp DIR is needed: where the EFI system partition is mounted")
 	}
 	return i.uninstall(thisMachine(), out)
 }

@@ -72,8 +72,7 @@ func runLinuxboot(ctx context.Context, args []string, out output) error {
 		return err
 	}
 	if l.flash == "" {
-		fmt.Fprintln(out.stderr, "mkpayload linuxboot: --flash FILE is needed: firmware such as /usr/share/OVMF/OVMF_CODE_4M.fd, of Debian's package ovmf")
-		return errUsage
+		return misuse("--flash FILE is needed: firmware such as /usr/share/OVMF/OVMF_CODE_4M.fd, of Debian's package ovmf")
 	}
 	if err := setOutput(ctx, &l.uki, "amd64", "alpboot.efi"); err != nil {
 		return err

@@ -50,6 +50,11 @@ func verbs() []verb {
 // errUsage means that the user has been told how to use the command.
 var errUsage = errors.New("misuse")
 
+// misuse says what is wrong with the arguments.
+type misuse string
+
+func (m misuse) Error() string { return string(m) }
+
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -89,6 +94,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 130
 	}
 	fmt.Fprintf(stderr, "mkpayload %s: %v\n", v.name, err)
+	if wrong := misuse(""); errors.As(err, &wrong) {
+		return 2
+	}
 	return 1
 }
 
@@ -115,8 +123,7 @@ func parseFlags(flags *flag.FlagSet, args []string, out output) error {
 		return errUsage
 	}
 	if flags.NArg() > 0 {
-		fmt.Fprintf(out.stderr, "mkpayload %s: unexpected argument %q\n", flags.Name(), flags.Arg(0))
-		return errUsage
+		return misuse(fmt.Sprintf("unexpected argument %q", flags.Arg(0)))
 	}
 	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/u-root/mkuimage/cpio"
 	"github.com/u-root/mkuimage/uimage/initramfs"
 
 	"github.com/alpboot/alpboot/boot/kernel"
@@ -290,10 +289,8 @@ func (u unified) moduleArchive(ctx context.Context, out output) ([]byte, error) 
 		return nil, err
 	}
 	files := initramfs.NewFiles()
-	for _, r := range records {
-		if err := files.AddRecord(cpio.MakeReproducible(r)); err != nil {
-			return nil, err
-		}
+	if err := addRecords(files, records); err != nil {
+		return nil, err
 	}
 	var raw, packed bytes.Buffer
 	if err := writeArchive(&raw, files); err != nil {
