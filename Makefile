@@ -12,7 +12,7 @@ export GOTOOLCHAIN ?= auto
 
 NEED = @sh initramfs/need.sh
 
-.PHONY: all initramfs kernel payloads stick run test test-all bench clean help
+.PHONY: all initramfs kernel payloads stick kexec-reboot run test test-all bench clean help
 .DEFAULT_GOAL = all
 
 all: initramfs kernel

@@ -167,11 +167,9 @@ func TestTPM(t *testing.T) {
 	t.Parallel()
 	uki := makePayload(t, "alpboot.efi", "uki", "--cmdline", stay)
 	alpine, w := alpineDisk(t)
-	m := startPayload(t, vm.Options{
-		TPM:    tpm(t),
-		Flash:  vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars(t, ovmf+"OVMF_VARS_4M.fd")},
-		Drives: []vm.Drive{esp(t, "esp.img", disk.File{Path: "EFI/BOOT/BOOTX64.EFI", From: uki}), alpine},
-	})
+	o := fromESP(t, uki, alpine)
+	o.TPM = tpm(t)
+	m := startPayload(t, o)
 	m.row(menuLimit, "Linux lts", inList(w.kernel.Release))
 	m.Type("s")
 	m.Await(drawLimit, vm.OnScreen("$"))

@@ -100,6 +100,16 @@ func esp(t *testing.T, name string, files ...disk.File) vm.Drive {
 	return vm.Drive{File: file}
 }
 
+// fromESP is a machine whose firmware starts a UKI from an EFI system partition;
+// drives are further disks.
+func fromESP(t *testing.T, uki string, drives ...vm.Drive) vm.Options {
+	t.Helper()
+	return vm.Options{
+		Flash:  vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars(t, ovmf+"OVMF_VARS_4M.fd")},
+		Drives: append([]vm.Drive{esp(t, "esp.img", disk.File{Path: "EFI/BOOT/BOOTX64.EFI", From: uki})}, drives...),
+	}
+}
+
 // alpineDisk makes a disk with a system to boot, and says what it must report.
 // Parameters are further ones for its kernel.
 func alpineDisk(t *testing.T, parameters ...string) (vm.Drive, want) {
@@ -139,11 +149,7 @@ func TestPayloadUKI(t *testing.T) {
 	t.Parallel()
 	uki := makePayload(t, "alpboot.efi", "uki", "--cmdline", stay)
 	alpine, w := alpineDisk(t)
-	m := startPayload(t, vm.Options{
-		Flash:  vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars(t, ovmf+"OVMF_VARS_4M.fd")},
-		Drives: []vm.Drive{esp(t, "esp.img", disk.File{Path: "EFI/BOOT/BOOTX64.EFI", From: uki}), alpine},
-	})
-	m.bootsTarget(w)
+	startPayload(t, fromESP(t, uki, alpine)).bootsTarget(w)
 }
 
 // A UKI stays small enough for the flash chips and EFI system partitions that

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/alpboot/alpboot/qemu-tests/assets"
@@ -101,8 +100,7 @@ func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progr
 			for _, run := range res.Runs {
 				all = append(all, run[m.Key])
 			}
-			slices.Sort(all)
-			res.Median[m.Key] = all[len(all)/2]
+			res.Median[m.Key] = median(all)
 		}
 		if memory {
 			fmt.Fprintf(progress, "smallest memory: %s ...\n", res.Name)
@@ -133,11 +131,16 @@ func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progr
 	r.handoverTables(stdout)
 	fmt.Fprintln(stdout)
 	r.waysTable(stdout, runs)
-	b, err := json.MarshalIndent(r, "", "  ")
+	return writeJSON(output, r)
+}
+
+// writeJSON writes figures to a file.
+func writeJSON(file string, figures any) error {
+	b, err := json.MarshalIndent(figures, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(output, append(b, '\n'), 0o644)
+	return os.WriteFile(file, append(b, '\n'), 0o644)
 }
 
 // prepare builds what is compared.

@@ -182,7 +182,7 @@ func lineOfGRUB(a *assets.Assets) (Line, error) {
 	for _, f := range lineFlavours {
 		config += fmt.Sprintf("menuentry '%s' {\n\tlinux /boot/vmlinuz-%s %s\n\tinitrd /boot/initramfs\n}\n", lineTitle(f), f, lineCmdline)
 	}
-	file := a.Path("bench", "grub", "grub.cfg")
+	file := a.Path("bench", "grub-emu", "grub.cfg")
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return Line{}, err
 	}

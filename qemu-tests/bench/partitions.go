@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/alpboot/alpboot/boot/boottest"
@@ -50,8 +49,7 @@ func benchPartitions(a *assets.Assets, kernel string, subjects []subject, runs i
 			}
 		}
 		for name, ms := range times {
-			slices.Sort(ms)
-			p.Median[name] = ms[len(ms)/2]
+			p.Median[name] = median(ms)
 		}
 		all = append(all, p)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -240,13 +239,9 @@ func payloads(a *assets.Assets, runs int, output string, stdout, progress io.Wri
 		return err
 	}
 	r.waysTable(stdout, runs)
-	b, err := json.MarshalIndent(struct {
+	return writeJSON(output, struct {
 		Machine  Machine `json:"machine"`
 		Runs     int     `json:"runs"`
 		Payloads []Way   `json:"payloads"`
-	}{r.Machine, runs, r.Payloads}, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(output, append(b, '\n'), 0o644)
+	}{r.Machine, runs, r.Payloads})
 }
