@@ -1,7 +1,13 @@
 package qemutests
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"net/http"
 	"testing"
+	"time"
 
 	"github.com/alpboot/alpboot/qemu-tests/disk"
 	"github.com/alpboot/alpboot/qemu-tests/vm"
@@ -26,4 +32,27 @@ func TestListingInTheShell(t *testing.T) {
 			m.row(drawLimit, "Linux lts", "default")
 		})
 	}
+}
+
+// The shell gets a file from the network, and it arrives as it was.
+func TestNetworkInTheShell(t *testing.T) {
+	needQEMU(t)
+	t.Parallel()
+	host, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := bytes.Repeat([]byte("a file from the network\n"), 100_000)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(file))
+	})}
+	go server.Serve(host)
+	t.Cleanup(func() { server.Close() })
+	m := startWith(t, "", func(o *vm.Options) { o.Network = true })
+	m.text(menuLimit, "No disk was found")
+	m.Type("s")
+	m.Await(drawLimit, vm.OnScreen("$"))
+	// 10.0.2.2 is the host in QEMU's user-mode network.
+	m.Type(vm.Key(fmt.Sprintf("dhclient -ipv6=false eth0; wget http://10.0.2.2:%d/dir/file && shasum -a 256 file\r", host.Addr().(*net.TCPAddr).Port)))
+	m.Await(menuLimit, vm.InLog(fmt.Sprintf("%x", sha256.Sum256(file))))
 }
