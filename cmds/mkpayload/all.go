@@ -215,7 +215,6 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 	}{
 		{"linuxboot.rom", "alpboot.efi", []string{"network"}},
 		{"linuxboot-slim.rom", "alpboot.efi", slim},
-		{"linuxboot-slim-minimal.rom", "alpboot-minimal.efi", slim},
 	} {
 		l := linuxboot{flash: e.flash, uki: path(v.uki), remove: v.remove, replace: flash.Shell, output: path(v.name)}
 		steps = append(steps, step{file: v.name, inputs: []string{e.flash, v.uki}, make: func() error { return l.write(out) }, why: why})

@@ -67,7 +67,7 @@ func TestAll(t *testing.T) {
 	if err := json.Unmarshal(text, &m); err != nil {
 		t.Fatal(err)
 	}
-	if m.Arch != "x86_64" || len(m.Payloads) != 3 || len(m.Inputs) != 5 || len(m.LeftOut) != 4 {
+	if m.Arch != "x86_64" || len(m.Payloads) != 3 || len(m.Inputs) != 5 || len(m.LeftOut) != 3 {
 		t.Errorf("manifest %+v", m)
 	}
 	if p := m.Payloads[0]; p.File != "alpboot.efi" || p.Kind != "UKI" || p.Linux != testRelease || len(p.SHA256) != 64 || p.Size == 0 ||

@@ -92,10 +92,6 @@ func prepareWays(a *assets.Assets, progress io.Writer) ([]way, error) {
 	if err != nil {
 		return nil, err
 	}
-	minimal, err := a.MinimalInitramfs()
-	if err != nil {
-		return nil, err
-	}
 	maker := payload.New(a)
 	build := func(name, verb string, args ...string) string {
 		if err != nil {
@@ -107,7 +103,6 @@ func prepareWays(a *assets.Assets, progress io.Writer) ([]way, error) {
 		return file
 	}
 	uki := build("alpboot.efi", "uki", "--cmdline", waysCmdline)
-	small := build("alpboot-minimal.efi", "uki", "--cmdline", waysCmdline, "--initramfs", minimal)
 	stick := build("stick.img", "stick", "--uki", uki, "--cmdline", waysCmdline)
 	if err != nil {
 		return nil, err
@@ -118,15 +113,15 @@ func prepareWays(a *assets.Assets, progress io.Writer) ([]way, error) {
 	}}).Write(esp); err != nil {
 		return nil, err
 	}
-	flash := func(mib, uki string, args ...string) string {
+	flash := func(mib string, args ...string) string {
 		file := a.Path("payload", "linuxboot-"+mib+".rom")
 		if err == nil {
 			_, err = maker.Run(append([]string{"linuxboot", "--flash", ovmfCode, "--uki", uki, "--size", mib, "-o", file}, args...)...)
 		}
 		return file
 	}
-	ten := flash("10", uki, "--remove", "network")
-	eight := flash("8", small, "--slim")
+	ten := flash("10", "--remove", "network")
+	eight := flash("8", "--slim")
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +143,7 @@ func prepareWays(a *assets.Assets, progress io.Writer) ([]way, error) {
 		{"coreboot ROM of 8 MiB", size(rom), vm.Options{Firmware: rom}, false},
 		{"stick, SeaBIOS", size(stick), vm.Options{Drives: []vm.Drive{{File: stick}}}, false},
 		{"GRUB, SeaBIOS", size(grub), vm.Options{Drives: []vm.Drive{{File: grub}}}, false},
-		{"LinuxBoot flash, minimal, slim", size(eight), vm.Options{Flash: vm.Flash{Code: eight}}, false},
+		{"LinuxBoot flash, slim", size(eight), vm.Options{Flash: vm.Flash{Code: eight}}, false},
 		{"LinuxBoot flash", size(ten), vm.Options{Firmware: ten}, false},
 		{"UKI on an EFI system partition, OVMF", size(uki), vm.Options{Flash: code, Drives: []vm.Drive{{File: esp}}}, true},
 		{"GRUB, OVMF", size(grub), vm.Options{Flash: code, Drives: []vm.Drive{{File: grub}}}, true},
