@@ -2,6 +2,8 @@ package qemutests
 
 import (
 	"encoding/binary"
+	"image/png"
+	"os"
 	"testing"
 	"time"
 
@@ -35,6 +37,75 @@ func TestStartedAnewAndFirmwareSetup(t *testing.T) {
 
 	m = startAnother(t, o)
 	m.Await(menuLimit, vm.OnScreen("Device Manager"))
+}
+
+// Keyboard and screen work in the kernel that is booted as well: it takes over
+// the USB controller as it is, and draws on the framebuffer that firmware left.
+func TestScreenAndUSBKeyboardAfterKexec(t *testing.T) {
+	needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.fd")
+	t.Parallel()
+	o := fromESP(t, makePayload(t, "alpboot.efi", "uki", "--cmdline", stay))
+	o.Machine, o.Display = "q35,i8042=off", vm.VGA
+	o.Extra = []string{"-device", "qemu-xhci,id=keys", "-device", "usb-kbd,bus=keys.0"}
+	m := startPayload(t, o)
+	press := func(k vm.Key, shows string) {
+		t.Helper()
+		if err := m.SendKey(k); err != nil {
+			t.Fatal(err)
+		}
+		m.text(drawLimit, shows)
+	}
+	m.text(menuLimit, "Nothing that can be booted")
+	// The serial line may be ahead of the screen.
+	first := m.litAtLeast(1000, "before")
+	press("p", "start alpboot anew, without the firmware")
+	before := len(m.Serial(0).Log())
+	press("a", "Starting alpboot.")
+	m.Await(menuLimit, vm.LogAfter(before, "Nothing that can be booted"))
+	m.litAtLeast(first*9/10, "after")
+	press("?", "all that is known about it")
+}
+
+// litAtLeast waits until so many pixels of the screen are not black, and gives
+// how many are.
+func (m machine) litAtLeast(want int, name string) int {
+	m.t.Helper()
+	for end := time.Now().Add(drawLimit); ; time.Sleep(200 * time.Millisecond) {
+		n := m.lit(name)
+		if n >= want {
+			return n
+		}
+		if time.Now().After(end) {
+			m.t.Fatalf("%d pixels of the screen are lit, fewer than %d; its picture is %s.png in the folder with the logs", n, want, name)
+		}
+	}
+}
+
+// lit counts the pixels of the screen that are not black, and keeps its picture.
+func (m machine) lit(name string) int {
+	m.t.Helper()
+	file := made.Path("qemu-tests", m.t.Name(), name+".png")
+	if err := m.Screendump(file); err != nil {
+		m.t.Fatal(err)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer f.Close()
+	picture, err := png.Decode(f)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	n := 0
+	for y := range picture.Bounds().Dy() {
+		for x := range picture.Bounds().Dx() {
+			if r, g, b, _ := picture.At(x, y).RGBA(); r|g|b != 0 {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // A layout for the machine's own keyboard, from a system on its disk: what is
