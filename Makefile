@@ -49,7 +49,7 @@ test:
 	@go run ./qemu-tests/all
 
 test-all:
-	$(NEED) test-all
+	$(NEED) test
 	@ALPBOOT_TEST_ALL=1 go run ./qemu-tests/all
 
 bench:
@@ -72,7 +72,7 @@ help:
 	@echo 'make run DISK=FILE   the same with your disk image (raw or qcow2), which stays as it is'
 	@echo 'make run ISO=FILE    the same with your ISO image'
 	@echo 'make test            nearly all tests: what CI runs'
-	@echo 'make test-all        these, and further machines and arm64 firmware'
+	@echo 'make test-all        these, and those that compile further kernels: for arm64, and with all built in'
 	@echo 'make bench           $(OUT)/bench.json: times and sizes beside those of u-root'
 	@echo 'make clean           removes build/'
 	@echo 'Each installs the packages that it lacks, and says so.'

@@ -11,7 +11,7 @@ go_version=1.26.8 # fetched where the distribution's Go cannot fetch it itself
 
 # GROUPS (comma separated)  PROGRAM or /FILE  APT PACKAGE  APK PACKAGE
 # A package called - does not exist there: the target does without. test needs
-# what build, kernel, run, payloads and stick need, and test-all what test needs.
+# what build, kernel, run, payloads and stick need.
 needs='
 build,kernel,run  /etc/ssl/certs/ca-certificates.crt  ca-certificates  ca-certificates
 build,run    xz                  xz-utils          xz
@@ -71,7 +71,7 @@ test         bzip2               bzip2             bzip2
 test         g++                 g++               g++
 test         aarch64-linux-gnu-gcc  gcc-aarch64-linux-gnu  -
 test         dtc                 device-tree-compiler  dtc
-test-all     swtpm               swtpm             swtpm
+test         swtpm               swtpm             swtpm
 bench        xorriso             xorriso           xorriso
 bench        grub-mkrescue       grub-common       -
 bench        /usr/lib/grub/x86_64-efi/linux.mod  grub-efi-amd64-bin  -
@@ -118,9 +118,6 @@ fi
 
 missing= programs=
 groups=" $* "
-case $groups in
-*' test-all '*) groups=" test $groups" ;;
-esac
 case $groups in
 *' test '*) groups=" build kernel run payloads stick $groups" ;;
 esac

@@ -40,12 +40,28 @@ func needARM64(t *testing.T) (kernel string, image []byte) {
 	return kernel, image
 }
 
+// ownARM64 gives our own kernel for arm64, in the form that QEMU's -kernel takes,
+// or else as a PE file. It takes minutes to compile, the first time.
+func ownARM64(t *testing.T, raw bool) string {
+	t.Helper()
+	needEverything(t)
+	args, file := []string{"kernel", "--arch", "arm64"}, made.Path("arm64", "vmlinuz")
+	if raw {
+		args, file = append(args, "--raw"), made.Path("arm64", "Image")
+	}
+	if _, err := payloads().Run(append(args, "-o", file)...); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // A machine with an arm64 processor is taken over by the kernel that a user
 // loads: raw, gzipped, and packed as Alpine's are. Debian's kernel has no
 // kexec_file_load, so it is kexec_load that does it, by itself where no call is
-// asked for. All initrds reach the target, in order, and so does the command line.
+// asked for; ours has both. All initrds reach the target, in order, and so does
+// the command line.
 func TestARM64(t *testing.T) {
-	kernel, image := needARM64(t)
+	debian, image := needARM64(t)
 	build := func(pkg string) []byte {
 		file := made.Path("arm64", filepath.Base(pkg))
 		if err := arm64.Build(made.Root(), pkg, file); err != nil {
@@ -79,8 +95,9 @@ func TestARM64(t *testing.T) {
 		"second": initrd(target.Image{Init: init, Files: map[string]string{"order": "second", "only-second": "yes"}, Compression: target.Gzip}),
 		"third":  initrd(target.Image{Files: map[string]string{"order": "third"}, Compression: target.Zstd}),
 	}
-	tests := []struct {
+	for _, tt := range []struct {
 		name   string
+		own    bool // what runs is our kernel, not Debian's
 		kernel []byte
 		load   string
 		says   string // in place of a target
@@ -91,9 +108,14 @@ func TestARM64(t *testing.T) {
 		{name: "only kexec_file_load", kernel: zboot, load: "-s", says: "built without this call"},
 		{name: "truncated", kernel: image[:len(image)/2], load: "-a", says: "the file is truncated"},
 		{name: "half of a zboot payload", kernel: append(zboot[:len(zboot)/2:len(zboot)/2], make([]byte, len(zboot)-len(zboot)/2)...), load: "-a", says: "unpacking the kernel"},
-	}
-	for _, tt := range tests {
+		{name: "own kernel, kexec_load", own: true, kernel: zboot, load: "-c"},
+		{name: "own kernel, kexec_file_load", own: true, kernel: zboot, load: "-s"},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
+			kernel := debian
+			if tt.own {
+				kernel = ownARM64(t, true)
+			}
 			files := map[string][]byte{
 				"kernel":   tt.kernel,
 				"commands": []byte("/kexec -l " + tt.load + " --initrd first --initrd second --initrd=third --append console=ttyAMA0 --append by=hand kernel\n/kexec -e\n"),
@@ -109,47 +131,65 @@ func TestARM64(t *testing.T) {
 			if err := os.WriteFile(file, b, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			slots <- struct{}{}
-			log, err := arm64.Machine{Kernel: kernel, Initramfs: file, Cmdline: "console=ttyAMA0", Memory: 768}.Run(arm64Limit)
-			<-slots
-			if err != nil {
-				t.Fatalf("%v\n%s", err, log)
-			}
+			r, log := runARM64(t, arm64.Machine{Kernel: kernel, Initramfs: file, Cmdline: "console=ttyAMA0", Memory: 768}, tt.says)
 			if tt.says != "" {
-				if !strings.Contains(log, tt.says) || strings.Contains(log, report.Begin) {
-					t.Errorf("no sentence with %q, or a target:\n%s", tt.says, log)
-				}
 				return
-			}
-			r, err := report.Parse(log)
-			if err != nil {
-				t.Fatalf("%v\n%s", err, log)
 			}
 			if r.Cmdline != "console=ttyAMA0 by=hand" || r.Files["order"] != "third" || r.Files["only-first"] != "yes" || r.Files["only-second"] != "yes" {
 				t.Errorf("command line %q, files %v", r.Cmdline, r.Files)
 			}
-			if n := strings.Count(log, "Booting Linux on physical CPU"); n != 2 {
-				t.Errorf("%d kernels started, want 2", n)
-			}
+			twoStarts(t, log)
 		})
+	}
+}
+
+// runARM64 runs a machine until it switches itself off, and gives what its target
+// reported; or nothing where something else is to be said in place of a target.
+func runARM64(t *testing.T, m arm64.Machine, says string) (r report.Report, log string) {
+	t.Helper()
+	slots <- struct{}{}
+	log, err := m.Run(arm64Limit)
+	<-slots
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if says != "" {
+		if !strings.Contains(log, says) || strings.Contains(log, report.Begin) {
+			t.Errorf("no sentence with %q, or a target:\n%s", says, log)
+		}
+		return r, log
+	}
+	if r, err = report.Parse(log); err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	return r, log
+}
+
+// twoStarts fails a test in whose log not just two kernels started.
+func twoStarts(t *testing.T, log string) {
+	t.Helper()
+	if n := strings.Count(log, "Booting Linux on physical CPU"); n != 2 {
+		t.Errorf("%d kernels started, want 2", n)
 	}
 }
 
 // On a machine with arm64 firmware a user's Alpine boots by itself after the
 // countdown: the menu is a UKI on an EFI system partition, or what U-Boot finds
-// in an extlinux.conf. Its kernel is Debian's, with modules.
+// in an extlinux.conf. Its kernel is Debian's, with modules, or ours.
 func TestARM64Firmware(t *testing.T) {
-	needEverything(t)
 	kernel, image := needARM64(t)
-	cache := filepath.Join(made.Root(), "build", "cache", "debian")
-	firmware, err := arm64.GetFirmware(cache)
+	firmware, err := arm64.GetFirmware(filepath.Join(made.Root(), "build", "cache", "debian"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	menu := made.Path("arm64", "initramfs.cpio.xz")
-	if _, err := payloads().Run("initramfs", "--arch", "arm64", "--kernel", kernel, "--modules", filepath.Join(kernel, "../../lib/modules"), "-o", menu); err != nil {
-		t.Fatal(err)
+	initramfs := func(file string, args ...string) string {
+		file = made.Path("arm64", file)
+		if _, err := payloads().Run(append([]string{"initramfs", "--arch", "arm64", "-o", file}, args...)...); err != nil {
+			t.Fatal(err)
+		}
+		return file
 	}
+	withModules := initramfs("initramfs-modules.cpio.xz", "--kernel", kernel, "--modules", filepath.Join(kernel, "../../lib/modules"))
 	init := made.Path("arm64", "init")
 	if err := arm64.Build(made.Root(), "./qemu-tests/target/init", init); err != nil {
 		t.Fatal(err)
@@ -164,21 +204,25 @@ func TestARM64Firmware(t *testing.T) {
 	}
 	in := disk.Install{Options: "console=ttyAMA0", Kernels: []disk.Kernel{{Flavour: "lts", Image: kernel, Initramfs: carried}}}
 	const cmdline = `console=ttyAMA0 alpboot.timeout=1 alpboot.default="Linux lts"`
+	uki := func(t *testing.T, kernel, initramfs string) arm64.Machine {
+		file := made.Path("qemu-tests", t.Name(), "alpboot.efi")
+		if _, err := payloads().Run("uki", "--arch", "arm64", "--kernel", kernel, "--initramfs", initramfs, "--stub", firmware.Stub, "--cmdline", cmdline, "-o", file); err != nil {
+			t.Fatal(err)
+		}
+		drive := esp(t, "esp.img", disk.File{Path: "EFI/BOOT/BOOTAA64.EFI", From: file})
+		return arm64.Machine{Code: firmware.Code, Vars: vars(t, firmware.Vars), Drives: []string{drive.File}}
+	}
 
 	for _, tt := range []struct {
 		name string
 		make func(t *testing.T) arm64.Machine
 	}{
-		{"UEFI, UKI", func(t *testing.T) arm64.Machine {
-			uki := made.Path("arm64", "alpboot.efi")
-			if _, err := payloads().Run("uki", "--arch", "arm64", "--kernel", kernel, "--initramfs", menu, "--stub", firmware.Stub, "--cmdline", cmdline, "-o", uki); err != nil {
-				t.Fatal(err)
-			}
-			drive := esp(t, "esp.img", disk.File{Path: "EFI/BOOT/BOOTAA64.EFI", From: uki})
-			return arm64.Machine{Code: firmware.Code, Vars: vars(t, firmware.Vars), Drives: []string{drive.File}}
+		{"UEFI, UKI", func(t *testing.T) arm64.Machine { return uki(t, kernel, withModules) }},
+		{"UEFI, UKI, own kernel", func(t *testing.T) arm64.Machine {
+			return uki(t, ownARM64(t, false), initramfs("initramfs.cpio.xz"))
 		}},
 		{"U-Boot, extlinux.conf", func(t *testing.T) arm64.Machine {
-			archive, err := os.ReadFile(menu)
+			archive, err := os.ReadFile(withModules)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -198,22 +242,11 @@ func TestARM64Firmware(t *testing.T) {
 			m := tt.make(t)
 			m.Drives = append(m.Drives, write(t, disk.GPTDisk(in)))
 			m.Memory = 1024
-			slots <- struct{}{}
-			log, err := m.Run(arm64Limit)
-			<-slots
-			if err != nil {
-				t.Fatalf("%v\n%s", err, log)
-			}
-			r, err := report.Parse(log)
-			if err != nil {
-				t.Fatalf("%v\n%s", err, log)
-			}
+			r, log := runARM64(t, m, "")
 			if want := in.Cmdline("UUID=" + disk.RootUUID); r.Cmdline != want || r.Files["carried"] != "along" || !strings.Contains(kernel, r.Release) {
 				t.Errorf("kernel %q, command line %q, files %v", r.Release, r.Cmdline, r.Files)
 			}
-			if n := strings.Count(log, "Booting Linux on physical CPU"); n != 2 {
-				t.Errorf("%d kernels started, want 2", n)
-			}
+			twoStarts(t, log)
 		})
 	}
 }

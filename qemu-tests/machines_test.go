@@ -16,17 +16,6 @@ import (
 	"github.com/alpboot/alpboot/qemu-tests/vm"
 )
 
-// everything tells whether the tests that make test leaves out run too.
-var everything = os.Getenv("ALPBOOT_TEST_ALL") != ""
-
-// needEverything skips a test that only make test-all runs.
-func needEverything(t *testing.T) {
-	t.Helper()
-	if !everything {
-		t.Skip("make test-all runs it")
-	}
-}
-
 // Whatever machine it is, a user finds an Alpine disk in the menu and boots it.
 func TestMachines(t *testing.T) {
 	needQEMU(t)
@@ -35,7 +24,6 @@ func TestMachines(t *testing.T) {
 	const clock = "tsc_early_khz=2000000"
 	for _, tt := range []struct {
 		name       string
-		more       bool // only make test-all runs it
 		bus        vm.Bus
 		parameters string // of both kernels
 		change     func(o *vm.Options)
@@ -44,14 +32,11 @@ func TestMachines(t *testing.T) {
 		{name: "pc, SeaBIOS", change: func(o *vm.Options) { o.Machine = "pc" }},
 		{name: "q35, qboot", change: func(o *vm.Options) { o.Extra = []string{"-bios", "qboot.rom"} }},
 		{name: "microvm", bus: vm.MMIO, parameters: clock, change: func(o *vm.Options) { o.Machine = "microvm" }},
-		{name: "microvm with PCIe", more: true, parameters: clock, change: func(o *vm.Options) { o.Machine = "microvm,pcie=on" }},
-		{name: "pc, qboot", more: true, change: func(o *vm.Options) { o.Machine, o.Extra = "pc", []string{"-bios", "qboot.rom"} }},
-		{name: "256 MiB", more: true, change: func(o *vm.Options) { o.Memory = 256 }},
-		{name: "4 processors", more: true, change: func(o *vm.Options) { o.CPUs = 4 }},
+		{name: "microvm with PCIe", parameters: clock, change: func(o *vm.Options) { o.Machine = "microvm,pcie=on" }},
+		{name: "pc, qboot", change: func(o *vm.Options) { o.Machine, o.Extra = "pc", []string{"-bios", "qboot.rom"} }},
+		{name: "256 MiB", change: func(o *vm.Options) { o.Memory = 256 }},
+		{name: "4 processors", change: func(o *vm.Options) { o.CPUs = 4 }},
 	} {
-		if tt.more && !everything {
-			continue
-		}
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			drive, w := alpineDisk(t, tt.parameters)
@@ -65,7 +50,6 @@ func TestMachines(t *testing.T) {
 // something lies on boots, although it comes last.
 func TestManyDisks(t *testing.T) {
 	needQEMU(t)
-	needEverything(t)
 	t.Parallel()
 	const count = 32
 	empty := made.Path("qemu-tests", t.Name(), "empty.img")
@@ -115,7 +99,6 @@ func TestNoDisk(t *testing.T) {
 // chooses what boots.
 func TestNoSerialPort(t *testing.T) {
 	needQEMU(t)
-	needEverything(t)
 	t.Parallel()
 	lts, virt := kernelOf(t, debian.Newer), kernelOf(t, debian.Older)
 	image := initramfs(t, target.Gzip, map[string]string{"shown": "on the screen"})
@@ -161,7 +144,6 @@ func TestNoSerialPort(t *testing.T) {
 // menu's kernel sees the chip, and so does the one that it boots. All other
 // tests have none.
 func TestTPM(t *testing.T) {
-	needEverything(t)
 	needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.fd")
 	needProgram(t, "swtpm", "swtpm")
 	t.Parallel()

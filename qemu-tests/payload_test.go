@@ -13,6 +13,7 @@ import (
 	"time"
 
 	installed "github.com/alpboot/alpboot/boot/payload/esp"
+	"github.com/alpboot/alpboot/qemu-tests/arm64"
 	"github.com/alpboot/alpboot/qemu-tests/debian"
 	"github.com/alpboot/alpboot/qemu-tests/disk"
 	built "github.com/alpboot/alpboot/qemu-tests/payload"
@@ -150,6 +151,63 @@ func TestPayloadUKI(t *testing.T) {
 	uki := makePayload(t, "alpboot.efi", "uki", "--cmdline", stay)
 	alpine, w := alpineDisk(t)
 	startPayload(t, fromESP(t, uki, alpine)).bootsTarget(w)
+}
+
+// Make payloads makes what each kind of firmware takes. Inspect finds nothing
+// wrong with any of it, and a machine that starts one file boots what has all
+// built in.
+func TestEveryPayload(t *testing.T) {
+	needEverything(t)
+	needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.fd")
+	needProgram(t, "coreboot-utils", "cbfstool")
+	needProgram(t, "acpica-tools", "iasl")
+	needProgram(t, "gcc-aarch64-linux-gnu", "aarch64-linux-gnu-gcc")
+	t.Parallel()
+	cache := filepath.Join(made.Root(), "build", "cache")
+	rom, err := built.Coreboot(filepath.Join(cache, "coreboot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	firmware, err := arm64.GetFirmware(filepath.Join(cache, "debian"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, cert, err := payloads().Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		arch  string
+		args  []string
+		files []string
+	}{
+		{"x86_64", []string{"--rom", rom, "--sign", key + "," + cert},
+			[]string{"vmlinuz", "initramfs.cpio.xz", "initramfs-minimal.cpio.xz", "alpboot.efi", "alpboot-minimal.efi", "bzImage", "coreboot.rom", "linuxboot.rom", "linuxboot-slim.rom"}},
+		{"arm64", []string{"--stub", firmware.Stub},
+			[]string{"vmlinuz", "initramfs.cpio.xz", "initramfs-minimal.cpio.xz", "alpboot.efi", "alpboot-minimal.efi"}},
+	} {
+		dir := made.Path("qemu-tests", t.Name(), tt.arch)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := payloads().Run(append([]string{"all", "--arch", tt.arch, "-o", dir}, tt.args...)...); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range tt.files {
+			if _, err := payloads().Run("inspect", filepath.Join(dir, file)); err != nil {
+				t.Errorf("%s: %v", tt.arch, err)
+			}
+		}
+		if _, err := built.Run(dir, "sha256sum", "--check", "--strict", "SHA256SUMS"); err != nil {
+			t.Errorf("%s: %v", tt.arch, err)
+		}
+	}
+	alpine, w := alpineDisk(t)
+	startPayload(t, vm.Options{
+		Kernel:  made.Path("qemu-tests", t.Name(), "x86_64", "bzImage"),
+		Cmdline: "alpboot.timeout=-1", // besides what is built in
+		Drives:  []vm.Drive{alpine},
+	}).bootsTarget(w)
 }
 
 // A UKI stays small enough for the flash chips and EFI system partitions that

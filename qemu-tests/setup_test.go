@@ -72,6 +72,15 @@ func needQEMU(t *testing.T) {
 	}
 }
 
+// needEverything skips a test that compiles a kernel of its own, as only make
+// test-all does.
+func needEverything(t *testing.T) {
+	t.Helper()
+	if os.Getenv("ALPBOOT_TEST_ALL") == "" {
+		t.Skip("make test-all runs it")
+	}
+}
+
 // payload is a kernel for the menu, and an initramfs that fits it.
 type payload struct {
 	name string

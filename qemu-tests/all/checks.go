@@ -73,7 +73,7 @@ func (c *checks) all(ctx context.Context, fuzz time.Duration, short bool) {
 	}
 	if !short {
 		c.progress("virtual machines (three minutes on two cores, and ten more when the kernel must be built)")
-		c.test(ctx, "-count=1", "-timeout=40m", machines)
+		c.test(ctx, "-count=1", "-timeout=80m", machines)
 	}
 }
 

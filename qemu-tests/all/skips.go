@@ -6,17 +6,17 @@ func maySkip(pkg, test string) (reason string, ok bool) {
 	const mapped = "without device-mapper here, TestDeviceMapper of qemu-tests runs it"
 	const more = "make test-all runs it"
 	reason, ok = map[string]string{
-		"boot/device TestWrite/vfat":            "without vfat here, TestSettingsAndLogOnTheESP of qemu-tests writes to one",
-		"boot/device/assemble TestReadThrough":  mapped,
-		"boot/device/mapper TestCreate":         mapped,
-		"boot/device/mapper TestCreateFails":    mapped,
-		"boot/device/mapper TestCloseInUse":     mapped,
-		"boot/device/mapper TestStaleNode":      mapped,
-		"qemu-tests TestARM64Firmware":          more,
-		"qemu-tests TestManyDisks":              more,
-		"qemu-tests TestNoSerialPort":           more,
-		"qemu-tests TestTPM":                    more,
-		"boot/device/mapper TestNoDeviceMapper": "there is device-mapper here, so that the sentence for a kernel without it cannot be seen",
+		"boot/device TestWrite/vfat":                         "without vfat here, TestSettingsAndLogOnTheESP of qemu-tests writes to one",
+		"boot/device/assemble TestReadThrough":               mapped,
+		"boot/device/mapper TestCreate":                      mapped,
+		"boot/device/mapper TestCreateFails":                 mapped,
+		"boot/device/mapper TestCloseInUse":                  mapped,
+		"boot/device/mapper TestStaleNode":                   mapped,
+		"qemu-tests TestARM64/own_kernel,_kexec_load":        more,
+		"qemu-tests TestARM64/own_kernel,_kexec_file_load":   more,
+		"qemu-tests TestARM64Firmware/UEFI,_UKI,_own_kernel": more,
+		"qemu-tests TestEveryPayload":                        more,
+		"boot/device/mapper TestNoDeviceMapper":              "there is device-mapper here, so that the sentence for a kernel without it cannot be seen",
 	}[short(pkg)+" "+test]
 	return reason, ok
 }
