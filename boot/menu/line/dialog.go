@@ -50,13 +50,11 @@ func (d *dialog) start() { d.numbers, d.told = map[string]int{}, map[string]stri
 
 // show tells what has changed.
 func (c *Console) show() {
-	c.mu.Lock()
-	m, again := c.model, c.again
-	c.again = false
-	c.mu.Unlock()
+	m, again := c.loop.Take()
 	if m == nil || c.paused {
 		return
 	}
+	c.model = m
 	before := c.now
 	c.now = m.Now(c.o.Charset)
 	if c.now.Hidden {
@@ -335,13 +333,10 @@ func (c *Console) askFor(a menu.Action, text func(menu.Model, int) []string) {
 
 // text tells something that is longer.
 func (c *Console) text(f func(menu.Model, int) []string) {
-	c.mu.Lock()
-	m := c.model
-	c.mu.Unlock()
-	if m == nil {
+	if c.model == nil {
 		return
 	}
-	for _, s := range f(*m, c.o.Columns-1) {
+	for _, s := range f(*c.model, c.o.Columns-1) {
 		c.say(s)
 	}
 	c.prompt()

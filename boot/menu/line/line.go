@@ -14,12 +14,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/menu/console"
 )
 
 // Options say how a console is to be used.
@@ -43,34 +43,18 @@ type Console struct {
 	close   func() error
 	events  chan menu.Msg
 
-	wake   chan struct{}
-	orders chan order
-	lines  chan []byte
-	ended  chan struct{} // closed when run has returned
+	loop  *console.Loop
+	lines chan []byte
 
-	mu    sync.Mutex
-	model *menu.Model
-	again bool // the list is wanted anew
-	err   error
-
+	// These belong to run.
 	dialog
+	model  *menu.Model // the last one that was told
 	paused bool
 }
 
-// order is something that run does between two lines; nil ends it.
-type order struct {
-	do   func() error
-	done chan error
-}
-
-// The errors of a Console.
-var (
-	ErrClosed = errors.New("the console is closed")
-	ErrStuck  = errors.New("the terminal does not answer")
-)
-
-// patience is how long a terminal may take for what is written to it.
-const patience = 2 * time.Second
+// patience is how long a terminal may take for what is being written to it when
+// something is wanted of it.
+const patience = 500 * time.Millisecond
 
 // maxLine is how long a line that is typed may be: longer than any command line.
 const maxLine = 4096
@@ -140,10 +124,8 @@ func start(name string, in io.Reader, out io.Writer, o Options, newline string, 
 	c := &Console{
 		name: name, in: in, out: out, o: o, newline: newline, close: closer,
 		events: make(chan menu.Msg, 64),
-		wake:   make(chan struct{}, 1),
-		orders: make(chan order, 1),
+		loop:   console.NewLoop(name),
 		lines:  make(chan []byte),
-		ended:  make(chan struct{}),
 	}
 	c.dialog.start()
 	go c.run()
@@ -156,34 +138,13 @@ func (c *Console) Events() <-chan menu.Msg { return c.events }
 
 // Draw tells what is new in m. It never waits; of several models drawn faster
 // than the line takes them, the last one is told.
-func (c *Console) Draw(m menu.Model) {
-	c.mu.Lock()
-	c.model = &m
-	c.mu.Unlock()
-	c.nudge()
-}
+func (c *Console) Draw(m menu.Model) { c.loop.Draw(m) }
 
 // Redraw tells the whole list again. It never waits.
-func (c *Console) Redraw() {
-	c.mu.Lock()
-	c.again = true
-	c.mu.Unlock()
-	c.nudge()
-}
-
-func (c *Console) nudge() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
+func (c *Console) Redraw() { c.loop.Redraw() }
 
 // Err is why Events was closed: nil after Close and at the end of the input.
-func (c *Console) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
-}
+func (c *Console) Err() error { return c.loop.Err() }
 
 // Suspend stops reading and writing until Resume, for a shell or for a kernel
 // to use the terminal, after the text last.
@@ -213,35 +174,24 @@ func (c *Console) Resume() error {
 
 // Close ends the console. It may be called more than once.
 func (c *Console) Close() error {
-	if err := c.order(nil); err != nil && !errors.Is(err, ErrClosed) {
-		return err
-	}
-	return nil
+	defer c.hurry()()
+	return c.loop.Close(nil)
 }
 
 func (c *Console) order(do func() error) error {
-	if d, ok := c.out.(interface{ SetWriteDeadline(time.Time) error }); ok {
-		d.SetWriteDeadline(time.Now().Add(patience / 4)) // for what is being written now
-		defer d.SetWriteDeadline(time.Time{})
+	defer c.hurry()()
+	return c.loop.Order(do, nil)
+}
+
+// hurry limits how long what is being written may take, until its result is
+// called.
+func (c *Console) hurry() (done func()) {
+	d, ok := c.out.(interface{ SetWriteDeadline(time.Time) error })
+	if !ok {
+		return func() {}
 	}
-	o := order{do, make(chan error, 1)}
-	timeout := time.NewTimer(patience)
-	defer timeout.Stop()
-	select {
-	case c.orders <- o:
-	case <-c.ended:
-		return ErrClosed
-	case <-timeout.C:
-		return fmt.Errorf("%s: %w", c.name, ErrStuck)
-	}
-	select {
-	case err := <-o.done:
-		return err
-	case <-c.ended:
-		return ErrClosed
-	case <-timeout.C:
-		return fmt.Errorf("%s: %w", c.name, ErrStuck)
-	}
+	d.SetWriteDeadline(time.Now().Add(patience))
+	return func() { d.SetWriteDeadline(time.Time{}) }
 }
 
 func (c *Console) setReadDeadline(t time.Time) {
@@ -252,7 +202,6 @@ func (c *Console) setReadDeadline(t time.Time) {
 
 // run owns the output and the dialog.
 func (c *Console) run() {
-	defer close(c.ended)
 	stop := make(chan struct{})
 	lost := make(chan error, 1)
 	go c.read(stop, lost)
@@ -261,20 +210,17 @@ func (c *Console) run() {
 	c.setReadDeadline(time.Now())
 	c.o.Echo(true)
 	err = errors.Join(err, c.close())
-	c.mu.Lock()
-	c.err = err
-	c.mu.Unlock()
+	c.loop.End(err)
 	close(c.events)
 }
 
 func (c *Console) serve(lost <-chan error) error {
 	for {
 		select {
-		case o := <-c.orders:
-			if o.do == nil {
+		case o := <-c.loop.Orders():
+			if !c.loop.Do(o) {
 				return nil
 			}
-			o.done <- o.do()
 		case err := <-lost:
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -282,7 +228,7 @@ func (c *Console) serve(lost <-chan error) error {
 			return fmt.Errorf("%s: %w", c.name, err)
 		case b := <-c.lines:
 			c.typed(b)
-		case <-c.wake:
+		case <-c.loop.Wake():
 			c.show()
 		}
 	}

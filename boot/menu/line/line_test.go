@@ -15,6 +15,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/menu/console"
 )
 
 // output collects what is told.
@@ -382,7 +383,7 @@ func TestOpen(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Errorf("the second Close gives %v", err)
 	}
-	if err := c.Suspend(""); err != ErrClosed {
+	if err := c.Suspend(""); err != console.ErrClosed {
 		t.Errorf("Suspend after Close gives %v", err)
 	}
 	if _, err := Open("/dev/null", Options{}); err == nil || !strings.Contains(err.Error(), "no terminal") {

@@ -10,7 +10,6 @@
 package term
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/menu/console"
 	"github.com/gdamore/tcell/v2"
 )
 
@@ -50,17 +50,12 @@ type Console struct {
 	looks   [menu.Styles]tcell.Style
 	events  chan menu.Msg
 
-	wake   chan struct{} // there is something to draw
-	orders chan order
-	lost   chan error    // the line is gone
-	ended  chan struct{} // closed when run has returned
+	loop *console.Loop
+	lost chan error // the line is gone
 
 	mu    sync.Mutex
-	model *menu.Model // to be shown; nil before the first
-	fresh bool        // the whole screen is to be painted anew
-	style func()      // changes looks before that; nil when they stay
+	style func() // changes looks before the next screen; nil when they stay
 	size  menu.Size
-	err   error
 
 	// These belong to run.
 	shown  menu.Screen // what is on the terminal
@@ -68,22 +63,8 @@ type Console struct {
 	paused bool
 }
 
-// order is something that run does between two screens. Without do it is to
-// end.
-type order struct {
-	do   func() error
-	done chan error
-}
-
 // patience is how long a terminal has for the last bytes before it is given up.
 const patience = 300 * time.Millisecond
-
-// ErrStuck is what Suspend, Resume and Close give when the terminal did not let
-// go in time. It was put back into its own mode all the same.
-var ErrStuck = errors.New("the terminal does not answer")
-
-// ErrClosed is what Suspend and Resume give after the console has ended.
-var ErrClosed = errors.New("the console is closed")
 
 // Open starts to show the menu on the terminal device dev. It does not wait
 // for the line: the error is about dev not being there or being no terminal.
@@ -108,10 +89,8 @@ func start(name string, l line, serial bool, o Options) (*Console, error) {
 		charset: menu.ASCII,
 		looks:   looks(o.Theme, o.Mono || os.Getenv("NO_COLOR") != ""),
 		events:  make(chan menu.Msg, 256),
-		wake:    make(chan struct{}, 1),
-		orders:  make(chan order, 1),
+		loop:    console.NewLoop(name),
 		lost:    make(chan error, 1),
-		ended:   make(chan struct{}),
 	}
 	if o.Charset == UTF8 || o.Charset == Auto && !serial {
 		c.charset = menu.UTF8
@@ -128,36 +107,18 @@ func (c *Console) Events() <-chan menu.Msg { return c.events }
 
 // Draw shows m as soon as the line can take it. It never waits; of several
 // models drawn faster than the line takes them, the last one is shown.
-func (c *Console) Draw(m menu.Model) {
-	c.mu.Lock()
-	c.model = &m
-	c.mu.Unlock()
-	c.nudge()
-}
+func (c *Console) Draw(m menu.Model) { c.loop.Draw(m) }
 
 // Redraw paints the whole screen anew, for when something else has written
 // over it, and asks a serial terminal again for its size. It never waits.
-func (c *Console) Redraw() {
-	c.mu.Lock()
-	c.fresh = true
-	c.mu.Unlock()
-	c.nudge()
-}
+func (c *Console) Redraw() { c.loop.Redraw() }
 
 // Restyle changes how the roles look; see [Options]. It never waits.
 func (c *Console) Restyle(theme menu.Theme, mono bool) {
 	c.mu.Lock()
 	c.style = func() { c.looks = looks(theme, mono || os.Getenv("NO_COLOR") != "") }
-	c.fresh = true
 	c.mu.Unlock()
-	c.nudge()
-}
-
-func (c *Console) nudge() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.Redraw()
 }
 
 // Size is the size in cells that is drawn for.
@@ -168,11 +129,7 @@ func (c *Console) Size() menu.Size {
 }
 
 // Err is why Events was closed: nil after Close.
-func (c *Console) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
-}
+func (c *Console) Err() error { return c.loop.Err() }
 
 // Suspend gives the terminal back as it was, cleared but for the text last,
 // for a shell or for a kernel to use it. Nothing is read from it or drawn on it
@@ -219,41 +176,21 @@ func (c *Console) Resume() error {
 // Close gives the terminal back as it was and ends the console. It may be
 // called more than once.
 func (c *Console) Close() error {
-	err := c.order(nil)
-	if errors.Is(err, ErrClosed) {
-		return nil
-	}
-	return err
+	c.line.limit(patience) // for what is being written now
+	return c.loop.Close(c.stop)
 }
 
 // order lets run do something, even when the line is stuck.
 func (c *Console) order(do func() error) error {
-	o := order{do, make(chan error, 1)}
-	c.line.limit(patience) // for what is being written now
-	const most = 2 * time.Second
-	timeout := time.NewTimer(most)
-	defer timeout.Stop()
-	select {
-	case c.orders <- o:
-	case <-c.ended:
-		return ErrClosed
-	case <-timeout.C:
-		return fmt.Errorf("%s: %w", c.name, ErrStuck)
-	}
-	select {
-	case err := <-o.done:
-		return err
-	case <-c.ended:
-		return ErrClosed
-	case <-timeout.C:
-		c.line.Stop()
-		return fmt.Errorf("%s: %w", c.name, ErrStuck)
-	}
+	c.line.limit(patience)
+	return c.loop.Order(do, c.stop)
 }
+
+// stop puts a terminal that does not let go back into its own mode all the same.
+func (c *Console) stop() { c.line.Stop() }
 
 // run owns the screen.
 func (c *Console) run() {
-	defer close(c.ended)
 	err := initScreen(c.screen)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", c.name, err)
@@ -268,9 +205,7 @@ func (c *Console) run() {
 		c.screen.Fini()
 		pump.Wait()
 	}
-	c.mu.Lock()
-	c.err = err
-	c.mu.Unlock()
+	c.loop.End(err)
 	close(c.events)
 }
 
@@ -278,14 +213,13 @@ func (c *Console) run() {
 func (c *Console) serve() error {
 	for {
 		select {
-		case o := <-c.orders:
-			if o.do == nil {
+		case o := <-c.loop.Orders():
+			if !c.loop.Do(o) {
 				return nil
 			}
-			o.done <- o.do()
 		case err := <-c.lost:
 			return fmt.Errorf("%s: %w", c.name, err)
-		case <-c.wake:
+		case <-c.loop.Wake():
 			c.draw()
 		}
 	}
@@ -299,19 +233,17 @@ func (c *Console) draw() {
 	// A frame that waits behind another one in the line is old when it arrives:
 	// the last model is taken only when the line is free. The first frame has
 	// none before it.
-	for c.shown.Cells != nil && len(c.orders) == 0 && !c.drain(100*time.Millisecond, 32) {
+	for c.shown.Cells != nil && !c.loop.Waiting() && !c.drain(100*time.Millisecond, 32) {
 	}
-	c.mu.Lock()
-	m, fresh := c.model, c.fresh
+	m, fresh := c.loop.Take()
 	if m == nil {
-		c.mu.Unlock()
 		return
 	}
+	c.mu.Lock()
 	if c.style != nil {
 		c.style()
 		c.style = nil
 	}
-	c.fresh = false
 	c.mu.Unlock()
 	size := c.lineSize()
 	if w, h := c.screen.Size(); w != size.W || h != size.H {
@@ -478,7 +410,7 @@ func (c *Console) pump() {
 				c.post(menu.PasteMsg{Text: text})
 			}
 		case *tcell.EventResize:
-			c.nudge()
+			c.loop.Nudge()
 		case *tcell.EventError:
 			select {
 			case c.lost <- ev:

@@ -13,6 +13,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/menu/console"
 	"github.com/gdamore/tcell/v2"
 	"github.com/hinshun/vt10x"
 	"golang.org/x/sys/unix"
@@ -214,10 +215,11 @@ func TestRedrawWithMore(t *testing.T) {
 	c := open(t, f, true, Options{})
 	m := menu.New(menu.Config{Version: "0.1"})
 	for _, next := range []menu.Model{m, model(), press(model(), menu.KeyMsg{Key: menu.KeyRune, Rune: '?'}), model()} {
-		c.mu.Lock() // both at once
-		c.model, c.fresh = &next, true
-		c.mu.Unlock()
-		c.nudge()
+		c.order(func() error { // both at once
+			c.Draw(next)
+			c.Redraw()
+			return nil
+		})
 		await(t, f.text, next.View(menu.Size{W: 80, H: 24}, menu.ASCII).String())
 	}
 }
@@ -568,7 +570,7 @@ func TestDevice(t *testing.T) {
 	if _, open := <-c.Events(); open || c.Err() != nil {
 		t.Errorf("events are open %t, error %v", open, c.Err())
 	}
-	if err := c.Suspend(""); !errors.Is(err, ErrClosed) {
+	if err := c.Suspend(""); !errors.Is(err, console.ErrClosed) {
 		t.Errorf("Suspend after Close gives %v", err)
 	}
 	if err := c.Close(); err != nil {
@@ -700,7 +702,7 @@ func TestGone(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	master.Close()
 	select {
-	case <-c.ended:
+	case <-c.loop.Ended():
 	case <-time.After(3 * time.Second):
 		t.Fatal("the console has not noticed")
 	}
