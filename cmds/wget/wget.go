@@ -78,11 +78,12 @@ func (p *progress) Write(b []byte) (int, error) {
 }
 
 func (p *progress) line(end string) {
-	of := ""
-	if p.size > p.have {
-		of = fmt.Sprintf(" of %d", p.size>>10)
+	kib := func(n int64) int64 { return (n + 1023) >> 10 }
+	of := "" // to the last line: a line never gets shorter than what it is written over
+	if p.size >= 0 {
+		of = fmt.Sprintf(" of %d", kib(p.size))
 	}
-	fmt.Fprintf(p.to, "\r%s: %d%s KiB%s", p.file, (p.have+1023)>>10, of, end)
+	fmt.Fprintf(p.to, "\r%s: %d%s KiB%s", p.file, kib(p.have), of, end)
 }
 
 // body is what a server sends: reading it fails unless it comes whole.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -16,7 +17,10 @@ import (
 // server answers as a mirror does, and in the ways in which servers fail.
 func server(t *testing.T, file []byte) string {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/dir/vmlinuz-lts", func(w http.ResponseWriter, r *http.Request) { w.Write(file) })
+	mux.HandleFunc("/dir/vmlinuz-lts", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(file)))
+		w.Write(file)
+	})
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
 		// Flushed before it ends: without a length.
 		io.WriteString(w, "a list ")
@@ -51,7 +55,7 @@ func TestRun(t *testing.T) {
 		file     string // that is there afterwards, and what it holds
 		holds    []byte
 	}{
-		{name: "the name is the URL's", args: []string{host + "/dir/vmlinuz-lts"}, file: "vmlinuz-lts", holds: file, stderr: "vmlinuz-lts: 879 KiB"},
+		{name: "the name is the URL's", args: []string{host + "/dir/vmlinuz-lts"}, file: "vmlinuz-lts", holds: file, stderr: "vmlinuz-lts: 879 of 879 KiB\n"},
 		{name: "-O after the URL", args: []string{host + "/dir/vmlinuz-lts", "-O", "k"}, file: "k", holds: file},
 		{name: "to stdout, without a length", args: []string{"-O", "-", host}, stdout: "a list of files"},
 		{name: "a URL without a name", args: []string{host + "/"}, file: "index.html", holds: []byte("a list of files")},
