@@ -139,36 +139,38 @@ func TestARM64(t *testing.T) {
 				t.Errorf("command line %q, files %v", r.Cmdline, r.Files)
 			}
 			twoStarts(t, log)
+			const selected = "\x1b[7m Linux lts"
+			reached(t, log.Since(selected, 1), log.Since("Linux version ", 2))
 		})
 	}
 }
 
 // runARM64 runs a machine until it switches itself off, and gives what its target
 // reported; or nothing where something else is to be said in place of a target.
-func runARM64(t *testing.T, m arm64.Machine, says string) (r report.Report, log string) {
+func runARM64(t *testing.T, m arm64.Machine, says string) (r report.Report, log *arm64.Log) {
 	t.Helper()
 	slots <- struct{}{}
 	log, err := m.Run(arm64Limit)
 	<-slots
 	if err != nil {
-		t.Fatalf("%v\n%s", err, log)
+		t.Fatalf("%v\n%s", err, log.Text)
 	}
 	if says != "" {
-		if !strings.Contains(log, says) || strings.Contains(log, report.Begin) {
-			t.Errorf("no sentence with %q, or a target:\n%s", says, log)
+		if !strings.Contains(log.Text, says) || strings.Contains(log.Text, report.Begin) {
+			t.Errorf("no sentence with %q, or a target:\n%s", says, log.Text)
 		}
 		return r, log
 	}
-	if r, err = report.Parse(log); err != nil {
-		t.Fatalf("%v\n%s", err, log)
+	if r, err = report.Parse(log.Text); err != nil {
+		t.Fatalf("%v\n%s", err, log.Text)
 	}
 	return r, log
 }
 
 // twoStarts fails a test in whose log not just two kernels started.
-func twoStarts(t *testing.T, log string) {
+func twoStarts(t *testing.T, log *arm64.Log) {
 	t.Helper()
-	if n := strings.Count(log, "Booting Linux on physical CPU"); n != 2 {
+	if n := strings.Count(log.Text, "Booting Linux on physical CPU"); n != 2 {
 		t.Errorf("%d kernels started, want 2", n)
 	}
 }
@@ -247,6 +249,8 @@ func TestARM64Firmware(t *testing.T) {
 				t.Errorf("kernel %q, command line %q, files %v", r.Release, r.Cmdline, r.Files)
 			}
 			twoStarts(t, log)
+			const selected = "\x1b[7m Linux lts"
+			reached(t, log.Since(selected, 1), log.Since("Linux version ", 2))
 		})
 	}
 }

@@ -125,7 +125,6 @@ func alpineDisk(t *testing.T, parameters ...string) (vm.Drive, want) {
 }
 
 // bootsTarget chooses the only entry of the menu, and waits for what it boots.
-// It gives the times from power on to the menu and to the target's banner.
 func (m machine) bootsTarget(w want) {
 	m.t.Helper()
 	m.row(menuLimit, "Linux lts", inList(w.kernel.Release))
@@ -138,7 +137,14 @@ func (m machine) bootsTarget(w want) {
 	if err != nil {
 		m.t.Error(err)
 	}
-	m.t.Logf("menu after %.1f s, target's banner after %.1f s", menu.Seconds(), at.Seconds())
+	reached(m.t, menu, at)
+}
+
+// reached logs the times from power on to the menu and to the target's banner,
+// for bench --machines to read.
+func reached(t *testing.T, menu, banner time.Duration) {
+	t.Helper()
+	t.Logf("menu after %.1f s, target's banner after %.1f s", menu.Seconds(), banner.Seconds())
 }
 
 const stay = "quiet console=tty0 console=ttyS0,115200 alpboot.timeout=-1"

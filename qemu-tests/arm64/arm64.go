@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -215,10 +216,44 @@ type Machine struct {
 	Memory                     int // MiB
 }
 
+// Log is what came out of a serial port, and when.
+type Log struct {
+	Text  string
+	start time.Time
+	parts []part
+}
+
+// part is where Text ended once, and how long after the start.
+type part struct {
+	end int
+	at  time.Duration
+}
+
+func (l *Log) Write(b []byte) (int, error) {
+	l.Text += string(b)
+	l.parts = append(l.parts, part{len(l.Text), time.Since(l.start)})
+	return len(b), nil
+}
+
+// Since gives the time from the start until text came for the nth time, which
+// begins with 1; or -1 when it did not.
+func (l *Log) Since(text string, n int) time.Duration {
+	end := 0
+	for range n {
+		i := strings.Index(l.Text[end:], text)
+		if i < 0 {
+			return -1
+		}
+		end += i + len(text)
+	}
+	i := slices.IndexFunc(l.parts, func(p part) bool { return p.end >= end })
+	return l.parts[i].at
+}
+
 // Run starts the machine and gives what came out of its serial port, when it has
 // switched itself off. An error comes with what there was by then. Writes to
 // the drives are thrown away.
-func (m Machine) Run(limit time.Duration) (log string, err error) {
+func (m Machine) Run(limit time.Duration) (log *Log, err error) {
 	args := []string{"-nodefaults", "-no-user-config", "-no-reboot", "-machine", "virt", "-accel", "tcg", "-cpu", "cortex-a57",
 		"-m", fmt.Sprint(m.Memory), "-display", "none", "-serial", "stdio"}
 	if m.Kernel != "" {
@@ -241,9 +276,12 @@ func (m Machine) Run(limit time.Duration) (log string, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "qemu-system-aarch64", args...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, "qemu-system-aarch64", args...)
+	log = &Log{start: time.Now()}
+	cmd.Stdout, cmd.Stderr = log, log // the same, so that both are written by one goroutine
+	err = cmd.Run()
 	if ctx.Err() != nil {
 		err = fmt.Errorf("the machine did not switch itself off within %v", limit)
 	}
-	return string(out), err
+	return log, err
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/alpboot/alpboot/boot/boottest"
@@ -50,5 +53,25 @@ func TestPeakLine(t *testing.T) {
 	f := peakLine.FindStringSubmatch("text\r\npeak: 0.644 s, 14480 KiB at most, -12 KiB kept, 28204 KiB in the process\r\n")
 	if len(f) != 5 || f[1] != "0.644" || f[2] != "14480" || f[3] != "-12" || f[4] != "28204" {
 		t.Errorf("got %q", f)
+	}
+}
+
+func TestReadBoots(t *testing.T) {
+	const events = `{"Action":"run","Test":"TestA/b"}
+{"Action":"output","Test":"TestA/b","Output":"    payload_test.go:137: menu after 3.6 s, target's banner after 10.9 s\n"}
+{"Action":"output","Test":"TestA/b","Output":"some other line\n"}
+{"Action":"pass","Test":"TestA/b"}
+{"Action":"fail","Test":"TestC"}
+{"Action":"fail"}
+`
+	boots, err := readBoots(strings.NewReader(events), io.Discard)
+	if want := []Boot{{"TestA/b", 3600, 10900}}; !slices.Equal(boots, want) {
+		t.Errorf("got %v, want %v", boots, want)
+	}
+	if err == nil || err.Error() != "TestC failed" {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := readBoots(strings.NewReader("no JSON"), io.Discard); err == nil {
+		t.Error("no error for what is no JSON")
 	}
 }

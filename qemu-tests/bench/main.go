@@ -9,7 +9,9 @@
 // list is also timed with more and more partitions, up to 256 on two disks.
 // Then comes what loading a kernel and jumping to it takes, beside u-root's kexec
 // command and kexec-tools; and the ways from firmware to the menu, beside GRUB,
-// for docs/payloads.md. The menus on a slow serial line are compared, too.
+// for docs/payloads.md. The menus on a slow serial line are compared, too. Only
+// when it is asked for, the tests that boot a target on all kinds of machines and
+// firmware are timed, one machine at a time.
 package main
 
 import (
@@ -31,6 +33,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	memory := fs.Bool("memory", true, "find the smallest memory too")
 	handover := fs.Bool("handover", false, "measure only loading a kernel and jumping to it, and write no file")
 	ways := fs.Bool("payloads", false, "measure only the ways from firmware to the menu, and write build/x86_64/payloads.json")
+	tests := fs.Bool("machines", false, "measure only how long the tests take from power on to menu and target, and write build/x86_64/machines.json")
 	line := fs.Bool("line", false, "measure only the menus on a line of 9600 baud, and write no file")
 	if err := fs.Parse(args); err != nil || fs.NArg() > 0 || *runs < 1 {
 		return 2
@@ -39,8 +42,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		if *output == "" {
 			*output = a.Path("bench.json")
-			if *ways {
+			switch {
+			case *ways:
 				*output = a.Path("payloads.json")
+			case *tests:
+				*output = a.Path("machines.json")
 			}
 		}
 		switch {
@@ -54,6 +60,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 			if err = r.lines(a, stderr); err == nil {
 				r.lineTable(stdout)
 			}
+		case *tests:
+			err = machines(a, *output, stdout, stderr)
 		case *ways:
 			err = payloads(a, *runs, *output, stdout, stderr)
 		default:

@@ -215,9 +215,10 @@ func selected(s vm.Screen) bool {
 	return false
 }
 
+func seconds(ms int64) string { return fmt.Sprintf("%.1f", float64(ms)/1000) }
+
 // waysTable prints the comparison for docs/payloads.md.
 func (r Report) waysTable(w io.Writer, runs int) {
-	seconds := func(ms int64) string { return fmt.Sprintf("%.1f", float64(ms)/1000) }
 	fmt.Fprintln(w, "| way | size, MiB | start to menu, s | choice to the target's banner, s | together, s |\n|---|---:|---:|---:|---:|")
 	for _, p := range r.Payloads {
 		fmt.Fprintf(w, "| %s | %.1f | %s | %s | %s |\n", p.Name, float64(p.Size)/(1<<20), seconds(p.Menu), seconds(p.Target), seconds(p.total()))
