@@ -43,7 +43,10 @@ func (s *session) shell(ctx context.Context, dev string) {
 	s.stale = true
 	s.scan.Stop()
 	if err := on.Suspend(wordShellHint + "\r\n"); err != nil {
-		s.shellEnded(ctx, err)
+		go func() { // it may be suspended all the same
+			err := errors.Join(err, on.Resume())
+			s.later(ctx, func() { s.shellEnded(ctx, err) })
+		}()
 		return
 	}
 	s.machine.messages(true)

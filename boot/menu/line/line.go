@@ -16,8 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/menu/console"
 )
@@ -62,50 +60,12 @@ const maxLine = 4096
 // Open tells the menu on the terminal device dev, line by line. It does not
 // wait for a carrier.
 func Open(dev string, o Options) (*Console, error) {
-	f, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	d, err := openDevice(dev)
 	if err != nil {
 		return nil, err
 	}
-	t, err := termios(f)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s is no terminal: %w", dev, err)
-	}
-	before := *t
-	t.Iflag |= unix.ICRNL
-	t.Lflag |= unix.ICANON | unix.ECHOE | unix.ECHOK
-	t.Lflag &^= unix.ISIG
-	t.Oflag |= unix.OPOST | unix.ONLCR // what is typed is echoed with an LF alone
-	t.Cflag |= unix.CLOCAL | unix.CREAD
-	o.Echo = func(on bool) {
-		t.Lflag &^= unix.ECHO
-		if on {
-			t.Lflag |= unix.ECHO
-		}
-		setTermios(f, t)
-	}
-	o.Echo(true)
-	return start(dev, f, f, o, "\n", func() error {
-		return errors.Join(setTermios(f, &before), f.Close())
-	}), nil
-}
-
-func termios(f *os.File) (t *unix.Termios, err error) {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	cerr := c.Control(func(fd uintptr) { t, err = unix.IoctlGetTermios(int(fd), unix.TCGETS) })
-	return t, errors.Join(cerr, err)
-}
-
-func setTermios(f *os.File, t *unix.Termios) error {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	cerr := c.Control(func(fd uintptr) { err = unix.IoctlSetTermios(int(fd), unix.TCSETS, t) })
-	return errors.Join(cerr, err)
+	o.Echo = d.echo
+	return start(dev, d, d, o, "\n", d.Close), nil
 }
 
 // New tells the menu on out and reads lines from in, until in ends or Close.
@@ -155,6 +115,9 @@ func (c *Console) Suspend(last string) error {
 		}
 		c.paused = true
 		c.setReadDeadline(time.Now())
+		if d, ok := c.in.(*device); ok {
+			return d.release() // Ctrl-C must reach what runs in a shell
+		}
 		return nil
 	})
 }
@@ -164,6 +127,7 @@ func (c *Console) Resume() error {
 	return c.order(func() error {
 		if c.paused {
 			c.paused = false
+			c.asks = command // the list is told again, not the question
 			c.o.Echo(true)
 			c.setReadDeadline(time.Time{})
 			c.Redraw()

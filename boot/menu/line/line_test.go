@@ -2,11 +2,15 @@ package line
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -294,13 +298,15 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// TestOpen goes through the life of a console on a real terminal device.
-func TestOpen(t *testing.T) {
+// terminal gives a pseudo terminal: we are the terminal at the end of the line,
+// and keep holds the device open, as the kernel does with a console.
+func terminal(t *testing.T) (master, keep *os.File, dev string) {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		boottest.Skip(t, "no pseudo terminals here: ", err)
 	}
-	defer master.Close()
+	t.Cleanup(func() { master.Close() })
 	n := 0
 	conn, err := master.SyscallConn()
 	if err != nil {
@@ -314,16 +320,106 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dev := fmt.Sprint("/dev/pts/", n)
-	keep, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	dev = fmt.Sprint("/dev/pts/", n)
+	keep, err = os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer keep.Close()
-	before, err := termios(keep)
+	t.Cleanup(func() { keep.Close() })
+	return master, keep, dev
+}
+
+func termios(t *testing.T, dev string) unix.Termios {
+	t.Helper()
+	f, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer f.Close()
+	s, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *s
+}
+
+// TestHangUp: a serial line hangs up for everybody when the shell ends that it
+// controlled, and the menu comes back on it all the same.
+func TestHangUp(t *testing.T) {
+	const hangUp = "ALPBOOT_TEST_HANG_UP"
+	if os.Getenv(hangUp) != "" { // the shell: vhangup(2) is what its end does on a line that is no pty
+		signal.Ignore(unix.SIGHUP)
+		if _, _, errno := unix.Syscall(unix.SYS_VHANGUP, 0, 0, 0); errno != 0 {
+			os.Exit(3)
+		}
+		os.Exit(0)
+	}
+	boottest.NeedRoot(t)
+	master, _, dev := terminal(t)
+	c, err := Open(dev, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	out := &output{}
+	read := func() {
+		b := make([]byte, 4096)
+		for {
+			n, err := master.Read(b) // EIO while nobody has the line open
+			if errors.Is(err, os.ErrClosed) {
+				return
+			}
+			out.Write(b[:n])
+			time.Sleep(time.Millisecond)
+		}
+	}
+	go read()
+	m := menu.New(menu.Config{})
+	m, _ = m.Update(menu.InventoryMsg{Inventory: inventory()})
+	c.Draw(m)
+	out.await(t, wordChoose)
+	if err := c.Suspend("For a shell."); err != nil {
+		t.Fatal(err)
+	}
+	out.await(t, "For a shell.")
+	tty, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell := exec.Command("/proc/self/exe", "-test.run=^TestHangUp$")
+	shell.Env = append(os.Environ(), hangUp+"=1")
+	shell.Stdin = tty
+	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := shell.Run(); err != nil {
+		t.Fatal("the line cannot be hung up: ", err)
+	}
+	if err := unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, &unix.Termios{}); !errors.Is(err, unix.EIO) {
+		t.Fatal("the line was not hung up, so this test shows nothing: ", err)
+	}
+	tty.Close()
+	if err := c.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"?\r", "1\r"} {
+		master.Write([]byte(line))
+		select {
+		case msg, ok := <-c.Events():
+			if !ok {
+				t.Fatalf("the console is gone: %v", c.Err())
+			}
+			if r, is := msg.(menu.RequestMsg); line == "1\r" && (!is || r.Action.(menu.Boot).Entry.ID != "lts") {
+				t.Errorf("%q gives %+v", line, msg)
+			}
+		case <-time.After(2 * time.Second):
+			t.Fatalf("nothing comes of %q:\n%s", line, out.String())
+		}
+	}
+}
+
+// TestOpen goes through the life of a console on a real terminal device.
+func TestOpen(t *testing.T) {
+	master, keep, dev := terminal(t)
+	before := termios(t, dev)
 	c, err := Open(dev, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -363,6 +459,9 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.await(t, "For a shell.")
+	if now := termios(t, dev); now != before {
+		t.Errorf("suspended, the line is %+v, was %+v", now, before)
+	}
 	time.Sleep(60 * time.Millisecond) // until the reader has let go
 	io.WriteString(master, "ls\n")
 	keep.SetReadDeadline(time.Now().Add(2 * time.Second))
@@ -377,8 +476,8 @@ func TestOpen(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if after, err := termios(keep); err != nil || *after != *before {
-		t.Errorf("closed, the line is %+v, was %+v: %v", after, before, err)
+	if now := termios(t, dev); now != before {
+		t.Errorf("closed, the line is %+v, was %+v", now, before)
 	}
 	if err := c.Close(); err != nil {
 		t.Errorf("the second Close gives %v", err)
