@@ -62,7 +62,7 @@ func (f *File) load(fsys fs.FS) (s State, seq uint64, next int, err error) {
 			if !found {
 				next = i
 			}
-		case !found || n > seq:
+		case !found || int64(n-seq) > 0: // after the largest number comes 0
 			s, seq, next, found = got, n, 1-i, true
 		}
 	}
@@ -178,7 +178,7 @@ func decode(b []byte) (s State, seq uint64, err error) {
 	for line := range strings.Lines(text[len(header):at]) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		if name == "seq" {
-			if seq, err = strconv.ParseUint(value, 10, 63); err != nil {
+			if seq, err = strconv.ParseUint(value, 10, 64); err != nil {
 				return State{}, 0, errNotWhole
 			}
 		}

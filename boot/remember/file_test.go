@@ -236,6 +236,20 @@ func TestEncodeFits(t *testing.T) {
 	}
 }
 
+// What is written counts even after the largest number that a file can have: an
+// entry that is to be booted once would be booted for ever.
+func TestFileAfterLargestNumber(t *testing.T) {
+	for _, seq := range []uint64{1<<63 - 2, 1<<63 - 1, 1<<64 - 2, 1<<64 - 1} {
+		f, dir, _ := folder(t)
+		os.WriteFile(filepath.Join(dir, f.Path+slots[0]), encode(State{Next: "again"}, seq), 0o644)
+		expect(t, f, State{Next: "again"})
+		for _, s := range []State{{Last: "a"}, {Last: "b"}, {Last: "c"}} {
+			save(t, f, s)
+			expect(t, f, s)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add(encode(second, 7))
 	f.Add([]byte("alpboot state 1\nseq 1\ndefault a\ncrc32 00000000\n"))
