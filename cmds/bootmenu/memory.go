@@ -64,6 +64,12 @@ func (s *session) starting(id string) remember.State {
 	inv := s.inventory
 	inv.Settled = true
 	state := choice.Default(inv, s.wants()).State
+	if !s.inventory.Settled || slices.ContainsFunc(s.inventory.Volumes, func(v boot.VolumeStatus) bool { return v.Busy }) {
+		// What a disk that has not answered asks for has been met all the same:
+		// forgotten, it would be met again.
+		met := slices.DeleteFunc(slices.Clone(s.state.Used), func(key string) bool { return slices.Contains(state.Used, key) })
+		state.Used = slices.Concat(met, state.Used)
+	}
 	state.Next = s.next
 	return state.Booting(id, s.asked.RemembersLast(), s.asked.Confirm)
 }

@@ -643,6 +643,28 @@ func TestOnceThatCannotBeSaved(t *testing.T) {
 	})
 }
 
+// TestMetOnce: a wish of GRUB that has been met stays so while its disk has not
+// answered. It is forgotten when all have, and none asks for it any more.
+func TestMetOnce(t *testing.T) {
+	lts := boot.Entry{ID: "lts", Title: "Linux lts"}
+	for _, tt := range []struct {
+		name string
+		inv  boot.Inventory
+		want []string
+	}{
+		{"before all disks have been found", boot.Inventory{Entries: []boot.Entry{lts}}, []string{"met"}},
+		{"with one that is slow", boot.Inventory{Entries: []boot.Entry{lts}, Settled: true, Volumes: []boot.VolumeStatus{{Busy: true}}}, []string{"met"}},
+		{"with all there", boot.Inventory{Entries: []boot.Entry{lts}, Settled: true, Volumes: []boot.VolumeStatus{{}}}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &session{inventory: tt.inv, state: remember.State{Kept: true, Used: []string{"met"}}}
+			if got := s.starting("lts").Used; !slices.Equal(got, tt.want) {
+				t.Errorf("met: %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestPassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
