@@ -157,9 +157,10 @@ func (c *Console) write(text string) {
 	}
 }
 
-// Resume takes the terminal again after Suspend and paints the last model.
+// Resume takes the terminal again after Suspend and paints the last model. On a
+// line that is stuck it gives an error, and goes on when the line does.
 func (c *Console) Resume() error {
-	return c.order(func() error {
+	return c.loop.Order(func() error { // without limits: nothing would lift them
 		if !c.paused {
 			return nil
 		}
@@ -170,7 +171,7 @@ func (c *Console) Resume() error {
 		c.shown = menu.Screen{}
 		c.Redraw()
 		return nil
-	})
+	}, nil)
 }
 
 // Close gives the terminal back as it was and ends the console. It may be

@@ -578,6 +578,74 @@ func TestDevice(t *testing.T) {
 	}
 }
 
+// A console that was not suspended goes on after Resume: so it is when a boot
+// fails while another console has a shell, and when that shell ends.
+func TestResumeTwice(t *testing.T) {
+	size := menu.Size{W: 90, H: 30}
+	master, dev := ptyPair(t, size)
+	f := emulate(master, size, nil)
+	c, err := Open(dev, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	m := press(model(), menu.KeyMsg{})
+	c.Draw(m)
+	await(t, f.text, m.View(size, menu.ASCII).String())
+	for _, do := range []func() error{c.Resume, func() error { return c.Suspend("") }, c.Resume, c.Resume} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(patience + 50*time.Millisecond) // writes may take that long when something is wanted
+	m = press(m, menu.KeyMsg{Key: menu.KeyDown})
+	c.Draw(m)
+	await(t, f.text, m.View(size, menu.ASCII).String())
+}
+
+// A line that is stuck at Resume has its screen when it takes bytes again.
+func TestResumeOfStuck(t *testing.T) {
+	size := menu.Size{W: 200, H: 60}
+	master, dev := ptyPair(t, size)
+	keep, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keep.Close()
+	c, err := Open(dev, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	m := press(model(), menu.KeyMsg{})
+	c.Draw(m)
+	if err := c.Suspend(""); err != nil {
+		t.Fatal(err)
+	}
+	flow := func(how int) {
+		t.Helper()
+		if err := unix.IoctlSetInt(int(keep.Fd()), unix.TCXONC, how); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flow(unix.TCOOFF)
+	if err := c.Resume(); !errors.Is(err, console.ErrStuck) {
+		t.Errorf("Resume gives %v: the line is not stuck, so this test shows nothing", err)
+	}
+	f := emulate(master, size, nil)
+	flow(unix.TCOON)
+	await(t, f.text, m.View(size, menu.ASCII).String())
+	master.Write([]byte("y"))
+	select {
+	case got := <-c.Events():
+		if k, ok := got.(menu.KeyMsg); !ok || k.Rune != 'y' {
+			t.Errorf("got %+v", got)
+		}
+	case <-time.After(3 * time.Second):
+		t.Error("no key comes through")
+	}
+}
+
 // TestAsks: a line that does not know its size takes what the terminal tells,
 // and no key gets lost meanwhile.
 func TestAsks(t *testing.T) {
