@@ -172,6 +172,7 @@ func (d *device) Stop() error {
 	if !started {
 		return nil
 	}
+	d.limit(patience) // somebody may be writing, and never end
 	if d.serial {
 		d.Write([]byte("\x1b[?2004l"))
 	}

@@ -485,18 +485,20 @@ var environment sync.Mutex
 // the environment, which in an initramfs is empty: that means UTF-8, too.
 func initScreen(s tcell.Screen) error {
 	environment.Lock()
-	defer environment.Unlock()
 	const name = "LC_ALL"
 	old, was := os.LookupEnv(name)
-	if old != "" || os.Getenv("LC_CTYPE") != "" || os.Getenv("LANG") != "" {
-		os.Setenv(name, "C.UTF-8")
-		defer func() {
-			if was {
-				os.Setenv(name, old)
-			} else {
-				os.Unsetenv(name)
-			}
-		}()
+	if old == "" && os.Getenv("LC_CTYPE") == "" && os.Getenv("LANG") == "" {
+		environment.Unlock() // a line that takes nothing holds Init up, and must not hold up others
+		return s.Init()
 	}
+	defer environment.Unlock()
+	os.Setenv(name, "C.UTF-8")
+	defer func() {
+		if was {
+			os.Setenv(name, old)
+		} else {
+			os.Unsetenv(name)
+		}
+	}()
 	return s.Init()
 }

@@ -603,6 +603,40 @@ func TestResumeTwice(t *testing.T) {
 	await(t, f.text, m.View(size, menu.ASCII).String())
 }
 
+// flow has a terminal send nothing, with TCOOFF, or go on, with TCOON.
+func flow(t *testing.T, tty *os.File, how int) {
+	t.Helper()
+	if err := unix.IoctlSetInt(int(tty.Fd()), unix.TCXONC, how); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A line that takes nothing from the beginning on keeps no other from its screen.
+func TestStuckAtOpen(t *testing.T) {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		t.Setenv(name, "") // as in an initramfs
+	}
+	size := menu.Size{W: 80, H: 24}
+	_, dev := ptyPair(t, size)
+	keep, err := os.OpenFile(dev, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keep.Close()
+	flow(t, keep, unix.TCOOFF)
+	dead, err := Open(dev, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dead.Close()
+	time.Sleep(100 * time.Millisecond)
+	f := newFake(size)
+	c := open(t, f, true, Options{})
+	m := model()
+	c.Draw(m)
+	await(t, f.text, m.View(size, menu.ASCII).String())
+}
+
 // A line that is stuck at Resume has its screen when it takes bytes again.
 func TestResumeOfStuck(t *testing.T) {
 	size := menu.Size{W: 200, H: 60}
@@ -622,18 +656,12 @@ func TestResumeOfStuck(t *testing.T) {
 	if err := c.Suspend(""); err != nil {
 		t.Fatal(err)
 	}
-	flow := func(how int) {
-		t.Helper()
-		if err := unix.IoctlSetInt(int(keep.Fd()), unix.TCXONC, how); err != nil {
-			t.Fatal(err)
-		}
-	}
-	flow(unix.TCOOFF)
+	flow(t, keep, unix.TCOOFF)
 	if err := c.Resume(); !errors.Is(err, console.ErrStuck) {
 		t.Errorf("Resume gives %v: the line is not stuck, so this test shows nothing", err)
 	}
 	f := emulate(master, size, nil)
-	flow(unix.TCOON)
+	flow(t, keep, unix.TCOON)
 	await(t, f.text, m.View(size, menu.ASCII).String())
 	master.Write([]byte("y"))
 	select {
