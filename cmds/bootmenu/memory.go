@@ -63,7 +63,7 @@ func (s *session) onVolume(ctx context.Context, scan *discover.Scan, inv boot.In
 func (s *session) starting(id string) remember.State {
 	inv := s.inventory
 	inv.Settled = true
-	state := choice.Default(inv, s.wants()).State
+	state := choice.Default(unattended(inv), s.wants()).State
 	if !s.inventory.Settled || slices.ContainsFunc(s.inventory.Volumes, func(v boot.VolumeStatus) bool { return v.Busy }) {
 		// What a disk that has not answered asks for has been met all the same:
 		// forgotten, it would be met again.

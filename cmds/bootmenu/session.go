@@ -308,7 +308,7 @@ func (s *session) logInventory() {
 func (s *session) show(ctx context.Context) {
 	inv := s.inventory
 	inv.Settled = inv.Settled && s.ready
-	s.choice = choice.Default(inv, s.wants())
+	s.choice = choice.Default(unattended(inv), s.wants())
 	inv.Entries = s.withConsoles(inv.Entries)
 	s.tellPassedOver(ctx, inv)
 	msg := menu.InventoryMsg{
@@ -333,6 +333,19 @@ func (s *session) show(ctx context.Context) {
 // allNotes gives what is to be known of settings and machine.
 func (s *session) allNotes() []string { return slices.Concat(s.notes, s.asked.Notes) }
 
+// unattended gives an inventory as the choice of the default is to see it: an
+// entry with alpboot's own kernel, by which a boot loader starts this menu, would
+// start it for ever.
+func unattended(inv boot.Inventory) boot.Inventory {
+	inv.Entries = slices.Clone(inv.Entries)
+	for i, e := range inv.Entries {
+		if strings.HasSuffix(e.Version, "-alpboot") && e.Problem == "" { // CONFIG_LOCALVERSION
+			inv.Entries[i].Problem = wordItself
+		}
+	}
+	return inv
+}
+
 // wants is what bears on the choice. What has been asked for in this session is
 // for the next start.
 func (s *session) wants() choice.Wants {
@@ -347,7 +360,7 @@ func (s *session) tellPassedOver(ctx context.Context, inv boot.Inventory) {
 	}
 	w := s.wants()
 	w.State.Failed = nil
-	id := choice.Default(inv, w).ID
+	id := choice.Default(unattended(inv), w).ID
 	if id == s.choice.ID || s.passed[id] {
 		return
 	}

@@ -470,6 +470,29 @@ func TestUnattended(t *testing.T) {
 	})
 }
 
+// TestOwnEntry: the entry by which a boot loader starts alpboot is not booted
+// unattended, for ever, whoever makes it the default; by hand it is.
+func TestOwnEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := bootDisk(t, "/dev/sda1", "u1", "")
+		writeFile(t, filepath.Join(d.dir, "boot/alpboot/vmlinuz"), string(boottest.BzImage("6.12.1-alpboot")))
+		file := filepath.Join(d.dir, "boot/extlinux.conf")
+		conf, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, file, strings.Replace(string(conf), "DEFAULT lts", "DEFAULT alpboot\nLABEL alpboot\n MENU LABEL alpboot\n LINUX alpboot/vmlinuz", 1))
+		b := newBench(t, d)
+		b.start("alpboot.timeout=3 alpboot.default=alpboot")
+		b.shows("alpboot", "Linux lts")
+		b.wait(3 * time.Second)
+		b.did(booted...)
+		b.start("alpboot.timeout=-1")
+		b.press(menu.KeyHome, menu.KeyEnter)
+		b.did("load boot/alpboot/vmlinuz", "hand over", "jump with 0 mounted")
+	})
+}
+
 func TestFailureToLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
@@ -705,10 +728,10 @@ func TestRememberingInAFile(t *testing.T) {
 
 		b.start("alpboot.timeout=-1 alpboot.remember=UUID=nowhere:/alpboot.state")
 		b.press("d")
-		b.shows("There is no place to remember a default")
+		b.shows("A default cannot be remembered")
 		b.start("alpboot.timeout=-1 alpboot.remember=off")
 		b.press("d")
-		b.shows("There is no place to remember a default")
+		b.shows("A default cannot be remembered")
 	})
 }
 

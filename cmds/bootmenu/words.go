@@ -35,6 +35,7 @@ const (
 	wordNotYet        = "The volume on which it is remembered has not been found yet."
 	wordNotWritten    = "That could not be remembered: %v."
 	wordOnce          = "it was to be booted once, and that it has been cannot be remembered, so that it would be booted for ever (%w). Enter boots it all the same"
+	wordItself        = "It is alpboot itself, which would start itself for ever."
 	wordNeverUp       = "It was started before and never said that it is up."
 
 	wordSlotLeft  = "%s: %v."
