@@ -92,7 +92,7 @@ const (
 	wordLevelError  = "errors"
 	wordSaving      = "Saving the log to %s ..."
 	wordNoVolume    = "There is no volume that the log could be saved to."
-	wordNoMemory    = "There is no place to remember a default: no EFI variables, and no volume in the settings."
+	wordNoMemory    = "A default cannot be remembered: no EFI variables, no file in the settings."
 	wordRemembering = "Making %s the default ..."
 	wordForgetting  = "Forgetting the default ..."
 	wordNoKeymaps   = "This image has no keyboard layouts."
