@@ -81,7 +81,7 @@ const (
 	wordShell       = "Back from the shell."
 	wordShellFailed = "The shell ended: %s"
 	wordTooLong     = "The command line has %d bytes, but the kernel takes only %d. Shorten it."
-	wordDraft       = "This is your edit from before. Ctrl-R brings the original back."
+	wordDraft       = "This is your edit from before. Ctrl-R brings a line back as it was found."
 	wordSearch      = "Search: "
 	wordSearched    = "with \"%s\""
 	wordNotFound    = "No line has these words. Esc goes back."
