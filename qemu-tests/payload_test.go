@@ -311,8 +311,8 @@ func TestPayloadFormer(t *testing.T) {
 	}
 	slots <- struct{}{}
 	t.Cleanup(func() { <-slots })
-	boot := func() machine {
-		return startAnother(t, vm.Options{Flash: vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars}, Drives: []vm.Drive{drive}})
+	boot := func(drives ...vm.Drive) machine {
+		return startAnother(t, vm.Options{Flash: vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars}, Drives: append([]vm.Drive{drive}, drives...)})
 	}
 	shell := func(m machine, command, want string) {
 		t.Helper()
@@ -343,8 +343,9 @@ func TestPayloadFormer(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(installed.Current, half)
-	m = boot()
-	shell(m, "cat /proc/cmdline", "which=former")
+	alpine, w := alpineDisk(t)
+	m = boot(alpine)
+	m.bootsTarget(w)
 	m.Await(0, vm.InLog(`"alpboot (former)" from HD(1,GPT,`))
 }
 
@@ -401,6 +402,7 @@ func TestPayloadSecureBoot(t *testing.T) {
 			Drives: []vm.Drive{esp(t, "esp.img", disk.File{Path: "EFI/BOOT/BOOTX64.EFI", From: uki}), {File: write(t, disk.GPTDisk(in))}},
 		})
 		m.row(menuLimit, "Linux lts", inList(k.Release))
+		menu := m.Since()
 		for _, refused := range []struct{ flavour, why string }{{"plain", "signed"}, {"other", "signed"}} {
 			m.Type(vm.Down)
 			m.selected("Linux " + refused.flavour)
@@ -411,10 +413,17 @@ func TestPayloadSecureBoot(t *testing.T) {
 		}
 		m.Type(vm.Up, vm.Up)
 		m.selected("Linux lts")
+		chosen := m.Since()
+		banner := m.Serial(0).Watch(vm.InLog("Linux version " + k.Release))
 		m.Type(vm.Enter)
 		m.target(want{k, in.Cmdline("UUID=" + disk.RootUUID), files})
 		// Said by the target itself, which the firmware's state reaches.
 		m.Await(0, vm.InLog("Kernel is locked down from EFI Secure Boot"))
+		at, err := banner.Result(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reached(t, menu, menu+at-chosen) // without those that were refused
 	})
 	t.Run("unsigned", func(t *testing.T) {
 		t.Parallel()
