@@ -41,6 +41,11 @@ func (s *session) boot(ctx context.Context, a menu.Boot) {
 		s.update(ctx, menu.StatusMsg{Text: fmt.Sprintf(wordToCome, a.Entry.Volume.Device)})
 		return
 	}
+	if s.saving && !a.Unattended { // what is saved for this boot would be without it
+		s.pending = &a
+		s.update(ctx, menu.StatusMsg{Text: wordSaving})
+		return
+	}
 	state := s.starting(a.Entry.ID)
 	j := job{
 		entry:      a.Entry,

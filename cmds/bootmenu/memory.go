@@ -87,6 +87,10 @@ func (s *session) setDefault(ctx context.Context, a menu.SetDefault) {
 		s.update(ctx, menu.TellMsg{Text: wordNotYet, Bad: true})
 		return
 	}
+	if s.saving || s.cancel != nil { // one of the two would undo the other
+		s.update(ctx, menu.TellMsg{Text: wordNotNow, Bad: true})
+		return
+	}
 	state, next := s.state, s.next
 	switch {
 	case a.Once:
@@ -103,9 +107,12 @@ func (s *session) setDefault(ctx context.Context, a menu.SetDefault) {
 		state.Next = ""
 	}
 	store := s.store
+	s.saving = true
 	go func() {
 		err := store.Save(write)
 		s.later(ctx, func() {
+			s.saving = false
+			defer s.bootPending(ctx)
 			if err != nil {
 				s.log.Warn("the default was not saved", "error", err)
 				s.update(ctx, menu.TellMsg{Text: fmt.Sprintf(wordNotWritten, err), Bad: true})

@@ -76,6 +76,7 @@ type session struct {
 	store    remember.Store
 	state    remember.State
 	next     string // asked for at the next start only, in this session
+	saving   bool   // a default is being saved
 	choice   choice.Choice
 	failed   map[string]bool // entries, by ID, that could not be started
 	passed   map[string]bool // entries of which was told that they were passed over
@@ -270,7 +271,12 @@ func (s *session) take(ctx context.Context, inv boot.Inventory) {
 		s.lookAtVolumes(ctx)
 	}
 	s.show(ctx)
-	if p := s.pending; p != nil && !s.toCome(p.Entry) {
+	s.bootPending(ctx)
+}
+
+// bootPending boots what waited to be booted, if it need not wait any more.
+func (s *session) bootPending(ctx context.Context) {
+	if p := s.pending; p != nil && !s.saving && !s.toCome(p.Entry) {
 		s.pending = nil
 		s.boot(ctx, *p)
 	}

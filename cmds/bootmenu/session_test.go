@@ -666,6 +666,47 @@ func TestOnceThatCannotBeSaved(t *testing.T) {
 	})
 }
 
+// slowStore is a place on a slow disk.
+type slowStore struct{ remember.Store }
+
+func (s slowStore) Save(state remember.State) error {
+	time.Sleep(3 * time.Second)
+	return s.Store.Save(state)
+}
+
+// TestDefaultAndBootAtOnce: a default is kept although an entry is booted before
+// it has been written, or while one is being loaded.
+func TestDefaultAndBootAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b.start("alpboot.timeout=-1")
+		b.session.store = slowStore{b.session.store}
+		b.hw.held = make(chan struct{})
+		time.AfterFunc(4*time.Second, func() { close(b.hw.held) })
+		b.burst(menu.KeyDown, "dd", menu.KeyHome, menu.KeyEnter)
+		b.wait(time.Second)
+		b.did()
+		b.shows("Remembering the default")
+		b.wait(10 * time.Second)
+		b.did(booted...)
+		if got := b.vars.values["AlpbootDefault"]; !strings.HasPrefix(got, "linux-virt") {
+			t.Errorf("the default is %q", got)
+		}
+
+		b.hw.held = make(chan struct{})
+		b.burst(menu.KeyEnd, menu.KeyEnter)
+		b.wait(time.Second)
+		b.press(menu.KeyHome, "dd")
+		b.shows("try again when that is done")
+		close(b.hw.held)
+		b.wait(10 * time.Second)
+		b.did(bootedVirt()...)
+		if got := b.vars.values["AlpbootDefault"]; !strings.HasPrefix(got, "linux-virt") {
+			t.Errorf("the default is %q", got)
+		}
+	})
+}
+
 // TestMetOnce: a wish of GRUB that has been met stays so while its disk has not
 // answered. It is forgotten when all have, and none asks for it any more.
 func TestMetOnce(t *testing.T) {

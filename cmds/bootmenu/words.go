@@ -33,6 +33,8 @@ const (
 	wordIsNext        = "%s is booted at the next start, once."
 	wordForgotten     = "No default is remembered any more."
 	wordNotYet        = "The volume on which it is remembered has not been found yet."
+	wordNotNow        = "Something else is being loaded or remembered: try again when that is done."
+	wordSaving        = "Remembering the default ..."
 	wordNotWritten    = "That could not be remembered: %v."
 	wordOnce          = "it was to be booted once, and that it has been cannot be remembered, so that it would be booted for ever (%w). Enter boots it all the same"
 	wordItself        = "It is alpboot itself, which would start itself for ever."
