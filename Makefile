@@ -11,6 +11,8 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH):/usr/sbin:/sbin
 export GOTOOLCHAIN ?= auto
 
 NEED = @sh initramfs/need.sh
+# The groups for a kernel: one for another processor wants another compiler.
+KERNEL_GROUPS = kernel $(if $(filter arm64 aarch64,$(ARCH)),arm64)
 
 .PHONY: all initramfs kernel payloads stick kexec-reboot run test test-all bench clean help
 .DEFAULT_GOAL = all
@@ -22,11 +24,11 @@ initramfs:
 	@go run ./cmds/mkpayload initramfs -o $(OUT)/initramfs.cpio.xz
 
 kernel:
-	$(NEED) build kernel
+	$(NEED) build $(KERNEL_GROUPS)
 	@go run ./cmds/mkpayload kernel --arch $(ARCH) -o $(OUT)/vmlinuz
 
 payloads:
-	$(NEED) build kernel payloads
+	$(NEED) build $(KERNEL_GROUPS) payloads
 	@go run ./cmds/mkpayload all --arch $(ARCH) -o $(OUT) $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(MODULES),--modules '$(MODULES)') $(if $(STUB),--stub '$(STUB)') $(if $(COREBOOT_ROM),--rom '$(COREBOOT_ROM)') $(if $(SIGN),--sign '$(SIGN)')
 
 stick: initramfs kernel

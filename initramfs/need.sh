@@ -27,6 +27,7 @@ kernel       /usr/include/stdio.h        libc6-dev       musl-dev
 kernel       /usr/include/linux/types.h  linux-libc-dev  linux-headers
 kernel       /usr/include/gelf.h         libelf-dev      elfutils-dev
 kernel       /usr/include/openssl/bio.h  libssl-dev      openssl-dev
+arm64,test   aarch64-linux-gnu-gcc  gcc-aarch64-linux-gnu  -
 run          qemu-system-x86_64  qemu-system-x86   qemu-system-x86_64
 run          sfdisk              fdisk             sfdisk
 run          mkfs.ext4           e2fsprogs         e2fsprogs
@@ -69,7 +70,6 @@ test         /usr/lib/gcc/x86_64-linux-gnu/12/32/libgcc.a  lib32gcc-12-dev  -
 test         qemu-system-aarch64  qemu-system-arm  qemu-system-aarch64
 test         bzip2               bzip2             bzip2
 test         g++                 g++               g++
-test         aarch64-linux-gnu-gcc  gcc-aarch64-linux-gnu  -
 test         dtc                 device-tree-compiler  dtc
 test         swtpm               swtpm             swtpm
 bench        xorriso             xorriso           xorriso
