@@ -1,6 +1,7 @@
 package kexec
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"unsafe"
@@ -50,8 +51,23 @@ func (System) Load(entry uint64, segments []Segment) error {
 	return rawLoad(uintptr(entry), raw)
 }
 
-// Unload implements [Syscalls]: no segments means to forget those loaded.
-func (System) Unload() error { return rawLoad(0, nil) }
+// Unload implements [Syscalls].
+func (System) Unload() error {
+	return unload(
+		func() error { return rawLoad(0, nil) }, // no segments means to forget those loaded
+		func() error { return unix.KexecFileLoad(-1, -1, "", unix.KEXEC_FILE_UNLOAD) })
+}
+
+// unload forgets what is loaded by the first call that the kernel lets pass: a
+// kernel may lack kexec_load, and one that is locked down refuses it, also for
+// this.
+func unload(load, fileLoad func() error) error {
+	err := load()
+	if (errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM)) && fileLoad() == nil {
+		return nil
+	}
+	return err
+}
 
 func rawLoad(entry uintptr, raw []kexecSegment) error {
 	_, _, errno := unix.Syscall6(unix.SYS_KEXEC_LOAD, entry, uintptr(len(raw)),
