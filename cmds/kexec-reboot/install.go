@@ -51,6 +51,8 @@ type installer struct {
 	live   bool // it is the running one
 	dryRun bool
 
+	written func() // for tests: called before each write; nil for none
+
 	dir     *os.Root
 	journal []change
 }
@@ -234,7 +236,14 @@ func (in *installer) file(name string, content []byte, mode fs.FileMode, keep bo
 	c := change{kind: "file", name: name, sum: sum(content)}
 	switch {
 	case there && bytes.Equal(old, content):
+		if at >= 0 && in.journal[at].sum != c.sum { // an update was cut off before the journal
+			in.journal[at].sum = c.sum
+			return true, nil
+		}
 		return false, nil
+	case there && at >= 0 && in.isSaved(in.journal[at], old): // a replacement was cut off after it
+		c.saved = true
+		in.say("replaced  %s (saved in %s)", name, savedDir)
 	case there && at >= 0 && sum(old) != in.journal[at].sum, there && at < 0 && keep:
 		in.say("kept      %s, which was written or changed by hand", name)
 		return false, nil
@@ -254,12 +263,34 @@ func (in *installer) file(name string, content []byte, mode fs.FileMode, keep bo
 	default:
 		in.say("created   %s", name)
 	}
-	if at >= 0 {
+	if at >= 0 { // until the journal is written at the end, the old sum is what a user has not changed
+		if err := in.write(name, content, attributes{mode: mode}); err != nil {
+			return false, err
+		}
 		in.journal[at] = c
-	} else {
-		in.journal = append(in.journal, c)
+		return true, nil
+	}
+	if err := in.note(c); err != nil {
+		return false, err
 	}
 	return true, in.write(name, content, attributes{mode: mode})
+}
+
+// note writes into the journal what is about to be done: a power cut after it
+// leaves nothing that uninstall does not know.
+func (in *installer) note(c change) error {
+	in.journal = append(in.journal, c)
+	return in.writeJournal()
+}
+
+// isSaved tells whether b is the file as it was before c, which has then not
+// been done.
+func (in *installer) isSaved(c change, b []byte) bool {
+	if !c.saved {
+		return false
+	}
+	old, err := in.dir.ReadFile(rel(saved(c.name)))
+	return err == nil && bytes.Equal(b, old)
 }
 
 // saved is where the file that was in the place of ours is kept.
@@ -295,6 +326,9 @@ func (in *installer) write(name string, content []byte, a attributes) error {
 	if in.dryRun {
 		return nil
 	}
+	if in.written != nil {
+		in.written()
+	}
 	name = rel(name)
 	if err := in.dir.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
@@ -314,8 +348,14 @@ func (in *installer) write(name string, content []byte, a attributes) error {
 	}
 	if err != nil {
 		in.dir.Remove(temp)
+		return err
 	}
-	return err
+	dir, err := in.dir.Open(path.Dir(name)) // the new name is to be on the disk before what comes next
+	if err != nil {
+		return err
+	}
+	_ = dir.Sync() // some filesystems have none, and keep the order by themselves
+	return dir.Close()
 }
 
 // edit replaces the content of a file, and nothing else about it.
@@ -334,9 +374,8 @@ func (in *installer) link(service string) (bool, error) {
 		return false, nil
 	}
 	in.say("added     %s to the runlevel %s", service, runlevels[service])
-	in.journal = append(in.journal, change{kind: "link", name: name})
-	if in.dryRun {
-		return true, nil
+	if err := in.note(change{kind: "link", name: name}); err != nil || in.dryRun {
+		return true, err
 	}
 	if err := in.dir.MkdirAll(rel(path.Dir(name)), 0o755); err != nil {
 		return true, err
@@ -365,7 +404,9 @@ func (in *installer) inittab() (bool, error) {
 	}
 	in.say("added     %s to %s", rebootLine, inittab)
 	text, insert := addReboot(text)
-	in.journal = append(in.journal, change{kind: "insert", name: inittab, text: insert})
+	if err := in.note(change{kind: "insert", name: inittab, text: insert}); err != nil {
+		return true, err
+	}
 	return true, in.edit(inittab, text)
 }
 
@@ -500,6 +541,9 @@ func (in *installer) undo(c change) (done bool, err error) {
 	}
 	switch c.kind {
 	case "file":
+		if in.isSaved(c, b) { // it was never replaced, or is restored already
+			return true, nil
+		}
 		if sum(b) != c.sum {
 			in.say("kept      %s, which was changed by hand", c.name)
 			return false, nil

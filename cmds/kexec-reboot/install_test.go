@@ -276,3 +276,51 @@ func FuzzParseChange(f *testing.F) {
 		}
 	})
 }
+
+// A power cut at any moment of install leaves a system from which uninstall, and
+// also another install and then uninstall, lead back to what was there.
+func TestInstallCutOffIsUndone(t *testing.T) {
+	wiki := "#!/sbin/openrc-run\n# of the wiki\n"
+	for _, again := range []bool{false, true} {
+		for writes := range 16 {
+			f := newFake(t, with(alpine(), "/etc/init.d/kexec-load", wiki, "/etc/init.d/kexec-exec", wiki))
+			before := f.all(t)
+			f.cutAfter(t, writes)
+			if again {
+				f.do(t, exitDone, "install", "--root", f.root)
+				if got := f.read("/etc/init.d/kexec-load"); got != strings.TrimSpace(string(kexecLoad)) {
+					t.Errorf("cut after %d writes: install leaves kexec-load as %q", writes, got)
+				}
+			}
+			f.do(t, exitDone, "uninstall", "--root", f.root)
+			after := f.all(t)
+			for name := range after { // a copy that no journal names yet is in nobody's way
+				if strings.HasPrefix(name, savedDir) {
+					delete(after, name)
+				}
+			}
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("cut after %d writes, installed again: %v: -before +after uninstall:\n%s", writes, again, diff)
+			}
+		}
+	}
+}
+
+// cutAfter installs until a number of files and links were written, and no
+// further.
+func (f *fake) cutAfter(t *testing.T, writes int) {
+	t.Helper()
+	defer func() {
+		if r := recover(); r != nil && r != "power cut" {
+			panic(r)
+		}
+	}()
+	in := installer{system: f.system, written: func() {
+		if writes--; writes < 0 {
+			panic("power cut")
+		}
+	}}
+	if err := in.install(); err != nil {
+		t.Fatal(err)
+	}
+}
