@@ -159,7 +159,7 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 		stub = stubs[e.arch]
 	}
 	if _, err := os.Stat(stub); err != nil && noUKI == "" {
-		noUKI = fmt.Sprintf("there is no EFI stub %s: name one with --stub (Debian: systemd-boot-efi for %s, Alpine: systemd-efistub)", stub, e.arch)
+		noUKI = noStub(stub, e.arch)
 	}
 	for _, v := range []struct {
 		given, name, uki string

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot/payload/efi"
@@ -33,12 +34,13 @@ type variables interface {
 
 // machine is what installing asks of the machine.
 type machine struct {
+	arch      string // of its firmware, as GOARCH spells it
 	partition func(esp.Mounted) (esp.Partition, error)
 	variables func(dir string) variables
 }
 
 func thisMachine() machine {
-	return machine{esp.Mounted.Partition, func(dir string) variables { return remember.Efivarfs{Dir: dir} }}
+	return machine{runtime.GOARCH, esp.Mounted.Partition, func(dir string) variables { return remember.Efivarfs{Dir: dir} }}
 }
 
 // flags adds the flags that installing and its undoing share.
@@ -123,6 +125,9 @@ func (i installation) install(m machine, out output) error {
 	parsed, err := efi.Parse(program)
 	if err != nil {
 		return fmt.Errorf("%s: %w", i.uki, err)
+	}
+	if !i.removable && parsed.Arch() != m.arch {
+		return fmt.Errorf("%s is for %s, and this machine is %s: its firmware would not start it", i.uki, parsed.Arch(), m.arch)
 	}
 	files, p, vars, err := i.prepare(m, out)
 	if err != nil {

@@ -53,6 +53,7 @@ func TestInstallOnFolder(t *testing.T) {
 	dir := t.TempDir()
 	vars := fakeVariables{values: map[string][]byte{}}
 	m := machine{
+		arch:      "amd64",
 		partition: func(esp.Mounted) (esp.Partition, error) { return esp.Partition{Number: 1, GPT: true}, nil },
 		variables: func(string) variables { return vars },
 	}
@@ -80,6 +81,11 @@ func TestInstallOnFolder(t *testing.T) {
 		t.Errorf("a rehearsal: %v, %q, left %q and %q", err, said, present(), names())
 	}
 	i.dryRun = false
+	m.arch = "arm64"
+	if _, err := do(i.install); err == nil || !strings.Contains(err.Error(), "one.efi is for amd64, and this machine is arm64") || present() != "" || names() != "" {
+		t.Errorf("a UKI for another processor: %v, left %q and %q", err, present(), names())
+	}
+	m.arch = "amd64"
 	for _, step := range []struct{ uki, said, files, variables string }{
 		{"one.efi", "is installed as EFI/alpboot/alpboot.efi\n", "EFI/alpboot/alpboot.efi", "Boot0000 BootOrder"},
 		{"one.efi", "was there already", "EFI/alpboot/alpboot.efi", "Boot0000 BootOrder"},

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -26,6 +27,17 @@ import (
 var stubs = map[string]string{
 	"amd64": "/usr/lib/systemd/boot/efi/linuxx64.efi.stub",
 	"arm64": "/usr/lib/systemd/boot/efi/linuxaa64.efi.stub",
+}
+
+// noStub says that there is no stub at a path, and where to get one for a
+// processor. Debian packages them for the processor that they start on, so that
+// for another one the package is unpacked instead of installed.
+func noStub(path, arch string) string {
+	how := "install systemd-boot-efi (Debian) or systemd-efistub (Alpine), or name one with --stub"
+	if arch != runtime.GOARCH && stubs[arch] != "" {
+		how = fmt.Sprintf("on Debian get it with dpkg --add-architecture %[1]s; apt-get update; apt-get download systemd-boot-efi:%[1]s; dpkg-deb -x systemd-boot-efi_*_%[1]s.deb stub, and name stub%[2]s with --stub (make payloads: STUB=)", arch, stubs[arch])
+	}
+	return fmt.Sprintf("there is no EFI stub %s: %s", path, how)
 }
 
 // defaultCmdlines are the command lines for the menu's kernel: it is shown on
@@ -200,7 +212,7 @@ func (u unified) build(ctx context.Context, out output) (p *efi.Program, release
 	}
 	stub, err := os.ReadFile(u.stub)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "", fmt.Errorf("there is no EFI stub %s: install systemd-boot-efi (Debian) or systemd-efistub (Alpine), or name one with --stub", u.stub)
+		return nil, "", errors.New(noStub(u.stub, info.Arch))
 	}
 	if err != nil {
 		return nil, "", err

@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -311,5 +312,18 @@ func TestUKISigned(t *testing.T) {
 	args[len(args)-1] = locked + "," + cert
 	if code := run(in(dir, args), &stderr, &stderr); code != 1 || !strings.Contains(stderr.String(), "openssl pkey") {
 		t.Errorf("an encrypted key gives exit code %d: %s", code, stderr.String())
+	}
+}
+
+func TestNoStub(t *testing.T) {
+	other := "arm64"
+	if runtime.GOARCH == other {
+		other = "amd64"
+	}
+	if s := noStub("/x", other); !strings.Contains(s, "apt-get download systemd-boot-efi:"+other) || !strings.Contains(s, "name stub/usr/lib/systemd/boot/efi/linux") {
+		t.Errorf("for another processor: %s", s)
+	}
+	if s := noStub("/x", runtime.GOARCH); !strings.Contains(s, "install systemd-boot-efi (Debian)") {
+		t.Errorf("for this one: %s", s)
 	}
 }
