@@ -49,10 +49,17 @@ func download(ctx context.Context, from, file string, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
 	show := &progress{to: stderr, file: file, size: body.size, shown: time.Now()}
 	_, err = io.Copy(io.MultiWriter(f, show), body)
 	if err = errors.Join(err, f.Close()); err != nil {
-		os.Remove(file)
+		if st.Mode().IsRegular() { // not /dev/null, nor a disk
+			os.Remove(file)
+		}
 		return err
 	}
 	show.line("\n")

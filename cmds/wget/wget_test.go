@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -141,5 +143,26 @@ func TestRawServers(t *testing.T) {
 				t.Errorf("exit code %d: %s; want %q", code, &stderr, tt.want)
 			}
 		})
+	}
+}
+
+// What is no file, a disk or /dev/null, stays when nothing whole came for it.
+func TestDeviceStays(t *testing.T) {
+	host := server(t, nil)
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	var stdout, stderr strings.Builder
+	if code := run(t.Context(), []string{"-O", pipe, host + "/short"}, &stdout, &stderr); code != 1 {
+		t.Errorf("exit code %d: %s", code, &stderr)
+	}
+	if _, err := os.Lstat(pipe); err != nil {
+		t.Errorf("it is gone: %v", err)
 	}
 }
