@@ -3,6 +3,7 @@ package qemutests
 import (
 	"image/png"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,7 +58,8 @@ func TestScreenAndSerialLine(t *testing.T) {
 }
 
 // With alpboot.ui=line the menu is lines of text: a script waits for the prompt
-// and types a number. Nothing but text, CR and LF is sent.
+// and types a number. Nothing but text, CR and LF is sent. The line serves the
+// menu again after a shell has had it.
 func TestLineMode(t *testing.T) {
 	needQEMU(t)
 	t.Parallel()
@@ -73,6 +75,17 @@ func TestLineMode(t *testing.T) {
 	if i := strings.IndexFunc(told, func(r rune) bool { return r < ' ' && r != '\r' && r != '\n' }); !ok || i >= 0 {
 		t.Errorf("control characters were sent: %q", told)
 	}
+	m.Type("s\r")
+	m.Await(drawLimit, vm.OnScreen("$"))
+	m.Type("echo shell$((6 * 7))\r")
+	m.Await(drawLimit, vm.ScreenIs("the shell's next prompt", func(s vm.Screen) bool {
+		lines := s.Lines()
+		i := slices.Index(lines, "shell42")
+		return i >= 0 && i+1 < len(lines) && strings.HasPrefix(lines[i+1], "$")
+	}))
+	before := len(m.Serial(0).Log())
+	m.Type("exit\r")
+	m.Await(drawLimit, vm.LogAfter(before, "   2  Linux virt, "+virt.Release))
 	m.Type("2\r")
 	m.target(want{virt, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "virt"}})
 }

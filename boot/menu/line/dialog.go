@@ -14,7 +14,8 @@ import (
 type dialog struct {
 	now     menu.Now
 	numbers map[string]int    // of rows, by ID
-	told    map[string]string // texts of rows, by ID
+	rows    []menu.Row        // that were told
+	told    map[string]string // their texts, by ID
 	listed  bool              // the list was told
 	counted string            // ID that a countdown was told for; "" for none
 	looking bool
@@ -80,7 +81,7 @@ func (c *Console) show() {
 	switch {
 	case again || !c.listed && c.now.Settled:
 		c.list()
-	case c.listed:
+	case c.listed && c.now.Settled: // rows that are looked at again go, and come back
 		c.changes()
 	}
 	if c.listed && before.Booting != "" && c.now.Booting == "" {
@@ -88,7 +89,7 @@ func (c *Console) show() {
 	}
 	if !c.now.Counting {
 		c.counted = ""
-	} else if c.counted != c.now.Default && c.listed {
+	} else if c.counted != c.now.Default && c.told[c.now.Default] != "" {
 		c.counted = c.now.Default
 		c.say(fmt.Sprintf(wordCountdown, c.number(c.now.Default), c.told[c.now.Default], c.now.Left))
 	}
@@ -107,8 +108,9 @@ func (c *Console) tellStatus(before menu.Now) {
 // list tells all rows, and what can be typed.
 func (c *Console) list() {
 	c.listed = true
+	c.rows = c.now.Rows
 	clear(c.told)
-	if len(c.now.Rows) == 0 {
+	if len(c.rows) == 0 {
 		for _, s := range c.now.Empty {
 			c.say(s)
 		}
@@ -116,7 +118,7 @@ func (c *Console) list() {
 		c.say(wordListed)
 	}
 	on := ""
-	for _, r := range c.now.Rows {
+	for _, r := range c.rows {
 		if r.Locked == "" && r.Volume != on {
 			on = r.Volume
 			c.say(fmt.Sprintf(wordOn, on))
@@ -140,7 +142,8 @@ func (c *Console) prompt() {
 // changes tells which rows have come, gone or changed.
 func (c *Console) changes() {
 	there := map[string]bool{}
-	for _, r := range c.now.Rows {
+	c.rows = c.now.Rows
+	for _, r := range c.rows {
 		there[r.ID] = true
 		old, known := c.told[r.ID]
 		switch {
@@ -258,7 +261,7 @@ func (c *Console) command(text string) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
 		if id := c.now.Default; id != "" {
-			for _, r := range c.now.Rows {
+			for _, r := range c.rows {
 				if r.ID == id {
 					c.choose(r, c.number(id), false)
 					return

@@ -299,7 +299,7 @@ func (d *dialog) row(s string) (menu.Row, int, bool) {
 	if err != nil {
 		return menu.Row{}, 0, false
 	}
-	for _, r := range d.now.Rows {
+	for _, r := range d.rows {
 		if d.numbers[r.ID] == n {
 			return r, n, true
 		}

@@ -232,7 +232,21 @@ func TestChanges(t *testing.T) {
 	if got := strings.Join(m.actions, "; "); strings.Count(got, "boot stick") != 2 {
 		t.Errorf("asked for %s", got)
 	}
+	// While disks are looked at again, as after a shell, entries go and come back.
 	before := len(m.out.String())
+	m.update(menu.InventoryMsg{Inventory: boot.Inventory{}, Default: ""})
+	m.typed("5")
+	m.update(menu.FailedMsg{ID: "stick", Reason: "It is not signed either."})
+	m.out.await(t, "It is not signed either.")
+	if s := m.out.String()[before:]; strings.Contains(s, "Gone:") || strings.Contains(s, "neither a number") {
+		t.Errorf("what is being looked at again is told as gone:\n%s", s)
+	}
+	m.update(menu.InventoryMsg{Inventory: inv, Default: "lts"})
+	m.out.await(t, "Now: 1  Alpine Linux, 6.12.63-0-lts, default")
+	if got := strings.Join(m.actions, "; "); strings.Count(got, "boot stick") != 3 {
+		t.Errorf("asked for %s", got)
+	}
+	before = len(m.out.String())
 	for range 20 {
 		m.c.Draw(m.model)
 		time.Sleep(time.Millisecond)
