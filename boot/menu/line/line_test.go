@@ -456,6 +456,7 @@ func TestOpen(t *testing.T) {
 		}
 	}
 	answer("4")
+	out.await(t, "y or n:")
 	answer("noisy") // no answer to y or n
 	out.await(t, "noisy\r\n"+wordBack+"\r\n")
 	answer("4")
