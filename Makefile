@@ -2,6 +2,8 @@
 # builds, qemu-tests/run shows, qemu-tests/all tests, qemu-tests/bench measures.
 
 ARCH = x86_64
+override ARCH := $(subst amd64,x86_64,$(subst aarch64,arm64,$(ARCH)))
+GO_ARCH = $(subst x86_64,amd64,$(ARCH))
 OUT = build/$(ARCH)
 
 # On an old Debian need.sh puts a newer Go into build/go. Programs that make
@@ -12,7 +14,7 @@ export GOTOOLCHAIN ?= auto
 
 NEED = @sh initramfs/need.sh
 # The groups for a kernel: one for another processor wants another compiler.
-KERNEL_GROUPS = kernel $(if $(filter arm64 aarch64,$(ARCH)),arm64)
+KERNEL_GROUPS = kernel $(filter arm64,$(ARCH))
 
 .PHONY: all initramfs kernel payloads stick kexec-reboot run test test-all bench clean help
 .DEFAULT_GOAL = all
@@ -21,7 +23,7 @@ all: initramfs kernel
 
 initramfs:
 	$(NEED) build
-	@go run ./cmds/mkpayload initramfs -o $(OUT)/initramfs.cpio.xz
+	@go run ./cmds/mkpayload initramfs --arch $(GO_ARCH) -o $(OUT)/initramfs.cpio.xz
 
 kernel:
 	$(NEED) build $(KERNEL_GROUPS)
@@ -36,10 +38,10 @@ stick: initramfs kernel
 	@go run ./cmds/mkpayload uki -o $(OUT)/alpboot.efi
 	@go run ./cmds/mkpayload stick --uki $(OUT)/alpboot.efi -o $(OUT)/stick.img
 
-# For the system that it is copied to: make kexec-reboot ARCH=aarch64
+# For the system that it is copied to: make kexec-reboot ARCH=arm64
 kexec-reboot:
 	$(NEED) build
-	@CGO_ENABLED=0 GOARCH=$(subst x86_64,amd64,$(subst aarch64,arm64,$(ARCH))) \
+	@CGO_ENABLED=0 GOARCH=$(GO_ARCH) \
 		go build -trimpath -ldflags '-s -w' -o $(OUT)/kexec-reboot ./cmds/kexec-reboot
 
 run:
@@ -69,7 +71,7 @@ help:
 	@echo 'make payloads        all of it as one file for each kind of firmware, in $(OUT)/; KERNEL=FILE, MODULES=DIR, COREBOOT_ROM=FILE, SIGN=KEY,CERT'
 	@echo 'make payloads ARCH=arm64  initramfs and UKI; STUB=FILE names the EFI stub, a distribution has it'
 	@echo 'make stick           $(OUT)/stick.img, a removable disk for UEFI and BIOS'
-	@echo 'make kexec-reboot    $(OUT)/kexec-reboot, for fast reboots of a running system; also ARCH=aarch64'
+	@echo 'make kexec-reboot    $(OUT)/kexec-reboot, for fast reboots of a running system; also ARCH=arm64'
 	@echo 'make run             the menu of a demo disk, in a virtual machine, in this terminal'
 	@echo 'make run DISK=FILE   the same with your disk image (raw or qcow2), which stays as it is'
 	@echo 'make run ISO=FILE    the same with your ISO image'

@@ -106,8 +106,7 @@ func runInitramfs(ctx context.Context, args []string, out output) error {
 
 // build makes the image and writes it.
 func (im image) build(ctx context.Context, out output) error {
-	unameArch, ok := archs[im.goarch]
-	if !ok {
+	if _, ok := archs[im.goarch]; !ok {
 		return fmt.Errorf("unknown --arch %q: use amd64, arm64 or riscv64", im.goarch)
 	}
 	comp, ok := compressors[im.compress]
@@ -128,7 +127,7 @@ func (im image) build(ctx context.Context, out output) error {
 		if im.minimal {
 			name += "-minimal"
 		}
-		im.output = filepath.Join(src.Dir, "build", unameArch, name+comp.ending)
+		im.output = filepath.Join(src.build(im.goarch), name+comp.ending)
 	}
 
 	var packed []cpio.Record

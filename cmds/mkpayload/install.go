@@ -6,8 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot/payload/efi"
@@ -126,6 +128,11 @@ func (i installation) install(m machine, out output) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", i.uki, err)
 	}
+	for _, name := range []string{".linux", ".initrd"} {
+		if !slices.ContainsFunc(parsed.Sections(), func(s efi.Section) bool { return s.Name == name }) {
+			return fmt.Errorf("%s is no unified kernel image, as it lacks %s: firmware would start it, and no menu would come; make one with mkpayload uki", i.uki, name)
+		}
+	}
 	if !i.removable && parsed.Arch() != m.arch {
 		return fmt.Errorf("%s is for %s, and this machine is %s: its firmware would not start it", i.uki, parsed.Arch(), m.arch)
 	}
@@ -214,23 +221,33 @@ func (i installation) uninstall(m machine, out output) error {
 }
 
 // arch tells for which processor alpboot is installed at the path for removable
-// media.
+// media; where it is not, for which one another program is.
 func (i installation) arch(files esp.Files) (string, error) {
 	if !i.removable {
 		return "", nil
 	}
-	for arch := range archs {
+	found := ""
+	for _, arch := range slices.Sorted(maps.Keys(archs)) {
 		p, err := esp.Target{Arch: arch, Removable: true}.Path()
 		if err != nil {
 			return "", err
 		}
-		if _, err := files.Read(p); err == nil {
-			return arch, nil
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		program, err := files.Read(p)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
 			return "", err
+		case esp.Ours(program):
+			return arch, nil
+		case found == "":
+			found = arch
 		}
 	}
-	return "amd64", nil
+	if found == "" {
+		found = "amd64"
+	}
+	return found, nil
 }
 
 // rehearsal tells what would be done to files, and keeps it in memory.

@@ -86,6 +86,12 @@ func TestInstallOnFolder(t *testing.T) {
 		t.Errorf("a UKI for another processor: %v, left %q and %q", err, present(), names())
 	}
 	m.arch = "amd64"
+	for _, name := range []string{"vmlinuz", "stub"} {
+		i.uki = filepath.Join(tree, name)
+		if _, err := do(i.install); err == nil || !strings.Contains(err.Error(), "lacks .linux") || present() != "" || names() != "" {
+			t.Errorf("a program without a menu, %s: %v, left %q and %q", name, err, present(), names())
+		}
+	}
 	for _, step := range []struct{ uki, said, files, variables string }{
 		{"one.efi", "is installed as EFI/alpboot/alpboot.efi\n", "EFI/alpboot/alpboot.efi", "Boot0000 BootOrder"},
 		{"one.efi", "was there already", "EFI/alpboot/alpboot.efi", "Boot0000 BootOrder"},
@@ -122,6 +128,18 @@ func TestInstallOnFolder(t *testing.T) {
 		t.Errorf("removable: %v, %q, left %q", err, said, present())
 	}
 	i.force = true
+	other := filepath.Join(dir, "EFI/BOOT/BOOTAA64.EFI") // which must not be taken for ours
+	if err := os.WriteFile(other, []byte("another's loader, for another processor"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if arch, err := i.arch(esp.Mounted(dir)); arch != "amd64" || err != nil {
+			t.Fatalf("installed for %q, %v", arch, err)
+		}
+	}
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
 	if said, err := do(i.uninstall); err != nil || present() != "" {
 		t.Errorf("removable, gone: %v, %q, left %q", err, said, present())
 	}

@@ -125,14 +125,21 @@ func given(flags *flag.FlagSet, name string) (found bool) {
 	return found
 }
 
-// buildDir gives the folder of the checkout that what is built for a processor
-// goes to.
+// buildDir is source.build for the checkout that the current folder lies in.
 func buildDir(ctx context.Context, goarch string) (string, error) {
 	src, err := findSource(ctx)
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(src.Dir, "build", archs[goarch]), nil
+	return src.build(goarch), nil
+}
+
+// build gives the folder that what is built for a processor goes to.
+func (s source) build(goarch string) string {
+	if goarch == "amd64" {
+		goarch = "x86_64"
+	}
+	return filepath.Join(s.Dir, "build", goarch)
 }
 
 // setOutput makes a file of the checkout's build folder the output, unless the

@@ -100,7 +100,7 @@ func Install(t Target, program []byte) (Result, error) {
 		return Result{}, err
 	}
 	r := Result{Path: main}
-	if t.Removable && !ours(program) {
+	if t.Removable && !Ours(program) {
 		return r, errors.New("its os-release does not say ID=alpboot, by which it is told from other loaders at this path")
 	}
 	old, err := read(t.Files, main)
@@ -124,7 +124,7 @@ func Install(t Target, program []byte) (Result, error) {
 	if err != nil {
 		return r, err
 	}
-	foreign := t.Removable && old != nil && replaced == nil && !ours(old)
+	foreign := t.Removable && old != nil && replaced == nil && !Ours(old)
 	if err := t.makeRoom(len(program), old, former, foreign); err != nil {
 		return r, err
 	}
@@ -259,7 +259,7 @@ func Uninstall(t Target, force bool) (Result, error) {
 		return r, err
 	}
 	switch {
-	case t.Removable && current != nil && !ours(current):
+	case t.Removable && current != nil && !Ours(current):
 		// As it is when the power went while it was put back.
 		if !whole(current) || former == nil && replaced == nil {
 			return r, fmt.Errorf("%s is not alpboot's", main)
@@ -329,7 +329,7 @@ func others(files Files) ([]string, error) {
 					continue
 				}
 				b, err := files.Read(name)
-				if err == nil && whole(b) && !ours(b) {
+				if err == nil && whole(b) && !Ours(b) {
 					list = append(list, name)
 				}
 			}
@@ -381,8 +381,8 @@ func whole(b []byte) bool {
 	return err == nil
 }
 
-// ours tells whether a program is a unified kernel image of alpboot.
-func ours(b []byte) bool {
+// Ours tells whether a program is a unified kernel image of alpboot.
+func Ours(b []byte) bool {
 	p, err := efi.Parse(b)
 	if err != nil {
 		return false
