@@ -133,3 +133,70 @@ bare: Alpine Linux v3.23 (lts), snapshot kept: kept/boot/vmlinuz-lts: kept
 		t.Errorf("-want +got:\n%s", d)
 	}
 }
+
+// TestDefaultSubvolume asserts that a system that runs from a snapshot, as
+// openSUSE does from the first one on, is the system, and only others are
+// snapshots of it; read-only as in MicroOS, or not.
+func TestDefaultSubvolume(t *testing.T) {
+	top := mountBtrfs(t)
+	at := func(name string) string { return filepath.Join(top, name) }
+	boottest.Tool(t, "btrfs", "subvolume", "create", at("@"))
+	if err := os.MkdirAll(at("@/boot/grub2/x86_64-efi"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	boottest.Tool(t, "btrfs", "subvolume", "create", at("@/.snapshots"))
+	for _, n := range []string{"1", "2", "3"} {
+		if err := os.Mkdir(at("@/.snapshots/"+n), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		root := at("@/.snapshots/" + n + "/snapshot")
+		if n == "1" {
+			boottest.Tool(t, "btrfs", "subvolume", "create", root)
+			if err := os.MkdirAll(filepath.Join(root, "boot/grub2"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			for name, text := range map[string]string{
+				"boot/vmlinuz-6.4.0-default": "kernel", "boot/initrd-6.4.0-default": "initramfs",
+				"boot/grub2/grub.cfg": "set btrfs_relative_path=y\nmenuentry openSUSE { linux /boot/vmlinuz-6.4.0-default root=UUID=u-1\n initrd /boot/initrd-6.4.0-default\n }\n",
+			} {
+				if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		} else {
+			boottest.Tool(t, "btrfs", "subvolume", "snapshot", "-r", at("@/.snapshots/1/snapshot"), root)
+		}
+	}
+	fsys, err := device.Folder(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fsys.Close()
+	vol := boot.Volume{Device: "/dev/sda2", UUID: "u-1", Type: "btrfs"}
+	for _, tt := range []struct{ dir, roots, grub string }{
+		{".", ". @ [@/.snapshots/3/snapshot] [@/.snapshots/2/snapshot] [@/.snapshots/1/snapshot]", ""},
+		{"@/.snapshots/1/snapshot", ". @ @/.snapshots/1/snapshot [@/.snapshots/3/snapshot] [@/.snapshots/2/snapshot]", "@/.snapshots/1/snapshot/boot/vmlinuz-6.4.0-default"},
+		{"@/.snapshots/3/snapshot", ". @ @/.snapshots/3/snapshot [@/.snapshots/2/snapshot] [@/.snapshots/1/snapshot]", "@/.snapshots/3/snapshot/boot/vmlinuz-6.4.0-default"},
+	} {
+		boottest.Tool(t, "btrfs", "subvolume", "set-default", at(tt.dir))
+		boottest.Tool(t, "btrfs", "filesystem", "sync", top)
+		roots, _ := subvolume.Roots(fsys, vol)
+		if got := list(roots); got != tt.roots {
+			t.Errorf("by default %s: got\n%s, want\n%s", tt.dir, got, tt.roots)
+		}
+		l, err := grub.Format().Parse(fsys, vol, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kernels := ""
+		for _, e := range l.Entries {
+			kernels += e.Kernel
+			if e.Problem != "" || e.Snapshot {
+				t.Errorf("by default %s: %s", tt.dir, boottest.EntryText(e))
+			}
+		}
+		if kernels != tt.grub {
+			t.Errorf("by default %s: GRUB boots %q, want %q", tt.dir, kernels, tt.grub)
+		}
+	}
+}

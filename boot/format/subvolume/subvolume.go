@@ -3,7 +3,8 @@
 //
 // The volume is taken to be mounted with subvolid=5, so that a subvolume is a
 // folder. Snapshots are told by where the usual tools put them (snapper,
-// timeshift, btrbk), by their names, and by being read-only.
+// timeshift, btrbk), by their names, and by being read-only. The default
+// subvolume is none: openSUSE's system runs from a snapshot that is.
 package subvolume
 
 import (
@@ -31,7 +32,8 @@ type Root struct {
 	Snapshot bool   // an older copy of a system
 	ReadOnly bool   // the subvolume has the flag; false where that cannot be asked
 
-	isSystem bool // there are the folders of one in it
+	isSystem  bool // there are the folders of one in it
+	isDefault bool // it is mounted when no subvolume is named
 }
 
 // Roots gives the folders of a volume that may be the root of a system: its own
@@ -51,6 +53,7 @@ func Roots(fsys fs.FS, vol boot.Volume) (roots []Root, older int) {
 		return []Root{own}, 0
 	}
 	w.folder(own, top, 1)
+	w.keepDefault()
 	slices.SortStableFunc(w.roots, func(a, b Root) int {
 		switch {
 		case a.Dir == "@" && b.Dir != "@":
@@ -64,7 +67,8 @@ func Roots(fsys fs.FS, vol boot.Volume) (roots []Root, older int) {
 	// A system whose only subvolume is read-only is no snapshot.
 	hasSystem := slices.ContainsFunc(w.roots, func(r Root) bool { return r.isSystem && !r.ReadOnly && !r.Snapshot })
 	for i := range w.roots {
-		w.roots[i].Snapshot = w.roots[i].Snapshot || hasSystem && w.roots[i].ReadOnly
+		r := &w.roots[i]
+		r.Snapshot = !r.isDefault && (r.Snapshot || hasSystem && r.ReadOnly)
 	}
 	for _, r := range w.roots {
 		if !r.Snapshot {
@@ -90,6 +94,22 @@ type walk struct {
 	roots       []Root
 	snapshots   []Root
 	older       int // snapshots that were not looked at
+}
+
+// keepDefault sees to it that the default subvolume is among the roots, and not
+// among the snapshots.
+func (w *walk) keepDefault() {
+	dir := w.defaultSubvolume()
+	if dir == "" {
+		return
+	}
+	w.snapshots = slices.DeleteFunc(w.snapshots, func(r Root) bool { return r.Dir == dir })
+	i := slices.IndexFunc(w.roots, func(r Root) bool { return r.Dir == dir })
+	if i < 0 {
+		i = len(w.roots)
+		w.roots = append(w.roots, Root{Dir: dir, ReadOnly: w.isReadOnly(dir), isSystem: true})
+	}
+	w.roots[i].isDefault = true
 }
 
 // list gives the folders in dir; ok is false when nothing can be said of it.
