@@ -227,10 +227,11 @@ func (m Model) setInventory(msg InventoryMsg) Model {
 	if had && m.touched {
 		m = m.keep(before)
 	}
-	if had && before.locked && m.touched {
+	// One that is being opened goes when it is open.
+	if had && before.locked && m.touched && !m.prompt.busy {
 		m = m.keepLocked(before.volume)
 	}
-	if m.at == unlockScreen {
+	if m.at == unlockScreen && !m.prompt.busy {
 		m = m.keepLocked(m.prompt.volume)
 	}
 	m.busySince = m.waiting()
