@@ -9,7 +9,6 @@ package discover
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"time"
 
@@ -224,7 +223,7 @@ func (sc *Scan) Unlock(ctx context.Context, device string, passphrase []byte) er
 		return fs.ErrClosed
 	}
 	if v == nil || sc.scanner.Maker == nil {
-		return fmt.Errorf("%s: %w", device, errGone)
+		return errGone
 	}
 	made, err := sc.scanner.Maker.Unlock(ctx, v.node, passphrase)
 	if err != nil {
@@ -235,5 +234,5 @@ func (sc *Scan) Unlock(ctx context.Context, device string, passphrase []byte) er
 		return nil
 	}
 	made.Close()
-	return fmt.Errorf("%s: %w", device, errGone)
+	return errGone
 }

@@ -227,13 +227,6 @@ func (m Model) setInventory(msg InventoryMsg) Model {
 	if had && m.touched {
 		m = m.keep(before)
 	}
-	// One that is being opened goes when it is open.
-	if had && before.locked && m.touched && !m.prompt.busy {
-		m = m.keepLocked(before.volume)
-	}
-	if m.at == unlockScreen && !m.prompt.busy {
-		m = m.keepLocked(m.prompt.volume)
-	}
 	m.busySince = m.waiting()
 	m.choice = msg.Notes
 	m.defaultID, m.lastID, m.memory = msg.Default, msg.Last, msg.Memory
@@ -283,24 +276,6 @@ func (m Model) keep(selected item) Model {
 	gone.Default = false
 	at := min(selected.number-1, len(m.inventory.Entries))
 	m.inventory.Entries = slices.Insert(slices.Clone(m.inventory.Entries), at, gone)
-	return m
-}
-
-// keepLocked leaves a locked volume in the list while disks are being looked at,
-// as after a shell: what is typed for its prompt must not be taken for keys of
-// the list.
-func (m Model) keepLocked(v boot.Volume) Model {
-	if m.inventory.Settled || v.Device == m.opened || m.isLocked(v) {
-		return m
-	}
-	volumes := slices.Clone(m.inventory.Volumes)
-	i := slices.IndexFunc(volumes, func(s boot.VolumeStatus) bool { return s.Volume.Device == v.Device })
-	if i < 0 {
-		i = len(volumes)
-		volumes = append(volumes, boot.VolumeStatus{Volume: v})
-	}
-	volumes[i].Locked = true
-	m.inventory.Volumes = volumes
 	return m
 }
 

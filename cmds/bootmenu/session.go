@@ -66,7 +66,9 @@ type session struct {
 	inventories <-chan boot.Inventory // those of scan; nil once it has been stopped
 	inventory   boot.Inventory        // the last one, without what is not to be listed
 	stale       bool                  // it is of a scan before
+	before      boot.Inventory        // of the scan before, until this one has settled
 	pending     *menu.Boot            // chosen from it, to be booted when scan has found it too
+	locked      *menu.Unlock          // the same of a volume that is to be opened
 	shells      int                   // how many are open: disks are left alone meanwhile
 
 	ready  bool   // settings and state of the volumes are known, or have taken too long
@@ -245,28 +247,18 @@ func (s *session) act(ctx context.Context, action menu.Action) {
 	}
 }
 
-// rescan looks at all disks again. Letting go of one that hangs takes a while.
-func (s *session) rescan(ctx context.Context) {
-	old := s.scan
-	s.inventories, s.stale = nil, true
-	go func() {
-		old.Stop()
-		s.later(ctx, func() {
-			if s.scan == old && s.shells == 0 {
-				s.startScan()
-			}
-		})
-	}()
-}
-
 // take takes in an inventory.
 func (s *session) take(ctx context.Context, inv boot.Inventory) {
 	if !s.asked.Snapshots {
 		inv.Entries = slices.DeleteFunc(slices.Clone(inv.Entries), func(e boot.Entry) bool { return e.Snapshot })
 	}
 	s.inventory, s.stale = inv, false
+	if inv.Settled {
+		s.before = boot.Inventory{}
+	}
 	s.logInventory()
 	s.unlockAgain(ctx)
+	s.unlockPending(ctx)
 	if inv.Settled {
 		s.lookAtVolumes(ctx)
 	}
@@ -280,11 +272,6 @@ func (s *session) bootPending(ctx context.Context) {
 		s.pending = nil
 		s.boot(ctx, *p)
 	}
-}
-
-// toCome tells whether the scan has yet to find e, which one before it found.
-func (s *session) toCome(e boot.Entry) bool {
-	return s.stale || !s.inventory.Settled && !slices.ContainsFunc(s.inventory.Entries, func(found boot.Entry) bool { return found.ID == e.ID })
 }
 
 // logInventory logs what was not known before.
@@ -312,7 +299,7 @@ func (s *session) logInventory() {
 // show shows what was found, with the default that follows from it. The
 // countdown is to begin only when the volumes have been asked for settings.
 func (s *session) show(ctx context.Context) {
-	inv := s.inventory
+	inv := s.known()
 	inv.Settled = inv.Settled && s.ready
 	s.choice = choice.Default(unattended(inv), s.wants())
 	inv.Entries = s.withConsoles(inv.Entries)

@@ -424,6 +424,34 @@ func TestBootingWhileLooking(t *testing.T) {
 	})
 }
 
+// What was listed stays while all disks are looked at again, until it is certain
+// that it has gone.
+func TestListWhileLooking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""), encrypted(t))
+		b.start("alpboot.timeout=-1")
+		b.hw.mu.Lock()
+		for i := range b.hw.disks {
+			b.hw.disks[i].hangs = true
+		}
+		b.hw.mu.Unlock()
+		b.press("r", menu.KeyEnd)
+		b.shows("Linux lts", "Linux virt", "sda1: still being looked at", "sda2 is encrypted: Enter opens it")
+		b.press(menu.KeyEnter, "right", menu.KeyEnter)
+		b.shows("Opening sda2")
+		b.wait(time.Minute)
+		b.shows("/dev/sda2: the volume is gone.", "has not answered")
+		if text := b.screen.text(); strings.Contains(text, "Linux lts") {
+			t.Errorf("what has gone is shown: %s", text)
+		}
+		if b.hw.unlocked != nil {
+			t.Errorf("tried %q", b.hw.unlocked)
+		}
+		b.did()
+		b.wait(2 * time.Hour) // so that its goroutines end
+	})
+}
+
 // What the menu shows is what is booted, and what was typed is taken as it is.
 func TestEditedCommandLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -546,6 +574,17 @@ func TestUnlocking(t *testing.T) {
 		if strings.Contains(b.hw.cmdline, "cryptkey") || strings.Contains(b.hw.initrd, "right") {
 			t.Errorf("the passphrase was handed on unasked: %q, %q", b.hw.cmdline, b.hw.initrd)
 		}
+	})
+}
+
+// A volume is opened when its disk has been looked at again.
+func TestUnlockingWhileLooking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, encrypted(t))
+		b.start("alpboot.timeout=-1")
+		b.burst("r", menu.KeyEnter, "right", menu.KeyEnter)
+		b.wait(time.Second)
+		b.shows("Linux lts", "sda2 is open")
 	})
 }
 

@@ -40,7 +40,7 @@ func (s *session) shell(ctx context.Context, dev string) {
 		return
 	}
 	s.shells++
-	s.stale = true
+	s.outdate()
 	s.scan.Stop()
 	if err := on.Suspend(wordShellHint + "\r\n"); err != nil {
 		go func() { // it may be suspended all the same

@@ -18,8 +18,13 @@ type secret struct {
 	busy       bool // the volume is being opened with it once more
 }
 
-// unlock opens an encrypted volume with the passphrase that was typed.
+// unlock opens an encrypted volume with the passphrase that was typed. While its
+// disk is being looked at again, as after a shell, that is waited for.
 func (s *session) unlock(ctx context.Context, a menu.Unlock) {
+	if s.lockedToCome(a.Device) {
+		s.locked = &a
+		return
+	}
 	scan, vol := s.scan, s.volume(a.Device)
 	go func() {
 		err := scan.Unlock(ctx, a.Device, a.Passphrase)
@@ -33,6 +38,15 @@ func (s *session) unlock(ctx context.Context, a menu.Unlock) {
 			s.unlocked(ctx, a.Device, err)
 		})
 	}()
+}
+
+// unlockPending opens a volume that waited to be opened, if it need not wait any
+// more.
+func (s *session) unlockPending(ctx context.Context) {
+	if a := s.locked; a != nil && !s.lockedToCome(a.Device) {
+		s.locked = nil
+		s.unlock(ctx, *a)
+	}
 }
 
 // unlocked tells the menu what came of a passphrase.
@@ -108,6 +122,10 @@ func (s *session) wipe(uuid string) {
 }
 
 func (s *session) wipeAll() {
+	if s.locked != nil {
+		clear(s.locked.Passphrase)
+		s.locked = nil
+	}
 	for uuid := range s.kept {
 		s.wipe(uuid)
 	}
