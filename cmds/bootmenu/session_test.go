@@ -588,6 +588,25 @@ func TestUnlockingWhileLooking(t *testing.T) {
 	})
 }
 
+// A volume that is open is offered no more, even before what is in it is known.
+func TestOpenIsNotLocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, encrypted(t))
+		b.start("alpboot.timeout=-1")
+		b.press(menu.KeyEnter)
+		b.session.later(t.Context(), func() {
+			b.session.model, _ = b.session.model.Update(menu.KeyMsg{Key: menu.KeyRune, Rune: 'x'})
+			b.session.model, _ = b.session.model.Update(menu.KeyMsg{Key: menu.KeyEnter})
+			b.session.unlocked(t.Context(), "/dev/sda2", nil)
+		})
+		synctest.Wait()
+		b.shows("sda2 is open")
+		if text := b.screen.text(); strings.Contains(text, "Enter opens it") {
+			t.Errorf("it can be opened again: %s", text)
+		}
+	})
+}
+
 func TestHandingOn(t *testing.T) {
 	for _, tt := range []struct {
 		name, cmdline string

@@ -66,6 +66,23 @@ func (s *session) unlocked(ctx context.Context, device string, err error) {
 		msg.Error = fmt.Sprintf(wordSlotLeft, device, err)
 	}
 	s.update(ctx, msg)
+	if err == nil {
+		s.showOpen(ctx, device)
+	}
+}
+
+// showOpen shows that a volume is locked no more, where that is known before the
+// inventory which says so has come: it must not be asked for twice.
+func (s *session) showOpen(ctx context.Context, device string) {
+	i := slices.IndexFunc(s.inventory.Volumes, func(v boot.VolumeStatus) bool { return v.Locked && v.Volume.Device == device })
+	if i < 0 {
+		return
+	}
+	s.inventory.Volumes = slices.Clone(s.inventory.Volumes)
+	v := &s.inventory.Volumes[i]
+	v.Locked, v.Problem = false, ""
+	s.inventory.Settled = false // what is in it is still to come
+	s.show(ctx)
 }
 
 // volume gives what is known of a device.
