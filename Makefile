@@ -69,7 +69,7 @@ help:
 	@echo 'make initramfs       $(OUT)/initramfs.cpio.xz, the menu and its shell'
 	@echo 'make kernel          $(OUT)/vmlinuz, the Linux under it; KERNEL_SRC= names a tree or tarball'
 	@echo 'make payloads        all of it as one file for each kind of firmware, in $(OUT)/; KERNEL=FILE, MODULES=DIR, COREBOOT_ROM=FILE, SIGN=KEY,CERT'
-	@echo 'make payloads ARCH=arm64  initramfs and UKI; STUB=FILE names the EFI stub, a distribution has it'
+	@echo 'make payloads ARCH=arm64  initramfs and UKI; STUB=FILE for an EFI stub of your own'
 	@echo 'make stick           $(OUT)/stick.img, a removable disk for UEFI and BIOS'
 	@echo 'make kexec-reboot    $(OUT)/kexec-reboot, for fast reboots of a running system; also ARCH=arm64'
 	@echo 'make run             the menu of a demo disk, in a virtual machine, in this terminal'

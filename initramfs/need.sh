@@ -184,6 +184,26 @@ if [ -n "$missing" ]; then
 	esac
 fi
 
+# Debian has the EFI stub in a package for the processor that it starts on. For
+# another one it is unpacked only, and the system's apt learns nothing of that.
+stub=linuxaa64.efi.stub
+case $groups in
+*' arm64 '*'payloads '*)
+	if [ "$manager" = apt ] && [ -z "${STUB:-}" ] && ! there "build/arm64/$stub" && ! there "/usr/lib/systemd/boot/efi/$stub"; then
+		echo "need.sh: getting $stub of systemd-boot-efi:arm64" >&2
+		mkdir -p build/arm64
+		work=$PWD/$(mktemp -d build/arm64/.stub.XXXXXX)
+		trap 'rm -rf "$work"' EXIT
+		mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+		own="-qq -o APT::Architectures::=arm64 -o Dir::State=$work/state -o Dir::State::lists=$work/lists -o Dir::State::status=/var/lib/dpkg/status -o Dir::Cache=$work/cache -o APT::Sandbox::User="
+		(
+			cd "$work"
+			apt-get $own update && apt-get $own download systemd-boot-efi:arm64 && dpkg-deb -x systemd-boot-efi_*.deb . && mv "usr/lib/systemd/boot/efi/$stub" ..
+		) >&2 || fail "could not get it: name one with STUB=FILE"
+	fi
+	;;
+esac
+
 # Debian 12 has Go 1.19, which cannot fetch a newer one by itself, but as a module.
 if ! go_fetches; then
 	case $(uname -m) in

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	installed "github.com/alpboot/alpboot/boot/payload/esp"
-	"github.com/alpboot/alpboot/qemu-tests/arm64"
 	"github.com/alpboot/alpboot/qemu-tests/debian"
 	"github.com/alpboot/alpboot/qemu-tests/disk"
 	built "github.com/alpboot/alpboot/qemu-tests/payload"
@@ -174,10 +173,6 @@ func TestEveryPayload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	firmware, err := arm64.GetFirmware(filepath.Join(cache, "debian"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	key, cert, err := payloads().Key()
 	if err != nil {
 		t.Fatal(err)
@@ -187,16 +182,16 @@ func TestEveryPayload(t *testing.T) {
 		args  []string
 		files []string
 	}{
-		{"x86_64", []string{"--rom", rom, "--sign", key + "," + cert},
+		{"x86_64", []string{"COREBOOT_ROM=" + rom, "SIGN=" + key + "," + cert},
 			[]string{"vmlinuz", "initramfs.cpio.xz", "initramfs-minimal.cpio.xz", "alpboot.efi", "alpboot-minimal.efi", "bzImage", "coreboot.rom", "linuxboot.rom", "linuxboot-slim.rom"}},
-		{"arm64", []string{"--stub", firmware.Stub},
+		{"arm64", nil,
 			[]string{"vmlinuz", "initramfs.cpio.xz", "initramfs-minimal.cpio.xz", "alpboot.efi", "alpboot-minimal.efi"}},
 	} {
 		dir := made.Path("qemu-tests", t.Name(), tt.arch)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := payloads().Run(append([]string{"all", "--arch", tt.arch, "-o", dir}, tt.args...)...); err != nil {
+		if _, err := built.Run(made.Root(), "make", append([]string{"payloads", "ARCH=" + tt.arch, "OUT=" + dir}, tt.args...)...); err != nil {
 			t.Fatal(err)
 		}
 		for _, file := range tt.files {

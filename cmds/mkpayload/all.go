@@ -156,7 +156,7 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 	}
 	stub := e.stub
 	if stub == "" {
-		stub = stubs[e.arch]
+		stub = stubFor(ctx, e.arch)
 	}
 	if _, err := os.Stat(stub); err != nil && noUKI == "" {
 		noUKI = noStub(stub, e.arch)

@@ -29,13 +29,31 @@ var stubs = map[string]string{
 	"arm64": "/usr/lib/systemd/boot/efi/linuxaa64.efi.stub",
 }
 
+// stubFor gives the stub for a processor, or where it would be: of this system,
+// or where need.sh unpacks it for make payloads, as Debian packages it for the
+// processor that it starts on.
+func stubFor(ctx context.Context, arch string) string {
+	installed := stubs[arch]
+	if _, err := os.Stat(installed); err == nil || installed == "" {
+		return installed
+	}
+	dir, err := buildDir(ctx, arch)
+	if err != nil {
+		return installed
+	}
+	unpacked := filepath.Join(dir, filepath.Base(installed))
+	if _, err := os.Stat(unpacked); err != nil {
+		return installed
+	}
+	return unpacked
+}
+
 // noStub says that there is no stub at a path, and where to get one for a
-// processor. Debian packages them for the processor that they start on, so that
-// for another one the package is unpacked instead of installed.
+// processor.
 func noStub(path, arch string) string {
 	how := "install systemd-boot-efi (Debian) or systemd-efistub (Alpine), or name one with --stub"
 	if arch != runtime.GOARCH && stubs[arch] != "" {
-		how = fmt.Sprintf("on Debian get it with dpkg --add-architecture %[1]s; apt-get update; apt-get download systemd-boot-efi:%[1]s; dpkg-deb -x systemd-boot-efi_*_%[1]s.deb stub, and name stub%[2]s with --stub (make payloads: STUB=)", arch, stubs[arch])
+		how = fmt.Sprintf("on Debian make payloads ARCH=%[1]s gets it. Else name one with --stub (make payloads: STUB=); Alpine's systemd-efistub for %[1]s has it", arch)
 	}
 	return fmt.Sprintf("there is no EFI stub %s: %s", path, how)
 }
@@ -213,7 +231,7 @@ func (u unified) build(ctx context.Context, out output) (p *efi.Program, release
 	}
 	release = strings.TrimSpace("Linux " + info.Version)
 	if u.stub == "" {
-		if u.stub = stubs[info.Arch]; u.stub == "" {
+		if u.stub = stubFor(ctx, info.Arch); u.stub == "" {
 			return nil, "", fmt.Errorf("%s is for %s, for which no stub is known: name one with --stub", u.kernel, info.Arch)
 		}
 	}
