@@ -10,6 +10,7 @@ package efi
 
 import (
 	"bytes"
+	"cmp"
 	"debug/pe"
 	"encoding/binary"
 	"errors"
@@ -70,6 +71,9 @@ func Parse(b []byte) (*Program, error) {
 	head := bytes.Clone(b[:min(len(b), int(at)+coffSize+optionalSize+sectionHeaderSize*maxSections)])
 	clear(head[at+12 : at+20])
 	for h := head[min(len(head), int(at)+coffSize+int(le.Uint16(b[at+20:]))):]; len(h) >= sectionHeaderSize; h = h[sectionHeaderSize:] {
+		if h[0] == '/' { // stands for a longer name among the symbols
+			h[0] = '?'
+		}
 		clear(h[24:36]) // relocations, which are for object files
 	}
 	f, err := pe.NewFile(bytes.NewReader(head))
@@ -139,8 +143,35 @@ func (p *Program) Sections() []Section {
 	return list
 }
 
+// Misplaced says what is wrong with where the sections go in memory: firmware
+// refuses a program with one that ends behind its SizeOfImage, and loads one
+// over the other where they overlap. It is "" when all is well.
+func (p *Program) Misplaced() string {
+	size := uint64(le.Uint32(p.raw[p.header+offSizeOfImage:]))
+	sections := slices.Clone(p.sections)
+	slices.SortStableFunc(sections, func(a, b pe.SectionHeader) int { return cmp.Compare(a.VirtualAddress, b.VirtualAddress) })
+	end, before := uint64(0), ""
+	for _, s := range sections {
+		n := uint64(s.VirtualSize)
+		if n == 0 {
+			n = uint64(s.Size)
+		}
+		switch {
+		case n == 0:
+			continue
+		case uint64(s.VirtualAddress) < end:
+			return fmt.Sprintf("its sections %s and %s overlap in memory: one overwrites the other", before, s.Name)
+		}
+		if end, before = uint64(s.VirtualAddress)+n, s.Name; end > size {
+			return fmt.Sprintf("its section %s ends at byte %d of memory, and its header says that %d are needed", s.Name, end, size)
+		}
+	}
+	return ""
+}
+
 // Append gives the program with further sections after those it has, in memory
-// as in the file, each at the start of a page. Signatures, symbols, and what
+// as in the file, each at the start of a page, or of what its header asks for
+// when that is more. Signatures, symbols, and what
 // lay behind the sections in the file are left out. The result is the same for
 // the same input.
 func (p *Program) Append(add ...Section) (*Program, error) {
@@ -191,8 +222,9 @@ func (p *Program) Append(add ...Section) (*Program, error) {
 	}
 	p.moveDebug(out, moved)
 	initialized := le.Uint32(out[p.header+offInitializedData:])
+	align := uint64(max(page, sectionAlign))
 	for i, s := range add {
-		end = (end + page - 1) &^ (page - 1)
+		end = (end + align - 1) &^ (align - 1)
 		if end+uint64(len(s.Data)) > 1<<31 {
 			return nil, errors.New("a program cannot have more than 2 GiB")
 		}

@@ -113,6 +113,63 @@ func TestAppend(t *testing.T) {
 	}
 }
 
+// A stub that asks for more than pages gets it.
+func TestAppendAligned(t *testing.T) {
+	const align = 0x10000
+	b := stub()
+	le.PutUint32(b[0x40+coffSize+offSectionAlignment:], align)
+	le.PutUint32(b[0x40+coffSize+optionalSize+12:], align)
+	p, err := parse(t, b).Append(Section{Name: ".a", Data: []byte("a")}, Section{Name: ".b", Data: []byte("b")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range p.sections {
+		if s.VirtualAddress != uint32(align*(i+1)) {
+			t.Errorf("%s lies at %#x", s.Name, s.VirtualAddress)
+		}
+	}
+	if why := p.Misplaced(); why != "" {
+		t.Error(why)
+	}
+}
+
+func TestMisplaced(t *testing.T) {
+	p, err := parse(t, stub()).Append(Section{Name: ".initrd", Data: make([]byte, 5000)}, Section{Name: ".linux", Data: make([]byte, 5000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := p.table + 2*sectionHeaderSize
+	for _, tt := range []struct {
+		name   string
+		change func(b []byte)
+		want   string
+	}{
+		{name: "as it is", change: func([]byte) {}},
+		{name: "over another", change: func(b []byte) { le.PutUint32(b[last+12:], p.sections[1].VirtualAddress+page) }, want: "sections .initrd and .linux overlap"},
+		{name: "over another that says no size", change: func(b []byte) {
+			le.PutUint32(b[last-sectionHeaderSize+8:], 0)
+			le.PutUint32(b[last+12:], p.sections[1].VirtualAddress)
+		}, want: "overlap"},
+		{name: "larger than the whole", change: func(b []byte) { le.PutUint32(b[last+8:], 1<<30) }, want: "section .linux ends at byte"},
+	} {
+		b := bytes.Clone(p.Bytes())
+		tt.change(b)
+		if got := parse(t, b).Misplaced(); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// Names of more than eight bytes lie among the symbols, which are not read: so
+// it is with shim.
+func TestParseLongName(t *testing.T) {
+	b := stub()
+	copy(b[0x40+coffSize+optionalSize:], "/26\x00\x00")
+	if _, err := Parse(b); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAppendRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -240,6 +297,51 @@ func TestSign(t *testing.T) {
 	}
 	if list, err := p.Signatures(); list != nil || err != nil {
 		t.Errorf("signatures %v, %v", list, err)
+	}
+}
+
+// A file cannot be made that takes hours to look at.
+func TestSignaturesBounded(t *testing.T) {
+	key, cert := identity(t, "one")
+	template := &x509.Certificate{SerialNumber: big.NewInt(43), NotAfter: time.Unix(1<<33, 0)}
+	modulus := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), maxKeyBits+8), big.NewInt(1))
+	raw, err := x509.CreateCertificate(rand.Reader, template, cert, &rsa.PublicKey{N: modulus, E: 1<<31 - 1}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large, err := x509.ParseCertificate(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := parse(t, stub()).Digest(crypto.SHA256)
+	der, err := signature(digest, key, large)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name    string
+		der     []byte
+		n, want int
+		problem string // of the first
+	}{
+		{name: "large key", der: der, n: 1, want: 1, problem: "its key has 16392 bits"},
+		{name: "as many as are read", n: maxSignatures, want: maxSignatures, problem: "cannot be read"},
+		{name: "one more", n: maxSignatures + 1, want: maxSignatures, problem: "cannot be read"},
+	} {
+		b := stub()
+		at := len(b)
+		for range tt.n {
+			b = le.AppendUint32(b, uint32(certHeaderSize+len(tt.der)))
+			b = le.AppendUint16(le.AppendUint16(b, certRevision), certPKCS7)
+			b = append(b, tt.der...)
+			b = append(b, make([]byte, -len(b)&7)...)
+		}
+		le.PutUint32(b[0x40+coffSize+offSecurity:], uint32(at))
+		le.PutUint32(b[0x40+coffSize+offSecurity+4:], uint32(len(b)-at))
+		list, err := parse(t, b).Signatures()
+		if len(list) != tt.want || (err != nil) != (tt.n > tt.want) || !strings.Contains(list[0].Problem, tt.problem) {
+			t.Errorf("%s: %d signatures, %v, the first: %+v", tt.name, len(list), err, list[0])
+		}
 	}
 }
 

@@ -23,6 +23,11 @@ const (
 	certHeaderSize = 8
 	certRevision   = 0x0200
 	certPKCS7      = 0x0002 // WIN_CERT_TYPE_PKCS_SIGNED_DATA
+
+	// Each signature takes a hash over the program, and a key's size counts
+	// with its square: a file could be made to take hours.
+	maxSignatures = 64
+	maxKeyBits    = 16384
 )
 
 var (
@@ -256,6 +261,9 @@ func (p *Program) Signatures() ([]Signature, error) {
 	}
 	var list []Signature
 	for len(certs) >= certHeaderSize {
+		if len(list) == maxSignatures {
+			return list, fmt.Errorf("it has more than %d signatures, and no more are looked at", maxSignatures)
+		}
 		n := int64(le.Uint32(certs))
 		if n < certHeaderSize || n > int64(len(certs)) {
 			return list, errors.New("the table of signatures is damaged")
@@ -352,6 +360,9 @@ func (s *Signature) check(p *Program, der []byte) error {
 	public, ok := by.PublicKey.(*rsa.PublicKey)
 	if !ok {
 		return errors.New("it was not made with an RSA key")
+	}
+	if bits := public.N.BitLen(); bits > maxKeyBits {
+		return fmt.Errorf("its key has %d bits, more than the %d that are looked at", bits, maxKeyBits)
 	}
 	if err := rsa.VerifyPKCS1v15(public, hash, sum(attributes), signer.EncryptedDigest); err != nil {
 		return errors.New("it was not made with the key of its certificate, or was changed")
