@@ -8,9 +8,11 @@ import (
 	"io"
 )
 
-// gunzipHead gives the first n bytes of what the gzip file r holds.
+// gunzipHead gives the first n bytes of what the gzip file r holds. Few of
+// those are read: a file may go on for gigabytes without any content.
 func gunzipHead(r io.Reader, n int) ([]byte, error) {
-	z, err := gzip.NewReader(r)
+	const most = 128 << 10 // a header can take half of it
+	z, err := gzip.NewReader(io.LimitReader(r, most))
 	if err != nil {
 		return nil, err
 	}

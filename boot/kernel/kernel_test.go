@@ -38,6 +38,29 @@ func zbootFile(machine uint16, payload int) []byte {
 	return b
 }
 
+// A gzip file can be long and hold nothing: it is given up soon.
+func TestIdentifyEndlessGzip(t *testing.T) {
+	r := &counting{Reader: bytes.NewReader(bytes.Repeat(gzipFile(nil), 1<<16))}
+	if _, err := Identify(r, r.Size()); !errors.Is(err, ErrNotKernel) {
+		t.Errorf("got %v", err)
+	}
+	if r.n > 256<<10 {
+		t.Errorf("read %d bytes of %d", r.n, r.Size())
+	}
+}
+
+// counting counts the bytes that are read.
+type counting struct {
+	*bytes.Reader
+	n int
+}
+
+func (c *counting) ReadAt(b []byte, off int64) (int, error) {
+	n, err := c.Reader.ReadAt(b, off)
+	c.n += n
+	return n, err
+}
+
 func arm64File() []byte {
 	b := make([]byte, 4096)
 	copy(b[0x38:], "ARM\x64")
