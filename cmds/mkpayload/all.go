@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,12 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot/payload/flash"
+)
+
+// The files that say what was made.
+const (
+	sumsFile     = "SHA256SUMS"
+	manifestFile = "manifest.json"
 )
 
 // everything says what to make all payloads of.
@@ -104,7 +112,24 @@ type step struct {
 }
 
 func (e *everything) make(ctx context.Context, out output) error {
+	// A relative path could be taken for a file that is made here.
+	for _, file := range []*string{&e.kernel, &e.initramfs, &e.minimal, &e.stub, &e.rom, &e.flash} {
+		if *file == "" {
+			continue
+		}
+		var err error
+		if *file, err = filepath.Abs(*file); err != nil {
+			return err
+		}
+	}
 	steps := e.steps(ctx, out)
+	if !e.dryRun { // if anything fails below, those of a former build would not be true
+		for _, name := range []string{sumsFile, manifestFile} {
+			if err := os.Remove(filepath.Join(e.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
 	for _, s := range steps {
 		switch {
 		case s.why != "":
@@ -264,10 +289,10 @@ func (e *everything) describe(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
-	if err := writeBytes(filepath.Join(e.dir, "manifest.json"), append(text, '\n')); err != nil {
+	if err := writeBytes(filepath.Join(e.dir, manifestFile), append(text, '\n')); err != nil {
 		return err
 	}
-	if err := writeBytes(filepath.Join(e.dir, "SHA256SUMS"), []byte(sums.String())); err != nil {
+	if err := writeBytes(filepath.Join(e.dir, sumsFile), []byte(sums.String())); err != nil {
 		return err
 	}
 	fmt.Fprintf(out.stdout, "%s: %d payloads, SHA256SUMS, manifest.json\n", e.dir, len(m.Payloads))

@@ -103,3 +103,46 @@ func TestAll(t *testing.T) {
 		}
 	}
 }
+
+// A file named without its folder is an input like others, though its name is
+// that of one that would be made; and sums of before are gone after a failure.
+func TestAllAgain(t *testing.T) {
+	tree := ukiTree(t)
+	if err := os.WriteFile(filepath.Join(tree, "initramfs"), menuArchive(t, testRelease), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(tree)
+	args := []string{"all", "--initramfs", "initramfs", "--initramfs-minimal", "initramfs", "--stub", "stub", "--flash", "absent", "-o", "out", "--kernel"}
+	var stdout, stderr strings.Builder
+	if code := run(append(args, "vmlinuz"), &stdout, &stderr); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	text, err := os.ReadFile("out/manifest.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m struct {
+		Inputs []struct{ File, SHA256 string }
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Inputs) != 3 || m.Inputs[0].File != "vmlinuz" || len(m.Inputs[0].SHA256) != 64 {
+		t.Errorf("inputs %+v", m.Inputs)
+	}
+
+	if code := run(append(args, "text", "--dry-run"), &stdout, &stderr); code != 0 {
+		t.Errorf("dry run: exit code %d: %s", code, stderr.String())
+	}
+	if _, err := os.Stat("out/SHA256SUMS"); err != nil {
+		t.Errorf("a dry run took the sums away: %v", err)
+	}
+	if code := run(append(args, "text"), &stdout, &stderr); code != 1 {
+		t.Errorf("with a bad kernel: exit code %d", code)
+	}
+	for _, name := range []string{"out/SHA256SUMS", "out/manifest.json"} {
+		if _, err := os.Stat(name); err == nil {
+			t.Errorf("%s is that of before", name)
+		}
+	}
+}

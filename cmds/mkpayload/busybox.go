@@ -61,7 +61,8 @@ func (b busybox) build(ctx context.Context, dir string) (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("compiling the commands: %w\n%s", err, out)
 	}
-	return binary, nil
+	// Its mode goes into the image, and the compiler leaves that to the umask.
+	return binary, os.Chmod(binary, 0o755)
 }
 
 // names gives the names of the commands.

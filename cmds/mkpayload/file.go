@@ -11,6 +11,10 @@ import (
 // writeFile writes a file whole or not at all, making its folder if need be:
 // the content goes to a hidden file beside it, which takes its name at the end.
 func writeFile(name string, content func(io.Writer) error) (err error) {
+	// A device or a link to one would lose its name to a file.
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a file: write to a file, and copy that", name)
+	}
 	dir := filepath.Dir(name)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("making the output folder: %w", err)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/u-root/mkuimage/cpio"
@@ -230,6 +231,9 @@ func TestImageReproducible(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	t.Setenv("GOFLAGS", "-mod=readonly")
 	t.Setenv("GOAMD64", "v3")
+	t.Setenv("XZ_OPT", "--block-size=64KiB")
+	mask := syscall.Umask(0o077)
+	defer syscall.Umask(mask)
 	second, err := buildImage("again.cpio.xz", image{compress: "xz", minimal: true})
 	if err != nil {
 		t.Fatal(err)

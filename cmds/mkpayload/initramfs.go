@@ -39,6 +39,10 @@ var compressors = map[string]struct {
 	"zstd": {".cpio.zst", []string{"zstd", "-19", "-T1", "-q", "-c"}},
 }
 
+// compressorOptions are variables that would change what compressors make: xz
+// takes filters and block sizes from its own.
+var compressorOptions = []string{"XZ_OPT", "XZ_DEFAULTS", "ZSTD_CLEVEL", "ZSTD_NBTHREADS"}
+
 // compressorFor gives the program that compresses for a processor's kernel. A filter
 // for machine code makes x86 images 6% smaller; that for ARM64 is unknown to
 // kernels before 6.11.
@@ -194,6 +198,7 @@ func pack(ctx context.Context, program []string, r io.Reader, w io.Writer) error
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, program[0], program[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, w, &stderr
+	cmd.Env = environmentWithout(compressorOptions...)
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("compressing: %w", explain(err, program[0], stderr.Bytes()))
 	}

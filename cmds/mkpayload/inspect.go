@@ -13,10 +13,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/u-root/mkuimage/cpio"
 
 	"github.com/alpboot/alpboot/boot/kernel"
+	"github.com/alpboot/alpboot/boot/kernel/unpack"
 	"github.com/alpboot/alpboot/boot/payload/cbfs"
 	"github.com/alpboot/alpboot/boot/payload/efi"
 )
@@ -76,13 +79,15 @@ func runInspect(_ context.Context, args []string, out output) error {
 	}
 	var bad []error
 	for _, file := range flags.Args() {
-		b, err := os.ReadFile(file)
+		b, err := readInspected(file)
 		if err != nil {
-			return err
+			bad = append(bad, err)
+			continue
 		}
 		r, err := inspect(file, b)
 		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+			bad = append(bad, fmt.Errorf("%s: %w", file, err))
+			continue
 		}
 		if *asJSON {
 			e := json.NewEncoder(out.stdout)
@@ -99,6 +104,23 @@ func runInspect(_ context.Context, args []string, out output) error {
 		}
 	}
 	return errors.Join(bad...)
+}
+
+// maxInspected bounds a file that is looked at, all of which is read.
+const maxInspected = 1 << 30
+
+// readInspected reads a file, but no disk or pipe, nor the image of a disk.
+func readInspected(file string) ([]byte, error) {
+	st, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, err
+	case !st.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: it is not a file", file)
+	case st.Size() > maxInspected:
+		return nil, fmt.Errorf("%s: it has %s, and no payload has more than %s", file, size(st.Size()), size(maxInspected))
+	}
+	return os.ReadFile(file)
 }
 
 // inspect tells what a file is, which is what the first of those that look at it
@@ -130,6 +152,11 @@ func inspectProgram(r *report, b []byte) (bool, error) {
 	if err != nil {
 		r.problem("%v", err)
 	}
+	switch info.Format {
+	case kernel.Zboot, kernel.Image, kernel.ImageGz:
+		// Only when unpacked do they tell. What cannot be unpacked here, firmware may start.
+		r.Linux, _ = unpack.Version(bytes.NewReader(b), int64(len(b)), unpack.Limit)
+	}
 	program, err := efi.Parse(b)
 	if err == nil {
 		list, err := program.Signatures()
@@ -137,24 +164,31 @@ func inspectProgram(r *report, b []byte) (bool, error) {
 			r.problem("%v", err)
 		}
 		for _, s := range list {
-			r.Signatures = append(r.Signatures, signature{s.Subject, s.NotAfter.Format("2006-01-02"), s.Problem})
+			until := ""
+			if !s.NotAfter.IsZero() {
+				until = s.NotAfter.Format(time.DateOnly)
+			}
+			r.Signatures = append(r.Signatures, signature{s.Subject, until, s.Problem})
 			if s.Problem != "" {
 				r.problem("its signature by %q does not hold: %s", s.Subject, s.Problem)
 			}
 		}
-	}
-	switch info.Format {
-	case kernel.UnifiedImage:
-		if err != nil {
-			r.problem("firmware would not start it: %v", err)
-			return true, nil
+		if why := program.Misplaced(); why != "" {
+			r.problem("%s", why)
 		}
+	}
+	switch {
+	case err == nil && info.Format == kernel.UnifiedImage:
 		return true, r.unified(program)
-	case kernel.BzImage:
-		setup := kernel.SetupSize(b)
+	case info.Format == kernel.BzImage:
+		setup := min(kernel.SetupSize(b), int64(len(b)))
 		r.Parts = []part{{"setup", setup, "16-bit code and header"}, {"kernel", int64(len(b)) - setup, "with an initramfs in it, if it was built with one"}}
 	}
-	if err != nil && r.Problems == nil {
+	switch {
+	case err == nil:
+	case info.Format == kernel.UnifiedImage, !errors.Is(err, efi.ErrNotProgram):
+		r.problem("firmware would not start it: %v", err)
+	case info.Format != kernel.PE && r.Problems == nil: // that is one for 32 bits
 		r.Parts = append(r.Parts, part{"EFI stub", 0, "none: only a boot loader can start it"})
 	}
 	return true, nil
@@ -182,11 +216,14 @@ func (r *report) unified(p *efi.Program) error {
 	if inside.Version != "" && u.Uname != "" && inside.Version != strings.Fields(u.Uname + " -")[0] {
 		r.problem("it says that its kernel is %s, and that is %s", u.Uname, inside.Version)
 	}
-	head := make([]byte, min(0x280, u.Linux.Size()))
-	if _, err := u.Linux.ReadAt(head, 0); err != nil {
+	linux := make([]byte, u.Linux.Size())
+	if _, err := u.Linux.ReadAt(linux, 0); err != nil {
 		return err
 	}
-	if limit := kernel.LimitsOf(head, inside.Format).Cmdline; len(u.Cmdline) > limit {
+	if _, err := efi.Parse(linux); err != nil {
+		r.problem("its stub could not start its kernel, which has none of its own: %v", err)
+	}
+	if limit := kernel.LimitsOf(linux, inside.Format).Cmdline; len(u.Cmdline) > limit {
 		r.problem("its command line has %d characters, and its kernel takes %d", len(u.Cmdline), limit)
 	}
 	initrds := 0
@@ -259,14 +296,25 @@ func (r *report) archive(b []byte) string {
 		if endings[kind] == "" {
 			return strings.Join(kinds, " and ") + ", which is not looked into"
 		}
+		var rest []byte
 		raw, err := unpackInitrd(kind, b)
+		if i := bytes.LastIndex(b, []byte("\xfd7zXZ\x00")); err != nil && i > 0 {
+			// The modules that mkpayload adds, at a multiple of four.
+			rest = b[i:]
+			for n := i; err != nil && n > max(0, i-4) && (n == i || b[n] == 0); n-- {
+				raw, err = unpackInitrd(kind, b[:n])
+			}
+		}
 		if err != nil {
 			r.problem("its initramfs cannot be unpacked (%s): %v", kind, err)
 			break
 		}
-		used, n := r.members(raw)
-		unpacked, files = unpacked+used, files+n
-		break // what may follow cannot be told from what was packed
+		for len(raw) > 0 {
+			used, n := r.members(raw)
+			unpacked, files = unpacked+used, files+n
+			raw = bytes.TrimLeft(raw[used:], "\x00")
+		}
+		b = rest
 	}
 	return fmt.Sprintf("%s, %s unpacked, %d files, %d commands", strings.Join(kinds, " and "), size(unpacked), files, len(r.Commands))
 }
@@ -305,7 +353,7 @@ func (r *report) members(raw []byte) (used int64, files int) {
 				r.Parts = append(r.Parts, part{Name: name, Size: end - data})
 			}
 			if dir, ok := strings.CutPrefix(name, "lib/modules/"); ok {
-				if release, _, _ := strings.Cut(dir, "/"); !slices.Contains(r.modules, release) {
+				if release, _, _ := strings.Cut(dir, "/"); len(r.modules) < 8 && !slices.Contains(r.modules, release) {
 					r.modules = append(r.modules, release)
 				}
 			}
@@ -381,7 +429,7 @@ func (r *report) String() string {
 	b.WriteString("\n")
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "  %-13s %s\n", name, value)
+			fmt.Fprintf(&b, "  %-13s %s\n", name, printable(value))
 		}
 	}
 	line("Linux", r.Linux)
@@ -404,7 +452,7 @@ func (r *report) String() string {
 		width = max(width, len(p.Name))
 	}
 	for _, p := range r.Parts {
-		fmt.Fprintln(&b, strings.TrimRight(fmt.Sprintf("    %-*s %12s  %s", width, p.Name, size(p.Size), p.What), " "))
+		fmt.Fprintln(&b, strings.TrimRight(fmt.Sprintf("    %-*s %12s  %s", width, printable(p.Name), size(p.Size), p.What), " "))
 	}
 	if r.Commands != nil {
 		line("commands", strings.Join(r.Commands, " "))
@@ -413,4 +461,14 @@ func (r *report) String() string {
 		line("PROBLEM", p)
 	}
 	return b.String()
+}
+
+// printable gives a text out of a file without what would act on a terminal.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return '?'
+		}
+		return c
+	}, s)
 }

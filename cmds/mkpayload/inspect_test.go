@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -46,6 +47,22 @@ func TestInspect(t *testing.T) {
 		"cut-off":      good[:1200],
 		"half-xz":      compressed(t, ".xz", good)[:100],
 		"other-kernel": menuArchive(t, "5.15.0"),
+		// As mkpayload uki --modules leaves them.
+		"xz-xz":  slices.Concat(compressed(t, ".xz", good), compressed(t, ".xz", menuArchive(t, "more"))),
+		"zst-xz": slices.Concat(compressed(t, ".zst", good), []byte{0, 0}, compressed(t, ".xz", menuArchive(t, "more"))),
+		"gz-xz":  slices.Concat(compressed(t, ".gz", good), []byte{0, 0, 0}, compressed(t, ".xz", menuArchive(t, "more"))),
+		"escape": archiveOf(t, cpio.StaticFile("a\x1b[2Jb", "x", 0o644)),
+		"cut-kernel": func() []byte {
+			b := efiProgram(bzImage(testRelease), machineAMD64, "")
+			binary.LittleEndian.PutUint32(b[0x40+24+144:], 0x8000) // signatures
+			binary.LittleEndian.PutUint32(b[0x40+24+148:], 0x800)
+			return append(b, make([]byte, 0x400)...)
+		}(),
+		"pe32": func() []byte {
+			b := efiProgram(nil, 0x14c, "")
+			binary.LittleEndian.PutUint16(b[0x40+24:], 0x10b)
+			return b
+		}(),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
 			t.Fatal(err)
@@ -62,19 +79,33 @@ func TestInspect(t *testing.T) {
 	key, cert := writeIdentity(t)
 	uki("initramfs.xz", "good.efi", "--sign", key+","+cert, "--cmdline", "quiet  splash")
 	uki("other-kernel", "other-kernel.efi")
-	b, err := os.ReadFile(filepath.Join(dir, "good.efi"))
-	if err != nil {
-		t.Fatal(err)
+	uki("initramfs.xz", "plain.efi")
+	change := func(from, to string, do func(b []byte)) {
+		t.Helper()
+		b, err := os.ReadFile(filepath.Join(dir, from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		do(b)
+		if err := os.WriteFile(filepath.Join(dir, to), b, 0o666); err != nil {
+			t.Fatal(err)
+		}
 	}
-	b[0x2100] ^= 1
-	if err := os.WriteFile(filepath.Join(dir, "changed.efi"), b, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	change("good.efi", "changed.efi", func(b []byte) { b[0x2100] ^= 1 })
+	change("plain.efi", "overlap.efi", func(b []byte) {
+		at := bytes.LastIndex(b[:0x1000], []byte(".linux\x00"))
+		binary.LittleEndian.PutUint32(b[at+12:], 0x1000)
+	})
+	change("plain.efi", "no-stub-inside.efi", func(b []byte) {
+		at := bytes.LastIndex(b[:0x1000], []byte(".linux\x00"))
+		b[binary.LittleEndian.Uint32(b[at+20:])] = 'X'
+	})
 
 	for _, tt := range []struct {
 		file     string
 		kind     string
 		want     []string // texts of what people read
+		lacks    string
 		problem  string
 		commands string
 	}{
@@ -84,6 +115,14 @@ func TestInspect(t *testing.T) {
 		},
 		{file: "changed.efi", kind: "UKI", commands: "bootmenu init", problem: `its signature by "CN=test" does not hold: the program was changed after it was signed`},
 		{file: "other-kernel.efi", kind: "UKI", commands: "bootmenu init", problem: "its initramfs has modules for Linux 5.15.0, and its kernel is Linux " + testRelease},
+		{file: "overlap.efi", kind: "UKI", commands: "bootmenu init", problem: "its sections .text and .linux overlap in memory"},
+		{file: "no-stub-inside.efi", kind: "UKI", commands: "bootmenu init", problem: "its stub could not start its kernel"},
+		{file: "cut-kernel", kind: "bzImage", problem: "firmware would not start it: its signatures lie at"},
+		{file: "pe32", kind: "PE", want: []string{"PE, 32768 bytes, for 386\n"}, lacks: "EFI stub"},
+		{file: "xz-xz", kind: "initramfs", commands: "bootmenu init bootmenu init", want: []string{"xz, ", "8 files", "lib/modules/more/"}},
+		{file: "zst-xz", kind: "initramfs", commands: "bootmenu init bootmenu init", want: []string{"zstd and xz, ", "8 files", "lib/modules/more/"}},
+		{file: "gz-xz", kind: "initramfs", commands: "bootmenu init bootmenu init", want: []string{"gzip and xz, ", "8 files", "lib/modules/more/"}},
+		{file: "escape", kind: "initramfs", want: []string{"a?[2Jb"}, lacks: "\x1b"},
 		{file: "initramfs.xz", kind: "initramfs", commands: "bootmenu init", want: []string{"bbin/bb", "1001 bytes"}},
 		{file: "with-ucode", kind: "initramfs", commands: "bootmenu init", want: []string{"cpio and zstd", "5 files", "AuthenticAMD.bin"}},
 		{file: "cut-off", kind: "initramfs", problem: "its initramfs is truncated or damaged after 1 files"},
@@ -107,6 +146,9 @@ func TestInspect(t *testing.T) {
 					t.Errorf("lacks %q:\n%s", w, stdout.String())
 				}
 			}
+			if tt.lacks != "" && strings.Contains(stdout.String(), tt.lacks) {
+				t.Errorf("has %q:\n%s", tt.lacks, stdout.String())
+			}
 			if tt.problem != "" && !strings.Contains(stdout.String(), "PROBLEM") {
 				t.Errorf("no problem is shown:\n%s", stdout.String())
 			}
@@ -127,8 +169,20 @@ func TestInspect(t *testing.T) {
 	}
 
 	var stdout, stderr strings.Builder
-	if code := run(in(dir, []string{"inspect", "@text"}), &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), "none of the payloads") {
-		t.Errorf("text: exit code %d: %s", code, stderr.String())
+	if err := os.WriteFile(filepath.Join(dir, "disk"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(dir, "disk"), maxInspected+1); err != nil {
+		t.Fatal(err)
+	}
+	// One that cannot be looked at does not hide the others.
+	if code := run(in(dir, []string{"inspect", "@text", "@absent", "@disk", "/dev/zero", "@good.efi"}), &stdout, &stderr); code != 1 || !strings.Contains(stdout.String(), "good.efi: UKI") {
+		t.Errorf("exit code %d: %s", code, stdout.String())
+	}
+	for _, want := range []string{"none of the payloads", "no such file", "no payload has more than 1024.00 MiB", "/dev/zero: it is not a file"} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("%q lacks %q", stderr.String(), want)
+		}
 	}
 	if code := run([]string{"inspect"}, &stdout, &stderr); code != 2 {
 		t.Errorf("no file: exit code %d", code)

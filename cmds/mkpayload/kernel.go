@@ -388,7 +388,8 @@ func (m kmake) run(args ...string) ([]byte, error) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	// The banner names a builder and a time: the same ones for everybody.
-	cmd.Env = append(environmentWithout("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "CROSS_COMPILE", "KCFLAGS", "KBUILD_OUTPUT"),
+	cmd.Env = append(environmentWithout(append(compressorOptions, "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "CROSS_COMPILE", "LLVM",
+		"KCFLAGS", "KCPPFLAGS", "KAFLAGS", "KBUILD_OUTPUT", "KCONFIG_CONFIG", "KCONFIG_ALLCONFIG")...),
 		"LC_ALL=C", "KBUILD_BUILD_USER=alpboot", "KBUILD_BUILD_HOST=alpboot",
 		"KBUILD_BUILD_VERSION=1", "KBUILD_BUILD_TIMESTAMP=1970-01-01 00:00:00 UTC", "LOCALVERSION=")
 	var stdout, all bytes.Buffer

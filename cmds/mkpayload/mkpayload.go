@@ -58,6 +58,7 @@ func (m misuse) Error() string { return string(m) }
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second one ends it as it is
 
 	v := verbs()[0]
 	if len(args) > 0 {
@@ -90,7 +91,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errUsage):
 		return 2
 	case ctx.Err() != nil:
-		fmt.Fprintln(stderr, "mkpayload: interrupted; nothing was written")
+		fmt.Fprintln(stderr, "mkpayload: interrupted; no file was left half-written")
 		return 130
 	}
 	fmt.Fprintf(stderr, "mkpayload %s: %v\n", v.name, err)

@@ -96,6 +96,18 @@ func TestWriteFile(t *testing.T) {
 	if left, _ := os.ReadDir(filepath.Dir(name)); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
 	}
+
+	// As /dev/sdb would: the name must stay that of the disk.
+	name = filepath.Join(dir, "disk")
+	if err := os.Symlink(os.DevNull, name); err != nil {
+		t.Fatal(err)
+	}
+	if err := write("new", nil); err == nil || !strings.Contains(err.Error(), "is not a file") {
+		t.Errorf("writing to a device: %v", err)
+	}
+	if to, err := os.Readlink(name); to != os.DevNull {
+		t.Errorf("the device's name is gone: %v", err)
+	}
 }
 
 func TestDescribe(t *testing.T) {

@@ -102,7 +102,7 @@ func (s stick) write(ctx context.Context, out output) error {
 	whole := max(smallestStick, (stickStart+total*5/4+4<<20)>>20<<20)
 	image := filepath.Join(work, "image")
 	steps := [][]string{{"mkfs.vfat", "--invariant", "-F", "32", "-n", "ALPBOOT", "-i", fmt.Sprintf("%08x", uint32(stickID)),
-		"--offset", fmt.Sprint(stickStart / 512), image, fmt.Sprint((whole - stickStart) / 1024)}}
+		"-h", fmt.Sprint(stickStart / 512), "--offset", fmt.Sprint(stickStart / 512), image, fmt.Sprint((whole - stickStart) / 1024)}}
 	made := make(map[string]bool)
 	for _, f := range files {
 		for i, c := range f[0] {

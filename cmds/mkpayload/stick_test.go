@@ -38,6 +38,10 @@ func TestStick(t *testing.T) {
 		binary.LittleEndian.Uint32(b[0x1c6:]) != stickStart/512 || int(binary.LittleEndian.Uint32(b[0x1ca:])) != (len(b)-stickStart)/512 {
 		t.Errorf("%d bytes, partition %x", len(b), b[0x1be:0x1ce])
 	}
+	// Boot sectors that are started without a partition table add this.
+	if hidden := binary.LittleEndian.Uint32(b[stickStart+0x1c:]); hidden != stickStart/512 {
+		t.Errorf("the filesystem says that %d sectors are before it", hidden)
+	}
 	content := func(name string) string {
 		out, err := command(t.Context(), dir, "mtype", "-i", "one.img@@1M", "::"+name)
 		if err != nil {
