@@ -163,6 +163,13 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 	kernelFile, kernelInput := e.kernel, e.kernel
 	ours, ok := kernelTargets[archs[e.arch]]
 	build := kernelBuild{arch: archs[e.arch], source: os.Getenv("KERNEL_SRC"), jobs: runtime.NumCPU(), keep: true}
+	// The source, unless it is a tree: that has no sum.
+	var source []string
+	if err := build.findSource(); err == nil {
+		if st, err := os.Stat(build.source); err == nil && st.Mode().IsRegular() {
+			source = []string{build.source}
+		}
+	}
 	own := e.kernel == "" && ok
 	noUKI := "" // why there is none
 	if own {
@@ -175,7 +182,7 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 		kernelFile, kernelInput = path("vmlinuz"), "vmlinuz"
 		k := build
 		k.output = kernelFile
-		steps = append(steps, step{file: "vmlinuz", make: func() error { return k.build(ctx, out) }})
+		steps = append(steps, step{file: "vmlinuz", inputs: source, make: func() error { return k.build(ctx, out) }})
 	case e.kernel == "" && noUKI == "":
 		noUKI = fmt.Sprintf("alpboot has no kernel of its own for %s: name a distribution's with --kernel", e.arch)
 	}
@@ -205,7 +212,7 @@ func (e *everything) steps(ctx context.Context, out output) []step {
 		if v.minimal || e.arch != "amd64" {
 			continue
 		}
-		builtIn := step{file: "bzImage", inputs: []string{input}, make: func() error {
+		builtIn := step{file: "bzImage", inputs: append([]string{input}, source...), make: func() error {
 			k := build
 			k.output = path("bzImage")
 			var err error

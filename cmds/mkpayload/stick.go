@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 
+	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/payload/efi"
 	"github.com/alpboot/alpboot/boot/payload/esp"
 )
@@ -64,6 +68,9 @@ func (s stick) write(ctx context.Context, out output) error {
 	program, err := efi.Parse(uki)
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.uki, err)
+	}
+	if u, err := kernel.OpenUKI(bytes.NewReader(uki), int64(len(uki))); err != nil || u.Initrds == nil {
+		return fmt.Errorf("%s: firmware would start it, and no menu would come: %w; make one with mkpayload uki", s.uki, cmp.Or(err, errors.New("it has no initramfs")))
 	}
 	path, err := esp.Target{Arch: program.Arch(), Removable: true}.Path()
 	if err != nil {

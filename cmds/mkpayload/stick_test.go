@@ -49,6 +49,9 @@ func TestStick(t *testing.T) {
 		}
 		return string(out)
 	}
+	if code := run(append(in(dir, args), "--uki", filepath.Join(dir, "stub"), "-o", filepath.Join(dir, "none.img")), &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), "no menu would come: not a unified kernel image; make one") {
+		t.Errorf("an EFI program without a menu: exit code %d: %s", code, stderr.String())
+	}
 	uki, err := os.ReadFile(filepath.Join(dir, "alpboot.efi"))
 	if err != nil {
 		t.Fatal(err)

@@ -311,6 +311,10 @@ func (u unified) build(ctx context.Context, out output) (p *efi.Program, release
 	if program, err = program.Append(filled...); err != nil {
 		return nil, "", fmt.Errorf("adding to the stub %s: %w", u.stub, err)
 	}
+	// As it will be read: a text may be longer than readers take.
+	if _, err := kernel.OpenUKI(bytes.NewReader(program.Bytes()), int64(len(program.Bytes()))); err != nil {
+		return nil, "", fmt.Errorf("putting the image together: %w", err)
+	}
 	if u.sign != "" {
 		if program, err = sign(program, u.sign); err != nil {
 			return nil, "", err

@@ -68,6 +68,7 @@ func ukiTree(t *testing.T) string {
 		"splash":    []byte("BM picture"),
 		"release":   []byte("ID=mine\n"),
 		"text":      []byte("some text"),
+		"long":      bytes.Repeat([]byte("x"), 1<<16+1),
 	})
 }
 
@@ -231,6 +232,7 @@ func TestUKIRefuses(t *testing.T) {
 		{name: "stub for another processor", args: []string{"--stub", "@arm-stub"}, want: "is for arm64, but the kernel"},
 		{name: "long command line", args: []string{"--cmdline", strings.Repeat("x", 2048)}, want: "the kernel takes 2047"},
 		{name: "microcode", args: []string{"--microcode", "@initramfs"}, want: "is not microcode"},
+		{name: "long os-release", args: []string{"--os-release", "@long"}, want: "its section .osrel has 65537 bytes"},
 		{name: "picture", args: []string{"--splash", "@text"}, want: "is not a BMP"},
 		{name: "half a key", args: []string{"--sign", "key.pem"}, want: "KEY,CERT"},
 		{name: "key", args: []string{"--sign", "@text,@text"}, want: "no PEM block"},

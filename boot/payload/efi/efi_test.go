@@ -448,6 +448,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		p.Sections()
+		p.Misplaced()
 		p.Signatures()
 		p.Digest(crypto.SHA256)
 		if q, err := p.Append(Section{Name: ".new", Data: []byte("new")}); err == nil {
