@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
 	"testing"
 	"time"
 
@@ -28,6 +29,13 @@ func TestListingInTheShell(t *testing.T) {
 			m.Await(drawLimit, vm.OnScreen("listed42"))
 			m.row(drawLimit, "*", "1", "Linux lts", inList(lts.Release), "/dev/vda")
 			m.row(drawLimit, "2", "Linux virt", inList(virt.Release), "/dev/vda")
+			// Ctrl-C ends a command, and not the shell.
+			m.Type("echo begun$((6 * 7)); sleep 1000\r")
+			m.Await(drawLimit, vm.OnScreen("begun42"))
+			m.Type(vm.CtrlC)
+			m.Await(drawLimit, vm.LogMatches(regexp.MustCompile(`begun42\s+(\^C)?\s*\$`)))
+			m.Type("echo still$((6 * 7))\r")
+			m.Await(drawLimit, vm.OnScreen("still42"))
 			m.Type("exit\r")
 			m.row(drawLimit, "Linux lts", "default")
 		})
