@@ -158,6 +158,24 @@ func TestPayloadUKI(t *testing.T) {
 	startPayload(t, fromESP(t, uki, alpine)).bootsTarget(w)
 }
 
+// Firmware gets the UKI from the network, and the menu boots the disk of that
+// machine.
+func TestPayloadNetboot(t *testing.T) {
+	needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.fd")
+	t.Parallel()
+	uki := makePayload(t, "alpboot.efi", "uki", "--cmdline", stay)
+	server := t.TempDir()
+	if err := built.Copy(filepath.Join(server, "alpboot.efi"), uki); err != nil {
+		t.Fatal(err)
+	}
+	alpine, w := alpineDisk(t)
+	startPayload(t, vm.Options{
+		Flash:  vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars(t, ovmf+"OVMF_VARS_4M.fd")},
+		Drives: []vm.Drive{alpine},
+		Extra:  []string{"-netdev", "user,id=lan,tftp=" + server + ",bootfile=alpboot.efi", "-device", "virtio-net-pci,netdev=lan,romfile=,bootindex=1"},
+	}).bootsTarget(w)
+}
+
 // Make payloads makes what each kind of firmware takes. Inspect finds nothing
 // wrong with any of it, and a machine that starts one file boots what has all
 // built in.
