@@ -112,7 +112,7 @@ func (p *Place) fields() [4]placeField {
 // RemembersLast tells whether what is booted last is to be remembered.
 func (s Settings) RemembersLast() bool { return s.RememberLast || s.Default == Last }
 
-// Source is where the value of a setting comes from.
+// Source is where the value of a setting comes from. The zero value is built in.
 type Source struct {
 	layer layer
 	where string
@@ -146,9 +146,6 @@ func Default() Settings {
 	}
 	return s
 }
-
-// Source tells where the value of the setting name comes from.
-func (s Settings) Source(name string) Source { return s.sources[name] }
 
 const maxNotes = 20
 

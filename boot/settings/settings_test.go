@@ -182,6 +182,23 @@ func TestPrint(t *testing.T) {
 	}
 }
 
+func TestValues(t *testing.T) {
+	s := Read(image("theme = 'a # b'\n"), `"alpboot.default=A # B"`)
+	got := map[string]string{}
+	for _, v := range s.Values() {
+		got[v.Name] = v.Value + "|" + v.String() + "|" + v.Source.String()
+	}
+	for name, want := range map[string]string{
+		"default": `A # B|default = "A # B"|kernel parameter`,
+		"theme":   `a # b|theme = "a # b"|/etc/alpboot.conf:1`,
+		"ui":      `screen|ui = screen|built in`,
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %s, want %s", name, got[name], want)
+		}
+	}
+}
+
 // TestTable sets every setting to its built-in value and to another one, by
 // parameter, and reads what is printed.
 func TestTable(t *testing.T) {
@@ -201,8 +218,10 @@ func TestTable(t *testing.T) {
 				if got := f.get(&s); got != v || len(s.Notes) > 0 {
 					t.Errorf("set to %q, it is %q, %q", v, got, s.Notes)
 				}
-				if got := s.Source(f.name).String(); got != "kernel parameter" {
-					t.Errorf("it comes from %s", got)
+				for _, now := range s.Values() {
+					if want := (Value{f.name, v, Source{parameter, "kernel parameter"}}); now.Name == f.name && now != want {
+						t.Errorf("it is %v, want %v", now, want)
+					}
 				}
 				checkPrinted(t, s)
 			}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/settings"
 	"github.com/alpboot/alpboot/boot/sysinfo"
 	"github.com/alpboot/alpboot/boot/version"
 )
@@ -81,19 +81,16 @@ func (s *session) systemLines() func() []string {
 	memory := fmt.Sprintf(wordWhere, s.store.Where())
 	return func() []string {
 		lines := sysinfo.Lines(root, "alpboot "+version.String(), memory)
-		var b strings.Builder
-		asked.Print(&b)
 		head := false
-		for line := range strings.Lines(b.String()) {
-			setting, source, ok := strings.Cut(strings.TrimSpace(line), " # ")
-			if !ok || source == "built in" {
+		for _, v := range asked.Values() {
+			if v.Source == (settings.Source{}) {
 				continue
 			}
 			if !head {
 				head = true
 				lines = append(lines, "Settings:")
 			}
-			lines = append(lines, fmt.Sprintf(wordSettingOf, strings.TrimSpace(setting), source))
+			lines = append(lines, fmt.Sprintf(wordSettingOf, v, v.Source))
 		}
 		return lines
 	}

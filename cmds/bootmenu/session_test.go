@@ -880,7 +880,7 @@ func TestSavingTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := bootDisk(t, "/dev/sda1", "u1", "")
 		b := newBench(t, d)
-		b.start("alpboot.timeout=-1")
+		b.start(`alpboot.timeout=-1 alpboot.default="A # B"`)
 		b.did()
 		b.press("l", "w", menu.KeyEnter)
 		b.shows("The log is in the file /alpboot-log.txt on /dev/sda1.")
@@ -892,7 +892,7 @@ func TestSavingTheLog(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{
-			"Software:\n  alpboot ", "\nSettings:\n  timeout = -1 (kernel parameter)\n", "\n  /dev/sda1 ext4 UUID=u1 LABEL=\n",
+			"Software:\n  alpboot ", "\nSettings:\n  timeout = -1 (kernel parameter)\n", "\n  default = \"A # B\" (kernel parameter)\n", "\n  /dev/sda1 ext4 UUID=u1 LABEL=\n",
 			"\n  1. Linux lts (linux-lts-", "\nLog:\nINFO ",
 		} {
 			if !strings.Contains(string(text), want) {
