@@ -14,7 +14,7 @@ import (
 
 // load is what a script has said to boot.
 type load struct {
-	kind    string // the command that named the kernel; "" for none
+	named   bool // a command has named a kernel, or what else is started
 	kernel  place
 	cmdline string
 	initrds []place
@@ -29,67 +29,44 @@ type load struct {
 	src     boot.Source // of that
 }
 
-// loader runs the commands that name what to boot. ok is false for any other command.
-func (m *machine) loader(c *simple, name string, args []string) (code int, ok bool) {
-	switch name {
-	case "linux", "linux16", "linuxefi":
-		return m.linux(name, args), true
-	case "initrd", "initrd16", "initrdefi":
-		return m.initrd(args), true
-	case "devicetree":
-		if len(args) > 0 {
-			m.load.notes = append(m.load.notes, fmt.Sprintf("Its device tree %s is not passed on: the kernel gets the one that this machine runs with.", boot.Clean(args[0])))
-		}
-		return 0, true
-	case "chainloader", "pxechainloader", "ntldr", "freedos", "truecrypt", "appleloader":
-		what := "another boot loader"
-		for _, a := range args {
-			if strings.HasPrefix(a, "-") {
-				continue
-			}
-			if what = "the boot loader " + boot.Clean(a); strings.HasSuffix(a, "+1") {
-				what = "a boot sector"
-			}
-			break
-		}
-		m.other(name, fmt.Sprintf("It starts %s through the firmware, which a running Linux cannot do.", what))
-	case "xen_hypervisor":
-		m.multiboot(name, args)
-		m.load.problem = "Xen needs a multiboot loader, which kexec is not: choose an entry without Xen."
-	case "multiboot", "multiboot2":
-		m.multiboot(name, args)
-		m.load.problem = "It is a multiboot kernel, which alpboot cannot start."
-		if strings.HasPrefix(path.Base(m.load.kernel.path), "xen") {
-			m.load.problem = "Xen needs a multiboot loader, which kexec is not: choose an entry without Xen."
-		}
-	case "module", "module2", "xen_module": // of what has a problem already
-	case "legacy_configfile", "legacy_source", "legacy_kernel", "legacy_initrd", "legacy_initrd_nounzip",
-		"extract_legacy_entries_source", "extract_legacy_entries_configfile":
-		m.other(name, "It opens a configuration of GRUB legacy, which alpboot does not read.")
-	case "syslinux_configfile", "syslinux_source", "extract_syslinux_entries_source", "extract_syslinux_entries_configfile":
-		m.load.other = true // alpboot lists those by itself
-	default:
-		for _, system := range [...][2]string{
-			{"kfreebsd", "FreeBSD"}, {"knetbsd", "NetBSD"}, {"kopenbsd", "OpenBSD"}, {"xnu_", "macOS"}, {"plan9", "Plan 9"},
-		} {
-			if strings.HasPrefix(name, system[0]) {
-				m.other(name, fmt.Sprintf("It starts %s, and alpboot can only start Linux.", system[1]))
-				return 0, true
-			}
-		}
-		return 0, false
+func (m *machine) devicetree(_ *simple, args []string) int {
+	if len(args) > 0 {
+		m.load.notes = append(m.load.notes, fmt.Sprintf("Its device tree %s is not passed on: the kernel gets the one that this machine runs with.", boot.Clean(args[0])))
 	}
-	return 0, true
+	return 0
+}
+
+func (m *machine) chainload(_ *simple, args []string) int {
+	what := "another boot loader"
+	for _, a := range args {
+		if strings.HasPrefix(a, "-") {
+			continue
+		}
+		if what = "the boot loader " + boot.Clean(a); strings.HasSuffix(a, "+1") {
+			what = "a boot sector"
+		}
+		break
+	}
+	return m.other(fmt.Sprintf("It starts %s through the firmware, which a running Linux cannot do.", what))
+}
+
+const xenProblem = "Xen needs a multiboot loader, which kexec is not: choose an entry without Xen."
+
+func (m *machine) xen(c *simple, args []string) int {
+	m.multiboot(c, args)
+	m.load.problem = xenProblem
+	return 0
 }
 
 // other is for what cannot be booted.
-func (m *machine) other(name, problem string) {
-	m.load.kind, m.load.problem = name, problem
+func (m *machine) other(problem string) int {
+	m.load.named, m.load.problem = true, problem
 	m.load.kernel, m.load.cmdline, m.load.initrds = place{}, "", nil
+	return 0
 }
 
-func (m *machine) multiboot(name string, args []string) {
-	m.other(name, "")
+func (m *machine) multiboot(_ *simple, args []string) int {
+	m.other("It is a multiboot kernel, which alpboot cannot start.")
 	for len(args) > 0 && strings.HasPrefix(args[0], "--") {
 		args = args[1:]
 	}
@@ -100,9 +77,13 @@ func (m *machine) multiboot(name string, args []string) {
 		}
 		m.load.cmdline = cmdline(args)
 	}
+	if strings.HasPrefix(path.Base(m.load.kernel.path), "xen") {
+		m.load.problem = xenProblem
+	}
+	return 0
 }
 
-func (m *machine) linux(name string, args []string) int {
+func (m *machine) linux(_ *simple, args []string) int {
 	if len(args) == 0 {
 		return errBadArgument
 	}
@@ -111,7 +92,7 @@ func (m *machine) linux(name string, args []string) int {
 		m.load.other = true
 		return 0
 	}
-	m.load.kind, m.load.problem, m.load.notes = name, "", nil
+	m.load.named, m.load.problem, m.load.notes = true, "", nil
 	m.load.kernel, m.load.cmdline, m.load.initrds = m.locate(args[0]), cmdline(args[1:]), nil
 	switch {
 	case base == "memdisk":
@@ -127,8 +108,8 @@ func (m *machine) linux(name string, args []string) int {
 	return 0
 }
 
-func (m *machine) initrd(args []string) int {
-	if m.load.kind == "" {
+func (m *machine) initrd(_ *simple, args []string) int {
+	if !m.load.named {
 		return errBadArgument
 	}
 	code := 0
@@ -282,7 +263,7 @@ func (m *machine) entry(src boot.Source, submenu []string, title string) *boot.E
 	switch {
 	case l.cut:
 		problem("It takes too much to run its commands.")
-	case l.kind != "":
+	case l.named:
 	case l.away != "":
 		problem("Its configuration is on %s.", l.away)
 	case l.unknown != "" && !l.other:
@@ -290,7 +271,7 @@ func (m *machine) entry(src boot.Source, submenu []string, title string) *boot.E
 	default:
 		return nil
 	}
-	if l.kind == "" || l.kernel.path == "" {
+	if !l.named || l.kernel.path == "" {
 		problem("It names no kernel.")
 		return e
 	}

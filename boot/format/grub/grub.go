@@ -131,9 +131,10 @@ func (r *reader) parse(files []string) (boot.Listing, error) {
 // reader is one call of Parse: the volumes, and what may still be done.
 type reader struct {
 	volumes    []boot.MountedVolume // the one that is parsed, and the others
-	vars       map[string]string    // that are set before the first command
-	configs    map[string]bool      // files of the first volume that are, were or will be run on their own
-	disks      map[string]string    // GRUB's name of a disk, such as hd0 -> its device
+	builtins   map[string]builtin
+	vars       map[string]string // that are set before the first command
+	configs    map[string]bool   // files of the first volume that are, were or will be run on their own
+	disks      map[string]string // GRUB's name of a disk, such as hd0 -> its device
 	unresolved bool
 	noNext     bool // as if there were no next_entry
 	notes      boot.Notes
@@ -145,6 +146,7 @@ type reader struct {
 func newReader(fsys fs.FS, vol boot.Volume) *reader {
 	return &reader{
 		volumes:   []boot.MountedVolume{{Volume: vol, FS: fsys}},
+		builtins:  builtins(),
 		configs:   map[string]bool{},
 		disks:     map[string]string{},
 		noted:     map[string]bool{},

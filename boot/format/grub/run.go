@@ -281,8 +281,8 @@ func (m *machine) runSimple(c *simple) int {
 // false for that and for what GRUB does not know.
 func (m *machine) call(c *simple, args []string) (code int, ok bool) {
 	name := args[0]
-	if code, ok := m.builtin(c, name, args[1:]); ok {
-		return code, true
+	if run := m.lookup(name); run != nil {
+		return run(m, c, args[1:]), true
 	}
 	if f := m.functions[name]; f != nil {
 		return m.callFunction(c, f, args[1:]), true

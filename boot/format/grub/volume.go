@@ -258,7 +258,7 @@ var searchOptions = [...]option{
 }
 
 // search runs the command search (grub-core/commands/search_wrap.c).
-func (m *machine) search(args []string) int {
+func (m *machine) search(_ *simple, args []string) int {
 	o, rest, ok := parseOptions(searchOptions[:], args, true)
 	if !ok {
 		return errBadArgument
