@@ -186,8 +186,7 @@ func TestLayouts(t *testing.T) {
 	doc.WriteString(docHead)
 	for _, l := range layouttest.Load(t, layoutsDir) {
 		inv := lookAt(t, l)
-		fmt.Fprintf(&doc, "| %s | %s | %s | %s | [%s.json](../cmds/lsboot/testdata/layouts/%[5]s.json) |\n",
-			l.Name, cell(l.About), configurations(inv.Entries), shown(inv), l.Name)
+		fmt.Fprintf(&doc, "\n## %s\n\n%s\n\nConfiguration: %s.\n\n%s", l.Name, l.About, configurations(inv.Entries), shown(inv))
 		t.Run(l.Name, func(t *testing.T) {
 			var got bytes.Buffer
 			if err := printJSON(&got, inv.Entries); err != nil {
@@ -201,16 +200,13 @@ func TestLayouts(t *testing.T) {
 
 const docHead = `# Layouts
 
-The ways in which Alpine's installers, media and users lay out a disk, and what alpboot makes of each. A row is a test: a tree
-of files in ` + "`cmds/lsboot/testdata/layouts`" + `, and beside it what ` + "`lsboot --json`" + ` prints for it. This page is written by
-` + "`go test ./cmds/lsboot -run TestLayouts -update`" + `. The same trees, as disk images, are read in a virtual machine.
+This page is reference: the ways in which Alpine's installers, media and users lay out a disk, and what alpboot shows of each.
+Each section is a test: NAME.txtar in ` + "`cmds/lsboot/testdata/layouts`" + ` is the tree of files, NAME.json what ` + "`lsboot --json`" + `
+prints for it. A virtual machine reads the same trees as disk images. The page is written by
+` + "`go test ./cmds/lsboot -run TestLayouts -update`" + `.
 
-In the last column but one, * marks the default of its configuration, ? an entry whose command line was put together because
-no configuration gives one, ! one that cannot be booted, with the reason. In italics: what lsboot says besides. Encrypted volumes
-with something in them have been opened, which the menu does when it is told the passphrase.
-
-| layout | where the files lie | configuration | what alpboot shows | golden file |
-|---|---|---|---|---|
+Before an entry, * marks the default of its configuration; ? an entry whose command line was made because no configuration
+has one; ! an entry that cannot be booted, with the reason. Lines in italics are notes. Encrypted volumes have been unlocked.
 `
 
 // golden compares got with a file, or writes it there.
@@ -231,9 +227,6 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-// cell makes text fit for a table of Markdown.
-func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
-
 // configurations names the files that the entries come from.
 func configurations(entries []boot.Entry) string {
 	var all []string
@@ -246,12 +239,13 @@ func configurations(entries []boot.Entry) string {
 			all = append(all, name)
 		}
 	}
-	return cell(strings.Join(all, "<br>"))
+	return strings.Join(all, ", ")
 }
 
-// shown gives a line for each entry, and each thing that is to be said besides.
+// shown returns a list with an item for each entry, and one for each note about
+// a volume.
 func shown(inv boot.Inventory) string {
-	var all []string
+	var list strings.Builder
 	for _, e := range inv.Entries {
 		line := boottest.Path(e)
 		if mark := markOf(e); mark != "" {
@@ -266,23 +260,23 @@ func shown(inv boot.Inventory) string {
 		if e.Problem != "" {
 			line += ": " + e.Problem
 		}
-		all = append(all, line)
+		fmt.Fprintf(&list, "- %s\n", line)
 		for _, n := range e.Notes {
-			all = append(all, "*"+n+"*")
+			fmt.Fprintf(&list, "  - *%s*\n", n)
 		}
 	}
-	if len(all) == 0 {
-		all = append(all, "nothing")
+	if list.Len() == 0 {
+		list.WriteString("- no entry\n")
 	}
 	for _, v := range inv.Volumes {
 		for _, n := range v.Notes {
-			all = append(all, "*"+n.String()+"*")
+			fmt.Fprintf(&list, "- *%s*\n", n)
 		}
 		if v.Problem != "" {
-			all = append(all, "*"+v.Problem+"*")
+			fmt.Fprintf(&list, "- *%s*\n", v.Problem)
 		}
 	}
-	return cell(strings.Join(all, "<br>"))
+	return list.String()
 }
 
 // TestLayoutFolders asserts that lsboot finds the same configured entries when

@@ -81,7 +81,7 @@ func limitsOf(t *testing.T, dir string) string {
 				if about == "" && !g.Lparen.IsValid() {
 					about = g.Doc.Text()
 				}
-				fmt.Fprintf(&rows, "| %s | %s | %s | %s |\n", strings.TrimPrefix(filepath.ToSlash(dir), "../../boot/"), v.Names[0].Name, value.String(), cell(strings.Join(strings.Fields(about), " ")))
+				fmt.Fprintf(&rows, "| %s | %s | %s | %s |\n", strings.TrimPrefix(filepath.ToSlash(dir), "../../boot/"), v.Names[0].Name, value.String(), strings.ReplaceAll(strings.Join(strings.Fields(about), " "), "|", `\|`))
 			}
 		}
 	}

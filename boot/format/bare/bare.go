@@ -1,6 +1,6 @@
 // Package bare finds kernels that no boot loader's configuration needs to name:
 // a vmlinuz and the initramfs that belongs to it, by Alpine's names and by
-// those of Debian, Fedora and Arch. Their command lines are put together from
+// those of Debian, Fedora and Arch. Their command lines are made from
 // what the installed system says about itself, the way that Alpine's
 // setup-disk would (alpine-conf, setup-disk.in); such entries are Guessed.
 //
@@ -24,29 +24,29 @@ const (
 	formatName = "bare"
 
 	maxConfig  = 256 << 10 // bytes of a configuration file
-	maxKernels = 100       // in one folder
+	maxKernels = 100       // in one directory
 )
 
 // noRoot is the Problem of an entry that waits for Complete.
 const noRoot = "No root filesystem that belongs to this kernel has been found, so its command line is not known."
 
-// Format gives the format for discovery.
+// Format returns the format for discovery.
 func Format() boot.Format {
 	return boot.Format{Name: formatName, Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
 		return Parse(fsys, vol)
 	}}
 }
 
-// Parse gives an entry for each kernel at the top of the volume whose root is
+// Parse returns an entry for each kernel at the top of the volume whose root is
 // fsys and in its /boot, and on btrfs in the same places of each subvolume.
 // Symlinks are not followed.
 //
-// The command line comes from the root filesystem around the folder, or is the
+// The command line comes from the root filesystem around the directory, or is the
 // one of an Alpine medium that runs from memory. Otherwise it is empty and
 // Problem says so: see [Complete].
 //
 // A kernel in a snapshot boots that snapshot, whatever its own configuration
-// names as the subvolume. Those that are not looked at are counted in a note.
+// names as the subvolume. Those that are not read are counted in a note.
 func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	var l boot.Listing
 	top, err := fs.ReadDir(fsys, ".")
@@ -55,8 +55,8 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	}
 	medium, isMedium := mediumName(fsys, top)
 	var dirs []string           // the Dir of the root of each entry
-	looked := map[string]bool{} // a folder boot at the top may be a subvolume
-	// look takes the kernels in the folder dir of the root filesystem root.
+	looked := map[string]bool{} // a directory boot at the top may be a subvolume
+	// look takes the kernels in the directory dir of the root filesystem root.
 	look := func(dir string, root subvolume.Root, list []fs.DirEntry) {
 		pairs := findPairs(list)
 		if len(pairs) == 0 || looked[dir] {
@@ -90,7 +90,7 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	for _, root := range roots {
 		list := top
 		if root.Dir != "." {
-			// What cannot be read here is no folder that anybody boots from.
+			// What cannot be read here is no directory that anybody boots from.
 			if list, err = fs.ReadDir(fsys, root.Dir); err != nil {
 				continue
 			}
@@ -103,7 +103,7 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 			dir := path.Join(root.Dir, d.Name())
 			files, err := fs.ReadDir(fsys, dir)
 			if err != nil {
-				l.Notes = append(l.Notes, boot.Note{Source: boot.Source{File: dir}, Text: "The folder cannot be read: " + err.Error() + "."})
+				l.Notes = append(l.Notes, boot.Note{Source: boot.Source{File: dir}, Text: "The directory cannot be read: " + err.Error() + "."})
 			}
 			look(dir, root, files)
 		}
@@ -123,12 +123,12 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 		}
 	}
 	if older > 0 {
-		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d older snapshots on this volume have not been looked at.", older)})
+		l.Notes = append(l.Notes, boot.Note{Text: fmt.Sprintf("%d older snapshots on this volume were not read.", older)})
 	}
 	return l, nil
 }
 
-// mediumName tells whether the volume whose top folder is given is an Alpine
+// mediumName reports whether the volume whose top directory is given is an Alpine
 // ISO or stick, and what it calls itself.
 func mediumName(fsys fs.FS, top []fs.DirEntry) (string, bool) {
 	if hasFile(top, ".alpine-release") {
@@ -148,7 +148,7 @@ func hasFile(list []fs.DirEntry, name string) bool {
 	return slices.ContainsFunc(list, func(d fs.DirEntry) bool { return d.Name() == name && !d.IsDir() })
 }
 
-// pair is a kernel and what belongs to it, as names in one folder.
+// pair is a kernel and what belongs to it, as names in one directory.
 type pair struct {
 	kernel  string
 	initrds []string // microcode included
@@ -160,7 +160,7 @@ type pair struct {
 // the kernel is /boot/<flavour> and the initramfs /boot/<flavour>.gz.
 var legacy = [...]string{"grsec", "hardened", "vanilla", "virt", "virtgrsec", "rpi", "rpi2", "vserver", "lts"}
 
-// findPairs gives the kernels in a folder: flavours by name, then versions,
+// findPairs returns the kernels in a directory: flavours by name, then versions,
 // newest first.
 func findPairs(list []fs.DirEntry) []pair {
 	var pairs []pair
@@ -209,7 +209,7 @@ func findPairs(list []fs.DirEntry) []pair {
 	return pairs
 }
 
-// flavour gives the part of a kernel's name that its initramfs has too: lts of
+// flavour returns the part of a kernel's name that its initramfs has too: lts of
 // vmlinuz-lts; "" of vmlinuz.
 func flavour(kernel string) string {
 	if f, ok := strings.CutPrefix(kernel, "vmlinuz"); ok {
@@ -218,12 +218,12 @@ func flavour(kernel string) string {
 	return kernel
 }
 
-// isVersion tells 6.1.0-18-amd64 from lts.
+// isVersion distinguishes 6.1.0-18-amd64 from lts.
 func isVersion(flavour string) bool {
 	return flavour != "" && '0' <= flavour[0] && flavour[0] <= '9'
 }
 
-// initrdNames gives the names that the initramfs of a kernel may have, the most
+// initrdNames returns the names that the initramfs of a kernel may have, the most
 // likely ones first.
 func initrdNames(kernel string) []string {
 	f := flavour(kernel)
@@ -236,7 +236,7 @@ func initrdNames(kernel string) []string {
 	return []string{"initramfs-" + f, "initrd.img-" + f, "initramfs-" + f + ".img", "initrd-" + f, "initrd-" + f + ".img"}
 }
 
-// isBackup tells whether a file is one that a package manager or a person has
+// isBackup reports whether a file is one that a package manager or a person has
 // put aside.
 func isBackup(name string) bool {
 	if strings.HasPrefix(name, ".") || strings.Contains(name, ".apk.") {
@@ -279,7 +279,7 @@ func compareVersions(a, b string) int {
 	return len(a) - len(b)
 }
 
-// entry gives the entry for a pair in the folder dir, without a command line.
+// entry returns the entry for a pair in the directory dir, without a command line.
 func (p pair) entry(dir string) boot.Entry {
 	e := boot.Entry{
 		Title:   title("Linux", p.kernel),
@@ -299,7 +299,7 @@ func (p pair) entry(dir string) boot.Entry {
 	return e
 }
 
-// mediumEntry gives the entry for a pair on an ISO or stick of the given name.
+// mediumEntry returns the entry for a pair on an ISO or stick of the given name.
 // There is no root= by intention: that makes Alpine run from the medium.
 func (p pair) mediumEntry(dir, name string) boot.Entry {
 	e := p.entry(dir)
@@ -312,7 +312,7 @@ func (p pair) mediumEntry(dir, name string) boot.Entry {
 	return e
 }
 
-// title gives what the user sees: the system and which of its kernels.
+// title returns what the user sees: the system and which of its kernels.
 func title(name, kernel string) string {
 	if f := flavour(kernel); f != "" {
 		return name + " (" + boot.Clean(f) + ")"

@@ -15,7 +15,7 @@ import (
 
 const alpine = "ID=alpine\nPRETTY_NAME=Alpine\n"
 
-// system gives a root filesystem with one kernel and the given files.
+// system returns a root filesystem with one kernel and the given files.
 func system(files map[string]string) fstest.MapFS {
 	fsys := fstest.MapFS{
 		"boot/vmlinuz-lts":   boottest.File("kernel"),
@@ -52,8 +52,8 @@ func TestCmdline(t *testing.T) {
 		{"fstab without root", ext4, map[string]string{"etc/fstab": "# nothing\nbroken\ntmpfs /tmp tmpfs\n"}, "root=UUID=u-1" + synth, ""},
 		{"volume without UUID", boot.Volume{Device: "/dev/sda1", Label: "r", Type: "ext4"}, nil, "root=LABEL=r" + synth, ""},
 		{"volume without anything", boot.Volume{Device: "/dev/sda1", Type: "ext4"}, nil, "", ""},
-		{"folder", boot.Volume{Device: "/mnt"}, map[string]string{"etc/fstab": "/dev/sda3 / ext4 rw 0 1\n"}, "root=/dev/sda3" + synth, ""},
-		{"folder of unknown type", boot.Volume{Device: "/mnt"}, map[string]string{"etc/fstab": "UUID=u-3 / auto rw 0 1\n"}, "root=UUID=u-3 modules=sd-mod,usb-storage quiet", ""},
+		{"directory", boot.Volume{Device: "/mnt"}, map[string]string{"etc/fstab": "/dev/sda3 / ext4 rw 0 1\n"}, "root=/dev/sda3" + synth, ""},
+		{"directory of unknown type", boot.Volume{Device: "/mnt"}, map[string]string{"etc/fstab": "UUID=u-3 / auto rw 0 1\n"}, "root=UUID=u-3 modules=sd-mod,usb-storage quiet", ""},
 		{"escapes in fstab", boot.Volume{Device: "/mnt"}, map[string]string{"etc/fstab": "LABEL=a\\055b / ext4 rw 0 1\n"}, "root=LABEL=a-b" + synth, ""},
 		{"label with a space", ext4, map[string]string{"etc/fstab": "LABEL=a\\040b / ext4 rw 0 1\n"}, "root=UUID=u-1" + synth, ""},
 		{"label with a space and no UUID", boot.Volume{Device: "/mnt"}, map[string]string{"etc/fstab": "LABEL=a\\040b / ext4 rw 0 1\n"}, "", ""},
@@ -107,7 +107,7 @@ func TestCmdline(t *testing.T) {
 	}
 }
 
-// TestPairs asserts which files of a folder are kernels, and what they load.
+// TestPairs asserts which files of a directory are kernels, and what they load.
 func TestPairs(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -162,7 +162,7 @@ func TestManyKernels(t *testing.T) {
 	}
 }
 
-// failing cannot read one folder.
+// failing cannot read one directory.
 type failing struct {
 	fstest.MapFS
 	dir string
@@ -181,7 +181,7 @@ func TestUnreadableFolder(t *testing.T) {
 		t.Error("no error for a root that cannot be read")
 	}
 	l, err := bare.Parse(failing{fsys, "boot"}, boot.Volume{})
-	if err != nil || len(l.Notes) != 1 || !strings.Contains(l.Notes[0].String(), "/boot: The folder cannot be read") {
+	if err != nil || len(l.Notes) != 1 || !strings.Contains(l.Notes[0].String(), "/boot: The directory cannot be read") {
 		t.Errorf("got %s", boottest.Text(l, err))
 	}
 }

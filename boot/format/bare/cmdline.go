@@ -10,7 +10,7 @@ import (
 	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
-// system is a root filesystem whose command line is being put together.
+// system is a root filesystem whose command line is being made.
 type system struct {
 	fsys   fs.FS
 	vol    boot.Volume
@@ -19,7 +19,7 @@ type system struct {
 	fstab  []mount
 }
 
-// read gives the text of a file of the system, "" when there is none that can
+// read returns the text of a file of the system, "" when there is none that can
 // be read: each of them is one of several sources.
 func (s system) read(name string) string {
 	b, err := boot.ReadFile(s.fsys, path.Join(s.dir, name), maxConfig)
@@ -29,7 +29,7 @@ func (s system) read(name string) string {
 	return string(b)
 }
 
-// cmdline gives the command line for the kernels of the system, and what there
+// cmdline returns the command line for the kernels of the system, and what there
 // is to say about it. The sources in order: update-extlinux.conf if setup-disk
 // has written it, default/grub, what unified kernel images are built with,
 // update-extlinux.conf as its package ships it, and fstab alone.
@@ -99,19 +99,19 @@ func (s system) cmdline() (string, []string) {
 	case s.alpine && s.vol.Crypt != "":
 		line = append(line, "cryptroot=UUID="+s.vol.Crypt, "cryptdm="+s.cryptName(root.spec))
 	case s.inLUKS():
-		notes = append(notes, "The root filesystem lies in a LUKS container that the command line does not name: add cryptroot=UUID=... cryptdm=...")
+		notes = append(notes, "The root filesystem is in a LUKS container that the command line does not name: add cryptroot=UUID=... cryptdm=...")
 	}
-	return strings.Join(words(line...), " "), append([]string{"No configuration file names this kernel: its command line was put together from " + from + "."}, notes...)
+	return strings.Join(words(line...), " "), append([]string{"No configuration file names this kernel: its command line was made from " + from + "."}, notes...)
 }
 
-// rootFS is how the kernel is told of its root filesystem.
+// rootFS is how the kernel finds its root filesystem.
 type rootFS struct {
 	spec   string // what comes after root=
 	fstype string
 	flags  string // what comes after rootflags=
 }
 
-// root gives what fstab says about /, put right where the volume itself shows
+// root returns what fstab says about /, put right where the volume itself shows
 // that it has changed.
 func (s system) root() (rootFS, []string) {
 	line, _ := find(s.fstab, "/")
@@ -153,8 +153,8 @@ func (s system) root() (rootFS, []string) {
 	return r, notes
 }
 
-// inSubvolume gives a command line that has rootflags= with the subvolume dir in
-// them: the configuration of the system that lies there may be that of what it
+// inSubvolume returns a command line that has rootflags= with the subvolume dir in
+// them: the configuration of the system that is there may be that of what it
 // was copied from, as in a snapshot.
 func inSubvolume(line []string, dir string) []string {
 	if subvolume.Flag(strings.Join(line, " ")) == dir {
@@ -172,7 +172,7 @@ func inSubvolume(line []string, dir string) []string {
 	return line
 }
 
-// isMapped tells whether a device of fstab is one of LVM, LUKS or md.
+// isMapped reports whether a device of fstab is one of LVM, LUKS or md.
 func isMapped(source string) bool {
 	name, ok := strings.CutPrefix(source, "/dev/")
 	if !ok || strings.HasPrefix(name, "disk/") {
@@ -181,7 +181,7 @@ func isMapped(source string) bool {
 	return strings.Contains(name, "/") || strings.HasPrefix(name, "md")
 }
 
-// modules gives what setup-disk puts into modules= (setup-disk.in,
+// modules returns what setup-disk puts into modules= (setup-disk.in,
 // install_mounted_root).
 func (s system) modules(fstype string) string {
 	m := []string{"sd-mod", "usb-storage"}
@@ -199,18 +199,18 @@ func (s system) modules(fstype string) string {
 	return strings.Join(m, ",")
 }
 
-// features gives what mkinitfs.conf puts into the initramfs.
+// features returns what mkinitfs.conf puts into the initramfs.
 func (s system) features() []string {
 	return strings.Fields(assignments(s.read("etc/mkinitfs/mkinitfs.conf"))["features"])
 }
 
-// inLUKS tells whether the system seems to lie in an opened LUKS container.
+// inLUKS reports whether the system seems to be in an unlocked LUKS container.
 func (s system) inLUKS() bool {
 	return s.alpine && strings.HasPrefix(s.vol.Device, "/dev/mapper/") && slices.Contains(s.features(), "cryptsetup")
 }
 
-// cryptName gives the name under which Alpine's initramfs is to open the LUKS
-// container that the system lies in, root being what comes after root=.
+// cryptName returns the name under which Alpine's initramfs is to open the LUKS
+// container that the system is in, root being what comes after root=.
 func (s system) cryptName(root string) string {
 	// With LVM between the two, root= is the name of a logical volume.
 	if name, ok := strings.CutPrefix(root, "/dev/mapper/"); ok && strings.HasPrefix(s.vol.Device, "/dev/mapper/luks-") {
@@ -219,7 +219,7 @@ func (s system) cryptName(root string) string {
 	return "root" // as setup-disk calls it
 }
 
-// ukiCmdline gives the command line that unified kernel images of this system
+// ukiCmdline returns the command line that unified kernel images of this system
 // are built with, and the file that has it (Alpine's secureboot-hook and
 // systemd's ukify).
 func (s system) ukiCmdline() (line, from string) {
@@ -247,7 +247,7 @@ func withoutComments(text string) string {
 	return strings.Join(lines, " ")
 }
 
-// words gives the words of several parts of a command line, control characters
+// words returns the words of several parts of a command line, control characters
 // taken for white space.
 func words(parts ...string) []string {
 	return strings.FieldsFunc(strings.Join(parts, " "), isSpace)

@@ -5,7 +5,7 @@ import "strings"
 // maxValue bounds a shell variable, whose parts may be other variables.
 const maxValue = 4096
 
-// assignments gives the variables that a file of shell assignments sets, such
+// assignments returns the variables that a file of shell assignments sets, such
 // as /etc/default/grub, /etc/update-extlinux.conf or os-release. It knows
 // quotes, escapes, comments, += and $name or ${name} of earlier variables, and
 // runs nothing: a variable whose value needs that (`cmd`, $(cmd), ${x:-y}) is
@@ -101,7 +101,7 @@ func (s *shell) word() (value string, ok bool) {
 	return b.String(), ok && quote == plain
 }
 
-// expand takes the name after a $ and gives its value.
+// expand takes the name after a $ and returns its value.
 func (s *shell) expand() (value string, ok bool) {
 	if rest, braced := strings.CutPrefix(s.in, "{"); braced {
 		n := nameLen(rest)
@@ -123,7 +123,7 @@ func (s *shell) expand() (value string, ok bool) {
 	return s.vars[name], true
 }
 
-// nameLen gives the length of the variable name that s begins with.
+// nameLen returns the length of the variable name that s begins with.
 func nameLen(s string) int {
 	for i := range len(s) {
 		c := s[i]
@@ -135,7 +135,7 @@ func nameLen(s string) int {
 	return len(s)
 }
 
-// isSeparator tells whether c ends a word outside of quotes. All control
+// isSeparator reports whether c ends a word outside of quotes. All control
 // characters do, so that each byte of a broken file is taken.
 func isSeparator(c byte) bool {
 	return c <= ' ' || strings.IndexByte(";&|", c) >= 0
@@ -186,7 +186,7 @@ func isOctal(s string) bool {
 	return strings.Trim(s, "01234567") == "" && s[0] <= '3'
 }
 
-// find gives the line for a mount point.
+// find returns the line for a mount point.
 func find(tab []mount, target string) (mount, bool) {
 	for _, m := range tab {
 		if m.target == target || m.target == target+"/" {
@@ -196,7 +196,7 @@ func find(tab []mount, target string) (mount, bool) {
 	return mount{}, false
 }
 
-// option gives the value of a mount option.
+// option returns the value of a mount option.
 func (m mount) option(name string) string {
 	for _, o := range m.options {
 		if v, ok := strings.CutPrefix(o, name+"="); ok {

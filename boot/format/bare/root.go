@@ -15,20 +15,20 @@ import (
 // on another volume.
 type Root struct {
 	Volume  boot.Volume
-	Dir     string // the root's folder on the volume: "." or a btrfs subvolume
+	Dir     string // the root's directory on the volume: "." or a btrfs subvolume
 	Name    string // PRETTY_NAME of os-release; "" when unknown
 	Alpine  bool
-	Cmdline string   // the command line for its kernels; "" when nothing gives one
+	Cmdline string   // the command line for its kernels; "" when nothing names one
 	Notes   []string // where Cmdline comes from, and what is doubtful about it
 
 	// Boot is what its fstab mounts at /boot, /boot/efi and /efi, as the first
 	// field of the line: UUID=, LABEL=, a device, ...
 	Boot []string
 
-	// Releases are the kernels that it has modules for (folders of lib/modules).
+	// Releases are the kernels that it has modules for (directories of lib/modules).
 	Releases []string
 
-	// Locked is true for a LUKS volume that nobody has opened: there may be a
+	// Locked is true for a LUKS volume that is not unlocked: there may be a
 	// root filesystem in it. Volume and Locked are all that is set then.
 	Locked bool
 
@@ -38,7 +38,7 @@ type Root struct {
 
 const luks = "crypto_LUKS"
 
-// FindRoots gives the root filesystems on the volume whose root is fsys: on
+// FindRoots returns the root filesystems on the volume whose root is fsys: on
 // btrfs there may be one in each subvolume, of which @ comes before others;
 // snapshots do not count. A LUKS volume (Type crypto_LUKS) always counts as
 // one, which is Locked; fsys is not used then and may be nil.
@@ -59,7 +59,7 @@ func FindRoots(fsys fs.FS, vol boot.Volume) []Root {
 	return found
 }
 
-// FindRoot gives the first of [FindRoots], if there is one.
+// FindRoot returns the first of [FindRoots], if there is one.
 func FindRoot(fsys fs.FS, vol boot.Volume) (Root, bool) {
 	if roots := FindRoots(fsys, vol); len(roots) > 0 {
 		return roots[0], true
@@ -67,7 +67,7 @@ func FindRoot(fsys fs.FS, vol boot.Volume) (Root, bool) {
 	return Root{}, false
 }
 
-// findRoot looks at one folder.
+// findRoot looks at one directory.
 func findRoot(fsys fs.FS, vol boot.Volume, at subvolume.Root) (Root, bool) {
 	sys := system{fsys: fsys, vol: vol, dir: at.Dir}
 	release := ""
@@ -101,7 +101,7 @@ func findRoot(fsys fs.FS, vol boot.Volume, at subvolume.Root) (Root, bool) {
 			r.Releases = append(r.Releases, m.Name())
 		}
 		if len(modules) > 0 {
-			break // often the two are one folder
+			break // often the two are one directory
 		}
 	}
 	r.Cmdline, r.Notes = sys.cmdline()
@@ -111,14 +111,14 @@ func findRoot(fsys fs.FS, vol boot.Volume, at subvolume.Root) (Root, bool) {
 	return r, true
 }
 
-// shadows tells whether the root's fstab mounts something else over the folder
+// shadows reports whether the root's fstab mounts something else over the directory
 // dir on its volume, which is its /boot.
 func (r Root) shadows(dir string) bool {
 	sub := strings.Trim(r.boot.option("subvol"), "/")
 	return r.boot.source != "" && (names(r.boot.source, r.Volume) == no || sub != "" && sub != dir)
 }
 
-// complete gives e with the name and command line of this root.
+// complete returns e with the name and command line of this root.
 func (r Root) complete(e boot.Entry) boot.Entry {
 	name := r.Name
 	if name == "" {
@@ -139,7 +139,7 @@ func (r Root) complete(e boot.Entry) boot.Entry {
 	return e
 }
 
-// snapshotName gives what tells a snapshot from others: its number, its date, or
+// snapshotName returns what distinguishes a snapshot from others: its number, its date, or
 // the name of its subvolume.
 func (r Root) snapshotName() string {
 	dir := r.Dir
@@ -166,7 +166,7 @@ const (
 	yes
 )
 
-// names tells whether the first field of an fstab line means the volume.
+// names reports whether the first field of an fstab line means the volume.
 func names(source string, vol boot.Volume) answer {
 	is := func(s, t string) answer {
 		switch {
@@ -193,7 +193,7 @@ func names(source string, vol boot.Volume) answer {
 	return unknown // PARTUUID=, or a device name that may have changed
 }
 
-// Complete gives e, an entry of Parse with its Volume set, a command line if
+// Complete returns e, an entry of Parse with its Volume set, a command line if
 // one of roots is the root filesystem of its kernel. In this order:
 //
 //   - the root whose fstab mounts the entry's volume at /boot, /boot/efi or /efi;
@@ -239,7 +239,7 @@ func Complete(e boot.Entry, roots []Root) boot.Entry {
 	return e
 }
 
-// mounts tells whether the root's fstab mounts the volume as a boot volume. A
+// mounts reports whether the root's fstab mounts the volume as a boot volume. A
 // root that mounts none has its kernels in its own /boot, or the line is
 // missing.
 func (r Root) mounts(vol boot.Volume) answer {
@@ -253,7 +253,7 @@ func (r Root) mounts(vol boot.Volume) answer {
 	return best
 }
 
-// hasModules tells whether the root has modules for the kernel of e: for its
+// hasModules reports whether the root has modules for the kernel of e: for its
 // version, or if that is not known, for its flavour.
 func (r Root) hasModules(e boot.Entry) bool {
 	f := flavour(path.Base(e.Kernel))
@@ -265,7 +265,7 @@ func (r Root) hasModules(e boot.Entry) bool {
 	})
 }
 
-// sameDisk tells whether two volumes lie on one disk. Of LVM, LUKS and md
+// sameDisk reports whether two volumes are on one disk. Of LVM, LUKS and md
 // volumes that is not known, and they may.
 func sameDisk(a, b boot.Volume) bool {
 	if isMapped(a.Device) && a.Disk == "" || isMapped(b.Device) && b.Disk == "" {
@@ -274,14 +274,14 @@ func sameDisk(a, b boot.Volume) bool {
 	return a.OnDisk() == b.OnDisk()
 }
 
-// isAlpine tells whether the files of e have names that only Alpine gives.
+// isAlpine reports whether the files of e have names that only Alpine uses.
 func isAlpine(e boot.Entry) bool {
 	f := flavour(path.Base(e.Kernel))
 	return f != "" && !isVersion(f) && len(e.Initrds) > 0 &&
 		path.Base(e.Initrds[len(e.Initrds)-1]) == "initramfs-"+f
 }
 
-// unlock gives e the command line for a root in this LUKS volume.
+// unlock returns e the command line for a root in this LUKS volume.
 func (r Root) unlock(e boot.Entry) boot.Entry {
 	if r.Volume.UUID == "" {
 		return e

@@ -30,7 +30,7 @@ const (
 	maxInitrds = 32 // of one entry
 )
 
-// Format gives the format for discovery.
+// Format returns the format for discovery.
 func Format() boot.Format {
 	return boot.Format{Name: "bls", Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
 		return Parse(fsys, vol)
@@ -41,9 +41,9 @@ func Format() boot.Format {
 // whose root is fsys, in the order of [Boot.Arrange].
 //
 // A path is taken from the root of the volume; where no such file exists, it
-// is looked for below the folders that loader lies in, and below boot next to
+// is looked for below the directories that loader is in, and below boot next to
 // loader. Entries for another processor, and those that start an EFI program
-// which is no kernel, are given with a Problem. A unified kernel image, whether
+// which is not a kernel, are given with a Problem. A unified kernel image, whether
 // named by uki, linux or efi, has its own command line unless the entry has
 // options; initrds that the entry names come after those in the image.
 //
@@ -87,7 +87,7 @@ type reader struct {
 func (r *reader) items(b *Boot) []Item {
 	var items []Item
 	g := &grub{reader: r, boot: b}
-	for _, dir := range b.Folders("loader/entries") {
+	for _, dir := range b.Directories("loader/entries") {
 		files, err := b.Files(dir, ".conf")
 		if err != nil {
 			r.errs = append(r.errs, err)
@@ -114,8 +114,8 @@ func (r *reader) items(b *Boot) []Item {
 	return items
 }
 
-// marker looks for the file by which other uses of the folder entries can be
-// told from this one.
+// marker looks for the file by which other uses of the directory entries can be
+// distinguished from this one.
 func (r *reader) marker(b *Boot, loader string) {
 	files, _ := b.Files(loader, ".srel")
 	for _, file := range files {
@@ -126,7 +126,7 @@ func (r *reader) marker(b *Boot, loader string) {
 	}
 }
 
-// read gives the contents of a file, within what is left to read.
+// read returns the contents of a file, within what is left to read.
 func (r *reader) read(name string) (string, error) {
 	b, err := boot.ReadFile(r.fsys, name, maxFile)
 	if err != nil {

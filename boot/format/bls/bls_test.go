@@ -27,7 +27,7 @@ func parse(t *testing.T, fsys fs.FS) boot.Listing {
 	return l
 }
 
-// image gives a unified kernel image.
+// image returns a unified kernel image.
 func image(t testing.TB, text string) *fstest.MapFile {
 	t.Helper()
 	b, err := ukitest.FromText(text)
@@ -61,7 +61,7 @@ func TestPlaces(t *testing.T) {
 		}
 	}
 	if l := parse(t, fstest.MapFS{"@/boot/loader/entries/a.conf": boottest.File("linux k\n")}); len(l.Entries) != 0 {
-		t.Errorf("a folder that is no subvolume: %s", boottest.Text(l, nil))
+		t.Errorf("a directory that is no subvolume: %s", boottest.Text(l, nil))
 	}
 }
 
@@ -107,8 +107,8 @@ func TestEntry(t *testing.T) {
 		{name: "no way out", conf: "linux ../../etc/k\ninitrd /../i\n", title: "e", kernel: "etc/k", initrds: "i"},
 		{name: "below boot", conf: "linux /k3\ninitrd /i3\n", title: "e", kernel: "boot/k3", initrds: "boot/i3"},
 		{name: "missing", conf: "linux /gone\n", title: "e", kernel: "gone"},
-		{name: "the root", conf: "linux /\n", title: "e", problem: `"/" is no file`},
-		{name: "no file as initrd", conf: "linux k\ninitrd /.\n", title: "e", kernel: "k", problem: `"/." is no file`},
+		{name: "the root", conf: "linux /\n", title: "e", problem: `"/" is not a file`},
+		{name: "no file as initrd", conf: "linux k\ninitrd /.\n", title: "e", kernel: "k", problem: `"/." is not a file`},
 		{name: "hostile title", conf: "title \x1b[2Jx\u202ey\xff\nlinux k\n", title: "[2Jx y", kernel: "k"},
 		{name: "hostile options", conf: "linux k\noptions a\x1b[2J\tb\x07c\n", title: "e", kernel: "k", cmdline: "a [2J b c"},
 		{name: "empty", conf: "", title: none, note: "e.conf: The file names nothing to boot"},
@@ -260,8 +260,8 @@ func TestLoaderConf(t *testing.T) {
 		{name: "no menu", conf: "timeout menu-hidden\n", timeout: wait(0)},
 		{name: "never a menu", conf: "timeout menu-disabled\n", timeout: wait(0)},
 		{name: "menu", conf: "timeout menu-force\n", timeout: wait(-1)},
-		{name: "no number", conf: "timeout -3\n", note: `timeout "-3" is no number`},
-		{name: "too large a number", conf: "timeout 99999999999\n", note: "is no number"},
+		{name: "no number", conf: "timeout -3\n", note: `timeout "-3" is not a number`},
+		{name: "too large a number", conf: "timeout 99999999999\n", note: "is not a number"},
 		{name: "other settings", conf: "editor no\nauto-entries 1\nconsole-mode max\n"},
 		{name: "too large", conf: strings.Repeat("# \n", 50000), note: "loader.conf: The settings cannot be used"},
 	}
@@ -363,7 +363,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// variables gives the names of n variables, as in a command line.
+// variables returns the names of n variables, as in a command line.
 func variables(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -391,7 +391,7 @@ func TestUnreadable(t *testing.T) {
 		}
 	}
 	if strings.Contains(all, "c.conf") {
-		t.Errorf("a folder is no file: %s", all)
+		t.Errorf("a directory is not a file: %s", all)
 	}
 }
 

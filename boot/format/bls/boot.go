@@ -14,7 +14,7 @@ import (
 	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
-// Boot is a folder that the specification may mean by $BOOT, and the settings
+// Boot is a directory that the specification may mean by $BOOT, and the settings
 // of its loader/loader.conf (loader.conf(5)).
 type Boot struct {
 	Dir   string     // "." for the root of the volume
@@ -31,11 +31,11 @@ type setting struct {
 	src  boot.Source
 }
 
-// places are the folders of a root filesystem where a $BOOT is mounted, or
-// lies when it has no partition of its own.
+// places are the directories of a root filesystem where a $BOOT is mounted, or
+// is when it has no partition of its own.
 var places = [...]string{"", "boot", "efi", "boot/efi"}
 
-// Boots gives every folder of the volume whose root is fsys that may be a
+// Boots returns every directory of the volume whose root is fsys that may be a
 // $BOOT: the root, boot, efi and boot/efi, on btrfs also those of its
 // subvolumes, but for snapshots. Names are compared without regard to
 // case, and links are not followed. The error says that the root cannot be read.
@@ -51,7 +51,7 @@ func Boots(fsys fs.FS, vol boot.Volume) ([]*Boot, error) {
 			continue
 		}
 		for _, place := range places {
-			for _, dir := range (&Boot{Dir: root.Dir, fsys: fsys}).Folders(place) {
+			for _, dir := range (&Boot{Dir: root.Dir, fsys: fsys}).Directories(place) {
 				if !known[dir] {
 					known[dir] = true
 					b := &Boot{Dir: dir, fsys: fsys}
@@ -64,9 +64,9 @@ func Boots(fsys fs.FS, vol boot.Volume) ([]*Boot, error) {
 	return boots, nil
 }
 
-// Folders gives the paths, from the root of the volume, of the folders that rel
+// Directorys returns the paths, from the root of the volume, of the directories that rel
 // names below b in whatever case; "" is b itself.
-func (b *Boot) Folders(rel string) []string {
+func (b *Boot) Directories(rel string) []string {
 	found := []string{b.Dir}
 	for name := range strings.SplitSeq(rel, "/") {
 		if name == "" {
@@ -74,7 +74,7 @@ func (b *Boot) Folders(rel string) []string {
 		}
 		var next []string
 		for _, dir := range found {
-			list, _ := fs.ReadDir(b.fsys, dir) // part of a damaged folder is better than nothing
+			list, _ := fs.ReadDir(b.fsys, dir) // part of a damaged directory is better than nothing
 			for _, d := range list {
 				if d.IsDir() && strings.EqualFold(d.Name(), name) {
 					next = append(next, path.Join(dir, d.Name()))
@@ -86,13 +86,13 @@ func (b *Boot) Folders(rel string) []string {
 	return found
 }
 
-// Files gives the paths of the files in the folder dir, from the root of the
+// Files returns the paths of the files in the directory dir, from the root of the
 // volume, whose names end in ending in whatever case and do not begin with a
 // dot. With an error there may be some all the same.
 func (b *Boot) Files(dir, ending string) ([]string, error) {
 	list, err := fs.ReadDir(b.fsys, dir)
 	if err != nil {
-		err = fmt.Errorf("the folder /%s cannot be read: %w", strings.TrimPrefix(dir, "."), err)
+		err = fmt.Errorf("the directory /%s cannot be read: %w", strings.TrimPrefix(dir, "."), err)
 	}
 	var files []string
 	for _, d := range list {
@@ -109,7 +109,7 @@ func hasEnding(name, ending string) bool {
 
 // settings reads loader.conf.
 func (b *Boot) settings() {
-	for _, dir := range b.Folders("loader") {
+	for _, dir := range b.Directories("loader") {
 		files, _ := b.Files(dir, ".conf")
 		for _, file := range files {
 			if !strings.EqualFold(path.Base(file), "loader.conf") {
@@ -143,7 +143,7 @@ func (b *Boot) setting(src boot.Source, key, value string) {
 		default:
 			n, err := strconv.ParseUint(value, 10, 32)
 			if err != nil {
-				b.Notes.Add(src, fmt.Sprintf("The timeout %s is no number of seconds.", boot.Quote(value)))
+				b.Notes.Add(src, fmt.Sprintf("The timeout %s is not a number of seconds.", boot.Quote(value)))
 				return
 			}
 			wait = time.Duration(n) * time.Second
@@ -161,7 +161,7 @@ type Item struct {
 	Demoted   string // why it sorts behind all others and is never the default, as a sentence; "" for most
 }
 
-// name gives the name of the item's file without its folder, its ending and the
+// name returns the name of the item's file without its directory, its ending and the
 // boot counter in it; left is negative where there is no counter.
 func (it Item) name() (name, ending string, left, done int) {
 	base := path.Base(it.Entry.Source.File)
@@ -189,7 +189,7 @@ func number(s string) (int, bool) {
 	return int(n), err == nil
 }
 
-// isDefault tells whether loader.conf names it.
+// isDefault reports whether loader.conf names it.
 func (b *Boot) isDefault(it Item) bool {
 	name, ending, _, _ := it.name()
 	pattern := strings.ReplaceAll(strings.ToLower(b.def.text), "[!", "[^")
@@ -201,10 +201,10 @@ func (b *Boot) isDefault(it Item) bool {
 	return false
 }
 
-// Arrange gives the entries of items in the order of the specification, newest
+// Arrange returns the entries of items in the order of the specification, newest
 // first within one system, with those that have failed too often at the end.
 // It completes them: Default for the first one that loader.conf names, Timeout,
-// a Title where there is none, and where several titles are equal what tells
+// a Title where there is none, and where several titles are equal what distinguishes
 // them apart: version, machine ID and file name, in this order.
 func (b *Boot) Arrange(items []Item) []boot.Entry {
 	items = slices.Clone(items)

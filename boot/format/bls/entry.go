@@ -61,7 +61,7 @@ func parseConf(text string) (c conf) {
 	return c
 }
 
-// goarch gives what Go calls an architecture of the EFI specification; "" when
+// goarch returns what Go calls an architecture of the EFI specification; "" when
 // it is unknown.
 func goarch(efi string) string {
 	switch strings.ToLower(efi) {
@@ -81,7 +81,7 @@ func goarch(efi string) string {
 	return ""
 }
 
-// item gives the entry that a file holds, false if it starts nothing.
+// item returns the entry that a file holds, false if it starts nothing.
 func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 	c := parseConf(text)
 	it := Item{SortKey: c.sortKey, MachineID: c.machineID, Version: c.version}
@@ -100,7 +100,7 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 	image := cmp.Or(c.linux, c.uki, c.efi)
 	switch {
 	case image == "" && c.ukiURL != "":
-		problem("Its unified kernel image lies on the network: %s.", boot.Clean(c.ukiURL))
+		problem("Its unified kernel image is on the network: %s.", boot.Clean(c.ukiURL))
 		return it, true
 	case image == "":
 		r.notes.Add(e.Source, "The file names nothing to boot (linux, uki or efi): it is left out.")
@@ -110,7 +110,7 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 	vars := &expansion{grub: g}
 	var ok bool
 	if e.Kernel, ok = b.locate(vars.expand(image)); !ok {
-		problem("%s is no file.", boot.Quote(image))
+		problem("%s is not a file.", boot.Quote(image))
 	}
 	options, inOptions := boot.TakeInitrds(vars.expand(strings.Join(c.options, " ")))
 	e.Cmdline = options
@@ -122,7 +122,7 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 	for _, name := range initrds {
 		switch f, ok := b.locate(name); {
 		case !ok:
-			problem("%s is no file.", boot.Quote(name))
+			problem("%s is not a file.", boot.Quote(name))
 		case !slices.Contains(e.Initrds, f):
 			e.Initrds = append(e.Initrds, f)
 		}
@@ -161,7 +161,7 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 	return it, true
 }
 
-// initrds gives the names in the initrd lines of an entry, not many more than
+// initrds returns the names in the initrd lines of an entry, not many more than
 // maxInitrds. A line is one name, or several with white space between them,
 // as GRUB takes it.
 func (b *Boot) initrds(c conf, vars *expansion) []string {
@@ -180,7 +180,7 @@ func (b *Boot) initrds(c conf, vars *expansion) []string {
 	return names
 }
 
-// locate gives the path, from the root of the volume, of the file that an
+// locate returns the path, from the root of the volume, of the file that an
 // entry calls name; false if it can be none.
 func (b *Boot) locate(name string) (file string, ok bool) {
 	name = path.Clean("/" + strings.ReplaceAll(name, `\`, "/"))
@@ -201,7 +201,7 @@ func (b *Boot) locate(name string) (file string, ok bool) {
 	return tries[0], true
 }
 
-// exists tells whether there is a file of that path from the root of the
+// exists reports whether there is a file of that path from the root of the
 // volume. A link is enough: what it points to is for those who open it.
 func (b *Boot) exists(file string) bool {
 	_, err := fs.Lstat(b.fsys, file)

@@ -66,13 +66,13 @@ func (x *expansion) expand(s string) string {
 
 func isName(c byte) bool { return isLetter(c) || isDigit(c) || c == '_' }
 
-// lookup gives the value of a variable. The environment block is read when it
+// lookup returns the value of a variable. The environment block is read when it
 // is first asked for.
 func (g *grub) lookup(name string) (string, bool) {
 	if !g.isRead {
 		g.isRead = true
 		for _, dir := range []string{"grub2", "grub", "boot/grub2", "boot/grub"} {
-			for _, dir := range g.boot.Folders(dir) {
+			for _, dir := range g.boot.Directories(dir) {
 				b, err := boot.ReadFile(g.boot.fsys, path.Join(dir, "grubenv"), maxFile)
 				if vars := grubenv(string(b)); err == nil && vars != nil && g.vars == nil {
 					g.vars = vars
@@ -86,7 +86,7 @@ func (g *grub) lookup(name string) (string, bool) {
 
 // grubenv reads a GRUB environment block (grub-core/lib/envblk.c): lines
 // name=value in which a backslash makes the next character mean itself, a line
-// break too, filled up with # to its size. It gives nil for anything else.
+// break too, filled up with # to its size. It returns nil for anything else.
 func grubenv(text string) map[string]string {
 	text, ok := strings.CutPrefix(text, "# GRUB Environment Block\n")
 	if !ok {

@@ -6,7 +6,7 @@ import (
 )
 
 // CompareVersions compares two version strings as the UAPI Version Format
-// Specification says. It gives -1 when a is older than b, 1 when it is newer,
+// Specification says. It returns -1 when a is older than b, 1 when it is newer,
 // and 0 when they are equal, as 1 and 01 are.
 func CompareVersions(a, b string) int {
 	for {
@@ -63,7 +63,7 @@ func cutWhile(s string, is func(byte) bool) (before, after string) {
 	return s[:i], s[i:]
 }
 
-// first gives the first byte of s, 0 if there is none.
+// first returns the first byte of s, 0 if there is none.
 func first(s string) byte {
 	if s == "" {
 		return 0
@@ -75,7 +75,7 @@ func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 
-// isIgnored tells whether a character only separates.
+// isIgnored reports whether a character only separates.
 func isIgnored(r rune) bool {
 	return r >= 0x80 || !(isDigit(byte(r)) || isLetter(byte(r)) || strings.ContainsRune("-.~^", r))
 }

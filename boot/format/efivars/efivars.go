@@ -51,7 +51,7 @@ const (
 // Options that are not active, hidden, or of a category of their own are left
 // out.
 //
-// Kernel and initrds lie on the partition that the option names by its UUID. It
+// Kernel and initrds are on the partition that the option names by its UUID. It
 // is looked up in others; where it is missing the entry has a Problem and the
 // listing is Unresolved.
 //
@@ -129,7 +129,7 @@ func Parse(vars fs.FS, others boot.Volumes) (boot.Listing, error) {
 	return l, err
 }
 
-// readVariable gives the value of a variable.
+// readVariable returns the value of a variable.
 func readVariable(vars fs.FS, file string) ([]byte, error) {
 	b, err := boot.ReadFile(vars, file, maxVariable)
 	if err == nil && len(b) < 4 {
@@ -141,7 +141,7 @@ func readVariable(vars fs.FS, file string) ([]byte, error) {
 	return b[4:], nil
 }
 
-// readOrder gives the numbers in BootOrder.
+// readOrder returns the numbers in BootOrder.
 func readOrder(vars fs.FS, file string, note func(file, text string)) []uint16 {
 	if file == "" {
 		return nil
@@ -157,7 +157,7 @@ func readOrder(vars fs.FS, file string, note func(file, text string)) []uint16 {
 	return order
 }
 
-// entry gives the entry for an option whose data is a command line.
+// entry returns the entry for an option whose data is a command line.
 func entry(o option, options string, others boot.Volumes, unresolved *bool) boot.Entry {
 	e := boot.Entry{
 		Title:  boot.Clean(o.description),
@@ -170,7 +170,7 @@ func entry(o option, options string, others boot.Volumes, unresolved *bool) boot
 		e.Initrds = e.Initrds[:maxInitrds]
 	}
 	if o.path.partUUID == "" {
-		e.Problem = "The firmware's option does not say on which partition its kernel lies."
+		e.Problem = "The firmware's option does not say on which partition its kernel is."
 		return e
 	}
 	// Of copies of a disk, one that holds the kernel is better than one without.
@@ -187,7 +187,7 @@ func entry(o option, options string, others boot.Volumes, unresolved *bool) boot
 	return e
 }
 
-// isKernel tells whether an option with that file and text starts a kernel.
+// isKernel reports whether an option with that file and text starts a kernel.
 func isKernel(file, options string) bool {
 	base := strings.ToLower(path.Base(fspath.InsideDOS(file)))
 	if base == "." {
@@ -198,7 +198,7 @@ func isKernel(file, options string) bool {
 			return false
 		}
 	}
-	// The name tells little: what shim is given is a file, not KEY=VALUE.
+	// The name means little: what shim is passed is a file, not KEY=VALUE.
 	for word := range strings.FieldsSeq(options) {
 		if word == "quiet" || word == "ro" || word == "rw" {
 			return true
@@ -212,10 +212,10 @@ func isKernel(file, options string) bool {
 }
 
 // LoadOptions reads the load options that a kernel with an EFI stub is started
-// with, as text (drivers/firmware/efi/libstub in Linux). It gives the command
+// with, as text (drivers/firmware/efi/libstub in Linux). It returns the command
 // line without what the stub takes out for itself, words parted by one space:
 // initrd=FILE, a path from the root of the kernel's volume in either style, here
-// as [fs.FS] takes it. BOOT_IMAGE= tells the kernel nothing and goes as well.
+// as [fs.FS] takes it. BOOT_IMAGE= means nothing to the kernel and goes as well.
 func LoadOptions(s string) (cmdline string, initrds []string) {
 	var words []string
 	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) {

@@ -20,7 +20,7 @@ import (
 
 const global = "-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
-// variables gives the volume "efivarfs" of a tree, whose files are hex dumps,
+// variables returns the volume "efivarfs" of a tree, whose files are hex dumps,
 // and the volumes beside it.
 func variables(t testing.TB, tree boottest.Tree) (fstest.MapFS, boot.Volumes) {
 	vars := fstest.MapFS{}
@@ -71,7 +71,7 @@ func fileNode(name string) []byte {
 	return b
 }
 
-// variable gives the file of a boot option.
+// variable returns the file of a boot option.
 func variable(attributes uint32, description string, path []byte, data string) *fstest.MapFile {
 	b := binary.LittleEndian.AppendUint32([]byte{7, 0, 0, 0}, attributes)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(path)))
@@ -197,7 +197,7 @@ func TestVolume(t *testing.T) {
 	}
 }
 
-// failing is a folder that cannot be read.
+// failing is a directory that cannot be read.
 type failing struct{ fstest.MapFS }
 
 func (failing) ReadDir(string) ([]fs.DirEntry, error) { return nil, errors.New("input/output error") }
@@ -209,7 +209,7 @@ func TestNoVariables(t *testing.T) {
 		}
 	}
 	if _, err := efivars.Parse(failing{}, nil); err == nil {
-		t.Error("no error from a folder that cannot be read")
+		t.Error("no error from a directory that cannot be read")
 	}
 }
 

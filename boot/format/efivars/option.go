@@ -18,7 +18,7 @@ type option struct {
 	data        []byte
 }
 
-// devicePath is what tells the file that an option starts.
+// devicePath names the file that an option starts.
 type devicePath struct {
 	partUUID string // as in root=PARTUUID=; "" when no partition is named
 	file     string // with backslashes
@@ -90,7 +90,7 @@ func parsePath(b []byte) (p devicePath, err error) {
 	return p, nil
 }
 
-// partUUID gives the UUID of a partition as Linux has it, for the signature of
+// partUUID returns the UUID of a partition as Linux has it, for the signature of
 // its disk (MBR) or its own (GPT); "" for a disk with neither.
 func partUUID(number uint32, sig []byte, kind byte) string {
 	le := binary.LittleEndian
@@ -103,7 +103,7 @@ func partUUID(number uint32, sig []byte, kind byte) string {
 	return ""
 }
 
-// ucs2 gives the text in b, two bytes a character.
+// ucs2 returns the text in b, two bytes a character.
 func ucs2(b []byte) string {
 	u := make([]uint16, len(b)/2)
 	for i := range u {
@@ -112,7 +112,7 @@ func ucs2(b []byte) string {
 	return string(utf16.Decode(u))
 }
 
-// text gives the optional data of an option as text, in UCS-2 or ASCII; false
+// text returns the optional data of an option as text, in UCS-2 or ASCII; false
 // when it is neither.
 func text(b []byte) (string, bool) {
 	if len(b)%2 == 0 {
@@ -127,7 +127,7 @@ func text(b []byte) (string, bool) {
 	return s, isText(s, unicode.MaxASCII)
 }
 
-// isText tells whether s is text of characters up to last.
+// isText reports whether s is text of characters up to last.
 func isText(s string, last rune) bool {
 	if !utf8.ValidString(s) {
 		return false

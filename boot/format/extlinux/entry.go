@@ -11,7 +11,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// list gives the entries of a configuration that has been read and lies in
+// list returns the entries of a configuration that has been read and is in
 // submenu, those of its own submenus where these stand.
 func (p *parser) list(submenu []string) []boot.Entry {
 	var out []boot.Entry
@@ -59,10 +59,10 @@ func (p *parser) flatten(out []boot.Entry, m *menu, submenu []string, def *label
 	return out
 }
 
-// clean gives a title without the ^ that marks a hotkey.
+// clean returns a title without the ^ that marks a hotkey.
 func clean(title string) string { return boot.Clean(strings.ReplaceAll(title, "^", "")) }
 
-// defaultLabel gives the label that the configuration boots unattended; nil if
+// defaultLabel returns the label that the configuration boots unattended; nil if
 // it names none.
 func (p *parser) defaultLabel() *label {
 	for _, c := range []setting{p.onTimeout, p.def} {
@@ -94,7 +94,7 @@ func (p *parser) defaultLabel() *label {
 	return nil
 }
 
-// find gives the label of that name. Case counts only if it has to.
+// find returns the label of that name. Case counts only if it has to.
 func (p *parser) find(name string) *label {
 	if i := slices.IndexFunc(p.all, func(l *label) bool { return l.name == name }); i >= 0 {
 		return p.all[i]
@@ -117,7 +117,7 @@ func (p *parser) implicit(src boot.Source, file, options string) *label {
 	return l
 }
 
-// follow gives the label that l leads to, when l starts a module that only
+// follow returns the label that l leads to, when l starts a module that only
 // chooses among labels.
 func (p *parser) follow(l *label) *label {
 	file, args := l.command()
@@ -144,7 +144,7 @@ func (p *parser) follow(l *label) *label {
 	return l
 }
 
-// command gives the file that a label starts, and everything after it.
+// command returns the file that a label starts, and everything after it.
 func (l *label) command() (file, args string) {
 	if l.kind == kindNone {
 		return l.name, l.append
@@ -156,7 +156,7 @@ func (l *label) command() (file, args string) {
 	return file, strings.TrimSpace(args + " " + l.append)
 }
 
-// entriesOf gives the entry of a label, several if it opens a
+// entriesOf returns the entry of a label, several if it opens a
 // configuration file, and none if it starts nothing that could be booted.
 func (p *parser) entriesOf(l *label, submenu []string) []boot.Entry {
 	if to := p.follow(l); to != l {
@@ -208,7 +208,7 @@ func (p *parser) entriesOf(l *label, submenu []string) []boot.Entry {
 	return []boot.Entry{e}
 }
 
-// opened gives the entries of the configuration files that args names.
+// opened returns the entries of the configuration files that args names.
 func (p *parser) opened(src boot.Source, args, dir string, submenu []string) []boot.Entry {
 	p.labels++
 	var out []boot.Entry
@@ -233,12 +233,12 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 	}
 	locate := func(name string) string {
 		if strings.Contains(name, "://") {
-			problem(fmt.Sprintf("The file %s lies on the network.", boot.Clean(name)))
+			problem(fmt.Sprintf("The file %s is on the network.", boot.Clean(name)))
 			return ""
 		}
 		f := p.locate(name, p.dir, l.src.File)
 		if name == "" || f == "." {
-			problem(fmt.Sprintf("%s is no file.", boot.Quote(name)))
+			problem(fmt.Sprintf("%s is not a file.", boot.Quote(name)))
 			return ""
 		}
 		return f
@@ -290,7 +290,7 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 	if l.fdt != "" {
 		e.Notes = append(e.Notes, fmt.Sprintf("Its device tree %s is not passed on: the kernel gets the one that this machine runs with.", boot.Clean(l.fdt)))
 	}
-	// Alpine names a folder of device trees also where there are none (x86).
+	// Alpine names a directory of device trees also where there are none (x86).
 	if l.fdtdir != "" && p.exists(l.fdtdir, l.src) {
 		e.Notes = append(e.Notes, fmt.Sprintf("No device tree from %s is passed on: the kernel gets the one that this machine runs with.", boot.Clean(l.fdtdir)))
 	}
@@ -301,7 +301,7 @@ func (p *parser) exists(name string, src boot.Source) bool {
 	return err == nil
 }
 
-// wait gives what the configuration says to wait before the default is booted.
+// wait returns what the configuration says to wait before the default is booted.
 func (p *parser) wait() *time.Duration {
 	d := p.timeout
 	if p.total > 0 && (d == nil || *d < 0 || *d > p.total) {
@@ -314,7 +314,7 @@ func (p *parser) wait() *time.Duration {
 	return &own
 }
 
-// isMenu tells whether a module shows the configuration files that are its
+// isMenu reports whether a module shows the configuration files that are its
 // arguments.
 func isMenu(module string) bool {
 	switch base(module) {
@@ -324,7 +324,7 @@ func isMenu(module string) bool {
 	return false
 }
 
-// isNoKernel tells whether file is something that nobody expects in a list of
+// isNoKernel reports whether file is something that nobody expects in a list of
 // systems.
 func isNoKernel(file string) bool {
 	name := base(file)
@@ -355,7 +355,7 @@ func noLinux(k kind, name string) string {
 	case k == kindPXE:
 		return "It starts the network boot program " + boot.Clean(name) + " through the firmware, which a running Linux cannot do."
 	case k == kindCom32 || strings.HasSuffix(name, ".c32"):
-		return "It starts the syslinux module " + boot.Clean(name) + ", which is no kernel."
+		return "It starts the syslinux module " + boot.Clean(name) + ", which is not a kernel."
 	}
 	// syslinux goes by the ending, and so takes vmlinuz-6.1.0 for a network
 	// boot program; nobody means that.

@@ -32,12 +32,12 @@ const (
 	maxLabels  = 1000    // labels and submenus of all files
 	maxInitrds = 32      // of one entry
 	maxSteps   = 1 << 17 // parts of all paths that are followed
-	maxUp      = 8       // folders below which an absolute path is looked for
+	maxUp      = 8       // directories below which an absolute path is looked for
 )
 
-// folders are the places of configuration files. Names are compared without
+// directories are the places of configuration files. Names are compared without
 // regard to case, since FAT and ISO9660 have none.
-var folders = [...]string{
+var dirs = [...]string{
 	"",
 	"boot",
 	"extlinux",
@@ -51,10 +51,10 @@ var folders = [...]string{
 	"boot/efi/syslinux",
 }
 
-// fileNames are the names of configuration files in these folders.
+// fileNames are the names of configuration files in these directories.
 var fileNames = [...]string{"extlinux.conf", "syslinux.cfg", "isolinux.cfg", "syslx64.cfg"}
 
-// Format gives the format for discovery.
+// Format returns the format for discovery.
 func Format() boot.Format {
 	return boot.Format{Name: "extlinux", Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
 		return Parse(fsys, vol)
@@ -67,10 +67,10 @@ func Format() boot.Format {
 // volume only. Entries that are equal in kernel, initrds, command line,
 // title and submenu are given once.
 //
-// Kernel and initrd paths are those of the configuration, with the folder's
+// Kernel and initrd paths are those of the configuration, with the directory's
 // symlinks resolved; whether the files exist is not checked, except that an
-// absolute path which does not is looked for below the folders that the
-// configuration lies in: u-boot's configuration on Alpine says /vmlinuz-lts
+// absolute path which does not is looked for below the directories that the
+// configuration is in: u-boot's configuration on Alpine says /vmlinuz-lts
 // also when that is /boot/vmlinuz-lts.
 //
 // At most one entry of a file is its default: the one that ONTIMEOUT, DEFAULT
@@ -107,7 +107,7 @@ type reader struct {
 	errs                 []error
 }
 
-// find gives the paths of all configuration files on the volume, free of
+// find returns the paths of all configuration files on the volume, free of
 // symlinks, each once.
 func (r *reader) find(vol boot.Volume) ([]string, error) {
 	var files []string
@@ -118,15 +118,15 @@ func (r *reader) find(vol boot.Volume) ([]string, error) {
 		if root.Snapshot {
 			continue // its configuration is an old copy, and names what is current
 		}
-		for _, folder := range folders {
-			for _, dir := range r.findFold(root.Dir, folder) {
+		for _, place := range dirs {
+			for _, dir := range r.findFold(root.Dir, place) {
 				if searched[dir] {
 					continue
 				}
 				searched[dir] = true
 				found, err := r.configsIn(dir)
 				if err != nil {
-					errs = append(errs, fmt.Errorf("the folder /%s cannot be read: %w", strings.TrimPrefix(dir, "."), err))
+					errs = append(errs, fmt.Errorf("the directory /%s cannot be read: %w", strings.TrimPrefix(dir, "."), err))
 				}
 				for _, f := range found {
 					if !slices.Contains(files, f) {
@@ -139,7 +139,7 @@ func (r *reader) find(vol boot.Volume) ([]string, error) {
 	return files, errors.Join(errs...)
 }
 
-// findFold gives the folders that are reached from dir by the path rel, with
+// findFold returns the directories that are reached from dir by the path rel, with
 // case ignored and symlinks resolved.
 func (r *reader) findFold(dir, rel string) []string {
 	if rel == "" {
@@ -152,7 +152,7 @@ func (r *reader) findFold(dir, rel string) []string {
 		if !strings.EqualFold(e.Name(), first) {
 			continue
 		}
-		// A link is followed (a FAT has none) but never gives a folder twice.
+		// A link is followed (a FAT has none) but no directory is listed twice.
 		p, err := r.resolve(path.Join(dir, e.Name()))
 		if err != nil {
 			continue
@@ -165,7 +165,7 @@ func (r *reader) findFold(dir, rel string) []string {
 	return found
 }
 
-// configsIn gives the configuration files in the folder dir.
+// configsIn returns the configuration files in the directory dir.
 func (r *reader) configsIn(dir string) ([]string, error) {
 	list, err := fs.ReadDir(r.fsys, dir)
 	var found []string
@@ -186,12 +186,12 @@ func (r *reader) configsIn(dir string) ([]string, error) {
 		}
 	}
 	if len(list) > 0 {
-		err = nil // part of a damaged folder is better than nothing
+		err = nil // part of a damaged directory is better than nothing
 	}
 	return found, err
 }
 
-// entries gives the entries of the configuration file and of all that it
+// entries returns the entries of the configuration file and of all that it
 // includes.
 func (r *reader) entries(file string) []boot.Entry {
 	before := len(r.errs)
@@ -205,7 +205,7 @@ func (r *reader) entries(file string) []boot.Entry {
 	return entries
 }
 
-// read gives the contents of a file, within what is left to read.
+// read returns the contents of a file, within what is left to read.
 func (r *reader) read(name string) (string, error) {
 	if r.filesLeft == 0 {
 		return "", fmt.Errorf("more than %d configuration files, included ones counted each time", maxFiles)

@@ -55,19 +55,19 @@ func TestLabel(t *testing.T) {
 		note    string // what a note of the entry or the listing contains
 	}{
 		{name: "relative paths", config: "LABEL a\nLINUX k\nINITRD i\n", title: "a", kernel: "boot/syslinux/k", initrds: "boot/syslinux/i"},
-		{name: "parent folder", config: "LABEL a\nLINUX ../vmlinuz\n", title: "a", kernel: "boot/vmlinuz"},
+		{name: "parent directory", config: "LABEL a\nLINUX ../vmlinuz\n", title: "a", kernel: "boot/vmlinuz"},
 		{name: "no way out", config: "LABEL a\nLINUX ../../../../etc/k\nINITRD /../i\n", title: "a", kernel: "etc/k", initrds: "i"},
 		{name: "absolute path", config: "LABEL a\nLINUX /boot/vmlinuz\n", title: "a", kernel: "boot/vmlinuz"},
 		{name: "absolute path below /boot", config: "LABEL a\nLINUX /vmlinuz\n", title: "a", kernel: "boot/vmlinuz"},
 		{name: "absolute path that is nowhere", config: "LABEL a\nLINUX /gone\n", title: "a", kernel: "gone"},
 		{name: "of this volume", config: "LABEL a\nLINUX ::/boot/vmlinuz\nINITRD ::boot/initrd\n", title: "a", kernel: "boot/vmlinuz", initrds: "boot/initrd"},
 		{name: "backslashes", config: "LABEL a\nLINUX \\boot\\vmlinuz\nAPPEND initrd=..\\initrd\n", title: "a", kernel: "boot/vmlinuz", initrds: "boot/initrd"},
-		{name: "through a linked folder", config: "LABEL a\nLINUX /kernels/vmlinuz\n", title: "a", kernel: "boot/vmlinuz"},
+		{name: "through a linked directory", config: "LABEL a\nLINUX /kernels/vmlinuz\n", title: "a", kernel: "boot/vmlinuz"},
 		{name: "network", config: "LABEL a\nLINUX http://host/vmlinuz\n", title: "a", problem: "network"},
 		{name: "empty path", config: "LABEL a\nLINUX\n", title: "a", problem: "names no kernel"},
 
-		{name: "root folder", config: "LABEL a\nLINUX /\n", title: "a", problem: `"/" is no file`},
-		{name: "module without a kernel", config: "LABEL a\nCOM32 linux.c32\n", title: "a", problem: `"" is no file`},
+		{name: "root directory", config: "LABEL a\nLINUX /\n", title: "a", problem: `"/" is not a file`},
+		{name: "module without a kernel", config: "LABEL a\nCOM32 linux.c32\n", title: "a", problem: `"" is not a file`},
 
 		{name: "comma list", config: "LABEL a\nLINUX k\nINITRD /u, ,/i,\n", title: "a", kernel: "boot/syslinux/k", initrds: "u i"},
 		{name: "initrd in APPEND", config: "LABEL a\nLINUX k\nAPPEND root=x initrd=/u,/i quiet\n", title: "a", kernel: "boot/syslinux/k", initrds: "u i", cmdline: "root=x quiet"},
@@ -93,7 +93,7 @@ func TestLabel(t *testing.T) {
 		{name: "byte order mark", config: "\ufeffLABEL a\nLINUX k\n", title: "a", kernel: "boot/syslinux/k"},
 		{name: "comments", config: "# LABEL x\n#LABEL y\nLABEL a\n# LINUX n\nLINUX k\n", title: "a", kernel: "boot/syslinux/k"},
 		{name: "zero bytes", config: "LABEL a\nLINUX k\x00\x00\x00\nAPPEND q\n", title: "a", kernel: "boot/syslinux/k", cmdline: "q", note: "syslinux.cfg:2: The line holds zero bytes"},
-		{name: "unknown keyword", config: "LABEL a\nFOO bar\nLINUX k\n", title: "a", kernel: "boot/syslinux/k", note: `syslinux.cfg:2: "FOO" is no keyword`},
+		{name: "unknown keyword", config: "LABEL a\nFOO bar\nLINUX k\n", title: "a", kernel: "boot/syslinux/k", note: `syslinux.cfg:2: "FOO" is not a keyword`},
 		{name: "line too long", config: "LABEL a\nLINUX k\nAPPEND " + strings.Repeat("x", 5000) + "\nINITRD i\n", title: "a", kernel: "boot/syslinux/k", initrds: "boot/syslinux/i", problem: "Line 3", note: "5007 bytes"},
 		{name: "help text", config: "LABEL a\nTEXT HELP\nLINUX wrong\nendtext\nLINUX k\n", title: "a", kernel: "boot/syslinux/k"},
 		{name: "help text without end", config: "LABEL a\nLINUX k\nTEXT HELP\nLABEL b\n", title: "a", kernel: "boot/syslinux/k", note: "syslinux.cfg:3: TEXT has no ENDTEXT"},
@@ -138,7 +138,7 @@ func TestLabel(t *testing.T) {
 		{name: "INCLUDE ends inside a label", config: "INCLUDE inc.cfg\nAPPEND q\n", title: "included", kernel: "boot/syslinux/inc", cmdline: "q"},
 		{name: "INCLUDE of nothing", config: "INCLUDE\nINCLUDE gone.cfg\nLABEL a\nLINUX k\n", title: "a", kernel: "boot/syslinux/k", note: `syslinux.cfg:2: The included file "gone.cfg" does not exist`},
 		{name: "CONFIG", config: "LABEL x\nMENU LABEL Other\nCONFIG other/o.cfg\n", title: "Other / o", kernel: "boot/syslinux/ok"},
-		{name: "CONFIG with a folder", config: "LABEL x\nCONFIG other/o.cfg\nAPPEND other\n", title: "o", kernel: "boot/syslinux/other/ok"},
+		{name: "CONFIG with a directory", config: "LABEL x\nCONFIG other/o.cfg\nAPPEND other\n", title: "o", kernel: "boot/syslinux/other/ok"},
 		{name: "menu module as a label", config: "APPEND q\nLABEL x\nMENU LABEL Other\nKERNEL vesamenu.c32\nAPPEND other/o.cfg\n", title: "Other / o", kernel: "boot/syslinux/ok"},
 		{name: "menu module without a file", config: "APPEND q\nLABEL x\nKERNEL menu.c32\n", title: none},
 		{name: "UI with a file", config: "UI menu.c32 ~ other/o.cfg\n", title: "o", kernel: "boot/syslinux/ok"},
@@ -289,7 +289,7 @@ func TestOnce(t *testing.T) {
 		fsys fstest.MapFS
 		want int
 	}{
-		{"link to the folder itself", fstest.MapFS{"extlinux.conf": boottest.File("LABEL a\nLINUX k\n"), "boot": boottest.Link(".")}, 1},
+		{"link to the directory itself", fstest.MapFS{"extlinux.conf": boottest.File("LABEL a\nLINUX k\n"), "boot": boottest.Link(".")}, 1},
 		{"link back to the root", fstest.MapFS{"boot/extlinux.conf": boottest.File("LABEL a\nLINUX k\n"), "boot/boot": boottest.Link("..")}, 1},
 		{"linked file", fstest.MapFS{"boot/extlinux/extlinux.conf": boottest.File(config), "extlinux.conf": boottest.Link("boot/extlinux/extlinux.conf")}, 1},
 		{"absolute link stays on the volume", fstest.MapFS{"boot/extlinux/extlinux.conf": boottest.File(config), "extlinux.conf": boottest.Link("/boot/extlinux/extlinux.conf")}, 1},
@@ -364,7 +364,7 @@ func includeTree() fstest.MapFS {
 	return fsys
 }
 
-// failing gives an error for every folder but the root.
+// failing returns an error for every directory but the root.
 type failing struct{ fstest.MapFS }
 
 func (f failing) ReadDir(name string) ([]fs.DirEntry, error) {

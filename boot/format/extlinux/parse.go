@@ -212,7 +212,7 @@ func (p *parser) line(src boot.Source, word, rest string) {
 		// They change nothing about what is booted, or (device tree overlays) go with FDT.
 	default:
 		if word[0] != '#' {
-			p.notes.Add(src, fmt.Sprintf("%s is no keyword: the line is skipped.", boot.Quote(word)))
+			p.notes.Add(src, fmt.Sprintf("%s is not a keyword: the line is skipped.", boot.Quote(word)))
 		}
 	}
 }
@@ -370,15 +370,15 @@ func (p *parser) tenths(src boot.Source, s string) (time.Duration, bool) {
 		digits++
 	}
 	if digits == 0 {
-		p.notes.Add(src, fmt.Sprintf("%s is no number of tenths of a second: the line is skipped.", boot.Quote(s)))
+		p.notes.Add(src, fmt.Sprintf("%s is not a number of tenths of a second: the line is skipped.", boot.Quote(s)))
 		return 0, false
 	}
 	return time.Duration(n) * (time.Second / 10), true
 }
 
 // open reads the configuration file name as a menu of its own, for something
-// that stands at src. dir is the folder it sets, "" for the present one. It
-// gives nil when there is no such file or it is read elsewhere anyhow.
+// that stands at src. dir is the directory it sets, "" for the present one. It
+// returns nil when there is no such file or it is read elsewhere anyhow.
 func (p *parser) open(src boot.Source, name, dir string) *parser {
 	if dir == "" {
 		dir = p.dir
@@ -418,7 +418,7 @@ func cutWord(s string) (word, rest string) {
 
 func isSpace(r rune) bool { return r <= ' ' }
 
-// base gives the file name of a path in either style, in lower case.
+// base returns the file name of a path in either style, in lower case.
 func base(p string) string {
 	return strings.ToLower(path.Base(strings.ReplaceAll(p, `\`, "/")))
 }

@@ -8,22 +8,22 @@ import (
 	"github.com/alpboot/alpboot/boot/format/fspath"
 )
 
-// resolve gives the path of an existing file free of symlinks.
+// resolve returns the path of an existing file free of symlinks.
 func (r *reader) resolve(name string) (string, error) {
 	return fspath.Resolve(r.fsys, name, func() bool { r.stepsLeft--; return r.stepsLeft >= 0 })
 }
 
-// locate gives the path of the file that the configuration calls name. dir is
-// the folder from which relative paths count; file is where the name stands.
-// The symlinks of its folder are resolved, so that one file has one path; a
+// locate returns the path of the file that the configuration calls name. dir is
+// the directory from which relative paths count; file is where the name stands.
+// The symlinks of its directory are resolved, so that one file has one path; a
 // file that does not exist keeps the path it was given.
 func (r *reader) locate(name, dir, file string) string {
 	name = strings.ReplaceAll(name, `\`, "/")
 	name, fromRoot := strings.CutPrefix(name, "::") // syslinux's way to say: of this volume
 	var tries []string
 	if fromRoot || strings.HasPrefix(name, "/") {
-		// First as it is said, then below each folder that the configuration
-		// lies in, outermost first.
+		// First as it is said, then below each directory that the configuration
+		// is in, outermost first.
 		up := ""
 		for i, d := range append([]string{""}, strings.Split(path.Dir(file), "/")...) {
 			if up = path.Join(up, d); i <= maxUp {
@@ -34,11 +34,11 @@ func (r *reader) locate(name, dir, file string) string {
 		tries = []string{fspath.Inside(path.Join(dir, name)), fspath.Inside(path.Join(path.Dir(file), name))}
 	}
 	for _, t := range tries {
-		folder, err := r.resolve(path.Dir(t))
+		dir, err := r.resolve(path.Dir(t))
 		if err != nil {
 			continue
 		}
-		p := path.Join(folder, path.Base(t))
+		p := path.Join(dir, path.Base(t))
 		// A link is enough: what it points to is for those who open it.
 		if _, err := fs.Lstat(r.fsys, p); err == nil {
 			return p

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Inside gives name, with whatever slashes and dots, as a path from the root of
+// Inside returns name, with whatever slashes and dots, as a path from the root of
 // a volume that cannot leave it; "." for the root itself.
 func Inside(name string) string {
 	if name = path.Clean("/" + name)[1:]; name == "" {
@@ -26,17 +26,17 @@ func InsideDOS(name string) string { return Inside(strings.ReplaceAll(name, `\`,
 // maxLinks is how many symlinks one path may lead through, as in Linux.
 const maxLinks = 40
 
-// ErrTooMany is what [Resolve] gives when it may go no further.
+// ErrTooMany is what [Resolve] returns when it may go no further.
 var ErrTooMany = errors.New("too many files are looked for on this volume")
 
-// Resolve gives the path of an existing file free of symlinks, so that one file
+// Resolve returns the path of an existing file free of symlinks, so that one file
 // has one path. They are resolved inside fsys, absolute ones from its root, as
 // if it were mounted there: [fs.FS] leaves open whether links may lead out, and
 // os.DirFS lets them. fsys needs to be an [fs.ReadLinkFS]; else name is taken
 // as it is.
 //
 // Before each look into fsys step is called, so that all paths of a
-// configuration can share a limit; when it gives false the error is
+// configuration can share a limit; when it returns false the error is
 // [ErrTooMany].
 func Resolve(fsys fs.FS, name string, step func() bool) (string, error) {
 	todo := strings.Split(name, "/")

@@ -36,7 +36,7 @@ func (m *machine) sourceFile(c *simple, name string, on *machine) int {
 		m.noteAt(c.file, c.line, fmt.Sprintf("The file %s cannot be used: %v.", boot.Quote(name), reason(err)))
 	}
 	on.via = via
-	return 0 // GRUB does not tell either
+	return 0 // GRUB does not report it either
 }
 
 // configfile runs a configuration of its own, whose menu comes first.
@@ -69,7 +69,7 @@ func (m *machine) configfile(c *simple, name string, newContext bool) int {
 	return 0
 }
 
-// subvolumeOf gives the subvolume of btrfs that the configuration file p lies
+// subvolumeOf returns the subvolume of btrfs that the configuration file p is
 // in: @ for @/boot/grub/grub.cfg.
 func (r *reader) subvolumeOf(p place) place {
 	if p.why != "" || r.volumes[p.volume].Volume.Type != "btrfs" {
@@ -117,7 +117,7 @@ func (m *machine) eval(c *simple, args []string) int {
 	return code
 }
 
-// setLine gives the commands of a text that stands in one line of a file that line.
+// setLine returns the commands of a text that stands in one line of a file that line.
 func setLine(commands []command, line int) {
 	for _, c := range commands {
 		switch c := c.(type) {
@@ -219,7 +219,7 @@ func (m *machine) loadEnv(_ *simple, args []string) int {
 	block, ok := parseEnvBlock(text)
 	if !ok {
 		if p.volume == 0 {
-			m.notes.Add(boot.Source{File: p.path}, "It is no environment block of GRUB.")
+			m.notes.Add(boot.Source{File: p.path}, "It is not an environment block of GRUB.")
 		}
 		return errBadArgument
 	}
@@ -234,7 +234,7 @@ func (m *machine) loadEnv(_ *simple, args []string) int {
 	return 0
 }
 
-// parseEnvBlock gives the names and values in an environment block.
+// parseEnvBlock returns the names and values in an environment block.
 func parseEnvBlock(text string) (vars [][2]string, ok bool) {
 	text, ok = strings.CutPrefix(text, "# GRUB Environment Block\n")
 	for ok && text != "" {
@@ -274,7 +274,7 @@ var probeOptions = [...]option{
 	{name: "part-uuid"},
 }
 
-// probe tells something about a device (grub-core/commands/probe.c).
+// probe reports something about a device (grub-core/commands/probe.c).
 func (m *machine) probe(_ *simple, args []string) int {
 	o, rest, ok := parseOptions(probeOptions[:], args, false)
 	if !ok || len(rest) == 0 {

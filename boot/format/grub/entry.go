@@ -182,7 +182,7 @@ type node struct {
 	recovery  bool
 }
 
-// nodes gives the lines of the menu that m has put together, each entry tried
+// nodes returns the lines of the menu that m has built, each entry tried
 // out. Submenu is where it is itself.
 func (m *machine) nodes(submenu []string, wait *time.Duration, hasUsers bool) []*node {
 	var out []*node
@@ -235,7 +235,7 @@ func (n *node) setWait(wait *time.Duration) {
 	}
 }
 
-// wait gives the timeout of the menu that m has put together.
+// wait returns the timeout of the menu that m has built.
 func (m *machine) wait() *time.Duration {
 	v, isSet := m.env["timeout"]
 	if !isSet {
@@ -249,7 +249,7 @@ func (m *machine) wait() *time.Duration {
 	return &d
 }
 
-// entry gives the entry that m has loaded; nil when it is nothing that anybody
+// entry returns the entry that m has loaded; nil when it is nothing that anybody
 // expects in a list of systems.
 func (m *machine) entry(src boot.Source, submenu []string, title string) *boot.Entry {
 	l := &m.load
@@ -267,7 +267,7 @@ func (m *machine) entry(src boot.Source, submenu []string, title string) *boot.E
 	case l.away != "":
 		problem("Its configuration is on %s.", l.away)
 	case l.unknown != "" && !l.other:
-		problem("It runs %s, which is no command that alpboot knows.", boot.Quote(l.unknown))
+		problem("It runs %s, which is not a command that alpboot knows.", boot.Quote(l.unknown))
 	default:
 		return nil
 	}
@@ -280,7 +280,7 @@ func (m *machine) entry(src boot.Source, submenu []string, title string) *boot.E
 		problem("Its kernel /%s is on %s.", boot.Clean(l.kernel.path), l.kernel.why)
 		return e
 	case l.kernel.path == ".":
-		problem("It names a folder as its kernel.")
+		problem("It names a directory as its kernel.")
 		return e
 	case l.kernel.volume != 0:
 		e.Volume = m.volumes[l.kernel.volume].Volume
@@ -291,9 +291,9 @@ func (m *machine) entry(src boot.Source, submenu []string, title string) *boot.E
 		case i.why != "":
 			problem("Its initrd /%s is on %s.", boot.Clean(i.path), i.why)
 		case i.path == ".":
-			problem("It names a folder as its initrd.")
+			problem("It names a directory as its initrd.")
 		case i.volume != l.kernel.volume:
-			problem("Its kernel and its initrd /%s are on different volumes, which alpboot cannot put together.", boot.Clean(i.path))
+			problem("Its kernel and its initrd /%s are on different volumes, which alpboot cannot combine.", boot.Clean(i.path))
 		default:
 			e.Initrds = append(e.Initrds, i.path)
 		}
@@ -301,7 +301,7 @@ func (m *machine) entry(src boot.Source, submenu []string, title string) *boot.E
 	return e
 }
 
-// leaves gives the entries of nodes and their submenus in order.
+// leaves returns the entries of nodes and their submenus in order.
 func leaves(nodes []*node) []*boot.Entry {
 	var out []*boot.Entry
 	for _, n := range nodes {
@@ -313,7 +313,7 @@ func leaves(nodes []*node) []*boot.Entry {
 	return out
 }
 
-// choose gives the node that spec names: by number, title or id, with > between
+// choose returns the node that spec names: by number, title or id, with > between
 // a submenu and what is in it. Without such a one it is the first, as in GRUB;
 // nil when that is not known here.
 func choose(nodes []*node, spec string) *node {
@@ -352,7 +352,7 @@ func cutSpec(spec string) (head, rest string) {
 	return b.String(), ""
 }
 
-// find gives the node of that title or id, else the one of that number, else
+// find returns the node of that title or id, else the one of that number, else
 // the first.
 func find(nodes []*node, name string) *node {
 	if i := slices.IndexFunc(nodes, func(n *node) bool { return n.isCalled(name) }); i >= 0 {
@@ -379,7 +379,7 @@ func indexOf(nodes []*node, name string) (index int, ok bool) {
 	return 0, false
 }
 
-// isNamed tells whether spec begins with the number or name of one of nodes.
+// isNamed reports whether spec begins with the number or name of one of nodes.
 func isNamed(nodes []*node, spec string) bool {
 	head, _ := cutSpec(spec)
 	_, ok := indexOf(nodes, head)

@@ -18,7 +18,7 @@ type environ map[string]variable
 
 func (e environ) get(name string) string { return e[name].value }
 
-// set gives a variable a value. Names that stand for arguments cannot be set.
+// set returns a variable a value. Names that stand for arguments cannot be set.
 func (e environ) set(name, value string) {
 	if name == "root" && strings.HasPrefix(value, "(") && strings.HasSuffix(value, ")") {
 		value = value[1 : len(value)-1]
@@ -34,7 +34,7 @@ func (e environ) export(name string) {
 	e[name] = v
 }
 
-// context gives the environment that a submenu begins with.
+// context returns the environment that a submenu begins with.
 func (e environ) context() environ {
 	c := maps.Clone(e)
 	maps.DeleteFunc(c, func(_ string, v variable) bool { return !v.exported })
@@ -79,7 +79,7 @@ func (f *fields) end() {
 	}
 }
 
-// expand replaces the variables in words and gives the words that come out of
+// expand replaces the variables in words and returns the words that come out of
 // it, which can be more or fewer.
 func (m *machine) expand(words []word) []string {
 	var f fields
@@ -114,7 +114,7 @@ func (m *machine) expand(words []word) []string {
 	return out
 }
 
-// values gives the values of a variable: several only for $@ and $*.
+// values returns the values of a variable: several only for $@ and $*.
 func (m *machine) values(name string) []string {
 	switch {
 	case name == "@" || name == "*":
@@ -215,7 +215,7 @@ func unescape(s string) string {
 	return string(b)
 }
 
-// isPattern tells whether s has a * or ? without a backslash before it.
+// isPattern reports whether s has a * or ? without a backslash before it.
 func isPattern(s string) bool {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
@@ -228,7 +228,7 @@ func isPattern(s string) bool {
 	return false
 }
 
-// glob gives the files that match a pattern, nil if there are none or s is no
+// glob returns the files that match a pattern, nil if there are none or s is no
 // pattern of files. GRUB does the same once its module regexp is loaded, which
 // most signed images hold from the start.
 func (m *machine) glob(s string) []string {

@@ -8,7 +8,7 @@
 // leaves a note. Entries that start anything but Linux are given with a
 // Problem; those that test memory, power off or enter the firmware are left
 // out. Passwords and device trees are mentioned in a note, and not acted on.
-// Images that loopback opens are those volumes among the others that lie in
+// Images that loopback opens are those volumes among the others that are in
 // them. The command regexp and the entries of blscfg are beyond this package.
 package grub
 
@@ -45,12 +45,12 @@ const (
 	maxLooks      = 20_000 // looks for files
 	maxItems      = 1000   // menu entries and submenus
 	maxInitrds    = 32     // of one entry
-	maxFolders    = 100    // subvolumes of btrfs, or folders below EFI
+	maxDirs       = 100    // subvolumes of btrfs, or directories below EFI
 )
 
 // configs are the places of configuration files below the root of a system.
 // Names are compared without regard to case, since FAT has none, and * is any
-// folder.
+// directory.
 var configs = [...]string{
 	"boot/grub/grub.cfg",
 	"boot/grub2/grub.cfg",
@@ -59,7 +59,7 @@ var configs = [...]string{
 	"efi/*/grub.cfg",
 }
 
-// Format gives the format for discovery.
+// Format returns the format for discovery.
 func Format() boot.Format { return boot.Format{Name: "grub", Parse: Parse} }
 
 // Parse runs all configuration files on the volume vol, whose root is fsys.
@@ -100,7 +100,7 @@ func ParseFile(fsys fs.FS, vol boot.Volume, others boot.Volumes, file string, va
 	return r.parse([]string{file})
 }
 
-// parse gives the entries of these configuration files.
+// parse returns the entries of these configuration files.
 func (r *reader) parse(files []string) (boot.Listing, error) {
 	for _, f := range files {
 		r.configs[f] = true
@@ -165,7 +165,7 @@ func (r *reader) add(others boot.Volumes) {
 	}
 }
 
-// takeLook counts looks for files, and tells whether there may be more.
+// takeLook counts looks for files, and reports whether there may be more.
 func (r *reader) takeLook(n int) bool {
 	if r.looksLeft < n {
 		r.notes.Add(boot.Source{}, fmt.Sprintf("These configurations look for more than %d files: the rest is taken as missing.", maxLooks))
@@ -175,7 +175,7 @@ func (r *reader) takeLook(n int) bool {
 	return true
 }
 
-// read gives the contents of the file at p, within what is left to read.
+// read returns the contents of the file at p, within what is left to read.
 func (r *reader) read(p place) (string, error) { return r.readUpTo(p, maxFile) }
 
 func (r *reader) readUpTo(p place, limit int64) (string, error) {
@@ -194,7 +194,7 @@ func (r *reader) readUpTo(p place, limit int64) (string, error) {
 	return strings.TrimPrefix(string(b), "\ufeff"), nil
 }
 
-// find gives the paths of all configuration files on the first volume, free of
+// find returns the paths of all configuration files on the first volume, free of
 // symlinks, each once.
 func (r *reader) find() []string {
 	var files []string
@@ -221,11 +221,11 @@ func (r *reader) find() []string {
 	return files
 }
 
-// findFold gives the files that are reached from dir by the path rel, with case
+// findFold returns the files that are reached from dir by the path rel, with case
 // ignored and symlinks resolved.
 func (r *reader) findFold(dir, rel string) []string {
-	first, rest, isFolder := strings.Cut(rel, "/")
-	list, _ := fs.ReadDir(r.volumes[0].FS, dir) // a folder that cannot be read holds nothing
+	first, rest, isDir := strings.Cut(rel, "/")
+	list, _ := fs.ReadDir(r.volumes[0].FS, dir) // a directory that cannot be read holds nothing
 	var found []string
 	matches := 0
 	for _, e := range list {
@@ -240,13 +240,13 @@ func (r *reader) findFold(dir, rel string) []string {
 			continue
 		}
 		st := r.look(p)
-		if st == nil || st.IsDir() != isFolder {
+		if st == nil || st.IsDir() != isDir {
 			continue
 		}
-		if matches++; matches > maxFolders {
+		if matches++; matches > maxDirs {
 			break
 		}
-		if isFolder {
+		if isDir {
 			found = append(found, r.findFold(p.path, rest)...)
 		} else {
 			found = append(found, p.path)
@@ -255,7 +255,7 @@ func (r *reader) findFold(dir, rel string) []string {
 	return found
 }
 
-// resolve gives the place of an existing file free of symlinks.
+// resolve returns the place of an existing file free of symlinks.
 func (r *reader) resolve(p place) (place, error) {
 	file, err := fspath.Resolve(r.volumes[p.volume].FS, p.path, func() bool { return r.takeLook(1) })
 	if err == nil {
@@ -264,7 +264,7 @@ func (r *reader) resolve(p place) (place, error) {
 	return p, err
 }
 
-// entries gives the entries of one configuration file.
+// entries returns the entries of one configuration file.
 func (r *reader) entries(name string) ([]*boot.Entry, error) {
 	p := place{path: name}
 	notes, away := r.notes.Len(), r.unresolved
@@ -308,7 +308,7 @@ func (r *reader) markAfter(p place, entries []*boot.Entry) {
 	}
 }
 
-// newMachine gives a machine as GRUB would be when it starts the configuration
+// newMachine returns a machine as GRUB would be when it starts the configuration
 // file p.
 func (r *reader) newMachine(p place) *machine {
 	m := &machine{
@@ -353,7 +353,7 @@ func (r *reader) newMachine(p place) *machine {
 	return m
 }
 
-// markDefault marks the entry that GRUB would boot unattended. It tells whether
+// markDefault marks the entry that GRUB would boot unattended. It reports whether
 // that is so at one boot only, so that there is another one after it.
 func (m *machine) markDefault(nodes []*node) (once bool) {
 	for len(nodes) > 0 && nodes[0].config != nil {
@@ -384,7 +384,7 @@ func (m *machine) markDefault(nodes []*node) (once bool) {
 	return once
 }
 
-// usable tells whether there is all that is needed to boot n.
+// usable reports whether there is all that is needed to boot n.
 func (m *machine) usable(n *node) bool {
 	if n == nil || n.entry == nil || n.entry.Problem != "" {
 		return false
@@ -401,7 +401,7 @@ func (m *machine) usable(n *node) bool {
 	return true
 }
 
-// reason gives err without a path, which stands in the sentence already.
+// reason returns err without a path, which stands in the sentence already.
 func reason(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

@@ -13,7 +13,7 @@ import (
 	"github.com/alpboot/alpboot/boot/format/grub"
 )
 
-// machine gives the volumes of one machine: the root filesystem with a
+// machine returns the volumes of one machine: the root filesystem with a
 // configuration, a second partition of the same disk, and two other disks.
 func machine(config string) boot.Volumes {
 	return boot.Volumes{
@@ -210,13 +210,13 @@ func TestEntry(t *testing.T) {
   problem  GRUB makes an initrd for it from the file newc:x:/y, which alpboot does not.`},
 		{"two volumes", "menuentry A { linux /boot/vmlinuz; initrd (hd0,1)/i }", `
   kernel   boot/vmlinuz
-  problem  Its kernel and its initrd /i are on different volumes, which alpboot cannot put together.`},
+  problem  Its kernel and its initrd /i are on different volumes, which alpboot cannot combine.`},
 		{"unknown command", "menuentry A { frobnicate }", `
-  problem  It runs "frobnicate", which is no command that alpboot knows.`},
+  problem  It runs "frobnicate", which is not a command that alpboot knows.`},
 		{"endless", "menuentry A { while true; do true; done; linux /k }", `
   problem  It takes too much to run its commands.`},
 		{"kernel without a name", "menuentry A { linux / }", `
-  problem  It names a folder as its kernel.`},
+  problem  It names a directory as its kernel.`},
 
 		{"firmware", "menuentry A { fwsetup }", ""},
 		{"power", "menuentry A { echo bye; halt }\nmenuentry A { reboot }\nmenuentry A { exit }", ""},
@@ -312,7 +312,7 @@ func TestVolume(t *testing.T) {
 	}
 }
 
-// TestPlainFolder asserts that a folder, of which no UUID is known, stands for
+// TestPlainDirectory asserts that a directory, of which no UUID is known, stands for
 // the volume that its configuration names.
 func TestPlainFolder(t *testing.T) {
 	fsys := fstest.MapFS{"grub/grub.cfg": boottest.File("menuentry A { set root=hd0,gpt2; search -u dddd-1 --set; linux /vmlinuz }\nmenuentry B { set root=(hd0,2); linux /b }")}
@@ -489,7 +489,7 @@ func TestNotes(t *testing.T) {
 	for _, tt := range []struct{ name, config, want string }{
 		{"syntax", "menuentry B { linux & }\n", "/boot/grub/grub.cfg:1: GRUB's language does not allow this (& has no meaning in GRUB outside of quotes): the command is skipped.\n"},
 		{"syntax on a later line", "menuentry B {\n linux a\n fi\n}\n", "/boot/grub/grub.cfg:3: GRUB's language does not allow this (\"fi\" stands in the wrong place): the command is skipped.\n/boot/grub/grub.cfg:4: GRUB's language does not allow this (} closes nothing): the command is skipped.\n"},
-		{"unknown command, once", "frob a\nfrob b\nfunction f { frob; }\nf\n", "/boot/grub/grub.cfg:1: \"frob\" is no command that alpboot knows: it is skipped.\n"},
+		{"unknown command, once", "frob a\nfrob b\nfunction f { frob; }\nf\n", "/boot/grub/grub.cfg:1: \"frob\" is not a command that alpboot knows: it is skipped.\n"},
 		{"regexp, once", "regexp --set=1:x a b\nregexp a b\n", "/boot/grub/grub.cfg:1: regexp is not understood: it is taken to match nothing.\n"},
 		{"blscfg", "blscfg\n", "/boot/grub/grub.cfg:1: blscfg: see the entries of the Boot Loader Specification.\n"},
 		{"password", "set superusers=root; password root x\nmenuentry B --users '' { linux /b }\n", "/boot/grub/grub.cfg: This menu is protected by a password (superusers), for which alpboot does not ask.\n"},
@@ -502,7 +502,7 @@ func TestNotes(t *testing.T) {
 		{"text without an end", "x=abc; while true; do x=$x$x; done\n", "A configuration makes texts of more than 64 KiB, or more than 16 MiB of them: it was stopped.\n"},
 		{"no title", "menuentry { linux /b }\n", "/boot/grub/grub.cfg:1: A menu entry without a title is left out.\n"},
 		{"no block", "menuentry B\n", "/boot/grub/grub.cfg:1: The menu entry \"B\" has no block: it is left out.\n"},
-		{"no environment block", "load_env -f $prefix/notenv\n", "/boot/grub/notenv: It is no environment block of GRUB.\n"},
+		{"no environment block", "load_env -f $prefix/notenv\n", "/boot/grub/notenv: It is not an environment block of GRUB.\n"},
 		{"unclosed quote", "set x='a\n", "/boot/grub/grub.cfg:1: GRUB's language does not allow this (a quote is not closed): the command is skipped.\n"},
 		{"known commands", "insmod a; echo b; terminal_output c; sleep 1; export d; play 1; badram 2; setpci 3; serial; save_env e; acpi f\n", ""},
 	} {

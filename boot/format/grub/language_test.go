@@ -133,7 +133,7 @@ var languageTests = []struct{ name, script, want string }{
 	{"versions", "if [ vmlinuz-6.9.1 -plt vmlinuz-6.10.0 -a vmlinuz-6.10.0 -pgt vmlinuz-6.9.1 ]; then out=a; fi", "a"},
 	{"versions with equal digits", "if [ v-12 -pgt v-1 ]; then out=a; else out=b; fi", "a"},
 	{"no such file", "if [ -e /no/such -o -f /no/such -o -d /no/such -o -s /no/such ]; then out=a; else out=b; fi", "b"},
-	{"the root is a folder", "if [ -d / -a -e / ]; then out=a; fi; if [ -f / ]; then out=b; fi", "a"},
+	{"the root is a directory", "if [ -d / -a -e / ]; then out=a; fi; if [ -f / ]; then out=b; fi", "a"},
 	{"newer than nothing", "if [ /no/such -nt /no/other ]; then out=a; else out=b; fi", "b"},
 	{"closing bracket is optional", "if test a = b; then out=a; else out=b; fi", "b"},
 
@@ -160,7 +160,7 @@ func TestLanguage(t *testing.T) {
 	}
 }
 
-// runScript runs a script and gives the value of its variable out.
+// runScript runs a script and returns the value of its variable out.
 func runScript(t *testing.T, script string) string {
 	t.Helper()
 	r, place := scriptReader(script)
@@ -340,7 +340,7 @@ func TestSyntax(t *testing.T) {
 	}
 }
 
-// syntax gives the first error of a script.
+// syntax returns the first error of a script.
 func syntax(script string) error {
 	p := newParser(&file{}, script)
 	for {
@@ -382,7 +382,7 @@ func TestSyntaxAsGRUB(t *testing.T) {
 	}
 }
 
-// treeConfigs gives all configuration files of the trees in testdata.
+// treeConfigs returns all configuration files of the trees in testdata.
 func treeConfigs(t testing.TB) []string {
 	t.Helper()
 	trees, err := filepath.Glob("testdata/*.txtar")

@@ -21,7 +21,7 @@ const (
 // token is one token of a script.
 type token struct {
 	kind tokenKind
-	text string // of a word: as it stands in the file, to tell keywords from quoted words
+	text string // of a word: as it stands in the file, to distinguish keywords from quoted words
 	word word
 	line int
 }
@@ -64,7 +64,7 @@ func newLexer(text string) *lexer {
 	return &lexer{text: text + "\n", line: 1}
 }
 
-// next gives the next token.
+// next returns the next token.
 func (l *lexer) next() token {
 	for l.pos < len(l.text) {
 		t := token{line: l.line}
@@ -233,7 +233,7 @@ func (l *lexer) doubleQuoted(t *token) (why string) {
 	return "a quote is not closed"
 }
 
-// gettext reads what follows $", up to the closing quote. It tells whether
+// gettext reads what follows $", up to the closing quote. It reports whether
 // there is one.
 func (l *lexer) gettext(t *token) bool {
 	var b strings.Builder
@@ -266,7 +266,7 @@ func (l *lexer) gettext(t *token) bool {
 	return false
 }
 
-// variable reads the name of a variable, which may be in braces, and gives ""
+// variable reads the name of a variable, which may be in braces, and returns ""
 // when there is none.
 func (l *lexer) variable() string {
 	s := l.text[l.pos:]
@@ -286,7 +286,7 @@ func (l *lexer) variable() string {
 	return inner[:n]
 }
 
-// nameLen gives the length of the variable name that s begins with.
+// nameLen returns the length of the variable name that s begins with.
 func nameLen(s string) int {
 	if s == "" {
 		return 0
@@ -311,5 +311,5 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' }
 
-// isName tells whether s can name a function or the variable of a for loop.
+// isName reports whether s can name a function or the variable of a for loop.
 func isName(s string) bool { return s != "" && isLetter(s[0]) && nameLen(s) == len(s) }

@@ -105,7 +105,7 @@ func number(s string) (n uint64, ok bool) {
 		return 0, false
 	}
 	if i > 0 {
-		n, _ = strconv.ParseUint(digits[:i], base, 64) // gives the largest number when it is too large
+		n, _ = strconv.ParseUint(digits[:i], base, 64) // returns the largest number when it is too large
 	}
 	return n, i == len(digits)
 }

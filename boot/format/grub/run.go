@@ -70,7 +70,7 @@ type item struct {
 	others     bool // blscfg: not known here
 }
 
-// branch gives a copy of m for what comes back without a trace: a menu entry or
+// branch returns a copy of m for what comes back without a trace: a menu entry or
 // submenu.
 func (m *machine) branch() *machine {
 	b := *m
@@ -139,7 +139,7 @@ func (m *machine) runFile(p place) error {
 	return nil
 }
 
-// source gives the place in the configuration that is being parsed for a line
+// source returns the place in the configuration that is being parsed for a line
 // of f.
 func (m *machine) source(f *file, line int) boot.Source {
 	if f.volume != 0 && m.via != nil {
@@ -148,7 +148,7 @@ func (m *machine) source(f *file, line int) boot.Source {
 	return boot.Source{File: f.path, Line: line}
 }
 
-// noteAt leaves a note about a line of f, unless that lies on another volume:
+// noteAt leaves a note about a line of f, unless that is on another volume:
 // then it is noted there.
 func (m *machine) noteAt(f *file, line int, text string) {
 	if f.volume == 0 {
@@ -165,7 +165,7 @@ func (m *machine) stop(why string) {
 	}
 }
 
-// takeBytes counts text that is made, and tells whether there may be more.
+// takeBytes counts text that is made, and reports whether there may be more.
 func (m *machine) takeBytes(n int) bool {
 	if m.textLeft -= n; m.textLeft < 0 || n > maxValue {
 		m.stop(fmt.Sprintf("A configuration makes texts of more than %d KiB, or more than %d MiB of them: it was stopped.", maxValue>>10, maxText>>20))
@@ -173,7 +173,7 @@ func (m *machine) takeBytes(n int) bool {
 	return !m.stopped
 }
 
-// runList runs commands and gives what the last one returned.
+// runList runs commands and returns what the last one returned.
 func (m *machine) runList(commands []command) int {
 	code := 0
 	for _, c := range commands {
@@ -188,7 +188,7 @@ func (m *machine) runList(commands []command) int {
 	return code
 }
 
-// run runs one command, as grub-core/script/execute.c does, and gives what it
+// run runs one command, as grub-core/script/execute.c does, and returns what it
 // returned: 0 for success.
 func (m *machine) run(c command) (code int) {
 	m.stepsLeft--
@@ -239,7 +239,7 @@ func (m *machine) run(c command) (code int) {
 	return code
 }
 
-// ended tells, after the body of a loop, whether the loop is over.
+// ended reports, after the body of a loop, whether the loop is over.
 func (m *machine) ended() bool {
 	if m.breaks == 1 && m.continuing {
 		m.breaks = 0
@@ -318,7 +318,7 @@ func (m *machine) unknown(c *simple, name string) {
 	}
 	if len(name) <= maxValue && !m.noted[name] {
 		m.noted[name] = true
-		m.noteAt(c.file, c.line, fmt.Sprintf("%s is no command that alpboot knows: it is skipped.", boot.Quote(name)))
+		m.noteAt(c.file, c.line, fmt.Sprintf("%s is not a command that alpboot knows: it is skipped.", boot.Quote(name)))
 	}
 }
 

@@ -106,7 +106,7 @@ func (p *parser) unit() (commands []command, err error) {
 
 func (p *parser) advance() { p.tok = p.next() }
 
-// keyword gives the reserved word that the current token is; "" if none.
+// keyword returns the reserved word that the current token is; "" if none.
 func (p *parser) keyword() string {
 	if p.tok.kind == tokWord {
 		switch p.tok.text {
@@ -187,7 +187,7 @@ func (p *parser) list(ends func() bool, mayTouch bool) ([]command, error) {
 	}
 }
 
-// before gives a test for list: whether one of these reserved words follows.
+// before returns a test for list: whether one of these reserved words follows.
 func (p *parser) before(words ...string) func() bool {
 	return func() bool {
 		k := p.keyword()

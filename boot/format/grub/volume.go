@@ -30,7 +30,7 @@ type place struct {
 	why    string // where it is said to be, if that cannot be reached: "the volume ..., which is not there"
 }
 
-// device gives the volume that GRUB's name of a device means, or says why there is none.
+// device returns the volume that GRUB's name of a device means, or says why there is none.
 func (m *machine) device(name string) (volume int, why string) {
 	name = strings.TrimSuffix(name, "/")
 	if n, ok := strings.CutPrefix(name, volumePrefix); ok {
@@ -80,7 +80,7 @@ func (m *machine) device(name string) (volume int, why string) {
 
 func loopVar(name string) string { return "loopback\x00" + name }
 
-// disk gives the whole disk that a volume lies on, or is.
+// disk returns the whole disk that a volume is on, or is itself.
 func disk(v boot.Volume) string {
 	if v.Disk != "" {
 		return v.Disk
@@ -132,13 +132,13 @@ func (m *machine) onDisk(name string) (volume int, ok bool) {
 		return first(found), len(found) == 1
 	}
 	if len(found) == 0 && d == disk(own) && own.Partition == 0 {
-		// An image that says of itself to be on a partition, or a folder.
+		// An image that says of itself to be on a partition, or a directory.
 		return 0, true
 	}
 	return first(found), len(found) > 0
 }
 
-// isSet tells whether v is on no disk of its own: an LVM volume or md array.
+// isSet reports whether v is on no disk of its own: an LVM volume or md array.
 func isSet(v boot.Volume) bool {
 	return v.Disk == "" && (strings.HasPrefix(v.Device, "/dev/mapper/") || strings.HasPrefix(v.Device, "/dev/md") || strings.HasPrefix(v.Device, "/dev/dm-"))
 }
@@ -150,7 +150,7 @@ func first(list []int) int {
 	return list[0]
 }
 
-// learn notes on which disk a search has found what it was told to expect on
+// learn notes on which disk a search has found what it was to expect on
 // the devices hints.
 func (m *machine) learn(hints []string, volume int) {
 	for _, h := range hints {
@@ -160,19 +160,19 @@ func (m *machine) learn(hints []string, volume int) {
 	}
 }
 
-// locate gives the place of a file that a configuration calls name.
+// locate returns the place of a file that a configuration calls name.
 func (m *machine) locate(name string) place {
 	device := m.env.get("root")
 	if rest, ok := strings.CutPrefix(name, "("); ok {
 		device, name, ok = strings.Cut(rest, ")")
 		if !ok {
-			return place{why: fmt.Sprintf("%s, which is no path", boot.Quote("("+rest))}
+			return place{why: fmt.Sprintf("%s, which is not a path", boot.Quote("("+rest))}
 		}
 	}
 	var p place
 	p.volume, p.why = m.device(device)
 	p.path = fspath.Inside(name)
-	// openSUSE's GRUB counts paths from the subvolume that the configuration lies in.
+	// openSUSE's GRUB counts paths from the subvolume that the configuration is in.
 	if p.why == "" && m.subvolume.path != "" && p.volume == m.subvolume.volume && m.look(p) == nil {
 		if q := (place{volume: p.volume, path: path.Join(m.subvolume.path, p.path)}); m.look(q) != nil {
 			return q
@@ -181,7 +181,7 @@ func (m *machine) locate(name string) place {
 	return p
 }
 
-// look gives what there is at p, nil for nothing.
+// look returns what there is at p, nil for nothing.
 func (r *reader) look(p place) fs.FileInfo {
 	if p.why != "" || !r.takeLook(1) {
 		return nil
@@ -193,10 +193,10 @@ func (r *reader) look(p place) fs.FileInfo {
 	return st
 }
 
-// stat gives what there is at the place that a configuration calls name.
+// stat returns what there is at the place that a configuration calls name.
 func (m *machine) stat(name string) fs.FileInfo { return m.look(m.locate(name)) }
 
-// list gives the names of the files in a folder.
+// list returns the names of the files in a directory.
 func (m *machine) list(name string) []string {
 	p := m.locate(name)
 	if p.why != "" || !m.takeLook(1) {
@@ -213,7 +213,7 @@ func (m *machine) list(name string) []string {
 	return names
 }
 
-// find gives the volume that ref names: the configuration's own if it is one
+// find returns the volume that ref names: the configuration's own if it is one
 // of them, then one that the hints name, then one on the configuration's disk.
 func (m *machine) find(ref boot.VolumeRef, hints []string) (int, bool) {
 	if ref.File != "" && !m.takeLook(len(m.volumes)) {
@@ -308,7 +308,7 @@ func (m *machine) searchFor(kind, id, into string, hints []string) int {
 	}
 	volume, ok := m.find(ref, hints)
 	if own := m.volumes[0].Volume; !ok && kind != "file" && own.UUID == "" && own.Type == "" {
-		// A plain folder stands for whatever volume it was copied from.
+		// A plain directory stands for whatever volume it was copied from.
 		volume, ok = 0, true
 	}
 	switch {

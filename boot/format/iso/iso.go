@@ -1,4 +1,4 @@
-// Package iso makes systems bootable that lie in an ISO file on a volume, as on
+// Package iso makes systems bootable that are in an ISO file on a volume, as on
 // a stick with several of them.
 //
 // The file is mounted by whoever uses this package, and its configuration read
@@ -20,22 +20,22 @@ import (
 	"github.com/alpboot/alpboot/boot/format/grub"
 )
 
-// maxFiles is how many images of one volume are looked at.
+// maxFiles is how many images of one volume are read.
 const maxFiles = 64
 
-// folders are where images lie: the top of the volume, and these folders there.
+// directories are where images are: the top of the volume, and these directories there.
 // Names are compared without regard to case.
-var folders = [...]string{"boot", "iso", "isos", "boot-isos"}
+var dirs = [...]string{"boot", "iso", "isos", "boot-isos"}
 
-// Find gives the paths of the ISO files at the top of the volume whose root is
-// fsys and in its folders boot, iso, isos and boot-isos, sorted by folder and
+// Find returns the paths of the ISO files at the top of the volume whose root is
+// fsys and in its directories boot, iso, isos and boot-isos, sorted by directory and
 // name, 64 at most. Links are not followed.
 func Find(fsys fs.FS) []string {
 	top, _ := fs.ReadDir(fsys, ".") // what cannot be read holds no image
 	files := images(".", top)
 	for _, d := range top {
-		isFolder := func(name string) bool { return strings.EqualFold(d.Name(), name) }
-		if d.IsDir() && slices.ContainsFunc(folders[:], isFolder) {
+		isDir := func(name string) bool { return strings.EqualFold(d.Name(), name) }
+		if d.IsDir() && slices.ContainsFunc(dirs[:], isDir) {
 			list, _ := fs.ReadDir(fsys, d.Name())
 			files = append(files, images(d.Name(), list)...)
 		}
@@ -57,16 +57,16 @@ func images(dir string, list []fs.DirEntry) []string {
 // Image is an ISO file that has been mounted.
 type Image struct {
 	Path  string      // of the file, from the root of its volume, without a leading slash
-	Outer boot.Volume // that the file lies on
+	Outer boot.Volume // that the file is on
 	FS    fs.FS       // the root of the filesystem in it
 }
 
 // loopback is GRUB's configuration for an image that is not on a disc.
 const loopback = "boot/grub/loopback.cfg"
 
-// Formats gives the formats with which the filesystem in the image is to be
+// Formats returns the formats with which the filesystem in the image is to be
 // parsed: those given, with [Adapt] done to their entries; but loopback.cfg
-// alone where there is one that gives entries.
+// alone where there is one that has entries.
 func Formats(image Image, formats []boot.Format) []boot.Format {
 	if _, err := fs.Stat(image.FS, loopback); err == nil {
 		return []boot.Format{adapted(image, boot.Format{Name: grub.Format().Name, Parse: func(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
@@ -84,7 +84,7 @@ func Formats(image Image, formats []boot.Format) []boot.Format {
 	return all
 }
 
-// adapted gives a format whose entries are adapted to the image.
+// adapted returns a format whose entries are adapted to the image.
 func adapted(image Image, f boot.Format) boot.Format {
 	return boot.Format{Name: f.Name, Parse: func(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
 		l, err := f.Parse(fsys, vol, others)
@@ -97,9 +97,9 @@ func adapted(image Image, f boot.Format) boot.Format {
 
 // kind is a way in which a system finds the ISO file that it was started from.
 type kind struct {
-	words  []string // a word of the command line that shows it: equal, or its beginning when that ends in = or :
-	folder string   // else the folder in which its kernels lie
-	// params gives what goes on the command line; none when it would need to
+	words []string // a word of the command line that shows it: equal, or its beginning when that ends in = or :
+	dir   string   // else the directory that holds its kernels
+	// params returns what goes on the command line; none when it would need to
 	// know what is not known.
 	params func(Image) []string
 }
@@ -107,15 +107,15 @@ type kind struct {
 // kinds are the systems that can find it, the surer signs first.
 var kinds = [...]kind{
 	{ // Debian live-boot, live-boot(7)
-		words: []string{"boot=live"}, folder: "live",
+		words: []string{"boot=live"}, dir: "live",
 		params: func(i Image) []string { return []string{"findiso=/" + i.Path} },
 	},
 	{ // Ubuntu and its relatives, casper(7)
-		words: []string{"boot=casper"}, folder: "casper",
+		words: []string{"boot=casper"}, dir: "casper",
 		params: func(i Image) []string { return []string{"iso-scan/filename=/" + i.Path} },
 	},
 	{ // Arch, mkinitcpio-archiso docs/README.bootparams; Manjaro does the same
-		words: []string{"archisobasedir=", "misobasedir="}, folder: "arch/boot",
+		words: []string{"archisobasedir=", "misobasedir="}, dir: "arch/boot",
 		params: func(i Image) []string {
 			switch {
 			case i.Outer.UUID != "":
@@ -132,7 +132,7 @@ var kinds = [...]kind{
 	},
 }
 
-// Adapt gives an entry of the filesystem in the image with what the system
+// Adapt returns an entry of the filesystem in the image with what the system
 // needs on its command line to find its medium again. Where that is not known,
 // or cannot be, a note says so and what to do; the entry stays as it is then,
 // also one whose command line names the file already.
@@ -153,7 +153,7 @@ func Adapt(e boot.Entry, image Image) boot.Entry {
 	case image.isAlpine():
 		if !has("alpine_repo=") {
 			note("Alpine's initramfs looks for its packages on disks and sticks but not inside of ISO files, so it will not find those of %s. "+
-				"Write the image to a stick of its own, or copy its folders boot and apks to the top of this volume, "+
+				"Write the image to a stick of its own, or copy its directories boot and apks to the top of this volume, "+
 				"or add ip=dhcp, alpine_repo=URL and modloop=URL to the command line.", name)
 		}
 		return e
@@ -165,7 +165,7 @@ func Adapt(e boot.Entry, image Image) boot.Entry {
 	case strings.ContainsFunc(image.Path, func(r rune) bool { return r <= ' ' || r == '"' || r == 0x7f }):
 		note("The command line cannot name the ISO file %s, because of a blank or quote in its path, and the system will not find it: rename it.", name)
 	case len(params) == 0:
-		note("The volume with the ISO file %s has no UUID, so the system cannot be told where it is. Write the image to a stick of its own.", name)
+		note("The volume with the ISO file %s has no UUID, so the system cannot be passed its place. Write the image to a stick of its own.", name)
 	default:
 		// The image's own configuration may leave the value to loopback.cfg.
 		words = slices.DeleteFunc(words, func(w string) bool {
@@ -188,8 +188,8 @@ func (k kind) paramsFor(image Image) []string {
 	return k.params(image)
 }
 
-// kindOf gives what a kernel belongs to: by its command line, of which has tells
-// whether a word is there, else by where it lies.
+// kindOf returns what a kernel belongs to: by its command line, of which has
+// reports whether a word is there, else by where it is.
 func kindOf(kernel string, has func(word string) bool) (kind, bool) {
 	for _, k := range kinds {
 		if slices.ContainsFunc(k.words, has) {
@@ -197,14 +197,14 @@ func kindOf(kernel string, has func(word string) bool) (kind, bool) {
 		}
 	}
 	for _, k := range kinds {
-		if k.folder != "" && strings.HasPrefix(kernel, k.folder+"/") {
+		if k.dir != "" && strings.HasPrefix(kernel, k.dir+"/") {
 			return k, true
 		}
 	}
 	return kind{}, false
 }
 
-// isAlpine tells whether the image is one of Alpine's media.
+// isAlpine reports whether the image is one of Alpine's media.
 func (i Image) isAlpine() bool {
 	return i.exists(".alpine-release") || i.exists("apks/.boot_repository")
 }

@@ -96,8 +96,8 @@ func TestAdapt(t *testing.T) {
 		{"dracut", outer, "x", "root=live:CDLABEL=X rd.live.image", "root=live:CDLABEL=X rd.live.image iso-scan/filename=/iso/a.iso", ""},
 		{"Arch", outer, "x", "archisobasedir=arch", "archisobasedir=arch img_dev=/dev/disk/by-uuid/CAFE-0001 img_loop=/iso/a.iso", ""},
 		{"Arch by partition", noUUID, "x", "misobasedir=manjaro", "misobasedir=manjaro img_dev=/dev/disk/by-partuuid/p-1 img_loop=/iso/a.iso", ""},
-		{"Arch in a folder", noNames, "x", "archisobasedir=arch", "archisobasedir=arch", "has no UUID"},
-		{"Alpine", outer, "apks/.boot_repository", "modules=loop quiet", "modules=loop quiet", "copy its folders boot and apks"},
+		{"Arch in a directory", noNames, "x", "archisobasedir=arch", "archisobasedir=arch", "has no UUID"},
+		{"Alpine", outer, "apks/.boot_repository", "modules=loop quiet", "modules=loop quiet", "copy its directories boot and apks"},
 		{"Alpine from the net", outer, ".alpine-release", "alpine_repo=http://x", "alpine_repo=http://x", ""},
 		{"unknown", outer, "x", "quiet", "quiet", "not known how"},
 	} {

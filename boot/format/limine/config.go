@@ -49,7 +49,7 @@ type option struct{ name, value string }
 
 type options []option
 
-// first gives the first value of the first of the names that is set.
+// first returns the first value of the first of the names that is set.
 func (o options) first(names ...string) string {
 	for _, name := range names {
 		if all := o.all(name); len(all) > 0 {
@@ -108,7 +108,7 @@ func (c *config) parse(text string) error {
 			}
 			level := len(line) - len(name) - 1
 			if level > len(open) {
-				c.notes.Add(src, "The entry lies in a directory that does not exist.")
+				c.notes.Add(src, "The entry is in a directory that does not exist.")
 				level = len(open)
 			}
 			n := &node{src: src}
@@ -144,7 +144,7 @@ func (c *config) parse(text string) error {
 	return nil
 }
 
-// arch gives the value of the macro ARCH.
+// arch returns the value of the macro ARCH.
 func arch() string {
 	switch runtime.GOARCH {
 	case "amd64":
@@ -170,7 +170,7 @@ func macro(line string) (name, value string, ok bool) {
 	return name, value, ok
 }
 
-// expand replaces ${NAME}. What a macro holds is not looked at again.
+// expand replaces ${NAME}. What a macro holds is not expanded again.
 func (c *config) expand(src boot.Source, macros map[string]string, line string) string {
 	var b strings.Builder
 	for {
@@ -190,7 +190,7 @@ func (c *config) expand(src boot.Source, macros map[string]string, line string) 
 	}
 }
 
-// timeout reads a time in seconds. Like Limine it takes what is no number for
+// timeout reads a time in seconds. Like Limine it takes what is not a number for
 // 0, and no time for longer than 9999 seconds.
 func timeout(s string) time.Duration {
 	if s == "no" {
@@ -201,14 +201,14 @@ func timeout(s string) time.Duration {
 	}
 	whole, fraction, _ := strings.Cut(s, ".")
 	fraction, _, _ = strings.Cut(fraction, ".")
-	n, err := strconv.ParseFloat("0"+whole+"."+fraction, 64) // an endless number gives +Inf
+	n, err := strconv.ParseFloat("0"+whole+"."+fraction, 64) // a number that is too long becomes +Inf
 	if err != nil && n == 0 {
 		return 0
 	}
 	return time.Duration(min(n, 9999)*1000) * time.Millisecond
 }
 
-// hidden tells whether Limine leaves n out of its menu, and gone whether that
+// hidden reports whether Limine leaves n out of its menu, and gone whether that
 // is because n is for machines with another processor.
 func (c *config) hidden(n *node) (hidden, gone bool) {
 	if a := n.options.all("if_arch"); len(a) > 0 {
@@ -229,7 +229,7 @@ func (c *config) hidden(n *node) (hidden, gone bool) {
 	return false, false
 }
 
-// defaultNode gives the entry that Limine boots unattended: nil when that would
+// defaultNode returns the entry that Limine boots unattended: nil when that would
 // only open a directory.
 func (c *config) defaultNode() *node {
 	shown := c.shown(c.tree)
@@ -256,7 +256,7 @@ func (c *config) defaultNode() *node {
 	return n
 }
 
-// shown gives the lines of Limine's menu as it opens.
+// shown returns the lines of Limine's menu as it opens.
 func (c *config) shown(nodes []*node) []*node {
 	var list []*node
 	for _, n := range nodes {
@@ -271,7 +271,7 @@ func (c *config) shown(nodes []*node) []*node {
 	return list
 }
 
-// byPath gives the entry of that path: names with / between and \ before a /,
+// byPath returns the entry of that path: names with / between and \ before a /,
 // \ or # that belongs to a name. NAME#N is the one that N others of its name
 // precede.
 func (c *config) byPath(nodes []*node, path string) *node {

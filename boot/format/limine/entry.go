@@ -12,7 +12,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// entries gives the entries of nodes, which lie in submenu, and of the
+// entries returns the entries of nodes, which are in submenu, and of the
 // directories among them.
 func (c *config) entries(nodes []*node, submenu []string) []boot.Entry {
 	var list []boot.Entry
@@ -28,7 +28,7 @@ func (c *config) entries(nodes []*node, submenu []string) []boot.Entry {
 	return list
 }
 
-// entry gives the entry of a node that is no directory.
+// entry returns the entry of a node that is no directory.
 func (c *config) entry(n *node, submenu []string) boot.Entry {
 	e := boot.Entry{
 		Title:   cmp.Or(boot.Clean(n.name), "Entry without a name"),
@@ -85,7 +85,7 @@ func (c *config) entry(n *node, submenu []string) boot.Entry {
 		l := c.resolve(m)
 		take(l)
 		if l.problem == "" && kernel.problem == "" && l.volume != kernel.volume {
-			problem(fmt.Sprintf("Its module /%s lies on %s and its kernel on %s: alpboot reads both from one volume only.", boot.Clean(l.file), l.volume.Device, kernel.volume.Device))
+			problem(fmt.Sprintf("Its module /%s is on %s and its kernel on %s: alpboot reads both from one volume only.", boot.Clean(l.file), l.volume.Device, kernel.volume.Device))
 		}
 		if l.file != "" {
 			e.Initrds = append(e.Initrds, l.file)
@@ -158,7 +158,7 @@ func (c *config) resolve(s string) (l location) {
 	}
 	l.file = path.Clean("/" + file)[1:]
 	if !ok || l.file == "" {
-		l.file, l.problem = "", fmt.Sprintf("%s is no path of Limine's.", boot.Quote(s))
+		l.file, l.problem = "", fmt.Sprintf("%s is not a path of Limine's.", boot.Quote(s))
 		return l
 	}
 	if isGzip {
@@ -169,7 +169,7 @@ func (c *config) resolve(s string) (l location) {
 	case isHash(hash[1:]):
 		l.notes = append(l.notes, fmt.Sprintf("Limine would check the hash of /%s; alpboot does not.", boot.Clean(l.file)))
 	default:
-		l.problem = fmt.Sprintf("What follows # in %s is no hash, and Limine boots nothing without one there.", boot.Quote(s))
+		l.problem = fmt.Sprintf("What follows # in %s is not a hash, and Limine boots nothing without one there.", boot.Quote(s))
 	}
 
 	if resource == "boot" && argument == "" {
@@ -204,10 +204,10 @@ func (c *config) resolve(s string) (l location) {
 	case "fslabel":
 		found = c.lookUp(boot.VolumeRef{Label: argument}, l.file)
 	case "tftp":
-		l.problem = fmt.Sprintf("The file %s lies on the network.", boot.Clean(s))
+		l.problem = fmt.Sprintf("The file %s is on the network.", boot.Clean(s))
 		return l
 	default:
-		l.problem = fmt.Sprintf("%s is no path of Limine's.", boot.Quote(s))
+		l.problem = fmt.Sprintf("%s is not a path of Limine's.", boot.Quote(s))
 		return l
 	}
 	if len(found) == 0 {
@@ -219,7 +219,7 @@ func (c *config) resolve(s string) (l location) {
 	return l
 }
 
-// lookUp gives the volumes that ref names, if there are any with that file only
+// lookUp returns the volumes that ref names, if there are any with that file only
 // those.
 func (c *config) lookUp(ref boot.VolumeRef, file string) []boot.MountedVolume {
 	if ref == (boot.VolumeRef{}) {
@@ -233,7 +233,7 @@ func (c *config) lookUp(ref boot.VolumeRef, file string) []boot.MountedVolume {
 	return c.others.Find(ref, c.vol)
 }
 
-// onDrive gives the volumes that DRIVE:PARTITION may mean, the likeliest first:
+// onDrive returns the volumes that DRIVE:PARTITION may mean, the likeliest first:
 // they hold the file. No partition means the whole drive.
 func (c *config) onDrive(resource, argument, file string) []boot.MountedVolume {
 	d, p, ok := strings.Cut(argument, ":")
@@ -268,12 +268,12 @@ func (c *config) onDrive(resource, argument, file string) []boot.MountedVolume {
 	return found
 }
 
-// onPartition gives those of vs with that partition number; 0 is a whole disk.
+// onPartition returns those of vs with that partition number; 0 is a whole disk.
 func onPartition(vs []boot.MountedVolume, number int) []boot.MountedVolume {
 	return slices.DeleteFunc(vs, func(m boot.MountedVolume) bool { return m.Volume.Partition != number })
 }
 
-// isHash tells whether s has the form of a hash that Limine takes: BLAKE2b of
+// isHash reports whether s has the form of a hash that Limine takes: BLAKE2b of
 // 64 bytes, or since version 12 BLAKE3 of 32 or 128.
 func isHash(s string) bool {
 	b, err := hex.DecodeString(s)

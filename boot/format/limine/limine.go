@@ -26,19 +26,19 @@ const (
 	maxFile    = 1 << 20 // bytes of one file
 	maxText    = 4 << 20 // bytes of all files with their macros expanded
 	maxFiles   = 64
-	maxFolders = 100  // folders in EFI
+	maxDirs    = 100  // directories in EFI
 	maxLine    = 4096 // bytes of a line; Limine cuts a value off at 4095
 	maxNodes   = 1000 // entries and directories of all files
 	maxInitrds = 32   // of one entry
-	maxLookups = 1000 // paths of all files that may lie on other volumes
+	maxLookups = 1000 // paths of all files that may be on other volumes
 )
 
-// places are the folders in which Limine looks, in its order; * is the one that
+// places are the directories in which Limine looks, in its order; * is the one that
 // its EFI program was started from. Names are compared without regard to case,
 // as Limine does on every filesystem.
 var places = [...][]string{{"EFI", "*"}, {"boot", "limine"}, {"boot"}, {"limine"}, {}}
 
-// Format gives the format for discovery.
+// Format returns the format for discovery.
 func Format() boot.Format { return boot.Format{Name: formatName, Parse: Parse} }
 
 // Parse reads every limine.conf on the volume whose root is fsys, and only if
@@ -57,7 +57,7 @@ func Format() boot.Format { return boot.Format{Name: formatName, Parse: Parse} }
 // The default of a file is the one that default_entry names, by Limine's way
 // of counting what its menu shows at first; the first one when nothing is said.
 // Limine does not show everything under every firmware: it is taken to be UEFI
-// when the volume has a folder EFI, else BIOS.
+// when the volume has a directory EFI, else BIOS.
 //
 // The error is about files that could not be read, when nothing else was
 // found; it wraps [boot.ErrTooLarge] for one of more than 1 MiB.
@@ -103,11 +103,11 @@ type reader struct {
 	unresolved  bool
 }
 
-// find gives the paths of the files of that name in all places.
+// find returns the paths of the files of that name in all places.
 func (r *reader) find(name string) []string {
 	var files []string
 	for _, place := range places {
-		for _, dir := range r.folders(".", place) {
+		for _, dir := range r.directories(".", place) {
 			list, _ := fs.ReadDir(r.fsys, dir) // what cannot be read holds nothing
 			for _, d := range list {
 				if d.Type().IsRegular() && strings.EqualFold(d.Name(), name) && len(files) < maxFiles {
@@ -119,23 +119,23 @@ func (r *reader) find(name string) []string {
 	return files
 }
 
-// folders gives the folders that are reached from dir by the names in rel, of
+// directories returns the directories that are reached from dir by the names in rel, of
 // which "*" is any.
-func (r *reader) folders(dir string, rel []string) []string {
+func (r *reader) directories(dir string, rel []string) []string {
 	if len(rel) == 0 {
 		return []string{dir}
 	}
 	list, _ := fs.ReadDir(r.fsys, dir)
 	var found []string
 	for _, d := range list {
-		if d.IsDir() && (rel[0] == "*" || strings.EqualFold(d.Name(), rel[0])) && len(found) < maxFolders {
-			found = append(found, r.folders(path.Join(dir, d.Name()), rel[1:])...)
+		if d.IsDir() && (rel[0] == "*" || strings.EqualFold(d.Name(), rel[0])) && len(found) < maxDirs {
+			found = append(found, r.directories(path.Join(dir, d.Name()), rel[1:])...)
 		}
 	}
 	return found
 }
 
-// file gives the entries of one configuration file.
+// file returns the entries of one configuration file.
 func (r *reader) file(lang language, name string) ([]boot.Entry, error) {
 	b, err := boot.ReadFile(r.fsys, name, maxFile)
 	if err != nil {

@@ -92,15 +92,15 @@ func TestEntry(t *testing.T) {
 		{name: "unknown protocol", config: "/a\nprotocol: x\x1b\n", title: "a", problem: `protocol "x\x1b"`},
 
 		{name: "no way out", config: linux + "path: boot():/../../etc/k\nmodule_path: boot():/a/../../i\n", title: "a", kernel: "etc/k", initrds: "i"},
-		{name: "path without a resource", config: linux + "path: /k\n", title: "a", problem: `"/k" is no path`},
-		{name: "path without a file", config: linux + "path: boot():/\n", title: "a", problem: "is no path"},
-		{name: "resource that does not exist", config: linux + "path: floppy(1):/k\n", title: "a", kernel: "k", problem: "is no path"},
-		{name: "URI of version 7", config: linux + "path: boot:///k\n", title: "a", problem: "is no path"},
-		{name: "module that is no path", config: linux + "path: boot():/k\nmodule_path: i\n", title: "a", kernel: "k", problem: `"i" is no path`},
+		{name: "path without a resource", config: linux + "path: /k\n", title: "a", problem: `"/k" is not a path`},
+		{name: "path without a file", config: linux + "path: boot():/\n", title: "a", problem: "is not a path"},
+		{name: "resource that does not exist", config: linux + "path: floppy(1):/k\n", title: "a", kernel: "k", problem: "is not a path"},
+		{name: "URI of version 7", config: linux + "path: boot:///k\n", title: "a", problem: "is not a path"},
+		{name: "module that is not a path", config: linux + "path: boot():/k\nmodule_path: i\n", title: "a", kernel: "k", problem: `"i" is not a path`},
 		{name: "compressed", config: linux + "path: boot():/k\nmodule_path: $boot():/i.gz\n", title: "a", kernel: "k", initrds: "i.gz", note: "uncompress /i.gz first"},
 		{name: "hash", config: linux + "path: boot():/k#" + hash + "\n", title: "a", kernel: "k", note: "hash of /k; alpboot does not"},
-		{name: "bad hash", config: linux + "path: boot():/k#12\n", title: "a", kernel: "k", problem: "is no hash"},
-		{name: "partition that is no number", config: linux + "path: boot(x):/k\n", title: "a", kernel: "k", problem: "volume boot(x), which it names, has not been found"},
+		{name: "bad hash", config: linux + "path: boot():/k#12\n", title: "a", kernel: "k", problem: "is not a hash"},
+		{name: "partition that is not a number", config: linux + "path: boot(x):/k\n", title: "a", kernel: "k", problem: "volume boot(x), which it names, has not been found"},
 		{name: "drive without a partition", config: linux + "path: hdd(1):/k\n", title: "a", kernel: "k", problem: "volume hdd(1)"},
 		{name: "empty label", config: linux + "path: fslabel():/k\n", title: "a", kernel: "k", problem: "volume fslabel()"},
 		{name: "network", config: linux + "path: tftp():/k\n", title: "a", kernel: "k", problem: "network"},
@@ -169,7 +169,7 @@ func TestDefault(t *testing.T) {
 		{"by a path that does not exist", "default_entry: d/x\n" + closed, "a", true},
 		{"second of a name", "default_entry: x#1\n" + linux("/x") + "/y\n" + linux("//z") + strings.Replace(linux("/x"), "/k", "/k2", 1), "x", false},
 		{"escaped path", `default_entry: x\/y\#1\\` + "\n" + two + linux(`/x/y#1\`), `x/y#1\`, false},
-		{"# that is no number", "default_entry: x#y\n" + two + linux("/x#y"), "x#y", false},
+		{"# that is not a number", "default_entry: x#y\n" + two + linux("/x#y"), "x#y", false},
 		{"in an entry it means nothing", two + "default_entry: 2\n", "a", false},
 		{"hidden entries do not count", "default_entry: 2\n/w\nprotocol: efi\n" + linux("/x\nif_arch: vax") + two, "b", false},
 		{"nothing at all", "/w\nif_arch: vax\n", "", false},
@@ -193,20 +193,20 @@ func TestDefault(t *testing.T) {
 	}
 }
 
-// TestFirmware asserts that a volume with a folder EFI is taken for one that
+// TestFirmware asserts that a volume with a directory EFI is taken for one that
 // UEFI boots.
 func TestFirmware(t *testing.T) {
 	const config = "default_entry: 2\n/a\nprotocol: bios\n/b\nprotocol: linux\npath: boot():/${FW_TYPE}\n/c\nprotocol: linux\npath: boot():/k\n"
 	for _, tt := range []struct {
-		folder, kernel, title string
+		dir, kernel, title string
 	}{{"x", "BIOS", "b"}, {"Efi", "UEFI", "c"}} {
-		l := parse(t, fstest.MapFS{"limine.conf": boottest.File(config), tt.folder: {Mode: fs.ModeDir}})
+		l := parse(t, fstest.MapFS{"limine.conf": boottest.File(config), tt.dir: {Mode: fs.ModeDir}})
 		if len(l.Entries) != 3 || l.Entries[1].Kernel != tt.kernel {
-			t.Fatalf("with %s: got %s", tt.folder, boottest.Text(l, nil))
+			t.Fatalf("with %s: got %s", tt.dir, boottest.Text(l, nil))
 		}
 		for _, e := range l.Entries {
 			if e.Default != (e.Title == tt.title) {
-				t.Errorf("with %s: default %s", tt.folder, e.Title)
+				t.Errorf("with %s: default %s", tt.dir, e.Title)
 			}
 		}
 	}
@@ -288,9 +288,9 @@ func TestBroken(t *testing.T) {
 		{Name: "too many entries", FS: fstest.MapFS{"limine.conf": boottest.File(strings.Repeat(good, 5000))}, Entries: 1, Notes: []string{"more than 1000 entries"}},
 		{Name: "one inside the other", FS: fstest.MapFS{"limine.conf": boottest.File(deep(3000))}, Entries: 1, Notes: []string{"more than 1000 entries"}},
 		{Name: "a line of slashes", FS: fstest.MapFS{"limine.conf": boottest.File(strings.Repeat("/", 4000) + "a\nprotocol: linux\npath: boot():/k\n")}, Entries: 1, Notes: []string{"does not exist"}},
-		{Name: "folder in its place", FS: fstest.MapFS{"limine.conf/x": boottest.File(good), "boot/limine.conf": boottest.File(good)}, Entries: 1},
+		{Name: "directory in its place", FS: fstest.MapFS{"limine.conf/x": boottest.File(good), "boot/limine.conf": boottest.File(good)}, Entries: 1},
 		{Name: "device node", FS: fstest.MapFS{"limine.conf": {Mode: fs.ModeDevice}, "boot/limine.conf": boottest.File(good)}, Entries: 1},
-		{Name: "folder that cannot be read", FS: failing{fstest.MapFS{"limine.conf": boottest.File(good), "boot/limine.conf": boottest.File(good)}}, Entries: 1},
+		{Name: "directory that cannot be read", FS: failing{fstest.MapFS{"limine.conf": boottest.File(good), "boot/limine.conf": boottest.File(good)}}, Entries: 1},
 	})
 	if _, err := limine.Parse(failing{}, boot.Volume{}, nil); err == nil {
 		t.Error("no error from a volume that cannot be read")
@@ -309,7 +309,7 @@ func TestLookups(t *testing.T) {
 	}
 }
 
-// deep gives n directories inside each other.
+// deep returns n directories inside each other.
 func deep(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -321,7 +321,7 @@ func deep(n int) string {
 	return b.String()
 }
 
-// failing gives an error for every folder but the root, and for that when it
+// failing returns an error for every directory but the root, and for that when it
 // is empty.
 type failing struct{ fstest.MapFS }
 

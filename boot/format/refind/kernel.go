@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// findKernels gives the names of the kernels in a folder, the newest first.
+// findKernels returns the names of the kernels in a directory, the newest first.
 func findKernels(list []fs.DirEntry) []string {
 	type kernel struct {
 		name    string
@@ -46,7 +46,7 @@ func findKernels(list []fs.DirEntry) []string {
 	return names
 }
 
-// isKernel tells whether a file of that name is a kernel that is meant to be
+// isKernel reports whether a file of that name is a kernel that is meant to be
 // booted.
 func isKernel(name string) bool {
 	name = strings.ToLower(name)
@@ -80,7 +80,7 @@ func compareNumbers(a, b string) int {
 	}
 }
 
-// findInitrd gives the name of the initrd in a folder that goes with a kernel,
+// findInitrd returns the name of the initrd in a directory that goes with a kernel,
 // "" when there is none.
 func findInitrd(kernel string, list []fs.DirEntry) string {
 	version := digits(kernel)
@@ -119,7 +119,7 @@ func findInitrd(kernel string, list []fs.DirEntry) string {
 	return best
 }
 
-// flavour gives the end that the names of a kernel and its initrd share when
+// flavour returns the end that the names of a kernel and its initrd share when
 // they have no version: lts of vmlinuz-lts and initramfs-lts.img.
 func flavour(name string) string {
 	name = strings.ToLower(name)
@@ -130,7 +130,7 @@ func flavour(name string) string {
 	return f
 }
 
-// digits gives what lies between the first and the last digit of a name, these
+// digits returns what is between the first and the last digit of a name, these
 // included: 6.1.0-18-amd64 of vmlinuz-6.1.0-18-amd64. "" when there is none.
 func digits(name string) string {
 	const digits = "0123456789"

@@ -1,5 +1,5 @@
 // Package refind reads refind_linux.conf, in which the rEFInd boot manager
-// keeps the options for the kernels in the same folder.
+// keeps the options for the kernels in the same directory.
 //
 // The language is the one of rEFInd's documentation ("Methods of Booting
 // Linux"); refind/config.c and refind/linux.c there (version 0.14) decide where
@@ -25,9 +25,9 @@ const formatName = "refind"
 // What is read of one volume, so that no stick can keep the menu waiting.
 const (
 	maxFile    = 128 << 10 // bytes of one file, as in rEFInd
-	maxFolders = 200       // folders that are looked into
+	maxDirs    = 200       // directories that are looked into
 	maxLines   = 64        // lines of options in one file
-	maxKernels = 64        // in one folder
+	maxKernels = 64        // in one directory
 	maxEntries = 1000
 	maxInitrds = 32 // of one entry
 )
@@ -36,7 +36,7 @@ const (
 // compared without regard to case, since FAT has none.
 var fileNames = [...]string{"refind_linux.conf", "refind-linux.conf"}
 
-// Format gives the format for discovery.
+// Format returns the format for discovery.
 func Format() boot.Format {
 	return boot.Format{Name: formatName, Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
 		return Parse(fsys, vol)
@@ -44,15 +44,15 @@ func Format() boot.Format {
 }
 
 // Parse reads the files at the top of the volume whose root is fsys, in /boot,
-// in the folders of /boot and of /EFI, and on btrfs the same in each subvolume
-// but snapshots: 200 folders at most. Symlinks are not followed.
+// in the directories of /boot and of /EFI, and on btrfs the same in each subvolume
+// but snapshots: 200 directories at most. Symlinks are not followed.
 //
-// The newest kernel in the folder has an entry for each line of options, and
+// The newest kernel in the directory has an entry for each line of options, and
 // every other kernel one with the first line. As in rEFInd the newest is the
 // one that was changed last; of the same age, the one with the higher version.
 // Its first line is the default.
 //
-// Kernels are told by their names, as rEFInd does. A line that names no initrd
+// Kernels are recognised by their names, as rEFInd does. A line that names no initrd
 // gets the one that goes with the kernel: rEFInd's rule is that both have the
 // same digits and what is between them in their names. Where there are none,
 // rEFInd takes the shortest name, which on Alpine can be that of another
@@ -65,13 +65,13 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	if err != nil && len(top) == 0 {
 		return boot.Listing{}, err
 	}
-	r := &reader{fsys: fsys, foldersLeft: maxFolders}
+	r := &reader{fsys: fsys, dirsLeft: maxDirs}
 	roots, _ := subvolume.Roots(fsys, vol)
 	for _, root := range roots {
 		switch {
 		case root.Dir == ".":
 			r.root(root.Dir, top)
-		case !root.Snapshot && !isHome(root.Dir): // the volume's own boot has been looked at
+		case !root.Snapshot && !isHome(root.Dir): // the volume's own boot has been read
 			r.root(root.Dir, r.list(root.Dir))
 		}
 	}
@@ -81,48 +81,48 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 
 // reader is one call of Parse.
 type reader struct {
-	fsys        fs.FS
-	foldersLeft int
-	entries     []boot.Entry
-	notes       boot.Notes
-	errs        []error
+	fsys     fs.FS
+	dirsLeft int
+	entries  []boot.Entry
+	notes    boot.Notes
+	errs     []error
 }
 
-// list gives what is in a folder; nothing when it cannot be read.
+// list returns what is in a directory; nothing when it cannot be read.
 func (r *reader) list(dir string) []fs.DirEntry {
-	if r.foldersLeft--; r.foldersLeft < 0 {
+	if r.dirsLeft--; r.dirsLeft < 0 {
 		return nil
 	}
 	list, _ := fs.ReadDir(r.fsys, dir)
 	return list
 }
 
-// isHome tells the folders in which kernels lie from others beside them.
+// isHome distinguishes the directories in which kernels are from others beside them.
 func isHome(name string) bool {
 	return strings.EqualFold(name, "boot") || strings.EqualFold(name, "EFI")
 }
 
-// root looks in the folder dir, and in those below it in which kernels lie.
+// root looks in the directory dir, and in those below it that hold kernels.
 func (r *reader) root(dir string, list []fs.DirEntry) {
-	r.folder(dir, list)
+	r.directory(dir, list)
 	for _, home := range list {
 		if !home.IsDir() || !isHome(home.Name()) {
 			continue
 		}
 		dir := path.Join(dir, home.Name())
 		list := r.list(dir)
-		r.folder(dir, list)
+		r.directory(dir, list)
 		for _, d := range list {
 			if d.IsDir() {
 				sub := path.Join(dir, d.Name())
-				r.folder(sub, r.list(sub))
+				r.directory(sub, r.list(sub))
 			}
 		}
 	}
 }
 
-// folder gives the entries of a folder that has the file.
-func (r *reader) folder(dir string, list []fs.DirEntry) {
+// directory returns the entries of a directory that has the file.
+func (r *reader) directory(dir string, list []fs.DirEntry) {
 	file := ""
 	for _, name := range slices.Backward(fileNames[:]) {
 		for _, d := range list {
@@ -142,7 +142,7 @@ func (r *reader) folder(dir string, list []fs.DirEntry) {
 	lines := r.lines(file, decode(b))
 	kernels := findKernels(list)
 	if len(kernels) > maxKernels {
-		r.notes.Add(boot.Source{File: file}, fmt.Sprintf("There are %d kernels in the folder: only %d of them are listed.", len(kernels), maxKernels))
+		r.notes.Add(boot.Source{File: file}, fmt.Sprintf("There are %d kernels in the directory: only %d of them are listed.", len(kernels), maxKernels))
 		kernels = kernels[:maxKernels]
 	}
 	switch {
@@ -150,7 +150,7 @@ func (r *reader) folder(dir string, list []fs.DirEntry) {
 		r.notes.Add(boot.Source{File: file}, "The file holds no options.")
 		return
 	case len(kernels) == 0:
-		r.notes.Add(boot.Source{File: file}, "There is no kernel in its folder.")
+		r.notes.Add(boot.Source{File: file}, "There is no kernel in its directory.")
 	}
 	for i, kernel := range kernels {
 		for j, line := range lines {
@@ -232,7 +232,7 @@ func tokens(s string) []string {
 	}
 }
 
-// decode gives the text of a file in UTF-8, or in UTF-16 with a byte order
+// decode returns the text of a file in UTF-8, or in UTF-16 with a byte order
 // mark, as Windows writes it.
 func decode(b []byte) string {
 	s := string(b)
@@ -246,7 +246,7 @@ func decode(b []byte) string {
 	return string(utf16.Decode(u))
 }
 
-// entry gives the entry of a kernel in the folder dir with the options of l.
+// entry returns the entry of a kernel in the directory dir with the options of l.
 // The initrd found beside it is "" when there is none.
 func (l line) entry(dir, kernel, initrd string) boot.Entry {
 	e := boot.Entry{

@@ -24,7 +24,7 @@ func parse(t *testing.T, fsys fs.FS, vol boot.Volume) boot.Listing {
 	return l
 }
 
-// TestPlaces asserts in which folders the file is found, and under which names.
+// TestPlaces asserts in which directories the file is found, and under which names.
 func TestPlaces(t *testing.T) {
 	const none = ""
 	for name, kernel := range map[string]string{
@@ -177,7 +177,7 @@ func TestKernels(t *testing.T) {
 			if s := strings.Join(got, " "); s != tt.want {
 				t.Errorf("got  %s\nwant %s", s, tt.want)
 			}
-			if said := strings.Contains(boottest.Notes(l), "no kernel in its folder"); said != (tt.want == "") {
+			if said := strings.Contains(boottest.Notes(l), "no kernel in its directory"); said != (tt.want == "") {
 				t.Errorf("notes %s", boottest.Notes(l))
 			}
 		})
@@ -218,7 +218,7 @@ func TestInitrd(t *testing.T) {
 	}
 }
 
-// failing gives an error for the root.
+// failing returns an error for the root.
 type failing struct{ fstest.MapFS }
 
 func (f failing) ReadDir(name string) ([]fs.DirEntry, error) {
@@ -240,7 +240,7 @@ func TestBroken(t *testing.T) {
 		{Name: "huge", FS: fstest.MapFS{"refind_linux.conf": huge, "vmlinuz": boottest.File("")}, Err: boot.ErrTooLarge},
 		{Name: "huge beside a good one", FS: fstest.MapFS{"refind_linux.conf": huge, "boot/vmlinuz": boottest.File(""), "boot/refind_linux.conf": boottest.File("a b")}, Entries: 1, Notes: []string{"/refind_linux.conf cannot be used: "}},
 		{Name: "many lines and kernels", FS: many, Entries: 64 + 63, Notes: []string{"500 kernels"}},
-		{Name: "many folders", FS: wide, Entries: 1000, Notes: []string{"more than 1000 entries"}},
+		{Name: "many directories", FS: wide, Entries: 1000, Notes: []string{"more than 1000 entries"}},
 		{Name: "garbage", FS: fstest.MapFS{"vmlinuz": boottest.File(""), "refind_linux.conf": boottest.File("a b c\n" + strings.Repeat("\x00\xff=\"\" x y\n", 9000))}, Entries: 64, Notes: []string{"more notes"}},
 	})
 	if _, err := refind.Parse(failing{}, boot.Volume{}); err == nil {

@@ -18,7 +18,7 @@ var (
 	own32 = [...]string{"kernel7l.img", "kernel7.img", "kernel.img"}
 )
 
-// entries gives what the models would start. Those that start the same share
+// entries returns what the models would start. Those that start the same share
 // one entry.
 func (r *reader) entries() []boot.Entry {
 	list := r.entriesFor("")
@@ -47,7 +47,7 @@ func (r *reader) entries() []boot.Entry {
 	return list
 }
 
-// entriesFor gives what a model starts; "" is one that no section is about.
+// entriesFor returns what a model starts; "" is one that no section is about.
 // There are several only when no kernel is named.
 func (r *reader) entriesFor(model string) []boot.Entry {
 	s := map[string]setting{}
@@ -94,7 +94,7 @@ func (r *reader) entriesFor(model string) []boot.Entry {
 		case s["kernel"].value == "" && !exists(r.fsys, e.Kernel):
 			continue
 		case e.Kernel == ".":
-			e.Kernel, e.Problem = "", fmt.Sprintf("%s is no file.", boot.Quote(kernel))
+			e.Kernel, e.Problem = "", fmt.Sprintf("%s is not a file.", boot.Quote(kernel))
 		}
 		r.addInitrds(&e, prefix, kernel, s["ramfsfile"].value, s["auto_initramfs"].value == "1")
 		r.addCmdline(&e, prefix, s["cmdline"].value)
@@ -106,8 +106,8 @@ func (r *reader) entriesFor(model string) []boot.Entry {
 	return list
 }
 
-// locate gives the path of a file: one that begins with / goes without the
-// prefix, which need not be a folder.
+// locate returns the path of a file: one that begins with / goes without the
+// prefix, which need not be a directory.
 func locate(prefix, name string) string {
 	if strings.HasPrefix(name, "/") {
 		return fspath.InsideDOS(name)
@@ -135,7 +135,7 @@ func (r *reader) addInitrds(e *boot.Entry, prefix, kernel, named string, auto bo
 		case len(e.Initrds) == maxInitrds:
 			problem = fmt.Sprintf("It names more than the %d initrds that alpboot reads.", maxInitrds)
 		case file == ".":
-			problem = fmt.Sprintf("%s is no file.", boot.Quote(name))
+			problem = fmt.Sprintf("%s is not a file.", boot.Quote(name))
 		}
 		if problem != "" {
 			e.Problem = cmp.Or(e.Problem, problem)

@@ -31,7 +31,7 @@ const (
 	maxInitrds  = 32
 )
 
-// Format gives the format for discovery.
+// Format returns the format for discovery.
 func Format() boot.Format {
 	return boot.Format{Name: formatName, Parse: func(fsys fs.FS, _ boot.Volume, _ boot.Volumes) (boot.Listing, error) {
 		return Parse(fsys)
@@ -40,7 +40,7 @@ func Format() boot.Format {
 
 // Parse reads the configuration on the volume whose root is fsys. There is one
 // if config.txt names a kernel or stands beside cmdline.txt, and wherever the
-// firmware itself lies (bootcode.bin, start*.elf).
+// firmware itself is (bootcode.bin, start*.elf).
 //
 // There is one entry for models that no section such as [pi4] is about, and
 // one for each section under which another kernel, initramfs or command line
@@ -49,7 +49,7 @@ func Format() boot.Format {
 // entry is the default when it is the only one.
 //
 // Where no kernel is named, those that the firmware would take of its own
-// (kernel8.img and others) give an entry each, as far as they exist and
+// (kernel8.img and others) make an entry each, as far as they exist and
 // arm_64bit allows them.
 //
 // The error wraps [boot.ErrTooLarge] for a config.txt of more than 256 KiB.
@@ -195,17 +195,17 @@ func (r *reader) section(src boot.Source, line string) {
 			r.models = append(r.models, name)
 		}
 	default:
-		// Of several that cannot be told, one not being met is enough.
+		// Of several conditions that cannot be evaluated, one that is not met is enough.
 		r.filter.other = line
 	}
 }
 
-// isModel tells whether a filter is about the model of Pi.
+// isModel reports whether a filter is about the model of Pi.
 func isModel(name string) bool {
 	return strings.HasPrefix(name, "pi") || strings.HasPrefix(name, "cm") || strings.HasPrefix(name, "board-type=")
 }
 
-// includes tells whether a machine that meets the model filter m meets also
+// includes reports whether a machine that meets the model filter m meets also
 // the filter of a setting.
 func (f filter) includes(m string) bool {
 	if f.other != "" {

@@ -14,7 +14,7 @@ import (
 	"github.com/alpboot/alpboot/boot/format/rpi"
 )
 
-// summary gives the kernels with their initrds, command lines and models in
+// summary returns the kernels with their initrds, command lines and models in
 // one line, and the notes.
 func summary(l boot.Listing) (entries, notes string) {
 	var list []string
@@ -60,11 +60,11 @@ func TestConfig(t *testing.T) {
 		{name: "comments, CRLF, indented", config: "\ufeff# kernel=no\r\n  kernel=k\r\n#initramfs no\r\n", want: "k [q]"},
 		{name: "another command line", config: "kernel=k\ncmdline=other.txt\n", want: "k [other]"},
 		{name: "command line that is not there", config: "kernel=k\ncmdline=gone.txt\n", want: "k", note: "no /gone.txt: its command line is empty"},
-		{name: "command line that is a folder", config: "kernel=k\ncmdline=dir\n", want: "k", note: "no /dir"},
+		{name: "command line that is a directory", config: "kernel=k\ncmdline=dir\n", want: "k", note: "no /dir"},
 		{name: "huge command line", config: "kernel=k\ncmdline=huge\n", want: "k !", note: "/huge cannot be read: read huge: file is too large"},
 		{name: "control characters", config: "kernel=k\ncmdline=control.txt\n", want: "k [a b]"},
 		{name: "backslashes and no way out", config: "kernel=..\\..\\dir\\k\ninitramfs ../../i\n", want: "dir/k+i [q]"},
-		{name: "kernel that is no file", config: "kernel=/\n", want: " [q] !", note: `"/" is no file`},
+		{name: "kernel that is not a file", config: "kernel=/\n", want: " [q] !", note: `"/" is not a file`},
 		{name: "device tree", config: "kernel=k\ndtoverlay=a\ndtoverlay=b\ndevice_tree=c.dtb\n", want: "k [q]", note: "(dtoverlay, device_tree) is not acted on"},
 		{name: "too many initrds", config: "kernel=k\ninitramfs " + strings.Repeat("i,", 40) + "\n", want: "k" + strings.Repeat("+i", 32) + " [q] !", note: "more than the 32 initrds"},
 
@@ -80,7 +80,7 @@ func TestConfig(t *testing.T) {
 		{name: "no initramfs by name", config: "auto_initramfs=0\nkernel=kernel8.img\n", want: "kernel8.img [q]"},
 
 		{name: "prefix", config: "kernel=k\ninitramfs i\nos_prefix=dir/\n", want: "dir/k+dir/i [dir]"},
-		{name: "prefix that is no folder", config: "kernel=k\nos_prefix=dir/x-\n", want: "dir/x-k", note: "no /dir/x-cmdline.txt"},
+		{name: "prefix that is no directory", config: "kernel=k\nos_prefix=dir/x-\n", want: "dir/x-k", note: "no /dir/x-cmdline.txt"},
 		{name: "past the prefix", config: "kernel=k\ninitramfs /i\ncmdline=/cmdline.txt\nos_prefix=dir/\n", want: "dir/k+i [q]"},
 		{name: "prefix without a kernel", config: "kernel=k\ninitramfs i\nos_prefix=no/\n", want: "k+i [q]", note: `prefix "no/" is left out`},
 		{name: "upstream", config: "kernel=k\nupstream_kernel=1\n", want: "upstream/k", note: "no /upstream/cmdline.txt"},
@@ -99,7 +99,7 @@ func TestConfig(t *testing.T) {
 		{name: "include", config: "include inc.txt\ninitramfs i\n", want: "inc+i [q]"},
 		{name: "sections go on in included files", config: "kernel=k\n[pi4]\ninclude inc.txt\ninitramfs i\n", want: "k [q]; inc+i for pi4 [q]"},
 		{name: "included file that is not there", config: "include usercfg.txt\nkernel=k\n", want: "k [q]"},
-		{name: "include of a folder", config: "include dir\nkernel=k\n", want: "k [q]", note: `included file "dir" cannot be used`},
+		{name: "include of a directory", config: "include dir\nkernel=k\n", want: "k [q]", note: `included file "dir" cannot be used`},
 		{name: "include without a file", config: "include\nkernel=k\n", want: "k [q]", note: "cannot be used"},
 		{name: "file that includes itself", config: "include ../config.txt\nkernel=k\n", want: "k [q]", note: "includes itself"},
 		{name: "included file that is huge", config: "include huge\nkernel=k\n", want: "k [q]", note: "too large"},
@@ -154,7 +154,7 @@ func TestIsPi(t *testing.T) {
 		{"nothing", fstest.MapFS{"kernel8.img": kernel}, 0, false},
 		{"command line alone", fstest.MapFS{"cmdline.txt": boottest.File("q"), "kernel8.img": kernel}, 0, false},
 		{"somebody else's config.txt", fstest.MapFS{"config.txt": boottest.File("initramfs x\n[pi4]\n"), "kernel8.img": kernel}, 0, false},
-		{"one in a folder", fstest.MapFS{"boot/config.txt": boottest.File("kernel=k\n")}, 0, false},
+		{"one in a directory", fstest.MapFS{"boot/config.txt": boottest.File("kernel=k\n")}, 0, false},
 		{"huge one that is somebody else's", fstest.MapFS{"config.txt": boottest.File(strings.Repeat("kernel=x\n", 1<<16))}, 0, false},
 		{"kernel named", fstest.MapFS{"config.txt": boottest.File("kernel=k\n")}, 1, false},
 		{"beside a command line", fstest.MapFS{"config.txt": boottest.File(""), "cmdline.txt": boottest.File("q"), "kernel8.img": kernel}, 1, false},

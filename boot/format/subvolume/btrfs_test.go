@@ -17,7 +17,7 @@ import (
 	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
-// mountBtrfs makes a btrfs in an image file and gives the folder that it is
+// mountBtrfs makes a btrfs in an image file and returns the directory that it is
 // mounted on.
 func mountBtrfs(t *testing.T) string {
 	t.Helper()
@@ -40,7 +40,7 @@ func mountBtrfs(t *testing.T) string {
 	return mount
 }
 
-// TestBtrfs asserts that on a real btrfs subvolumes are told from folders, and
+// TestBtrfs asserts that on a real btrfs subvolumes are told from directories, and
 // snapshots from the system, also where only their being read-only says so.
 func TestBtrfs(t *testing.T) {
 	top := mountBtrfs(t)
@@ -82,7 +82,7 @@ func TestBtrfs(t *testing.T) {
 	write("systems/debian/@/boot/grub/grub.cfg", "menuentry Debian { linux /systems/debian/@/boot/vmlinuz root=UUID=u-1 rootflags=subvol=systems/debian/@ }\n")
 	write("systems/debian/@/boot/vmlinuz", "kernel")
 	create("home")
-	write("home/user/boot/vmlinuz-lts", "kernel") // no system: its folder is no subvolume
+	write("home/user/boot/vmlinuz-lts", "kernel") // no system: its directory is no subvolume
 	write("copy/boot/vmlinuz-lts", "kernel")
 	boottest.Tool(t, "btrfs", "filesystem", "sync", top)
 

@@ -45,9 +45,9 @@ type lookupArgs struct {
 	name         [4080]byte
 }
 
-var errNoDescriptor = errors.New("the filesystem gives no descriptor to ask by")
+var errNoDescriptor = errors.New("the filesystem has no file descriptor to query")
 
-// ioctl asks btrfs about the folder dir.
+// ioctl asks btrfs about the directory dir.
 func (w *walk) ioctl(dir string, request uintptr, arg unsafe.Pointer) error {
 	f, err := w.fsys.Open(dir)
 	if err != nil {
@@ -74,14 +74,14 @@ func (w *walk) ioctl(dir string, request uintptr, arg unsafe.Pointer) error {
 	return nil
 }
 
-// isReadOnly tells whether the subvolume dir has the flag. It is false when the
-// filesystem gives no descriptor to ask by.
+// isReadOnly reports whether the subvolume dir has the flag. It is false when the
+// filesystem returns no descriptor to ask by.
 func (w *walk) isReadOnly(dir string) bool {
 	var flags uint64
 	return w.ioctl(dir, getFlags, unsafe.Pointer(&flags)) == nil && flags&readOnly != 0
 }
 
-// search gives the first item of the root tree with that object and type, and
+// search returns the first item of the root tree with that object and type, and
 // the offset in its key.
 func (w *walk) search(object uint64, kind uint32) (item []byte, offset uint64, err error) {
 	const most = ^uint64(0)
@@ -97,7 +97,7 @@ func (w *walk) search(object uint64, kind uint32) (item []byte, offset uint64, e
 	return a.buf[header : header+size], binary.NativeEndian.Uint64(a.buf[16:]), nil
 }
 
-// defaultSubvolume gives the path of the subvolume that is mounted when none is
+// defaultSubvolume returns the path of the subvolume that is mounted when none is
 // named; "" when that is the volume's own root, or cannot be found out, as
 // without the rights of root.
 func (w *walk) defaultSubvolume() string {
@@ -112,7 +112,7 @@ func (w *walk) defaultSubvolume() string {
 		if id == fsTree {
 			return dir
 		}
-		// struct btrfs_root_ref: the folder in its parent, a number, and its name.
+		// struct btrfs_root_ref: the directory in its parent, a number, and its name.
 		item, parent, err := w.search(id, rootBackref)
 		if err != nil || len(item) < 18 || len(item) < 18+int(binary.LittleEndian.Uint16(item[16:])) {
 			return ""

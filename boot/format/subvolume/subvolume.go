@@ -1,8 +1,8 @@
 // Package subvolume finds the subvolumes of a btrfs volume in which a system may
-// lie, and tells its snapshots from the system itself.
+// are, and distinguishes its snapshots from the system itself.
 //
 // The volume is taken to be mounted with subvolid=5, so that a subvolume is a
-// folder. Snapshots are told by where the usual tools put them (snapper,
+// directory. Snapshots are recognised by where the usual tools put them (snapper,
 // timeshift, btrbk), by their names, and by being read-only. The default
 // subvolume is none: openSUSE's system runs from a snapshot that is.
 package subvolume
@@ -17,42 +17,42 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// What is looked at on one volume, so that none can keep the menu waiting.
+// What is read of one volume, so that none can keep the menu waiting.
 const (
 	maxRoots     = 100
-	maxFolders   = 400 // that are listed
+	maxDirs      = 400 // that are listed
 	maxDepth     = 3   // as pool/alpine/@
 	maxSnapshots = 64
 )
 
-// Root is a folder of a volume that may be the root of a system, or what a
+// Root is a directory of a volume that may be the root of a system, or what a
 // system mounts at /boot.
 type Root struct {
 	Dir      string // "." for the volume's own root
 	Snapshot bool   // an older copy of a system
 	ReadOnly bool   // the subvolume has the flag; false where that cannot be asked
 
-	isSystem  bool // there are the folders of one in it
+	isSystem  bool // there are the directories of one in it
 	isDefault bool // it is mounted when no subvolume is named
 }
 
-// Roots gives the folders of a volume that may be the root of a system: its own
+// Roots returns the directories of a volume that may be the root of a system: its own
 // root, which is all there is but on btrfs, the subvolume @, the others by
-// their names, and the snapshots. Of these it gives the 64 newest, going by
-// their names in each of the places where they lie; older is how many more
+// their names, and the snapshots. Of these it returns the 64 newest, going by
+// their names in each of the places where they are; older is how many more
 // there are.
 //
-// A subvolume is told by its inode number, 256. A fsys that does not give
-// [syscall.Stat_t] cannot say: any folder at the top counts then, and those
+// A subvolume is recognised by its inode number, 256. A fsys that does not report
+// [syscall.Stat_t] cannot say: any directory at the top counts then, and those
 // below it that look like a system.
 func Roots(fsys fs.FS, vol boot.Volume) (roots []Root, older int) {
-	w := &walk{fsys: fsys, foldersLeft: maxFolders}
+	w := &walk{fsys: fsys, dirsLeft: maxDirs}
 	top, _ := w.list(".") // its error is for those who look for something there
 	own := Root{Dir: ".", isSystem: isSystem(top)}
 	if vol.Type != "btrfs" {
 		return []Root{own}, 0
 	}
-	w.folder(own, top, 1)
+	w.directory(own, top, 1)
 	w.keepDefault()
 	slices.SortStableFunc(w.roots, func(a, b Root) int {
 		switch {
@@ -89,11 +89,11 @@ func Roots(fsys fs.FS, vol boot.Volume) (roots []Root, older int) {
 
 // walk is one call of Roots.
 type walk struct {
-	fsys        fs.FS
-	foldersLeft int
-	roots       []Root
-	snapshots   []Root
-	older       int // snapshots that were not looked at
+	fsys      fs.FS
+	dirsLeft  int
+	roots     []Root
+	snapshots []Root
+	older     int // snapshots that were not read
 }
 
 // keepDefault sees to it that the default subvolume is among the roots, and not
@@ -112,23 +112,23 @@ func (w *walk) keepDefault() {
 	w.roots[i].isDefault = true
 }
 
-// list gives the folders in dir; ok is false when nothing can be said of it.
-func (w *walk) list(dir string) (folders []fs.DirEntry, ok bool) {
-	if w.foldersLeft--; w.foldersLeft < 0 {
+// list returns the directories in dir; ok is false when nothing can be said of it.
+func (w *walk) list(dir string) (dirs []fs.DirEntry, ok bool) {
+	if w.dirsLeft--; w.dirsLeft < 0 {
 		return nil, false
 	}
 	list, err := fs.ReadDir(w.fsys, dir)
 	for _, d := range list {
 		if d.IsDir() {
-			folders = append(folders, d)
+			dirs = append(dirs, d)
 		}
 	}
-	return folders, err == nil || len(list) > 0
+	return dirs, err == nil || len(list) > 0
 }
 
-// folder looks at the folders in root, subvolumes before others: of these there
+// directory looks at the directories in root, subvolumes before others: of these there
 // may be too many.
-func (w *walk) folder(root Root, list []fs.DirEntry, depth int) {
+func (w *walk) directory(root Root, list []fs.DirEntry, depth int) {
 	plain := make(map[string]bool, len(list))
 	for _, d := range list {
 		is, known := isSubvolume(d)
@@ -156,7 +156,7 @@ func (w *walk) folder(root Root, list []fs.DirEntry, depth int) {
 			w.container(dir)
 			continue
 		case root.isSystem && root.Dir != ".":
-			continue // what lies in a system is its own affair
+			continue // what is in a system is its own affair
 		case len(w.roots) == maxRoots:
 			return
 		case known && !is && (root.isSystem || depth == maxDepth):
@@ -171,14 +171,14 @@ func (w *walk) folder(root Root, list []fs.DirEntry, depth int) {
 			r.ReadOnly = known && w.isReadOnly(dir)
 			w.roots = append(w.roots, r)
 		}
-		if depth < maxDepth || r.isSystem { // that has only its snapshots looked at
-			w.folder(r, sub, depth+1)
+		if depth < maxDepth || r.isSystem { // of which only the snapshots are read
+			w.directory(r, sub, depth+1)
 		}
 	}
 }
 
 // container looks at the snapshots in dir. snapper makes N/snapshot there and
-// timeshift DATE/@; with others each folder is one.
+// timeshift DATE/@; with others each directory is one.
 func (w *walk) container(dir string) {
 	list, _ := w.list(dir)
 	slices.SortFunc(list, func(a, b fs.DirEntry) int { return compareNames(b.Name(), a.Name()) })
@@ -201,7 +201,7 @@ func (w *walk) container(dir string) {
 	}
 }
 
-// isSubvolume tells whether a folder is a subvolume, if that is known.
+// isSubvolume reports whether a directory is a subvolume, if that is known.
 func isSubvolume(d fs.DirEntry) (is, known bool) {
 	const firstInode = 256 // BTRFS_FIRST_FREE_OBJECTID: the root of each subvolume
 	st, err := d.Info()
@@ -212,12 +212,12 @@ func isSubvolume(d fs.DirEntry) (is, known bool) {
 	return ok && sys.Ino == firstInode, ok
 }
 
-// isSystem tells whether these folders are those of a system's root.
+// isSystem reports whether these directories are those of a system's root.
 func isSystem(list []fs.DirEntry) bool {
 	return slices.ContainsFunc(list, func(d fs.DirEntry) bool { return d.Name() == "etc" || d.Name() == "boot" })
 }
 
-// isContainer tells whether a folder of that name holds snapshots.
+// isContainer reports whether a directory of that name holds snapshots.
 func isContainer(name string) bool {
 	switch strings.TrimLeft(strings.ToLower(name), "@._-") {
 	case "snapshot", "snapshots", "btrbk_snapshots", "btrbk-snapshots", "snap", "snaps":
@@ -226,7 +226,7 @@ func isContainer(name string) bool {
 	return false
 }
 
-// IsSnapshot tells whether a subvolume of that path is a snapshot, going by its
+// IsSnapshot reports whether a subvolume of that path is a snapshot, going by its
 // name: one of a tool for snapshots, or with a date in it.
 func IsSnapshot(dir string) bool {
 	for name := range strings.SplitSeq(strings.ToLower(dir), "/") {
@@ -242,7 +242,7 @@ func IsSnapshot(dir string) bool {
 	return false
 }
 
-// hasDate tells whether a name holds a date such as 20240131 or 2024-01-31.
+// hasDate reports whether a name holds a date such as 20240131 or 2024-01-31.
 func hasDate(name string) bool {
 	for i := range len(name) {
 		for _, form := range []string{"20dddddd", "20dd-dd-dd", "20dd_dd_dd", "20dd.dd.dd"} {
@@ -254,7 +254,7 @@ func hasDate(name string) bool {
 	return false
 }
 
-// matches tells whether s begins with form, in which d is a digit.
+// matches reports whether s begins with form, in which d is a digit.
 func matches(s, form string) bool {
 	if len(s) < len(form) {
 		return false
@@ -282,7 +282,7 @@ func compareNames(a, b string) int {
 
 // Mark sets Snapshot for those entries of a configuration on vol whose root
 // filesystem is a snapshot by its name: as rootflags=subvol= says, or where
-// nothing is said, when the kernel lies in one and the configuration does not.
+// nothing is said, when the kernel is in one and the configuration does not.
 func Mark(entries []boot.Entry, vol boot.Volume) {
 	for i := range entries {
 		e := &entries[i]
@@ -298,7 +298,7 @@ func Mark(entries []boot.Entry, vol boot.Volume) {
 	}
 }
 
-// Flag gives the subvolume that the rootflags= of a command line name, without
+// Flag returns the subvolume that the rootflags= of a command line name, without
 // a leading slash; "" when there is none.
 func Flag(cmdline string) string {
 	dir := ""

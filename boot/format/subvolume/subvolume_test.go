@@ -31,7 +31,7 @@ func list(roots []subvolume.Root) string {
 	return strings.Join(all, " ")
 }
 
-// volume is a btrfs volume that knows which of its folders are subvolumes.
+// volume is a btrfs volume that knows which of its directories are subvolumes.
 type volume struct {
 	fstest.MapFS
 	subvolumes []string
@@ -94,7 +94,7 @@ func TestRoots(t *testing.T) {
 		{name: "known: only subvolumes", files: "@/boot/k folder/boot/k", subvolumes: "@", want: ". @"},
 		{name: "known: without a system in it", files: "@boot/k @/etc/x", subvolumes: "@ @boot", want: ". @ @boot"},
 		{name: "known: nested", files: "pool/alpine/@/x pool/y/x", subvolumes: "pool/alpine pool/alpine/@", want: ". pool/alpine pool/alpine/@"},
-		{name: "known: a folder in the snapshots", files: "@/.snapshots/1/snapshot/boot/k @/.snapshots/1/@/x", subvolumes: "@ @/.snapshots @/.snapshots/1/@", want: ". @ [@/.snapshots/1/@]"},
+		{name: "known: a directory in the snapshots", files: "@/.snapshots/1/snapshot/boot/k @/.snapshots/1/@/x", subvolumes: "@ @/.snapshots @/.snapshots/1/@", want: ". @ [@/.snapshots/1/@]"},
 		{name: "known: root at the top", files: "etc/x var/lib/machines/boot/k arch/etc/x", subvolumes: "var/lib/machines arch", want: ". arch"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestRoots(t *testing.T) {
 	}
 }
 
-// TestLimits asserts that neither many snapshots nor many folders are all
+// TestLimits asserts that neither many snapshots nor many directories are all
 // looked at, and that the newest snapshots are.
 func TestLimits(t *testing.T) {
 	fsys := fstest.MapFS{"@/etc/x": boottest.File("")}
@@ -135,14 +135,14 @@ func TestLimits(t *testing.T) {
 			wide[fmt.Sprintf("%d/%d/boot/k", i, j)] = boottest.File("")
 		}
 	}
-	// A subvolume after more folders than are listed.
+	// A subvolume after more directories than are listed.
 	full := volume{fstest.MapFS{"zroot/etc/x": boottest.File("")}, []string{"zroot"}}
 	for i := range 1000 {
 		full.MapFS[fmt.Sprintf("data/%d/x", i)] = boottest.File("")
 		full.MapFS[fmt.Sprintf("%d/x", i)] = boottest.File("")
 	}
 	if roots, _ := subvolume.Roots(full, btrfs); list(roots) != ". zroot" {
-		t.Errorf("behind many folders: %s", list(roots))
+		t.Errorf("behind many directories: %s", list(roots))
 	}
 	start := time.Now()
 	if roots, _ := subvolume.Roots(wide, btrfs); len(roots) > 101 || time.Since(start) > 10*time.Second {
@@ -206,7 +206,7 @@ func TestFlag(t *testing.T) {
 	}
 }
 
-// FuzzRoots asserts that names of any kind give folders that are there, and
+// FuzzRoots asserts that names of any kind give directories that are there, and
 // each once.
 func FuzzRoots(f *testing.F) {
 	f.Add("@/boot/k", "@/.snapshots/1/snapshot/boot/k", "a/b/c/@/etc/x", "@")

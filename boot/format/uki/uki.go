@@ -1,8 +1,8 @@
 // Package uki finds unified kernel images: EFI programs that hold a kernel,
 // its initrds and its command line (Boot Loader Specification, Type #2).
 //
-// They are told by their sections, never by their names: boot loaders and other
-// EFI programs in the same folders are passed over. Profiles, device trees, PE
+// They are recognised by their sections, never by their names: boot loaders and other
+// EFI programs in the same directories are passed over. Profiles, device trees, PE
 // addons and system extensions are not used, signatures are not checked; see
 // [kernel.UKI].
 package uki
@@ -26,12 +26,12 @@ const (
 	maxText  = 4 << 20 // bytes of command lines and titles; one image has 64 KiB of each at most
 )
 
-// folders are the places of images in each [bls.Boot]: EFI/Linux is that of
+// directories are the places of images in each [bls.Boot]: EFI/Linux is that of
 // the specification, Alpine and EFI/Alpine are those of Alpine's
 // secureboot-hook.
-var folders = [...]string{"EFI/Linux", "EFI/Alpine", "Alpine", ""}
+var dirs = [...]string{"EFI/Linux", "EFI/Alpine", "Alpine", ""}
 
-// Format gives the format for discovery.
+// Format returns the format for discovery.
 func Format() boot.Format {
 	return boot.Format{Name: "uki", Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
 		return Parse(fsys, vol)
@@ -48,7 +48,7 @@ func Format() boot.Format {
 // An image that is damaged is given with nothing but its name; package
 // discover says what is wrong with it.
 //
-// The error is about folders that could not be read, when nothing else was
+// The error is about directories that could not be read, when nothing else was
 // found.
 func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	boots, err := bls.Boots(fsys, vol)
@@ -74,7 +74,7 @@ type reader struct {
 	fsys      fs.FS
 	filesLeft int             // negative once some had to be left out
 	textLeft  int             // likewise
-	looked    map[string]bool // folders; that called EFI is a $BOOT of its own, too
+	looked    map[string]bool // directories; that called EFI is a $BOOT of its own, too
 	notes     boot.Notes
 	errs      []error
 }
@@ -82,8 +82,8 @@ type reader struct {
 // items looks into the EFI programs of one $BOOT.
 func (r *reader) items(b *bls.Boot) []bls.Item {
 	var files []string
-	for _, folder := range folders {
-		for _, dir := range b.Folders(folder) {
+	for _, place := range dirs {
+		for _, dir := range b.Directories(place) {
 			if r.looked[dir] {
 				continue
 			}
@@ -115,7 +115,7 @@ func (r *reader) items(b *bls.Boot) []bls.Item {
 	return items
 }
 
-// item gives the entry of an image, false for any other file, with an error if
+// item returns the entry of an image, false for any other file, with an error if
 // that should be an image and is none.
 func item(fsys fs.FS, file string) (it bls.Item, ok bool, err error) {
 	in, u, err := kernel.Describe(fsys, file)

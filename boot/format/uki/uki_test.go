@@ -121,7 +121,7 @@ note /EFI/Linux/zeros.efi: The file cannot be used: not a kernel image: the file
 	}
 }
 
-// TestLimits asserts that not every file of a huge folder is looked into.
+// TestLimits asserts that not every file of a huge directory is looked into.
 func TestLimits(t *testing.T) {
 	img := image(t, ".linux 6.1\n")
 	fsys := fstest.MapFS{}

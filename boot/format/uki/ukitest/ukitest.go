@@ -16,7 +16,7 @@ type Section struct {
 	Virtual int // VirtualSize where it is not the size of Data
 }
 
-// Image gives a PE file for 64-bit x86 that holds these sections, each padded
+// Image returns a PE file for 64-bit x86 that holds these sections, each padded
 // to 512 bytes, and nothing that could run.
 func Image(sections ...Section) []byte {
 	const pe, optional, align = 0x80, 0xf0, 512
@@ -47,7 +47,7 @@ func Image(sections ...Section) []byte {
 	return b
 }
 
-// FromText gives the image that text describes, a section a line: its name and
+// FromText returns the image that text describes, a section a line: its name and
 // its contents with \n for a line break. Of .linux the contents are the release
 // of a kernel.
 func FromText(text string) ([]byte, error) {
@@ -55,7 +55,7 @@ func FromText(text string) ([]byte, error) {
 	for line := range strings.Lines(text) {
 		name, data, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		if !ok || len(name) > 8 {
-			return nil, fmt.Errorf("%q is no section", line)
+			return nil, fmt.Errorf("%q is not a section", line)
 		}
 		s := Section{Name: name, Data: []byte(strings.ReplaceAll(data, `\n`, "\n"))}
 		if name == ".linux" {
