@@ -2,7 +2,6 @@ package boot
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -66,25 +65,6 @@ func TestClean(t *testing.T) {
 		if got := Clean(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
-	}
-}
-
-func TestWords(t *testing.T) {
-	for in, want := range map[string][]string{
-		` a  b="c d" "e f" ""	g` + "\n": {"a", `b="c d"`, `"e f"`, `""`, "g"},
-		`a "b c`:                        {"a", `"b`, "c"},
-		"":                              nil,
-	} {
-		if got := Words(in); !slices.Equal(got, want) {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}
-
-func TestTakeInitrds(t *testing.T) {
-	rest, initrds := TakeInitrds(`BOOT_IMAGE=/vmlinuz root=LABEL="my  root"  initrd=/ucode,/initramfs quiet initrd=/more`)
-	if rest != `root=LABEL="my  root" quiet` || !slices.Equal(initrds, []string{"/ucode", "/initramfs", "/more"}) {
-		t.Errorf("got %q and %q", rest, initrds)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 )
 
 // Advise gives sentences about what the kernel of an entry may lack on this
@@ -129,15 +130,11 @@ var filesystems = [...]struct{ name, option string }{
 }
 
 // rootVolume gives the one volume that root= or cryptroot= names.
-func rootVolume(cmdline string, volumes []boot.Volume) (v boot.Volume, ok bool) {
-	values := map[string]string{}
-	for _, w := range boot.Words(cmdline) {
-		name, value, _ := strings.Cut(w, "=")
-		values[name] = strings.ReplaceAll(value, `"`, "")
-	}
-	name := values["cryptroot"] // mkinitfs opens it, and finds root= inside
+func rootVolume(line string, volumes []boot.Volume) (v boot.Volume, ok bool) {
+	words := cmdline.Parse(line)
+	name, _ := words.Get("cryptroot") // mkinitfs unlocks it, and finds root= inside
 	if name == "" {
-		name = values["root"]
+		name, _ = words.Get("root")
 	}
 	for _, x := range volumes {
 		if x.Type == "" {

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 )
 
 // form is an entry being edited: its command line, the path of its kernel and
@@ -329,18 +330,18 @@ func (m Model) consoleName(dev string) string {
 }
 
 // made tells whether the command line is as a wants it.
-func (a addition) made(cmdline string) bool {
-	return slices.Contains(boot.Words(cmdline), a.word) != a.take
+func (a addition) made(line string) bool {
+	return slices.Contains(cmdline.Parse(line), a.word) != a.take
 }
 
 // toggle puts the word on the command line or takes it off.
 func (a addition) toggle(e editor) editor {
-	words := boot.Words(e.text)
+	words := cmdline.Parse(e.text)
 	if !slices.Contains(words, a.word) {
 		return e.change(0, len(e.text), strings.TrimLeft(strings.TrimRight(e.text, " ")+" "+a.word, " "))
 	}
 	words = slices.DeleteFunc(words, func(w string) bool { return w == a.word })
-	return e.change(0, len(e.text), strings.Join(words, " "))
+	return e.change(0, len(e.text), words.String())
 }
 
 func (m Model) addKey(k KeyMsg) Model {

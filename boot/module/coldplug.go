@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/alpboot/alpboot/boot/cmdline"
 )
 
 const (
@@ -107,12 +109,10 @@ func modaliases(sysfs fs.FS) []string {
 }
 
 func (x *Index) blacklisted(name string) bool {
-	for w := range words(x.Cmdline) {
-		if list, ok := strings.CutPrefix(w, "modprobe.blacklist="); ok {
-			for n := range strings.SplitSeq(list, ",") {
-				if normal(n) == name {
-					return true
-				}
+	for _, list := range cmdline.Parse(x.Cmdline).All("modprobe.blacklist") {
+		for n := range strings.SplitSeq(list, ",") {
+			if normal(n) == name {
+				return true
 			}
 		}
 	}
@@ -121,38 +121,14 @@ func (x *Index) blacklisted(name string) bool {
 
 // params gives the parameters of a module that the command line holds as
 // MODULE.PARAMETER or MODULE.PARAMETER=VALUE.
-func params(cmdline, module string) []string {
+func params(line, module string) []string {
 	var list []string
-	for w := range words(cmdline) {
-		if w == "--" {
-			break // the rest is for init
-		}
+	kernel, _ := cmdline.Parse(line).Split()
+	for _, w := range kernel {
 		mod, param, ok := strings.Cut(w, ".")
 		if ok && !strings.Contains(mod, "=") && normal(mod) == module {
 			list = append(list, param)
 		}
 	}
 	return list
-}
-
-// words yields the words of a command line; double quotes hold white space
-// together and stay, as in the kernel's lib/cmdline.c.
-func words(cmdline string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		quoted, start := false, -1
-		for i, c := range []byte(cmdline + " ") {
-			switch space := c == ' ' || c == '\t' || c == '\n'; {
-			case space && !quoted || i == len(cmdline):
-				if start >= 0 && !yield(cmdline[start:i]) {
-					return
-				}
-				start = -1
-			case start < 0:
-				start = i
-			}
-			if c == '"' {
-				quoted = !quoted
-			}
-		}
-	}
 }

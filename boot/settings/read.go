@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 )
 
 const (
@@ -21,8 +22,8 @@ const (
 var volumePaths = [...]string{"EFI/alpboot/alpboot.conf", "alpboot.conf"}
 
 // Read gives the settings of an image, whose root is image, started with the
-// kernel command line cmdline.
-func Read(image fs.FS, cmdline string) Settings {
+// kernel command line line.
+func Read(image fs.FS, line string) Settings {
 	s := Default()
 	switch b, err := boot.ReadFile(image, imagePath, maxFile); {
 	case err == nil:
@@ -30,27 +31,24 @@ func Read(image fs.FS, cmdline string) Settings {
 	case !errors.Is(err, fs.ErrNotExist):
 		s.note("", fmt.Sprintf("The settings in the image cannot be used: %v.", err))
 	}
-	s.readCmdline(cmdline)
+	s.readCmdline(line)
 	return s
 }
 
 // readCmdline takes the settings out of a kernel command line. A parameter that
 // stands there twice counts as its last one says, as in the kernel.
-func (s *Settings) readCmdline(cmdline string) {
-	for _, word := range boot.Words(cmdline) {
-		word = strings.ReplaceAll(word, `"`, "")
-		if word == "--" {
-			break // what follows is for init
-		}
-		setting, ok := strings.CutPrefix(word, prefix)
+func (s *Settings) readCmdline(line string) {
+	kernel, _ := cmdline.Parse(line).Split()
+	for _, word := range kernel {
+		name, value, hasValue := cmdline.Cut(word)
+		name, ok := strings.CutPrefix(name, prefix)
 		if !ok {
 			continue
 		}
-		name, value, hasValue := strings.Cut(setting, "=")
 		if !hasValue {
 			value = "yes" // as in the kernel
 		}
-		s.take(Source{parameter, "kernel parameter"}, name, value, word)
+		s.take(Source{parameter, "kernel parameter"}, name, value, strings.ReplaceAll(word, `"`, ""))
 	}
 }
 

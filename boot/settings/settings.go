@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 )
 
 // FallbackTimeout is how long the countdown lasts when neither the settings nor
@@ -214,13 +215,7 @@ func lookup(name string) (setting, bool) {
 // ForTarget gives a command line that was made for the running kernel as one
 // for the next: without what a boot loader added (BOOT_IMAGE=, initrd=), and
 // without our own parameters.
-func ForTarget(cmdline string) string {
-	var keep []string
-	for _, word := range boot.Words(cmdline) {
-		if strings.HasPrefix(word, "BOOT_IMAGE=") || strings.HasPrefix(word, "initrd=") || strings.HasPrefix(word, prefix) {
-			continue
-		}
-		keep = append(keep, word)
-	}
-	return strings.Join(keep, " ")
+func ForTarget(line string) string {
+	ours := func(word string) bool { return strings.HasPrefix(word, prefix) }
+	return slices.DeleteFunc(cmdline.Parse(line).WithoutLoader(), ours).String()
 }

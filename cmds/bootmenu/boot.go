@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/device/luks"
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/kexec"
@@ -63,10 +64,10 @@ func (s *session) boot(ctx context.Context, a menu.Boot) {
 // what the menu shows, and what an edit begins with, is what the target gets. An
 // edited line is then left as it was typed.
 func (s *session) withConsoles(entries []boot.Entry) []boot.Entry {
-	policy := map[string]kexec.Consoles{settings.Keep: kexec.KeepConsoles, settings.Add: kexec.AddConsoles, settings.Replace: kexec.ReplaceConsoles}[s.asked.ConsolePolicy]
+	policy := map[string]cmdline.Consoles{settings.Keep: cmdline.KeepConsoles, settings.Add: cmdline.AddConsoles, settings.Replace: cmdline.ReplaceConsoles}[s.asked.ConsolePolicy]
 	entries = slices.Clone(entries)
 	for i := range entries {
-		entries[i].Cmdline = kexec.Cmdline(entries[i].Cmdline, policy, s.ours...)
+		entries[i].Cmdline = cmdline.Parse(entries[i].Cmdline).WithoutLoader().WithConsoles(policy, s.ours...).String()
 	}
 	return entries
 }

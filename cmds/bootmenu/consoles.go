@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/menu/line"
 	"github.com/alpboot/alpboot/boot/menu/term"
@@ -85,7 +85,7 @@ func hasScreen(root fs.FS) bool {
 // consoleNames gives for each device what console= is to say for it: what the
 // kernel was started with, else its name. Ours are all of them for the command
 // line of a target, in such an order that its /dev/console is ours.
-func consoleNames(cmdline string, devices []string) (names map[string]string, ours []string) {
+func consoleNames(line string, devices []string) (names map[string]string, ours []string) {
 	names = map[string]string{}
 	for _, dev := range devices {
 		name := strings.TrimPrefix(dev, "/dev/")
@@ -95,14 +95,9 @@ func consoleNames(cmdline string, devices []string) (names map[string]string, ou
 		names[dev] = name
 	}
 	var named []string // in the order of the command line
-	for _, word := range boot.Words(cmdline) {
-		value, ok := strings.CutPrefix(word, "console=")
-		if !ok {
-			continue
-		}
-		name, _, _ := strings.Cut(value, ",")
+	for _, value := range cmdline.Parse(line).All("console") {
 		for _, dev := range devices {
-			if known, _, _ := strings.Cut(names[dev], ","); known == name {
+			if cmdline.ConsoleDevice(names[dev]) == cmdline.ConsoleDevice(value) {
 				names[dev] = value
 				named = append(slices.DeleteFunc(named, func(d string) bool { return d == dev }), dev)
 			}

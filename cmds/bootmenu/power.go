@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/kernel"
-	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
 )
 
@@ -111,7 +111,7 @@ func (s *session) again(ctx context.Context) {
 		return
 	}
 	s.log.Info("starting alpboot anew", "image", s.self.Kernel, "on", s.self.Volume.Device)
-	s.load(ctx, job{entry: *s.self, cmdline: kexec.Cmdline(s.cmdline, kexec.KeepConsoles)})
+	s.load(ctx, job{entry: *s.self, cmdline: cmdline.Parse(s.cmdline).WithoutLoader().String()})
 }
 
 // handOver leaves the machine as the next kernel, or the firmware, wants it:

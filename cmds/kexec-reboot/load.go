@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/settings"
@@ -74,7 +75,7 @@ func (s *system) load(ctx context.Context, o loadOptions) error {
 	if err := loader.Load(ctx, t.Target); err != nil {
 		return err
 	}
-	if s.reused("kexec_load_disabled=0") && !slices.Contains(boot.Words(t.Cmdline), "kexec_load_disabled=0") {
+	if s.reused("kexec_load_disabled=0") && !slices.Contains(cmdline.Parse(t.Cmdline), "kexec_load_disabled=0") {
 		s.warn("the command line of %s lacks kexec_load_disabled=0: if its kernel is one of Alpine's, the reboot after this one goes through the firmware (--append adds it)", t.title)
 	}
 	return nil
@@ -238,7 +239,7 @@ func (s *system) cmdline() string { return settings.ForTarget(s.read("/proc/cmdl
 
 // reused tells whether the running kernel was given a parameter.
 func (s *system) reused(word string) bool {
-	return slices.Contains(boot.Words(s.read("/proc/cmdline")), word)
+	return slices.Contains(cmdline.Parse(s.read("/proc/cmdline")), word)
 }
 
 // checkModules refuses a kernel that would come up on this root filesystem
@@ -265,13 +266,8 @@ func (s *system) modules(release string) bool {
 }
 
 // parameter gives the last value of a kernel parameter.
-func parameter(cmdline, name string) string {
-	value := ""
-	for _, w := range boot.Words(cmdline) {
-		if v, ok := strings.CutPrefix(w, name+"="); ok {
-			value = v
-		}
-	}
+func parameter(line, name string) string {
+	value, _ := cmdline.Parse(line).Get(name)
 	return value
 }
 

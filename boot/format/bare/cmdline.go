@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
@@ -44,7 +45,7 @@ func (s system) cmdline() (string, []string) {
 	uki, ukiFrom := s.ukiCmdline()
 
 	var from string
-	var line []string
+	var line cmdline.Line
 	switch {
 	case ext["root"] != "" || ext["default_kernel_opts"] != "" && len(grubOpts) == 0 && uki == "":
 		from = "/etc/update-extlinux.conf"
@@ -54,12 +55,12 @@ func (s system) cmdline() (string, []string) {
 		line = words("root="+root.spec, "modules="+ext["modules"], ext["default_kernel_opts"])
 	case len(grubOpts) > 0:
 		from = "/etc/default/grub and /etc/fstab"
-		line = append([]string{"root=" + root.spec, "ro"}, grubOpts...)
+		line = append(cmdline.Line{"root=" + root.spec, "ro"}, grubOpts...)
 	case uki != "":
 		from = ukiFrom
 		line = words(uki)
-		if !hasKey(line, "root") {
-			line = append([]string{"root=" + root.spec}, line...)
+		if !line.Has("root") {
+			line = append(cmdline.Line{"root=" + root.spec}, line...)
 		}
 	case s.alpine:
 		from = "/etc/fstab"
@@ -71,37 +72,35 @@ func (s system) cmdline() (string, []string) {
 	if len(s.fstab) == 0 {
 		from = strings.Replace(from, "/etc/fstab", "the volume itself", 1)
 	}
-	line = slices.DeleteFunc(line, func(w string) bool {
-		return w == "modules=" || w == "root=" || strings.HasPrefix(w, "initrd=") || strings.HasPrefix(w, "BOOT_IMAGE=")
-	})
-	if !hasKey(line, "root") {
+	line = slices.DeleteFunc(line.WithoutLoader(), func(w string) bool { return w == "modules=" || w == "root=" })
+	if !line.Has("root") {
 		return "", nil
 	}
 	if s.alpine {
 		// Without rootfstype=, or without its module, Alpine's init cannot
 		// mount the root.
-		if !hasKey(line, "modules") {
+		if !line.Has("modules") {
 			line = slices.Insert(line, 1, "modules="+s.modules(root.fstype))
 		}
-		if !hasKey(line, "rootfstype") && root.fstype != "" {
+		if !line.Has("rootfstype") && root.fstype != "" {
 			line = append(line, "rootfstype="+root.fstype)
 		}
 	}
 	switch {
 	case root.flags == "":
-	case !hasKey(line, "rootflags"):
+	case !line.Has("rootflags"):
 		line = append(line, "rootflags="+root.flags)
 	case s.dir != ".":
 		line = inSubvolume(line, s.dir)
 	}
 	switch {
-	case hasKey(line, "cryptroot"):
+	case line.Has("cryptroot"):
 	case s.alpine && s.vol.Crypt != "":
 		line = append(line, "cryptroot=UUID="+s.vol.Crypt, "cryptdm="+s.cryptName(root.spec))
 	case s.inLUKS():
 		notes = append(notes, "The root filesystem is in a LUKS container that the command line does not name: add cryptroot=UUID=... cryptdm=...")
 	}
-	return strings.Join(words(line...), " "), append([]string{"No configuration file names this kernel: its command line was made from " + from + "."}, notes...)
+	return words(line...).String(), append([]string{"No configuration file names this kernel: its command line was made from " + from + "."}, notes...)
 }
 
 // rootFS is how the kernel finds its root filesystem.
@@ -156,20 +155,15 @@ func (s system) root() (rootFS, []string) {
 // inSubvolume returns a command line that has rootflags= with the subvolume dir in
 // them: the configuration of the system that is there may be that of what it
 // was copied from, as in a snapshot.
-func inSubvolume(line []string, dir string) []string {
-	if subvolume.Flag(strings.Join(line, " ")) == dir {
+func inSubvolume(line cmdline.Line, dir string) cmdline.Line {
+	if subvolume.Flag(line.String()) == dir {
 		return line
 	}
-	line = slices.Clone(line)
-	for i, w := range line {
-		if flags, ok := strings.CutPrefix(w, "rootflags="); ok {
-			keep := slices.DeleteFunc(strings.Split(flags, ","), func(f string) bool {
-				return strings.HasPrefix(f, "subvol=") || strings.HasPrefix(f, "subvolid=")
-			})
-			line[i] = "rootflags=" + strings.Join(append(keep, "subvol="+dir), ",")
-		}
-	}
-	return line
+	flags, _ := line.Get("rootflags")
+	keep := slices.DeleteFunc(strings.Split(flags, ","), func(f string) bool {
+		return strings.HasPrefix(f, "subvol=") || strings.HasPrefix(f, "subvolid=")
+	})
+	return line.Set("rootflags", strings.Join(append(keep, "subvol="+dir), ","))
 }
 
 // isMapped reports whether a device of fstab is one of LVM, LUKS or md.
@@ -247,14 +241,7 @@ func withoutComments(text string) string {
 	return strings.Join(lines, " ")
 }
 
-// words returns the words of several parts of a command line, control characters
-// taken for white space.
-func words(parts ...string) []string {
-	return strings.FieldsFunc(strings.Join(parts, " "), isSpace)
-}
+// words returns the words of several parts of a command line.
+func words(parts ...string) cmdline.Line { return cmdline.Parse(strings.Join(parts, " ")) }
 
 func isSpace(r rune) bool { return r <= ' ' || r == 0x7f }
-
-func hasKey(line []string, key string) bool {
-	return slices.ContainsFunc(line, func(w string) bool { return strings.HasPrefix(w, key+"=") })
-}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/kernel"
 )
 
@@ -112,9 +113,9 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 	if e.Kernel, ok = b.locate(vars.expand(image)); !ok {
 		problem("%s is not a file.", boot.Quote(image))
 	}
-	options, inOptions := boot.TakeInitrds(vars.expand(strings.Join(c.options, " ")))
-	e.Cmdline = options
-	initrds := append(b.initrds(c, vars), inOptions...)
+	options := cmdline.Parse(vars.expand(strings.Join(c.options, " ")))
+	e.Cmdline = options.WithoutLoader().String()
+	initrds := append(b.initrds(c, vars), options.Initrds()...)
 	if len(initrds) > maxInitrds {
 		problem("It names more than the %d initrds that alpboot reads.", maxInitrds)
 		initrds = initrds[:maxInitrds]

@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/format/fspath"
 )
 
@@ -216,16 +217,12 @@ func isKernel(file, options string) bool {
 // line without what the stub takes out for itself, words parted by one space:
 // initrd=FILE, a path from the root of the kernel's volume in either style, here
 // as [fs.FS] takes it. BOOT_IMAGE= means nothing to the kernel and goes as well.
-func LoadOptions(s string) (cmdline string, initrds []string) {
-	var words []string
-	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		if file, ok := strings.CutPrefix(w, "initrd="); ok {
-			if file = fspath.InsideDOS(file); file != "." {
-				initrds = append(initrds, file)
-			}
-		} else if !strings.HasPrefix(w, "BOOT_IMAGE=") {
-			words = append(words, w)
+func LoadOptions(s string) (kernel string, initrds []string) {
+	line := cmdline.Parse(s)
+	for _, file := range line.All("initrd") {
+		if file = fspath.InsideDOS(file); file != "." {
+			initrds = append(initrds, file)
 		}
 	}
-	return strings.Join(words, " "), initrds
+	return line.WithoutLoader().String(), initrds
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 )
 
 // list returns the entries of a configuration that has been read and is in
@@ -268,7 +269,8 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 		problem(s)
 	}
 	e.Kernel = locate(file)
-	cmdline, initrds := boot.TakeInitrds(args)
+	line := cmdline.Parse(args)
+	initrds := line.Initrds()
 	for i := range strings.SplitSeq(l.initrd, ",") {
 		if i = strings.TrimFunc(i, isSpace); i != "" {
 			initrds = append(initrds, i)
@@ -283,8 +285,8 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 			e.Initrds = append(e.Initrds, f)
 		}
 	}
-	e.Cmdline = cmdline
-	if strings.Contains(cmdline, "${") {
+	e.Cmdline = line.WithoutLoader().String()
+	if strings.Contains(e.Cmdline, "${") {
 		e.Notes = append(e.Notes, "The command line holds ${...}, which u-boot would replace and alpboot does not.")
 	}
 	if l.fdt != "" {

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/format/grub"
 )
 
@@ -140,7 +141,7 @@ func Adapt(e boot.Entry, image Image) boot.Entry {
 	note := func(format string, args ...any) {
 		e.Notes = append(slices.Clone(e.Notes), fmt.Sprintf(format, args...))
 	}
-	words := boot.Words(e.Cmdline)
+	words := cmdline.Parse(e.Cmdline)
 	has := func(word string) bool {
 		return slices.ContainsFunc(words, func(w string) bool {
 			return w == word || (strings.HasSuffix(word, "=") || strings.HasSuffix(word, ":")) && strings.HasPrefix(w, word)
@@ -176,7 +177,7 @@ func Adapt(e boot.Entry, image Image) boot.Entry {
 		if at < 0 {
 			at = len(words)
 		}
-		e.Cmdline = strings.Join(slices.Insert(words, at, params...), " ")
+		e.Cmdline = slices.Insert(words, at, params...).String()
 	}
 	return e
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 )
 
 // What is read of one volume, so that none can keep the menu waiting.
@@ -300,16 +301,12 @@ func Mark(entries []boot.Entry, vol boot.Volume) {
 
 // Flag returns the subvolume that the rootflags= of a command line name, without
 // a leading slash; "" when there is none.
-func Flag(cmdline string) string {
+func Flag(line string) string {
+	flags, _ := cmdline.Parse(line).Get("rootflags")
 	dir := ""
-	for _, w := range boot.Words(cmdline) {
-		if flags, ok := strings.CutPrefix(w, "rootflags="); ok {
-			dir = ""
-			for _, f := range strings.Split(strings.Trim(flags, `"`), ",") {
-				if name, ok := strings.CutPrefix(f, "subvol="); ok {
-					dir = strings.Trim(name, "/")
-				}
-			}
+	for f := range strings.SplitSeq(flags, ",") {
+		if name, ok := strings.CutPrefix(f, "subvol="); ok {
+			dir = strings.Trim(name, "/")
 		}
 	}
 	return dir

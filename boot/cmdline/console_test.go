@@ -1,8 +1,8 @@
-package kexec
+package cmdline
 
 import "testing"
 
-func TestCmdline(t *testing.T) {
+func TestWithConsoles(t *testing.T) {
 	serial := []string{"tty0", "ttyS0,115200"}
 	tests := []struct {
 		name   string
@@ -26,7 +26,7 @@ func TestCmdline(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := Cmdline(tt.line, tt.policy, tt.ours...); got != tt.want {
+			if got := Parse(tt.line).WithoutLoader().WithConsoles(tt.policy, tt.ours...).String(); got != tt.want {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
 		})
