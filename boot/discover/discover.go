@@ -16,54 +16,10 @@ import (
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/assemble"
 	"github.com/alpboot/alpboot/boot/device/superblock"
-	"github.com/alpboot/alpboot/boot/format/bare"
-	"github.com/alpboot/alpboot/boot/format/bls"
-	"github.com/alpboot/alpboot/boot/format/efivars"
-	"github.com/alpboot/alpboot/boot/format/extlinux"
-	"github.com/alpboot/alpboot/boot/format/grub"
-	"github.com/alpboot/alpboot/boot/format/limine"
-	"github.com/alpboot/alpboot/boot/format/refind"
-	"github.com/alpboot/alpboot/boot/format/rpi"
-	"github.com/alpboot/alpboot/boot/format/uki"
 )
 
-// Formats gives the formats that are looked for, the more trusted ones first.
-// A new format is one folder under boot/format and one line here. The boot
-// options of UEFI firmware are read from efiVars, the root of a mounted
-// efivarfs; nil leaves them out.
-func Formats(efiVars fs.FS) []boot.Format {
-	return []boot.Format{
-		firmware(efiVars),
-		uki.Format(),
-		bls.Format(),
-		grub.Format(),
-		limine.Format(),
-		extlinux.Format(),
-		refind.Format(),
-		rpi.Format(),
-		bare.Format(),
-	}
-}
-
-// firmware makes the boot options of UEFI firmware a format of the volumes that
-// they name.
-func firmware(efiVars fs.FS) boot.Format {
-	return boot.Format{Name: "efivars", Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
-		if efiVars == nil || vol.PartUUID == "" {
-			return boot.Listing{}, nil
-		}
-		l, err := efivars.Parse(efiVars, boot.Volumes{{Volume: vol, FS: fsys}})
-		var here boot.Listing // without the notes, which are about no volume
-		for _, e := range l.Entries {
-			if e.Volume == vol {
-				here.Entries = append(here.Entries, e)
-			}
-		}
-		return here, err
-	}}
-}
-
-// Machine is what discovery needs of the machine; [System] is the real one.
+// Machine is what discovery needs of the machine; package device/system has the
+// real one.
 // Devices are named by their nodes.
 type Machine interface {
 	// Devices lists what there is to look at, in the order in which it shall be
@@ -75,10 +31,11 @@ type Machine interface {
 	Mount(ctx context.Context, node string, sb superblock.Superblock) (Filesystem, error)
 }
 
-// Maker makes devices of other devices, read-only; [System] is the real one.
+// Maker makes devices of other devices, read-only; package
+// device/system has the real one.
 type Maker interface {
-	// Member reads what a member of a volume set says about the set. [ErrInUse]
-	// says that the kernel has put the set together already.
+	// Member reads what a member of a volume set says about the set. [device.ErrInUse]
+	// means that the kernel has assembled the set already.
 	Member(node string, sb superblock.Superblock) (assemble.Member, error)
 	// Map makes one device of members of a set.
 	Map(m assemble.Mapping) (Made, error)
@@ -89,22 +46,11 @@ type Maker interface {
 	Image(fsys Filesystem, name string) (Made, error)
 }
 
-// ErrInUse is what a [Maker] gives for a member of a set that is in use.
-var ErrInUse = errors.New("it is in use")
-
 // Filesystem is a mounted filesystem. Close unmounts it.
-type Filesystem interface {
-	fs.FS
-	Close() error
-}
+type Filesystem = device.Filesystem
 
 // Made is a device that was made for a scan, all of it read-only.
-type Made struct {
-	Node  string // its device node
-	Name  string // what a user calls it: /dev/mapper/vg0-lv_root; "" for what Node says
-	Size  int64  // bytes
-	Close func() error
-}
+type Made = device.Made
 
 // Scanner says how to look. Machine must be set.
 type Scanner struct {

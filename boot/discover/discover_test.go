@@ -23,6 +23,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/assemble"
 	"github.com/alpboot/alpboot/boot/device/luks"
 	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/format/all"
 )
 
 // fakeMachine has the devices that a test puts in.
@@ -94,7 +95,7 @@ func (m *fakeMachine) Mount(ctx context.Context, path string, sb superblock.Supe
 func (m *fakeMachine) Member(path string, sb superblock.Superblock) (assemble.Member, error) {
 	d := m.device(path)
 	if d.member == nil {
-		return assemble.Member{}, ErrInUse
+		return assemble.Member{}, device.ErrInUse
 	}
 	return *d.member, nil
 }
@@ -167,7 +168,7 @@ func alpine(path, uuid, flavour string) fakeDevice {
 }
 
 func (m *fakeMachine) scanner() *Scanner {
-	s := &Scanner{Machine: m, Maker: m, Formats: Formats(nil), Settle: time.Second, Limit: 10 * time.Second}
+	s := &Scanner{Machine: m, Maker: m, Formats: all.Formats(nil), Settle: time.Second, Limit: 10 * time.Second}
 	if m.events != nil {
 		s.Events = m.Events
 	}
@@ -557,7 +558,7 @@ func TestFirmwareOption(t *testing.T) {
 		m := &fakeMachine{}
 		m.set(d, other)
 		s := m.scanner()
-		s.Formats = Formats(fstest.MapFS{
+		s.Formats = all.Formats(fstest.MapFS{
 			"Boot0001-8be4df61-93ca-11d2-aa0d-00e098032b8c":  {Data: loadOption("Alpine", guid, `\boot\vmlinuz-lts`, `root=UUID=u1 quiet initrd=\boot\initramfs-lts`)},
 			"BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c": {Data: []byte{7, 0, 0, 0, 1, 0}},
 		})

@@ -17,6 +17,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
 )
 
@@ -167,7 +168,7 @@ func scan(t *testing.T, dir string, count int) (u usage) {
 		}
 	}()
 	began := time.Now()
-	scanner := discover.Scanner{Machine: folders{dir, count}, Formats: discover.Formats(nil), Limit: time.Hour}
+	scanner := discover.Scanner{Machine: folders{dir, count}, Formats: all.Formats(nil), Limit: time.Hour}
 	sc := scanner.Start(t.Context())
 	for u.inventory = range sc.Inventories() {
 		if u.inventory.Settled {

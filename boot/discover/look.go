@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/assemble"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/bare"
@@ -100,7 +101,7 @@ func look(ctx context.Context, s *Scanner, v *volume) (f found) {
 		}
 		m, err := s.Maker.Member(v.node, sb)
 		switch {
-		case errors.Is(err, ErrInUse): // what it is part of is listed by itself
+		case errors.Is(err, device.ErrInUse): // what it is part of is listed by itself
 		case err != nil:
 			problem("%s cannot be used: %v", path, err)
 		default:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/all"
 )
 
 // answered gives the state of a scan of n disks that have all answered.
@@ -18,7 +19,7 @@ func answered(n int) *state {
 		v.found = &found{status: boot.VolumeStatus{Volume: volumeOf(v)}, fsys: fakeFS{d.tree, func() {}}, view: newView(d.tree)}
 		v.found.status.Volume.UUID, v.found.status.Volume.Type = d.sb.UUID, d.sb.Type
 		at := v.mounted()
-		r := parse(Formats(nil), at, boot.Volumes{at})
+		r := parse(all.Formats(nil), at, boot.Volumes{at})
 		v.read = &r
 		st.vols[d.block.Path] = v
 		st.listed = append(st.listed, d.block.Path)
@@ -44,7 +45,7 @@ func BenchmarkParse(b *testing.B) {
 	for b.Loop() {
 		below.asked = nil
 		at := boot.MountedVolume{Volume: boot.Volume{Device: "/dev/vda1"}, FS: newView(below)}
-		if r := parse(Formats(nil), at, boot.Volumes{at}); len(r.entries) != 1 {
+		if r := parse(all.Formats(nil), at, boot.Volumes{at}); len(r.entries) != 1 {
 			b.Fatalf("%+v", r)
 		}
 	}
@@ -56,7 +57,7 @@ func BenchmarkParse(b *testing.B) {
 func TestParseAsksLittle(t *testing.T) {
 	below := &countingFS{MapFS: alpine("/dev/vda1", "u", "lts").tree}
 	at := boot.MountedVolume{Volume: boot.Volume{Device: "/dev/vda1"}, FS: newView(below)}
-	if r := parse(Formats(nil), at, boot.Volumes{at}); len(r.entries) != 1 {
+	if r := parse(all.Formats(nil), at, boot.Volumes{at}); len(r.entries) != 1 {
 		t.Fatalf("%+v", r)
 	}
 	if n := len(below.asked); n > 14 {

@@ -8,22 +8,11 @@ import (
 )
 
 // Writer is what a [Machine] also has when something can be written to its
-// devices; [System] has it.
+// devices; package device/system has it.
 type Writer interface {
 	// Write mounts a device for writing, calls do with the root of its
 	// filesystem, and unmounts it again.
 	Write(node string, do func(root *os.Root) error) error
-}
-
-var _ Writer = (*System)(nil)
-
-// Write implements [Writer].
-func (s *System) Write(node string, do func(root *os.Root) error) error {
-	sb, err := s.Probe(node)
-	if err != nil {
-		return err
-	}
-	return s.Mounter.Write(node, sb, do)
 }
 
 // Write calls do with the root of the filesystem on a device mounted for

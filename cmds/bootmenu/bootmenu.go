@@ -16,7 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/system"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/module"
@@ -160,7 +162,7 @@ func printSettings(w io.Writer) error {
 	drivers, _ := openDrivers()
 	scan := (&discover.Scanner{
 		// Through loop devices, as somebody may have mounted a disk by hand.
-		Machine: &discover.System{Sysfs: os.DirFS("/sys"), Mounter: device.Mounter{Need: drivers.Driver}},
+		Machine: &system.Machine{Sysfs: os.DirFS("/sys"), Mounter: device.Mounter{Need: drivers.Driver}},
 		Limit:   asked.DeviceLimit,
 	}).Start(ctx)
 	defer scan.Stop()
@@ -182,14 +184,14 @@ func inInitramfs() bool {
 
 // startScan begins to look at all disks, now and as they come and go.
 func startScan(ctx context.Context, asked settings.Settings, drivers *module.Index, ready <-chan struct{}) *discover.Scan {
-	system := &discover.System{
+	hardware := &system.Machine{
 		Sysfs:   os.DirFS("/sys"),
 		Mounter: device.Mounter{BlockReadOnly: true, Need: drivers.Driver},
 	}
 	scanner := &discover.Scanner{
-		Machine: system,
-		Maker:   system,
-		Formats: discover.Formats(os.DirFS(efiVars)),
+		Machine: hardware,
+		Maker:   hardware,
+		Formats: all.Formats(os.DirFS(efiVars)),
 		Events:  device.Events,
 		Ready:   ready,
 		Settle:  asked.Settle,

@@ -25,6 +25,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/luks"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
@@ -122,7 +123,7 @@ func (h *hardware) Write(path string, do func(*os.Root) error) error {
 }
 
 func (h *hardware) Member(string, superblock.Superblock) (assemble.Member, error) {
-	return assemble.Member{}, discover.ErrInUse
+	return assemble.Member{}, device.ErrInUse
 }
 
 func (h *hardware) Map(assemble.Mapping) (discover.Made, error) {
@@ -313,7 +314,7 @@ func (b *bench) start(cmdline string) {
 		machine: machine{
 			root: b.files,
 			scan: func(asked settings.Settings) *discover.Scan {
-				return (&discover.Scanner{Machine: b.hw, Maker: b.hw, Formats: discover.Formats(nil), Settle: asked.Settle, Limit: asked.DeviceLimit}).Start(ctx)
+				return (&discover.Scanner{Machine: b.hw, Maker: b.hw, Formats: all.Formats(nil), Settle: asked.Settle, Limit: asked.DeviceLimit}).Start(ctx)
 			},
 			kexec: b.hw, mayKexec: true, vars: b.vars, firmware: firmware,
 			handOver: func(*slog.Logger) { b.hw.note("hand over") },

@@ -17,7 +17,9 @@ import (
 	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/superblock"
+	machine "github.com/alpboot/alpboot/boot/device/system"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/remember"
 )
 
@@ -156,7 +158,7 @@ func deviceNumber(node string) string {
 
 // machine gives the running system to discovery.
 func (s *system) machine() *mounted {
-	real := discover.System{Sysfs: os.DirFS(s.path("/sys"))}
+	real := machine.Machine{Sysfs: os.DirFS(s.path("/sys"))}
 	all, _ := real.Devices() // a device that cannot be read is none that is mounted
 	m := newMounted(s.mounts(), all, deviceNumber)
 	m.probe = s.probe
@@ -176,7 +178,7 @@ func (s *system) scan(ctx context.Context, m *mounted) (*discover.Scan, boot.Inv
 	if s.exists(efivars) {
 		efiVars = os.DirFS(s.path(efivars))
 	}
-	scan := (&discover.Scanner{Machine: m, Formats: discover.Formats(efiVars), Limit: deviceLimit}).Start(ctx)
+	scan := (&discover.Scanner{Machine: m, Formats: all.Formats(efiVars), Limit: deviceLimit}).Start(ctx)
 	var inv boot.Inventory
 	for inv = range scan.Inventories() {
 		if inv.Settled {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alpboot/alpboot/boot/device/superblock"
-	"github.com/alpboot/alpboot/boot/discover"
+	machine "github.com/alpboot/alpboot/boot/device/system"
 	"github.com/alpboot/alpboot/boot/kexec"
 )
 
@@ -37,7 +37,7 @@ func realSystem(stdout, stderr io.Writer) *system {
 		root: "/", kernel: kexec.System{}, loaded: kexec.Loaded, disabled: kexec.Disabled, lockdown: kexec.Lockdown,
 		has: hasCall, hangup: func() error { return unix.Kill(1, unix.SIGHUP) }, stdout: stdout, stderr: stderr,
 	}
-	s.probe = (&discover.System{}).Probe
+	s.probe = (&machine.Machine{}).Probe
 	s.run = func(name string, args ...string) error {
 		cmd := exec.Command(name, args...)
 		cmd.Stdout, cmd.Stderr = stdout, stderr

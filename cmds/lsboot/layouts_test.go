@@ -24,6 +24,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/device/superblock/raidtest"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/cmds/lsboot/layouttest"
 )
 
@@ -154,7 +155,7 @@ func made(node string) discover.Made {
 func lookAt(t *testing.T, l layouttest.Layout) (inv boot.Inventory) {
 	t.Helper()
 	m := layoutMachine{l}
-	s := discover.Scanner{Machine: m, Maker: m, Formats: discover.Formats(l.EFIVars), Limit: deviceLimit}
+	s := discover.Scanner{Machine: m, Maker: m, Formats: all.Formats(l.EFIVars), Limit: deviceLimit}
 	scan := s.Start(t.Context())
 	defer scan.Stop()
 	tried := map[string]bool{}

@@ -11,7 +11,9 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/system"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/version"
 )
 
@@ -53,19 +55,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitFound
 	}
 
-	system := discover.System{Sysfs: os.DirFS("/sys"), Mounter: device.Mounter{}}
-	scanner := discover.Scanner{Machine: &system, Maker: &system, Limit: deviceLimit}
+	machine := system.Machine{Sysfs: os.DirFS("/sys"), Mounter: device.Mounter{}}
+	scanner := discover.Scanner{Machine: &machine, Maker: &machine, Limit: deviceLimit}
 	efiVars := os.DirFS("/sys/firmware/efi/efivars") // of this machine, if any
 	if f.NArg() > 0 {
 		efiVars = nil
-		t, err := newTargets(&system, f.Args())
+		t, err := newTargets(&machine, f.Args())
 		if err != nil {
 			fmt.Fprintln(stderr, "lsboot:", err)
 			return exitMisuse
 		}
 		scanner.Machine, scanner.Maker = t, t
 	}
-	scanner.Formats = discover.Formats(efiVars)
+	scanner.Formats = all.Formats(efiVars)
 	inv := look(&scanner)
 
 	switch err := printAll(stdout, stderr, inv, *asJSON); {

@@ -12,6 +12,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/assemble"
 	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/device/system"
 	"github.com/alpboot/alpboot/boot/device/table"
 	"github.com/alpboot/alpboot/boot/discover"
 )
@@ -19,7 +20,7 @@ import (
 // targets are the folders, devices and image files named as arguments, as a
 // machine that has nothing else.
 type targets struct {
-	system *discover.System
+	system *system.Machine
 	blocks []device.Block
 	pieces map[string]piece // by the Path of their block; devices have none
 }
@@ -36,8 +37,8 @@ var (
 	_ discover.Maker   = (*targets)(nil)
 )
 
-func newTargets(system *discover.System, args []string) (*targets, error) {
-	t := &targets{system: system, pieces: map[string]piece{}}
+func newTargets(machine *system.Machine, args []string) (*targets, error) {
+	t := &targets{system: machine, pieces: map[string]piece{}}
 	for _, arg := range args {
 		if err := t.add(arg); err != nil {
 			return nil, err
