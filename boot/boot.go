@@ -207,18 +207,6 @@ type VolumeStatus struct {
 	Notes   []Note
 }
 
-// Clean gives text from a disk, such as a title, without what could disturb a
-// terminal: white space and anything unprintable become single spaces, and
-// what is longer than 200 characters ends in "...".
-func Clean(s string) string {
-	const most = 200
-	s = singleLine(s)
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "..."
-	}
-	return s
-}
-
 // ErrTooLarge is returned for a file that is larger than anything that the
 // format writes, such as a configuration file of many megabytes.
 var ErrTooLarge = errors.New("file is too large")

@@ -55,19 +55,6 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
-func TestClean(t *testing.T) {
-	for in, want := range map[string]string{
-		"Linux lts":                   "Linux lts",
-		" a\tb\n\x1b[2Jc\x00d\u202e ": "a b [2Jc d",
-		"\xff\xfeé":                   "é",
-		strings.Repeat("x", 300):      strings.Repeat("x", 200) + "...",
-	} {
-		if got := Clean(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}
-
 func TestImageDevice(t *testing.T) {
 	stick := Volume{Device: "/dev/sdb1"}
 	if got := stick.ImageDevice("iso/a.iso"); got != "/dev/sdb1:/iso/a.iso" || !(Volume{Device: got}).InImage() || stick.InImage() {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Notes collects what there is to say about the files of one volume, each note
@@ -98,39 +96,4 @@ func Within(outer []string, title string) []string {
 		return outer
 	}
 	return append(slices.Clip(outer), title)
-}
-
-// Quote gives text from a disk for use in a sentence: in double quotes, without
-// control characters, and with "..." behind it where it was cut to 40 bytes.
-func Quote(s string) string {
-	const most = 40
-	if len(s) <= most {
-		return fmt.Sprintf("%q", s)
-	}
-	end := most
-	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return fmt.Sprintf("%q...", s[:end])
-}
-
-// singleLine gives s without anything unprintable, and with single spaces.
-func singleLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	return strings.Join(strings.Fields(s), " ")
-}
-
-// Plain gives s, a line of a file, with a space for each control character.
-func Plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
 }
