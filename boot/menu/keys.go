@@ -231,7 +231,7 @@ func powerKeys(c Config) []binding {
 	if c.Firmware {
 		bs = append(bs, binding{"f", footFirmware, helpFirmware, one(cmdFirmware, typed('f'))})
 	}
-	if c.Again {
+	if c.Relaunch {
 		bs = append(bs, binding{"a", footAgain, helpAgain, one(cmdAgain, typed('a'))})
 	}
 	return append(bs, backBinding())
@@ -307,7 +307,7 @@ func Keys() []KeyHelp {
 		{wordHelpLog, logKeys()[len(textKeys()):]},
 		{wordHelpPick, pickKeys()},
 		{wordHelpMakeDefault, defaultKeys()},
-		{wordHelpPower, powerKeys(Config{Firmware: true, Again: true})},
+		{wordHelpPower, powerKeys(Config{Firmware: true, Relaunch: true})},
 		{wordAllKeys, []binding{{keys: keyRedraw, help: helpRedraw}}},
 	} {
 		for _, b := range s.bindings {

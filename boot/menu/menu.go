@@ -46,7 +46,7 @@ type Config struct {
 	Consoles map[string]string
 
 	Firmware bool     // the firmware has a setup that it can be restarted into
-	Again    bool     // alpboot can be started anew by kexec
+	Relaunch bool     // alpboot can be started anew by kexec
 	Keymaps  []string // keyboard layouts to choose from, by the names of Alpine's bkeymaps
 	HandOn   bool     // passphrases are handed on unless the user says otherwise
 
@@ -109,9 +109,9 @@ type StatusMsg struct{ Text string }
 // NoticeMsg is a warning about the whole machine. It stays on the screen.
 type NoticeMsg struct{ Text string }
 
-// TellMsg is what came of something that was asked for, such as where the log
+// ResultMsg is what came of something that was asked for, such as where the log
 // was saved. It is gone with the next key.
-type TellMsg struct {
+type ResultMsg struct {
 	Text string // a sentence
 	Bad  bool   // it did not work
 }
@@ -186,7 +186,7 @@ func (InventoryMsg) isMsg()  {}
 func (FailedMsg) isMsg()     {}
 func (StatusMsg) isMsg()     {}
 func (NoticeMsg) isMsg()     {}
-func (TellMsg) isMsg()       {}
+func (ResultMsg) isMsg()     {}
 func (ProgressMsg) isMsg()   {}
 func (CancelledMsg) isMsg()  {}
 func (UnlockedMsg) isMsg()   {}
@@ -249,11 +249,11 @@ type Inspect struct{ Entry boot.Entry }
 type System struct{}
 
 // SaveLog asks for the whole log to be written to a file on a volume. The
-// answer is a [TellMsg].
+// answer is a [ResultMsg].
 type SaveLog struct{ Device string }
 
 // SetDefault asks for an entry to be remembered as the one that is booted
-// unattended. The answer is a [TellMsg], and an [InventoryMsg] with the default
+// unattended. The answer is a [ResultMsg], and an [InventoryMsg] with the default
 // as it is then.
 type SetDefault struct {
 	ID   string // "" to forget what was remembered
@@ -261,14 +261,14 @@ type SetDefault struct {
 }
 
 // SetKeymap asks for a keyboard layout on the machine's own keyboard. The
-// answer is a [TellMsg] when it fails.
+// answer is a [ResultMsg] when it fails.
 type SetKeymap struct{ Name string }
 
 // FirmwareSetup asks for the machine to be restarted into its firmware's setup.
 type FirmwareSetup struct{}
 
-// Again asks for alpboot to be started anew by kexec.
-type Again struct{}
+// Relaunch asks for alpboot to be started anew by kexec.
+type Relaunch struct{}
 
 // Reboot asks for the machine to be started again by its firmware.
 type Reboot struct{}
@@ -291,7 +291,7 @@ func (SaveLog) isAction()       {}
 func (SetDefault) isAction()    {}
 func (SetKeymap) isAction()     {}
 func (FirmwareSetup) isAction() {}
-func (Again) isAction()         {}
+func (Relaunch) isAction()      {}
 func (Reboot) isAction()        {}
 func (PowerOff) isAction()      {}
 func (Redraw) isAction()        {}

@@ -152,7 +152,7 @@ func (m Model) update(msg Msg) (Model, Action) {
 		if !slices.Contains(m.notices, msg.Text) {
 			m.notices = append(slices.Clip(m.notices), msg.Text)
 		}
-	case TellMsg:
+	case ResultMsg:
 		m.message = message{text: msg.Text, bad: msg.Bad}
 	case ProgressMsg:
 		if msg.ID == m.booting {
@@ -637,7 +637,7 @@ func (m Model) powerKey(k KeyMsg) (Model, Action) {
 	case cmdFirmware:
 		return m, FirmwareSetup{}
 	case cmdAgain:
-		return m, Again{}
+		return m, Relaunch{}
 	case cmdBack:
 		m.at = listScreen
 	}

@@ -572,7 +572,7 @@ func TestScreens(t *testing.T) {
 		{name: "nowhere", msgs: []any{all, text("dd")}, shows: wordNoMemory},
 		{name: "firmware setup", config: func(c *Config) { c.Firmware = true }, msgs: []any{all, text("pf")}, want: []Action{FirmwareSetup{}}},
 		{name: "not offered", msgs: []any{all, text("pfa")}, without: helpFirmware},
-		{name: "alpboot anew", config: func(c *Config) { c.Again = true }, msgs: []any{all, text("pa")}, want: []Action{Again{}}},
+		{name: "alpboot anew", config: func(c *Config) { c.Relaunch = true }, msgs: []any{all, text("pa")}, want: []Action{Relaunch{}}},
 		{name: "keyboard", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("K"), key(KeyDown), key(KeyEnter)}, want: []Action{SetKeymap{"de/de"}}, shows: "Keyboard layout: de/de."},
 		{name: "by name", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("Klatin"), key(KeyEnter)}, want: []Action{SetKeymap{"de/de-latin1"}}},
 		{name: "none of that name", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("Kxyz"), key(KeyEnter), key(KeyEsc)}},
@@ -581,7 +581,7 @@ func TestScreens(t *testing.T) {
 			want: []Action{Inspect{lts()}}, shows: "/boot/vmlinuz-lts, bzImage for x86_64, 11 MB"},
 		{name: "and what is wrong with them", msgs: []any{all, InspectedMsg{"root-lts", []File{{"boot/initramfs-lts", -1, "", "it is cut off"}}, nil}, text("i")},
 			want: []Action{Inspect{lts()}}, shows: "/boot/initramfs-lts: it is cut off"},
-		{name: "what came of it", msgs: []any{all, TellMsg{Text: "The log is in alpboot.log."}}, shows: "The log is in alpboot.log."},
+		{name: "what came of it", msgs: []any{all, ResultMsg{Text: "The log is in alpboot.log."}}, shows: "The log is in alpboot.log."},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -714,7 +714,7 @@ func TestRandom(t *testing.T) {
 	runes := []rune("eeiilphr/s?jkgGhtbq19 odmKvw+-\x1b\x00éx漢=-")
 	now := start
 	c := config()
-	c.Firmware, c.Again, c.Keymaps = true, true, []string{"us/us", "de/de", "de/de-latin1\x1b"}
+	c.Firmware, c.Relaunch, c.Keymaps = true, true, []string{"us/us", "de/de", "de/de-latin1\x1b"}
 	m := New(c)
 	one := func() Msg {
 		size := anySize()
@@ -733,7 +733,7 @@ func TestRandom(t *testing.T) {
 		case n < 90:
 			return []Msg{
 				UnlockedMsg{Device: vault.Device, Wrong: rng.IntN(3) > 0}, UnlockedMsg{Device: vault.Device, Error: "No."},
-				CancelledMsg{}, ProgressMsg{m.booting, "Loading", rng.Int64N(9), rng.Int64N(9)}, TellMsg{"Done.", rng.IntN(2) == 0},
+				CancelledMsg{}, ProgressMsg{m.booting, "Loading", rng.Int64N(9), rng.Int64N(9)}, ResultMsg{"Done.", rng.IntN(2) == 0},
 				CompletionMsg{m.seq, []string{"boot/", "boot/vmlinuz-lts\x1b", "漢"}[:rng.IntN(4)]},
 				LogMsg{[]LogLine{{slog.Level(rng.IntN(5)*4 - 8), strings.Repeat("log\x1b ", rng.IntN(60))}}}, SystemMsg{[]string{"Machine:", "CPU: x\x1b"}},
 				RequestMsg{[]Action{Boot{Entry: pool[rng.IntN(len(pool))]}, Unlock{Device: vault.Device}, Cancel{}, Rescan{}, Shell{}, Reboot{}}[rng.IntN(6)]},
@@ -821,7 +821,7 @@ func TestRandom(t *testing.T) {
 // footer of a screen lacks the way back.
 func TestTables(t *testing.T) {
 	for name, bs := range map[string][]binding{
-		"list": listKeys(), "unlock": unlockKeys(false), "additions": addKeys(), "filter": filterKeys(), "editor": editorKeys(), "reason": reasonKeys(), "log": logKeys(), "pick": pickKeys(), "default": defaultKeys(), "power": powerKeys(Config{Firmware: true, Again: true}),
+		"list": listKeys(), "unlock": unlockKeys(false), "additions": addKeys(), "filter": filterKeys(), "editor": editorKeys(), "reason": reasonKeys(), "log": logKeys(), "pick": pickKeys(), "default": defaultKeys(), "power": powerKeys(Config{Firmware: true, Relaunch: true}),
 	} {
 		seen := map[chord]string{}
 		for _, b := range bs {

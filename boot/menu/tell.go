@@ -26,7 +26,7 @@ type Now struct {
 	Notices []string // warnings about the machine
 	Memory  string   // where a default is remembered; "" for nowhere
 
-	Firmware, Again bool // as in [Config]
+	Firmware, Relaunch bool // as in [Config]
 }
 
 // Row is an entry or a locked volume.
@@ -44,7 +44,7 @@ func (m Model) Now(cs Charset) Now {
 		Settled: m.inventory.Settled, Default: m.defaultID, Counting: m.countdown.on,
 		Booting: m.booting, Status: clean(m.status, cs), Message: clean(m.message.text, cs), Serial: m.keys,
 		Hidden: m.hidden, Answers: m.answers,
-		Memory: clean(m.memory, cs), Firmware: m.config.Firmware, Again: m.config.Again,
+		Memory: clean(m.memory, cs), Firmware: m.config.Firmware, Relaunch: m.config.Relaunch,
 	}
 	if m.countdown.on {
 		n.Left, _ = m.countdown.left()

@@ -148,7 +148,7 @@ func (s *session) loaded(ctx context.Context, j job, err error) {
 	s.log.Error("it could not be started", "entry", j.entry.ID, "error", err)
 	s.update(ctx, menu.StatusMsg{})
 	if j.state == nil {
-		s.update(ctx, menu.TellMsg{Text: sentence(err), Bad: true})
+		s.update(ctx, menu.ResultMsg{Text: sentence(err), Bad: true})
 		return
 	}
 	s.failed[j.entry.ID] = true

@@ -261,7 +261,7 @@ func (s *session) configuration() menu.Config {
 		CmdlineLimit:    cmdlineLimit,
 		Consoles:        s.names,
 		Firmware:        s.hasFirmwareSetup(),
-		Again:           s.self != nil,
+		Relaunch:        s.self != nil,
 		Keymaps:         s.keymaps,
 		HandOn:          s.asked.HandOn,
 		Hidden:          s.asked.Hidden,

@@ -57,7 +57,7 @@ func (s *session) setKeymap(ctx context.Context, name string) {
 	s.loadKeymap(ctx, name, filesystems(s.scan, s.inventory), func(err error) {
 		if err != nil {
 			s.log.Warn("keyboard layout", "error", err)
-			s.update(ctx, menu.TellMsg{Text: fmt.Sprintf(wordNoKeymap, name, err), Bad: true})
+			s.update(ctx, menu.ResultMsg{Text: fmt.Sprintf(wordNoKeymap, name, err), Bad: true})
 		}
 	})
 }

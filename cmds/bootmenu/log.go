@@ -199,9 +199,9 @@ func (s *session) saveLog(ctx context.Context, device string) {
 			name, err = saveText(root, text())
 			return err
 		})
-		told := menu.TellMsg{Text: fmt.Sprintf(wordSaved, name, device)}
+		told := menu.ResultMsg{Text: fmt.Sprintf(wordSaved, name, device)}
 		if err != nil {
-			told = menu.TellMsg{Text: fmt.Sprintf(wordNotSaved, err), Bad: true}
+			told = menu.ResultMsg{Text: fmt.Sprintf(wordNotSaved, err), Bad: true}
 		}
 		s.log.Info(told.Text)
 		s.send(ctx, told)

@@ -84,11 +84,11 @@ func (s *session) saved(state remember.State) {
 // setDefault remembers an entry as the user asked.
 func (s *session) setDefault(ctx context.Context, a menu.SetDefault) {
 	if s.storeToCome() {
-		s.update(ctx, menu.TellMsg{Text: wordNotYet, Bad: true})
+		s.update(ctx, menu.ResultMsg{Text: wordNotYet, Bad: true})
 		return
 	}
 	if s.saving || s.cancel != nil { // one of the two would undo the other
-		s.update(ctx, menu.TellMsg{Text: wordNotNow, Bad: true})
+		s.update(ctx, menu.ResultMsg{Text: wordNotNow, Bad: true})
 		return
 	}
 	state, next := s.state, s.next
@@ -115,14 +115,14 @@ func (s *session) setDefault(ctx context.Context, a menu.SetDefault) {
 			defer s.bootPending(ctx)
 			if err != nil {
 				s.log.Warn("the default was not saved", "error", err)
-				s.update(ctx, menu.TellMsg{Text: fmt.Sprintf(wordNotWritten, err), Bad: true})
+				s.update(ctx, menu.ResultMsg{Text: fmt.Sprintf(wordNotWritten, err), Bad: true})
 				return
 			}
 			s.state, s.next = state, next
 			s.show(ctx)
 			text := s.aboutDefault(a)
 			s.log.Info(text)
-			s.update(ctx, menu.TellMsg{Text: text})
+			s.update(ctx, menu.ResultMsg{Text: text})
 		})
 	}()
 }

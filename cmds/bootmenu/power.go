@@ -58,7 +58,7 @@ func (s *session) firmwareSetup(ctx context.Context) {
 		err := s.machine.vars.Set(indications, globalVendor, binary.LittleEndian.AppendUint64(nil, bits))
 		s.later(ctx, func() {
 			if err != nil {
-				s.update(ctx, menu.TellMsg{Text: fmt.Sprintf(wordNoSetup, err), Bad: true})
+				s.update(ctx, menu.ResultMsg{Text: fmt.Sprintf(wordNoSetup, err), Bad: true})
 				return
 			}
 			s.leave(ctx, wordFirmware, rebootRestart)

@@ -213,7 +213,7 @@ func (s *session) act(ctx context.Context, action menu.Action) {
 			s.update(ctx, menu.StatusMsg{})
 			s.update(ctx, menu.CancelledMsg{})
 		}
-	case menu.Again:
+	case menu.Relaunch:
 		s.again(ctx)
 	case menu.Unlock:
 		s.unlock(ctx, action)

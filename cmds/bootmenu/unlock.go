@@ -112,7 +112,7 @@ func (s *session) unlockAgain(ctx context.Context) {
 				k.busy = false
 				if err != nil && s.scan == scan {
 					s.wipe(k.volume.UUID)
-					s.update(ctx, menu.TellMsg{Text: fmt.Sprintf(wordUnopened, device, err), Bad: true})
+					s.update(ctx, menu.ResultMsg{Text: fmt.Sprintf(wordUnopened, device, err), Bad: true})
 				}
 			})
 		}()

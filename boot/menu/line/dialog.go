@@ -249,8 +249,8 @@ func (c *Console) power(text string) {
 		c.ask(menu.PowerOff{})
 	case text == "f" && c.now.Firmware:
 		c.ask(menu.FirmwareSetup{})
-	case text == "a" && c.now.Again:
-		c.ask(menu.Again{})
+	case text == "a" && c.now.Relaunch:
+		c.ask(menu.Relaunch{})
 	default:
 		c.back()
 	}
@@ -303,7 +303,7 @@ func (c *Console) command(text string) {
 		if c.now.Firmware {
 			more += wordFirmware
 		}
-		if c.now.Again {
+		if c.now.Relaunch {
 			more += wordAgain
 		}
 		c.say(fmt.Sprintf(wordPower, more))

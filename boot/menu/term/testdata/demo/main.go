@@ -55,7 +55,7 @@ func run(lines, hidden bool, theme string) error {
 	defer c.Close()
 	m := menu.New(menu.Config{
 		Version: "demo", FallbackTimeout: 20 * time.Second, Rearm: 5 * time.Minute, CmdlineLimit: 2047, Hidden: hidden,
-		Firmware: true, Again: true, Keymaps: []string{"us/us", "de/de", "de/de-latin1", "fr/fr"},
+		Firmware: true, Relaunch: true, Keymaps: []string{"us/us", "de/de", "de/de-latin1", "fr/fr"},
 	})
 	later := make(chan menu.Msg, 64)
 	after := func(d time.Duration, msgs ...menu.Msg) {
@@ -116,7 +116,7 @@ func run(lines, hidden bool, theme string) error {
 			c.Redraw()
 		case nil:
 		default:
-			after(300*time.Millisecond, menu.TellMsg{Text: fmt.Sprintf("This is only a demonstration: %T%+v.", a, a)})
+			after(300*time.Millisecond, menu.ResultMsg{Text: fmt.Sprintf("This is only a demonstration: %T%+v.", a, a)})
 		}
 		if msg, ok := msg.(menu.InventoryMsg); ok && msg.Inventory.Settled {
 			m, _ = m.Update(menu.LogMsg{Lines: []menu.LogLine{
