@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -94,12 +95,18 @@ var alpineLike = sync.OnceValues(func() (disks [2]string, err error) {
 			"extlinux.conf":     {Data: []byte(extlinuxConf)},
 			"extra.img":         pack(target.Image{Files: map[string]string{"extra": "third"}, Compression: target.Gzip}),
 		},
-		// As a maker of images does it: install --root.
+		// As a maker of images does it: install --root. The disk boots with either
+		// busybox; the one that knows the reboot action is shown to install.
 		Prepare: func(root string) error {
-			if out, err := exec.Command(program, "install", "--root", root).CombinedOutput(); err != nil {
+			busybox, older := filepath.Join(root, "bin/busybox"), filepath.Join(root, "older")
+			if err := errors.Join(os.Rename(busybox, older), os.Symlink("busybox-init", busybox)); err != nil {
+				return err
+			}
+			out, err := exec.Command(program, "install", "--root", root).CombinedOutput()
+			if err != nil {
 				return fmt.Errorf("kexec-reboot install --root: %w\n%s", err, out)
 			}
-			return nil
+			return errors.Join(os.Remove(busybox), os.Rename(older, busybox))
 		},
 	}
 	if err != nil {
@@ -346,6 +353,10 @@ func TestOpenRCOldBusybox(t *testing.T) {
 		out, code := m.shCode("kexec-reboot status")
 		if code != "3" || !strings.Contains(out, "kexec-reboot exec only") {
 			t.Errorf("status: exit code %s\n%s", code, out)
+		}
+		out = m.sh("kexec-reboot uninstall && kexec-reboot install")
+		if !strings.Contains(out, "left out  ::reboot:") {
+			t.Errorf("install does not leave out what this busybox calls a bad entry:\n%s", out)
 		}
 		m.Type("reboot\r")
 		m.firmware()

@@ -121,6 +121,9 @@ func bzImage(r io.ReaderAt, size int64, h []byte) (Info, error) {
 	if want := setup + u32(h, offSyssize)*16; size < want-15 { // syssize is rounded up to 16 bytes
 		return in, truncated(size, want)
 	}
+	if _, err := wholeSections(r, size); err != nil { // exact where syssize is not
+		return in, err
+	}
 	if err := wholePayload(r, setup, h); err != nil {
 		return in, err
 	}
@@ -220,20 +223,29 @@ func arm64Image(r io.ReaderAt, size int64, h []byte) (Info, error) {
 	if len(h) < 0x40 {
 		return in, truncated(size, 0x40)
 	}
-	// As an EFI program it says where its last section ends.
-	if sections, _, err := peSections(r, size); err == nil {
-		for _, s := range sections {
-			if s.offset > size-s.size {
-				return in, truncated(size, s.offset+s.size)
-			}
-		}
-		return in, nil
+	if efi, err := wholeSections(r, size); efi {
+		return in, err
 	}
 	// image_size counts .bss too, which is a small part of a kernel.
 	if want := binary.LittleEndian.Uint64(h[16:]); uint64(size) < want/2 {
 		return in, fmt.Errorf("the file is truncated: it has %d bytes, and the kernel takes %d in memory", size, want)
 	}
 	return in, nil
+}
+
+// wholeSections reports whether a file is an EFI program, and returns an error
+// where it ends before one of its sections does.
+func wholeSections(r io.ReaderAt, size int64) (efi bool, err error) {
+	sections, _, err := peSections(r, size)
+	if err != nil {
+		return false, nil
+	}
+	for _, s := range sections {
+		if s.offset > size-s.size {
+			return true, truncated(size, s.offset+s.size)
+		}
+	}
+	return true, nil
 }
 
 func gzipped(r io.ReaderAt, size int64) (Info, error) {

@@ -85,6 +85,14 @@ func arm64EFIFile(size int) []byte {
 	return b
 }
 
+// bzImageEFIFile is a bzImage with an EFI stub.
+func bzImageEFIFile() []byte {
+	b := bzImageFile("6.1\x00", 1, 8192)
+	copy(b, arm64EFIFile(len(b))[:0x38])
+	copy(b[0x3c:0x80], arm64EFIFile(len(b))[0x3c:])
+	return b
+}
+
 // payloadFile is a bzImage whose header says where its compressed kernel lies.
 func payloadFile(payload string) []byte {
 	b := bzImageFile("6.1\x00", 1, 8192)
@@ -123,6 +131,8 @@ func TestIdentify(t *testing.T) {
 		{name: "bzImage of 32 bits", file: bzImageFile("6.1.0\x00", 0, 64), want: Info{BzImage, "386", "6.1.0"}},
 		{name: "control characters end the version", file: bzImageFile("6.1\x1b[2J", 1, 64), want: Info{BzImage, "amd64", "6.1"}},
 		{name: "truncated bzImage", file: whole[:len(whole)-4096], want: Info{BzImage, "amd64", ""}, err: "truncated"},
+		{name: "bzImage with an EFI stub", file: bzImageEFIFile(), want: Info{BzImage, "amd64", "6.1"}},
+		{name: "bzImage with an EFI stub that lacks one byte", file: bzImageEFIFile()[:len(bzImageEFIFile())-1], want: Info{BzImage, "amd64", ""}, err: "truncated"},
 		{name: "bzImage cut in its header", file: whole[:0x210], want: Info{BzImage, "amd64", ""}, err: "truncated"},
 		{name: "zboot for arm64", file: zbootFile(0xaa64, 100), want: Info{Zboot, "arm64", ""}},
 		{name: "truncated zboot", file: zbootFile(0xaa64, 100)[:0x210], want: Info{Zboot, "arm64", ""}, err: "truncated"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,10 @@ const choiceFile = "/run/kexec-reboot.choice"
 // confNames are the settings that say what to load.
 var confNames = [...]string{"BOOTPART", "KERNEL", "INITRD", "UCODE", "APPEND", "ENTRY"}
 
-// readConf gives the settings as the service would see them: a shell reads
+// environment is how the service itself passes its settings.
+func environment() (func(string) string, error) { return os.Getenv, nil }
+
+// readConf returns the settings as the service would see them: a shell reads
 // them, since they may be any shell script.
 func (s *system) readConf() (get func(string) string, err error) {
 	values := map[string]string{}
@@ -60,10 +64,7 @@ func (s *system) byConf(get func(string) string) (o loadOptions, err error) {
 		return def
 	}
 	o.append = get("APPEND")
-	if entry := get("ENTRY"); entry != "" {
-		if entry != "default" {
-			o.entry = entry
-		}
+	if o.entry = get("ENTRY"); o.entry != "" {
 		return o, nil
 	}
 	dir := value("BOOTPART", "/boot")
@@ -81,6 +82,7 @@ func (s *system) byConf(get func(string) string) (o loadOptions, err error) {
 		if get("KERNEL") != "" {
 			return o, fmt.Errorf("%s is missing: INITRD in %s says which initrds belong to %s, or none", in(initrd), confFile, kernel)
 		}
+		o.entry = menuDefault
 		return o, nil
 	}
 	o.kernel, o.reuse = in(kernel), true
@@ -105,50 +107,79 @@ func (s *system) byConf(get func(string) string) (o loadOptions, err error) {
 
 // loadByConf is what the service does when the system goes down to be
 // restarted. A kernel that was loaded by hand stays the choice, and is read
-// anew: an upgrade may have replaced it. When that fails nothing stays loaded,
+// again: an upgrade may have replaced it. When that fails nothing stays loaded,
 // so that the old kernel is not started by mistake.
 func (s *system) loadByConf(ctx context.Context, o loadOptions) error {
-	err := s.loadChosen(ctx, o)
-	if err != nil && s.loaded() && !o.dryRun {
+	chosen, err := s.chosen(o)
+	if errors.Is(err, errForeign) {
+		s.say("The kernel that another program has loaded is kept")
+		return nil
+	}
+	if err == nil {
+		chosen, err = s.resolve(chosen, environment)
+	}
+	if err == nil {
+		err = s.load(ctx, chosen)
+	}
+	if err != nil && !o.dryRun && s.loaded() && s.cannot() == nil {
 		return errors.Join(err, s.unload())
 	}
 	return err
 }
 
-func (s *system) loadChosen(ctx context.Context, o loadOptions) error {
-	chosen, err := s.chosen(os.Getenv)
-	if errors.Is(err, errForeign) {
-		s.say("The kernel that another program has loaded is kept")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	chosen.dryRun = o.dryRun
-	return s.load(ctx, chosen)
-}
-
-// errForeign says that what is loaded was not loaded by kexec-reboot.
+// errForeign is the error for a kernel that was not loaded by kexec-reboot.
 var errForeign = errors.New("another program has loaded a kernel, which is kept")
 
-// chosen says what a reboot shall load: what was chosen by hand, else what the
-// settings of the service say.
-func (s *system) chosen(get func(string) string) (loadOptions, error) {
-	if !s.loaded() {
-		return s.byConf(get)
+// chosen completes options that name neither a kernel nor an entry by what was
+// loaded by hand before, which a reboot loads again.
+func (s *system) chosen(o loadOptions) (loadOptions, error) {
+	if o.entry != "" || o.kernel != "" || !s.loaded() {
+		return o, nil
 	}
 	b, err := os.ReadFile(s.path(choiceFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return loadOptions{}, errForeign
+		return o, errForeign
 	}
 	if err != nil {
-		return loadOptions{}, err
+		return o, err
 	}
-	o, err := parseLoad(strings.Split(string(b), "\x00"))
+	before, err := parseLoad(strings.Split(string(b), "\x00"))
 	if err != nil {
 		return o, fmt.Errorf("%s: %w", choiceFile, err)
 	}
+	return o.over(before), nil
+}
+
+// resolve completes options that still name neither a kernel nor an entry by
+// the settings of the service, which read returns.
+func (s *system) resolve(o loadOptions, read func() (func(string) string, error)) (loadOptions, error) {
+	if o.entry != "" || o.kernel != "" {
+		return o, nil
+	}
+	get, err := read()
+	if err != nil {
+		return o, err
+	}
+	conf, err := s.byConf(get)
+	if err != nil {
+		return o, err
+	}
+	words := strings.TrimSpace(conf.append + " " + o.append)
+	o = o.over(conf)
+	o.append = words
 	return o, nil
+}
+
+// over returns base with what o asks for besides a kernel or an entry.
+func (o loadOptions) over(base loadOptions) loadOptions {
+	if o.cmdline != nil || o.reuse {
+		base.cmdline, base.reuse = o.cmdline, o.reuse
+	}
+	base.append = cmp.Or(o.append, base.append)
+	base.method = cmp.Or(o.method, base.method)
+	base.noModules = base.noModules || o.noModules
+	base.dryRun = o.dryRun
+	return base
 }
 
 // remember keeps a choice that was made by hand.

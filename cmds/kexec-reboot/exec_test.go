@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot/boottest"
 )
 
 // Who leads the shutdown, and what is done for a kexec at its end.
@@ -133,8 +135,7 @@ func TestStatus(t *testing.T) {
 	needAMD64(t)
 	ready := func() map[string]string {
 		return with(alpine(), "/etc/runlevels/shutdown/kexec-exec", "-> x", "/etc/runlevels/default/kexec-load", "-> x",
-			"/run/openrc/started/kexec-load", "x", "/etc/inittab", inittabText+rebootLine+"\n",
-			"/proc/1/exe", "-> ../../bin/busybox", "/bin/busybox", "ctrlaltdel\x00shutdown\x00reboot\x00restart\x00")
+			"/run/openrc/started/kexec-load", "x", "/etc/inittab", inittabText+rebootLine+"\n")
 	}
 	tests := []struct {
 		name  string
@@ -142,18 +143,29 @@ func TestStatus(t *testing.T) {
 		setUp func(*fake)
 		code  int
 		says  []string
+		not   []string
 	}{
 		{name: "ready", files: ready(), code: exitDone, says: []string{"can kexec (kexec_file_load, kexec_load)", "poweroff powers off", "vmlinuz-lts", "Linux virt", "nothing"}},
-		{name: "forbidden", files: ready(), setUp: func(f *fake) { f.isDisabled = true }, code: exitFailed, says: []string{"kexec_load_disabled=0"}},
+		{name: "forbidden", files: ready(), setUp: func(f *fake) { f.isDisabled = true }, code: exitFailed,
+			says: []string{"kexec_load_disabled=0", "of no use while this kernel cannot kexec: reboot goes through the firmware", "next      nothing"}, not: []string{"in place: reboot"}},
+		{name: "forbidden after a load", files: with(ready(), choiceFile, "-a"), setUp: func(f *fake) { f.isLoaded, f.isDisabled = true, true }, code: exitFailed,
+			says: []string{"reboot goes through the firmware", "next      nothing"}, not: []string{"in place: reboot"}},
+		{name: "locked down without kexec_file_load", files: ready(), setUp: func(f *fake) {
+			f.lacks[unix.SYS_KEXEC_FILE_LOAD] = true
+			f.lockdown = func() string { return "integrity" }
+		}, code: exitFailed, says: []string{"forbids kexec: it is locked down (integrity)", "reboot goes through the firmware", "next      nothing"}, not: []string{"in place: reboot"}},
+		{name: "locked down", files: ready(), setUp: func(f *fake) { f.lockdown = func() string { return "integrity" } },
+			says: []string{"can kexec (kexec_file_load)", "only kernels that are signed", "reboot starts the next kernel if it is signed"}},
 		{name: "only kexec_load", files: ready(), setUp: func(f *fake) { f.lacks[unix.SYS_KEXEC_FILE_LOAD] = true }, says: []string{"can kexec (kexec_load)"}},
 		{name: "no services", files: alpine(), code: exitFirmware, says: []string{"kexec-reboot install"}},
 		{name: "not started", files: with(ready(), "/run/openrc/started/kexec-load", ""), code: exitFirmware, says: []string{"rc-service kexec-load start"}},
 		{name: "no reboot action", files: with(ready(), "/etc/inittab", inittabText), code: exitFirmware, says: []string{"no reboot action"}},
-		{name: "an older busybox", files: with(ready(), "/bin/busybox", "ctrlaltdel\x00shutdown\x00restart\x00"), code: exitFirmware, says: []string{"kexec-reboot exec only"}},
+		{name: "an older busybox", files: with(ready(), "/bin/busybox", oldBusybox), code: exitFirmware, says: []string{"kexec-reboot exec only"}},
 		{name: "no modules", files: with(ready(), "/boot/vmlinuz-lts", "x"), code: exitFirmware, says: []string{"not a kernel"}},
 		{name: "loaded by another program", files: ready(), setUp: func(f *fake) { f.isLoaded = true }, says: []string{"by another program", "what another program has loaded"}},
 		{name: "loaded by hand", files: with(ready(), choiceFile, "--entry=Linux virt"), setUp: func(f *fake) { f.isLoaded = true }, says: []string{"read again", "of=virt"}},
 		{name: "an entry that is broken", files: with(ready(), "/boot/vmlinuz-virt", ""), says: []string{"! 1", "/boot/vmlinuz-virt is missing"}},
+		{name: "an entry whose kernel is truncated", files: with(ready(), "/boot/vmlinuz-virt", string(boottest.BzImage("6.12.9-0-virt")[:2048])), says: []string{"! 1", "/boot/vmlinuz-virt cannot be used: the file is truncated"}},
 		{name: "systemd", files: with(alpine(), "/proc/1/exe", "-> /lib/systemd/systemd"), code: exitFirmware, says: []string{"systemctl kexec"}},
 		{name: "no OpenRC", files: map[string]string{"/proc/1/exe": "-> /sbin/runit"}, code: exitFirmware, says: []string{"no OpenRC", "no kernel was found"}},
 	}
@@ -168,6 +180,11 @@ func TestStatus(t *testing.T) {
 			for _, s := range tt.says {
 				if !strings.Contains(out, s) {
 					t.Errorf("does not say %q:\n%s", s, out)
+				}
+			}
+			for _, s := range tt.not {
+				if strings.Contains(out, s) {
+					t.Errorf("says %q:\n%s", s, out)
 				}
 			}
 			if diff := cmp.Diff(before, f.all(t)); diff != "" {

@@ -19,7 +19,7 @@ type fakeKernel struct {
 
 	loads, unloads, jumps int
 	cmdline               string
-	err                   error
+	err, unloadErr        error
 }
 
 func (k *fakeKernel) FileLoad(_, _ *os.File, cmdline string) error {
@@ -29,8 +29,13 @@ func (k *fakeKernel) FileLoad(_, _ *os.File, cmdline string) error {
 
 // Load is not there: what is in the segments is for the tests of package kexec.
 func (k *fakeKernel) Load(uint64, []kexec.Segment) error { return syscall.ENOSYS }
-func (k *fakeKernel) Unload() error                      { k.unloads++; return nil }
-func (k *fakeKernel) Reboot() error                      { k.jumps++; return k.err }
+func (k *fakeKernel) Unload() error {
+	if k.unloadErr == nil {
+		k.unloads++
+	}
+	return k.unloadErr
+}
+func (k *fakeKernel) Reboot() error { k.jumps++; return k.err }
 
 // fake is a system in a folder, whose kernel is loaded when a test says so.
 type fake struct {
@@ -137,6 +142,12 @@ tty1::respawn:/sbin/getty 38400 tty1
 
 `
 
+// What the busybox of Alpine holds from 1.37.0-r13 on, and before.
+const (
+	newBusybox = "ctrlaltdel\x00shutdown\x00reboot\x00restart\x00"
+	oldBusybox = "ctrlaltdel\x00shutdown\x00restart\x00"
+)
+
 const initramfs = "\x1f\x8b\x08\x00"
 
 // microcode is the beginning of an archive as Alpine's intel-ucode has it.
@@ -145,9 +156,10 @@ var microcode = "070701" + strings.Repeat("0", 104) + "kernel/x86/microcode/Genu
 // alpine is a system with /boot on its root volume.
 func alpine() map[string]string {
 	return map[string]string{
-		"/proc/1/exe":                              "-> /bin/busybox",
+		"/proc/1/exe":                              "-> ../../bin/busybox",
 		"/proc/cmdline":                            "BOOT_IMAGE=vmlinuz-lts root=UUID=1 modules=ext4 quiet initrd=initramfs-lts\n",
 		"/proc/self/mountinfo":                     "21 1 8:3 / / rw,relatime - ext4 /dev/sda3 rw\n",
+		"/bin/busybox":                             newBusybox,
 		"/etc/inittab":                             inittabText,
 		"/etc/init.d/killprocs":                    "",
 		"/etc/runlevels/default/crond":             "-> /etc/init.d/crond",

@@ -59,7 +59,7 @@ type installer struct {
 
 // change is a line of the journal: one thing that was done.
 type change struct {
-	kind string // file, link, insert
+	kind string // file, link, insert; started is a service that was running before
 	name string
 	// sum is the SHA-256 of the file as it was written; saved tells whether
 	// there was another before. text is what was inserted into the file.
@@ -91,7 +91,7 @@ func parseChange(line string) (c change, err error) {
 		if c.text, err = strconv.Unquote(rest); c.text == "" && err == nil {
 			err = errors.New("nothing inserted")
 		}
-	case "link":
+	case "link", "started":
 	default:
 		err = errors.New("unknown kind")
 	}
@@ -139,6 +139,11 @@ func (in *installer) install() error {
 	}
 	defer in.dir.Close()
 	before := len(in.journal)
+	if before == 0 && in.live && in.loadsByItself() { // the wiki's service
+		if err := in.note(change{kind: "started", name: "kexec-load"}); err != nil {
+			return err
+		}
+	}
 	changed := false
 	for _, step := range []func() (bool, error){
 		in.program,
@@ -182,7 +187,7 @@ func (in *installer) activate(newInittab bool) {
 	if in.disabled() {
 		in.warn("%v", in.cannot())
 	}
-	if in.manager() == busybox && !in.knowsReboot() {
+	if in.manager() == busybox && !in.knowsReboot("/proc/1/exe") {
 		in.warn("this busybox cannot tell reboot from poweroff (Alpine's from 1.37.0-r13 on can): kexec-reboot exec reboots by kexec, reboot goes through the firmware")
 	}
 }
@@ -401,6 +406,9 @@ func (in *installer) inittab() (bool, error) {
 			in.say("kept      the reboot action of %s: it must run openrc reboot for the services to know", inittab)
 		}
 		return false, nil
+	case !in.knowsReboot("/bin/busybox") && !(in.live && in.knowsReboot("/proc/1/exe")):
+		in.say("left out  %s in %s: a busybox before Alpine's 1.37.0-r13 does not know it, and would print \"Bad inittab entry\" at each boot; once busybox is upgraded, kexec-reboot install adds it", rebootLine, inittab)
+		return false, nil
 	}
 	in.say("added     %s to %s", rebootLine, inittab)
 	text, insert := addReboot(text)
@@ -463,10 +471,10 @@ func hasAction(text, action string) bool {
 	return false
 }
 
-// knowsReboot tells whether the busybox that runs as PID 1 has the reboot
-// action: the names of all actions stand in the program one after the other.
-func (s *system) knowsReboot() bool {
-	b, err := os.ReadFile(s.path("/proc/1/exe"))
+// knowsReboot reports whether the init of a busybox has the reboot action: the
+// names of all actions stand in the program one after the other.
+func (s *system) knowsReboot(program string) bool {
+	b, err := os.ReadFile(s.path(program))
 	return err == nil && bytes.Contains(b, []byte("shutdown\x00reboot\x00"))
 }
 
@@ -529,6 +537,16 @@ func (in *installer) uninstall() error {
 // undo takes a change back. done is false for what a user has changed since,
 // which is kept.
 func (in *installer) undo(c change) (done bool, err error) {
+	if c.kind == "started" {
+		if !in.live {
+			return true, nil
+		}
+		in.say("started   %s, which was running before", c.name)
+		if in.dryRun {
+			return true, nil
+		}
+		return true, in.run("rc-service", c.name, "start")
+	}
 	b, err := in.dir.ReadFile(rel(c.name))
 	if c.kind == "link" {
 		_, err = in.dir.Lstat(rel(c.name))

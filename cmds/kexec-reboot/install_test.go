@@ -39,6 +39,8 @@ func TestUninstallLeavesWhatWasThere(t *testing.T) {
 			inittab: strings.TrimSpace(inittabText) + "\n::reboot:/sbin/openrc reboot"},
 		{name: "no shutdown action", files: with(alpine(), "/etc/inittab", "::sysinit:/sbin/openrc sysinit\n"),
 			inittab: "::sysinit:/sbin/openrc sysinit\n::reboot:/sbin/openrc reboot\n"},
+		{name: "an older busybox", files: with(alpine(), "/bin/busybox", oldBusybox),
+			shows: []string{"left out  ::reboot:/sbin/openrc reboot in /etc/inittab", `"Bad inittab entry"`, "once busybox is upgraded"}},
 		{name: "a reboot action of its own", files: with(alpine(), "/etc/inittab", inittabText+"::reboot:/sbin/openrc -q reboot\n"), shows: []string{"kept      the reboot action"}},
 		{name: "our line by hand", files: with(alpine(), "/etc/inittab", inittabText+rebootLine+"\n")},
 		{name: "inittab of sysvinit", files: with(alpine(), "/etc/inittab", "id:3:initdefault:\nl6:6:wait:/sbin/openrc reboot\n")},
@@ -201,6 +203,45 @@ func (f *fake) installLive(t *testing.T) {
 	}
 }
 
+// What was running before is running again after uninstall, as its own script
+// has it by then.
+func TestUninstallStartsWhatWasRunning(t *testing.T) {
+	wiki := "#!/sbin/openrc-run\n# of the wiki\n"
+	started := "/run/openrc/started/kexec-load"
+	for _, running := range []bool{false, true} {
+		f := newFake(t, with(alpine(), "/run/openrc/softlevel", "default", "/etc/init.d/kexec-load", wiki))
+		if err := os.MkdirAll(f.path("/run/openrc/started"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if running {
+			f.write(t, map[string]string{started: ""})
+		}
+		before := f.all(t)
+		script := ""
+		f.run = func(name string, args ...string) error {
+			line := strings.Join(append([]string{name}, args...), " ")
+			f.ran = append(f.ran, line)
+			script = f.read("/etc/init.d/kexec-load")
+			if strings.HasSuffix(line, "stop") {
+				return os.Remove(f.path(started))
+			}
+			return os.WriteFile(f.path(started), nil, 0o644)
+		}
+		f.installLive(t)
+		f.installLive(t)
+		in := installer{system: f.system, live: true}
+		if err := in.uninstall(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, f.all(t)); diff != "" {
+			t.Errorf("running before: %v: -before +after:\n%s", running, diff)
+		}
+		if last := f.ran[len(f.ran)-1]; running && (last != "rc-service kexec-load start" || script != strings.TrimSpace(wiki)) {
+			t.Errorf("the last command is %q, with %q in place", last, script)
+		}
+	}
+}
+
 // In a chroot PID 1 is another system's, and is left alone.
 func TestInstallInAChroot(t *testing.T) {
 	f := newFake(t, with(alpine(), "/proc/1/root", "-> /"))
@@ -223,6 +264,7 @@ func TestServicesAreShell(t *testing.T) {
 func TestChangesAreReadBack(t *testing.T) {
 	for _, c := range []change{
 		{kind: "file", name: "/etc/x", sum: "0123", saved: true},
+		{kind: "started", name: "kexec-load"},
 		{kind: "link", name: "/etc/runlevels/default/x"},
 		{kind: "insert", name: "/etc/inittab", text: "\n::reboot:/sbin/openrc reboot"},
 	} {

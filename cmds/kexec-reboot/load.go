@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,11 @@ import (
 	"github.com/alpboot/alpboot/boot/settings"
 )
 
-// loadOptions say what to load. The zero value means what the boot menu would
-// boot.
+// menuDefault as an entry is the one that the boot menu would boot.
+const menuDefault = "default"
+
+// loadOptions say what to load. Without a kernel and an entry that is what a
+// reboot loads: [system.chosen], [system.resolve].
 type loadOptions struct {
 	entry     string
 	kernel    string
@@ -142,7 +146,11 @@ func (s *system) entry(ctx context.Context, o loadOptions) (*target, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	e, err := pick(inv, o.entry, wants, s.release)
+	want := o.entry
+	if want == menuDefault {
+		want = ""
+	}
+	e, err := pick(inv, want, wants, s.release)
 	if err != nil {
 		return nil, err
 	}
@@ -273,9 +281,11 @@ func parameter(line, name string) string {
 
 // unload forgets what is loaded, and that it was chosen.
 func (s *system) unload() error {
-	err := os.Remove(s.path(choiceFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	if err := (&kexec.Loader{Sys: s.kernel}).Unload(); err != nil {
+		return fmt.Errorf("what is loaded cannot be unloaded: %w", cmp.Or(s.cannot(), err))
 	}
-	return errors.Join(s.kernel.Unload(), err)
+	if err := os.Remove(s.path(choiceFile)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

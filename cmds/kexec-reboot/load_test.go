@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"regexp"
 	"runtime"
@@ -36,15 +37,21 @@ func TestLoad(t *testing.T) {
 		initrds string
 		cmdline string
 	}{
-		{name: "the entry of the running flavour", files: alpine(),
+		{name: "what a reboot loads", files: alpine(),
+			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 modules=ext4 quiet"},
+		{name: "what a reboot loads, by the settings of the service", files: with(alpine(), confFile, "KERNEL=vmlinuz-virt\nAPPEND=conf\n"), args: "--append single",
+			kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 modules=ext4 quiet conf single"},
+		{name: "what a reboot loads, with another command line", files: alpine(), args: "--cmdline x",
+			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "x"},
+		{name: "the entry of the running flavour", files: alpine(), args: "--entry default",
 			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 of=lts"},
-		{name: "a default of the configuration comes first", files: with(alpine(), "/boot/extlinux.conf", strings.Replace(alpine()["/boot/extlinux.conf"], "  MENU LABEL Linux virt", "  MENU DEFAULT\n  MENU LABEL Linux virt", 1)),
+		{name: "a default of the configuration comes first", files: with(alpine(), "/boot/extlinux.conf", strings.Replace(alpine()["/boot/extlinux.conf"], "  MENU LABEL Linux virt", "  MENU DEFAULT\n  MENU LABEL Linux virt", 1)), args: "--entry default",
 			kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 of=virt"},
 		{name: "an entry by title", files: alpine(), args: "--entry 'linux virt'",
 			kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 of=virt"},
 		{name: "an entry by number, with the running command line and more", files: alpine(), args: "--entry 1 --reuse-cmdline --append single",
 			kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 modules=ext4 quiet single"},
-		{name: "without a configuration the running command line", files: with(alpine(), "/boot/extlinux.conf", "", "/etc/os-release", "ID=alpine\n", "/etc/fstab", "UUID=1 / ext4 rw 0 1\n"),
+		{name: "without a configuration the running command line", files: with(alpine(), "/boot/extlinux.conf", "", "/etc/os-release", "ID=alpine\n", "/etc/fstab", "UUID=1 / ext4 rw 0 1\n"), args: "--entry default",
 			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 modules=ext4 quiet"},
 		{name: "files", files: alpine(), args: "--kernel ROOT/boot/vmlinuz-lts --cmdline 'root=UUID=2 a=1'",
 			kernel: "vmlinuz-lts", cmdline: "root=UUID=2 a=1"},
@@ -259,6 +266,54 @@ func TestLoadByConfAfterALoad(t *testing.T) {
 	}
 }
 
+// What status shows, what load --dry-run shows, and what is loaded when the
+// system goes down is the same, whatever was loaded by hand before.
+func TestOneChoice(t *testing.T) {
+	needAMD64(t)
+	for _, name := range confNames {
+		t.Setenv(name, "")
+	}
+	menu := with(alpine(), "/boot/extlinux.conf", strings.Replace(alpine()["/boot/extlinux.conf"], "  MENU LABEL Linux virt", "  MENU DEFAULT\n  MENU LABEL Linux virt", 1))
+	for _, tt := range []struct {
+		name   string
+		before []string // commands, by hand
+		want   string
+	}{
+		{name: "nothing loaded", want: "root=UUID=1 modules=ext4 quiet"},
+		{name: "loaded by hand", before: []string{"load --entry default --append x"}, want: "root=UUID=1 of=virt x"},
+		{name: "and once more with other words", before: []string{"load --entry default --append x", "load --append y"}, want: "root=UUID=1 of=virt y"},
+		{name: "loaded without a name", before: []string{"load --append x"}, want: "root=UUID=1 modules=ext4 quiet x"},
+		{name: "unloaded again", before: []string{"load --entry default", "unload"}, want: "root=UUID=1 modules=ext4 quiet"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, maps.Clone(menu))
+			for _, line := range tt.before {
+				f.do(t, exitDone, f.words(line)...)
+			}
+			loads := f.kernel.loads
+			status := func() string {
+				out, _ := f.do(t, exitFirmware, "status")
+				_, out, _ = strings.Cut(out, "\nnext ")
+				return strings.TrimSpace(strings.Split(out, "\n")[1])
+			}
+			shown := func(args ...string) string {
+				out, _ := f.do(t, exitDone, append([]string{"load"}, args...)...)
+				_, out, _ = strings.Cut(out, "  cmdline  ")
+				return strings.TrimSpace(out)
+			}
+			if got := status(); got != tt.want {
+				t.Errorf("status shows %q, want %q", got, tt.want)
+			}
+			if got := shown("--dry-run"); got != tt.want || f.kernel.loads != loads {
+				t.Errorf("load --dry-run shows %q, want %q; %d loads", got, tt.want, f.kernel.loads)
+			}
+			if got := shown("--conf"); got != tt.want {
+				t.Errorf("a reboot loads %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestOptionsAreReadBack(t *testing.T) {
 	for _, args := range [][]string{
 		nil,
@@ -323,6 +378,24 @@ func TestFlavour(t *testing.T) {
 		if got := flavour(release); got != want {
 			t.Errorf("%q: got %q, want %q", release, got, want)
 		}
+	}
+}
+
+// Loaded first and forbidden afterwards, what is loaded cannot be unloaded any
+// more, and a reboot goes through the firmware: both in a sentence.
+func TestForbiddenAfterALoad(t *testing.T) {
+	needAMD64(t)
+	f := newFake(t, alpine())
+	f.do(t, exitDone, "load")
+	f.isDisabled, f.kernel.unloadErr = true, syscall.EPERM
+	for _, args := range [][]string{{"unload"}, {"-u"}, {"load"}, {"load", "--conf"}} {
+		_, stderr := f.do(t, exitFailed, args...)
+		if !strings.Contains(stderr, "this kernel forbids kexec") || strings.Contains(stderr, "not permitted") || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%v: says %q", args, stderr)
+		}
+	}
+	if !f.exists(choiceFile) {
+		t.Error("what is loaded counts as another program's now")
 	}
 }
 

@@ -75,7 +75,7 @@ func TestLoadGoesByTheMenusFile(t *testing.T) {
 			if tt.unknown {
 				f.uuids = nil
 			}
-			out, _ := f.do(t, exitDone, "load", "--dry-run")
+			out, _ := f.do(t, exitDone, "load", "--entry", "default", "--dry-run")
 			if !strings.Contains(out, "boot/"+tt.kernel) {
 				t.Errorf("loads\n%swant %s", out, tt.kernel)
 			}

@@ -29,8 +29,9 @@ Restarts Linux without the firmware: loads the next kernel and starts it.
 
 status     whether this kernel can kexec, what is loaded, what would be booted,
            whether the services are in place
-load       loads what the boot menu would boot, or
-  --entry ID         the entry with this ID, title or number (see status)
+load       loads what a reboot would start (see status), or
+  --entry ID         the entry with this ID, title or number (see status);
+                     default: what the boot menu would boot
   --kernel FILE      this kernel
   --initrd FILE      with this initrd; give it again for more, microcode first
   --cmdline TEXT     with this kernel command line
@@ -292,7 +293,15 @@ func (s *system) loadCommand(ctx context.Context, o loadOptions, args []string) 
 	case o.conf:
 		return s.loadByConf(ctx, o)
 	}
-	if err := s.load(ctx, o); err != nil || o.dryRun {
+	o, err := s.chosen(o)
+	if err != nil && !errors.Is(err, errForeign) { // what another program has loaded is replaced
+		return err
+	}
+	resolved, err := s.resolve(o, s.readConf)
+	if err != nil {
+		return err
+	}
+	if err := s.load(ctx, resolved); err != nil || o.dryRun {
 		return err
 	}
 	if err := s.remember(o); err != nil {

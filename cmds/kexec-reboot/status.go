@@ -23,8 +23,8 @@ func (s *system) status(ctx context.Context) (code int) {
 	} else {
 		row("kernel", "%s can kexec (%s)", s.release, s.method())
 	}
-	if mode := s.lockdown(); mode != "" && mode != "none" && cannot == nil {
-		row("lockdown", "%s: only kernels that are signed can be loaded", mode)
+	if s.lockedDown() && cannot == nil {
+		row("lockdown", "%s: only kernels that are signed can be loaded", s.lockdown())
 	}
 	switch {
 	case !s.loaded():
@@ -35,7 +35,7 @@ func (s *system) status(ctx context.Context) (code int) {
 		row("loaded", "by another program")
 	}
 
-	services := s.services()
+	services := s.services(cannot)
 	row("services", "%s", services.text)
 	if code == exitDone && !services.ready {
 		code = exitFirmware
@@ -43,7 +43,12 @@ func (s *system) status(ctx context.Context) (code int) {
 
 	scan, inv, wants := s.discover(ctx)
 	scan.Stop()
-	if t, err := s.next(ctx); errors.Is(err, errForeign) {
+	if t, err := s.next(ctx); cannot != nil && !services.ready {
+		row("next", "nothing: the reboot goes through the firmware")
+		if err == nil {
+			t.close()
+		}
+	} else if errors.Is(err, errForeign) {
 		row("next", "what another program has loaded")
 	} else if err != nil {
 		row("next", "nothing: %v", err)
@@ -78,12 +83,11 @@ func (s *system) status(ctx context.Context) (code int) {
 // next gives what the next reboot will load: what was chosen by hand, or what
 // the settings of the service say.
 func (s *system) next(ctx context.Context) (*target, error) {
-	get, err := s.readConf()
+	o, err := s.chosen(loadOptions{})
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.chosen(get)
-	if err != nil {
+	if o, err = s.resolve(o, s.readConf); err != nil {
 		return nil, err
 	}
 	t, err := s.target(ctx, o)
@@ -102,7 +106,7 @@ func (s *system) next(ctx context.Context) (*target, error) {
 // method names the system calls that this kernel has.
 func (s *system) method() string {
 	switch file, load := s.has(unix.SYS_KEXEC_FILE_LOAD), s.has(unix.SYS_KEXEC_LOAD); {
-	case file && load:
+	case file && load && !s.lockedDown():
 		return "kexec_file_load, kexec_load"
 	case file:
 		return "kexec_file_load"
@@ -116,7 +120,7 @@ type serviceState struct {
 	text  string
 }
 
-func (s *system) services() serviceState {
+func (s *system) services(cannot error) serviceState {
 	switch s.manager() {
 	case systemd:
 		return serviceState{s.loaded(), "none are needed: systemd runs here, and systemctl kexec starts what is loaded"}
@@ -130,10 +134,14 @@ func (s *system) services() serviceState {
 		return serviceState{false, "not in place: kexec-reboot install puts them there"}
 	case !s.loadsByItself():
 		return serviceState{false, "in place, and kexec-load is not started: rc-service kexec-load start"}
+	case cannot != nil:
+		return serviceState{false, "in place, but of no use while this kernel cannot kexec: reboot goes through the firmware, poweroff powers off"}
+	case s.manager() == busybox && !s.knowsReboot("/proc/1/exe"):
+		return serviceState{false, "in place for kexec-reboot exec only: this busybox knows no reboot action (Alpine's from 1.37.0-r13 on does), and reboot looks like poweroff to the services"}
 	case s.manager() == busybox && !hasAction(s.read(inittab), "reboot"):
 		return serviceState{false, path.Base(inittab) + " has no reboot action: kexec-reboot install adds it; kexec-reboot exec works without"}
-	case s.manager() == busybox && !s.knowsReboot():
-		return serviceState{false, "in place for kexec-reboot exec only: this busybox knows no reboot action (Alpine's from 1.37.0-r13 on does), and reboot looks like poweroff to the services"}
+	case s.lockedDown():
+		return serviceState{true, "in place: reboot starts the next kernel if it is signed, else it goes through the firmware; poweroff powers off"}
 	}
 	return serviceState{true, "in place: reboot starts the next kernel, poweroff powers off"}
 }

@@ -141,10 +141,10 @@ func (s *system) cannot() error {
 		return errors.New("this kernel was built without kexec (CONFIG_KEXEC, CONFIG_KEXEC_FILE)")
 	case s.disabled():
 		return errors.New("this kernel forbids kexec (sysctl kernel.kexec_load_disabled is 1), which lasts until it is booted anew: add kexec_load_disabled=0 to the kernel command line in the boot loader's configuration")
-	case s.lockdown() == "integrity" || s.lockdown() == "confidentiality":
-		if !s.has(unix.SYS_KEXEC_FILE_LOAD) {
-			return fmt.Errorf("this kernel is locked down (%s) and has no kexec_file_load, which alone takes kernels then", s.lockdown())
-		}
+	case s.lockedDown() && !s.has(unix.SYS_KEXEC_FILE_LOAD):
+		return fmt.Errorf("this kernel forbids kexec: it is locked down (%s) and has no kexec_file_load, which alone takes kernels then", s.lockdown())
 	}
 	return nil
 }
+
+func (s *system) lockedDown() bool { mode := s.lockdown(); return mode != "" && mode != "none" }
