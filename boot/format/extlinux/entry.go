@@ -71,7 +71,12 @@ func (p *parser) defaultLabel() *label {
 		if word == "" || strings.HasSuffix(base(word), ".c32") {
 			continue
 		}
-		l := p.find(word)
+		l := p.find(func(l *label) string { return l.line }, strings.TrimRightFunc(c.text, isSpace))
+		if l != nil {
+			options = ""
+		} else {
+			l = p.find(labelName, word)
+		}
 		switch {
 		case l == nil:
 			l = p.implicit(c.src, word, options)
@@ -95,12 +100,15 @@ func (p *parser) defaultLabel() *label {
 	return nil
 }
 
-// find returns the label of that name. Case counts only if it has to.
-func (p *parser) find(name string) *label {
-	if i := slices.IndexFunc(p.all, func(l *label) bool { return l.name == name }); i >= 0 {
+func labelName(l *label) string { return l.name }
+
+// find returns the first label of which is that text. Case counts only if it
+// has to.
+func (p *parser) find(of func(*label) string, text string) *label {
+	if i := slices.IndexFunc(p.all, func(l *label) bool { return of(l) == text }); i >= 0 {
 		return p.all[i]
 	}
-	if i := slices.IndexFunc(p.all, func(l *label) bool { return strings.EqualFold(l.name, name) }); i >= 0 {
+	if i := slices.IndexFunc(p.all, func(l *label) bool { return strings.EqualFold(of(l), text) }); i >= 0 {
 		return p.all[i]
 	}
 	return nil
@@ -139,7 +147,7 @@ func (p *parser) follow(l *label) *label {
 	if target == "" {
 		return l
 	}
-	if to := p.find(target); to != nil {
+	if to := p.find(labelName, target); to != nil {
 		return to
 	}
 	return l
@@ -193,7 +201,7 @@ func (p *parser) entriesOf(l *label, submenu []string) []boot.Entry {
 		return nil
 	}
 	e := boot.Entry{
-		Title:   cmp.Or(clean(l.title), clean(l.name), "Entry without a title"),
+		Title:   cmp.Or(clean(l.title), clean(l.line), clean(l.name), "Entry without a title"),
 		Submenu: submenu,
 		Format:  "extlinux",
 		Source:  l.src,
@@ -269,6 +277,10 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 		problem(s)
 	}
 	e.Kernel = locate(file)
+	if image, conf, ok := strings.Cut(file, "#"); ok && !p.exists(file, l.src) && p.exists(image, l.src) {
+		e.Kernel = locate(image)
+		problem(fmt.Sprintf("It boots the configuration %s of a FIT image of U-Boot, which alpboot cannot read.", boot.Quote(conf)))
+	}
 	line := cmdline.Parse(args)
 	initrds := line.Initrds()
 	for i := range strings.SplitSeq(l.initrd, ",") {
@@ -291,6 +303,9 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 	}
 	if l.fdt != "" {
 		e.Notes = append(e.Notes, fmt.Sprintf("Its device tree %s is not passed on: the kernel gets the one that this machine runs with.", boot.Clean(l.fdt)))
+	}
+	if l.overlays != "" {
+		e.Notes = append(e.Notes, fmt.Sprintf("Its device tree overlays are not applied (%s): the kernel gets the device tree that this machine runs with.", boot.Clean(l.overlays)))
 	}
 	// Alpine names a directory of device trees also where there are none (x86).
 	if l.fdtdir != "" && p.exists(l.fdtdir, l.src) {

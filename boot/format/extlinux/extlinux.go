@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/fspath"
 	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
@@ -119,7 +120,7 @@ func (r *reader) find(vol boot.Volume) ([]string, error) {
 			continue // its configuration is an old copy, and names what is current
 		}
 		for _, place := range dirs {
-			for _, dir := range r.findFold(root.Dir, place) {
+			for _, dir := range fspath.Directories(r.fsys, root.Dir, place, r.step) {
 				if searched[dir] {
 					continue
 				}
@@ -137,32 +138,6 @@ func (r *reader) find(vol boot.Volume) ([]string, error) {
 		}
 	}
 	return files, errors.Join(errs...)
-}
-
-// findFold returns the directories that are reached from dir by the path rel, with
-// case ignored and symlinks resolved.
-func (r *reader) findFold(dir, rel string) []string {
-	if rel == "" {
-		return []string{dir}
-	}
-	first, rest, _ := strings.Cut(rel, "/")
-	list, _ := fs.ReadDir(r.fsys, dir) // its error is reported by configsIn
-	var found []string
-	for _, e := range list {
-		if !strings.EqualFold(e.Name(), first) {
-			continue
-		}
-		// A link is followed (a FAT has none) but no directory is listed twice.
-		p, err := r.resolve(path.Join(dir, e.Name()))
-		if err != nil {
-			continue
-		}
-		if st, err := fs.Stat(r.fsys, p); err != nil || !st.IsDir() {
-			continue
-		}
-		found = append(found, r.findFold(p, rest)...)
-	}
-	return found
 }
 
 // configsIn returns the configuration files in the directory dir.

@@ -27,7 +27,8 @@ const (
 
 // label is one LABEL of a configuration.
 type label struct {
-	name      string
+	name      string // its first word
+	line      string // the whole line behind LABEL
 	src       boot.Source
 	title     string
 	kind      kind
@@ -37,6 +38,7 @@ type label struct {
 	initrd    string
 	fdt       string
 	fdtdir    string
+	overlays  string
 	broken    string // why it cannot be used
 	hidden    bool
 	disabled  bool
@@ -150,8 +152,7 @@ func (p *parser) line(src boot.Source, word, rest string) {
 		p.menuLine(src, word, rest)
 	case "label":
 		p.endLabel()
-		name, _ := cutWord(rest)
-		p.newLabel(src, name)
+		p.newLabel(src, rest)
 	case "kernel":
 		p.image(kindKernel, rest)
 	case "linux":
@@ -184,6 +185,10 @@ func (p *parser) line(src boot.Source, word, rest string) {
 		if p.label != nil {
 			p.label.fdtdir = rest
 		}
+	case "fdtoverlays", "devicetree-overlay":
+		if p.label != nil {
+			p.label.overlays = rest
+		}
 	case "include":
 		p.include(src, rest)
 	case "default":
@@ -207,9 +212,9 @@ func (p *parser) line(src boot.Source, word, rest string) {
 		p.noImplicit = rest == "0"
 	case "", "say", "prompt", "noescape", "nocomplete", "nohalt", "allowoptions", "onerror", "serial", "console",
 		"display", "font", "kbdmap", "path", "pxeretry", "sendcookies", "ipappend", "sysappend", "endtext",
-		"background", "fallback", "fdtoverlays", "devicetree-overlay", "kaslrseed",
+		"background", "fallback", "kaslrseed",
 		"f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12":
-		// They change nothing about what is booted, or (device tree overlays) go with FDT.
+		// They change nothing about what is booted.
 	default:
 		if word[0] != '#' {
 			p.notes.Add(src, fmt.Sprintf("%s is not a keyword: the line is skipped.", boot.Quote(word)))
@@ -275,10 +280,13 @@ func (p *parser) menuLine(src boot.Source, word, rest string) {
 	// Everything else under MENU is about the looks of the menu.
 }
 
-// newLabel opens a label.
-func (p *parser) newLabel(src boot.Source, name string) {
+// newLabel opens a label. Its name is the whole line to U-Boot, and the first
+// word of it to syslinux.
+func (p *parser) newLabel(src boot.Source, line string) {
 	p.labels++
-	p.label, p.isDef = &label{name: name, src: src}, false
+	line = strings.TrimRightFunc(line, isSpace)
+	name, _ := cutWord(line)
+	p.label, p.isDef = &label{name: name, line: line, src: src}, false
 	if p.labelsLeft--; p.labelsLeft == -1 {
 		p.notes.Add(src, fmt.Sprintf("There are more than %d labels: from here on they are left out.", maxLabels))
 	}

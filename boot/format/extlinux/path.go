@@ -10,7 +10,13 @@ import (
 
 // resolve returns the path of an existing file free of symlinks.
 func (r *reader) resolve(name string) (string, error) {
-	return fspath.Resolve(r.fsys, name, func() bool { r.stepsLeft--; return r.stepsLeft >= 0 })
+	return fspath.Resolve(r.fsys, name, r.step)
+}
+
+// step counts a look into the volume, and reports whether there may be more.
+func (r *reader) step() bool {
+	r.stepsLeft--
+	return r.stepsLeft >= 0
 }
 
 // locate returns the path of the file that the configuration calls name. dir is

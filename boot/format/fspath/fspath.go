@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -77,4 +78,61 @@ func Resolve(fsys fs.FS, name string, step func() bool) (string, error) {
 		todo = append(strings.Split(target, "/"), todo...)
 	}
 	return done, nil
+}
+
+// maxFound is how many directories or files [Directories] and [Files] return.
+const maxFound = 100
+
+// Directories returns the directories that rel names below the directory dir, in
+// whatever case, as a FAT takes names; "*" is any directory, and "" is dir
+// itself. Links are followed as [Resolve] does, and no directory is returned
+// twice. A directory that cannot be read holds nothing. step is that of
+// [Resolve]; nil sets no limit.
+func Directories(fsys fs.FS, dir, rel string, step func() bool) []string {
+	found := []string{dir}
+	for name := range strings.SplitSeq(rel, "/") {
+		if name != "" {
+			found = below(fsys, found, name, true, step)
+		}
+	}
+	return found
+}
+
+// Files returns the files that are not directories which rel names below dir,
+// as [Directories] does.
+func Files(fsys fs.FS, dir, rel string, step func() bool) []string {
+	i := strings.LastIndexByte(rel, '/')
+	return below(fsys, Directories(fsys, dir, rel[:max(0, i)], step), rel[i+1:], false, step)
+}
+
+// below returns what name names in the directories dirs.
+func below(fsys fs.FS, dirs []string, name string, isDir bool, step func() bool) []string {
+	if step == nil {
+		step = func() bool { return true }
+	}
+	var found []string
+	for _, dir := range dirs {
+		list, _ := fs.ReadDir(fsys, dir) // part of a damaged directory is better than nothing
+		for _, d := range list {
+			if name != "*" && !strings.EqualFold(d.Name(), name) || len(found) == maxFound {
+				continue
+			}
+			p, mode := path.Join(dir, d.Name()), d.Type()
+			if mode&fs.ModeSymlink != 0 {
+				var err error
+				if p, err = Resolve(fsys, p, step); err != nil {
+					continue
+				}
+				st, err := fs.Stat(fsys, p)
+				if err != nil {
+					continue
+				}
+				mode = st.Mode()
+			}
+			if mode.IsDir() == isDir && !slices.Contains(found, p) {
+				found = append(found, p)
+			}
+		}
+	}
+	return found
 }

@@ -87,3 +87,46 @@ func FuzzResolve(f *testing.F) {
 		}
 	})
 }
+
+// TestDirectories asserts that links are followed inside the volume, wherever
+// they stand in the path, and that nothing is found twice.
+func TestDirectories(t *testing.T) {
+	fsys := fstest.MapFS{
+		"loader.1/entries/a.conf": boottest.File("a"),
+		"loader":                  boottest.Link("loader.1"),
+		"LOADER":                  boottest.Link("/loader.1"),
+		"out":                     boottest.Link("../../loader.1"),
+		"loop":                    boottest.Link("loop"),
+		"EFI/fedora/grub.cfg":     boottest.File("f"),
+		"EFI/link":                boottest.Link("fedora"),
+		"EFI/file":                boottest.File("not a directory"),
+		"boot/boot":               boottest.Link("."),
+		"boot/A.conf":             boottest.Link("/loader/entries/a.conf"),
+	}
+	for _, tt := range []struct{ rel, dirs, files string }{
+		{"", ".", ""},
+		{"loader/entries", "loader.1/entries", ""},
+		{"out/entries", "loader.1/entries", ""},
+		{"loader/entries/A.CONF", "", "loader.1/entries/a.conf"},
+		{"boot/boot/boot", "boot", ""},
+		{"boot/a.conf", "", "loader.1/entries/a.conf"},
+		{"efi/*/grub.cfg", "", "EFI/fedora/grub.cfg"},
+		{"efi/*", "EFI/fedora", "EFI/file"},
+		{"loop/x", "", ""},
+		{"nothing/at/all", "", ""},
+	} {
+		if got := strings.Join(fspath.Directories(fsys, ".", tt.rel, nil), " "); got != tt.dirs {
+			t.Errorf("directories %s: got %q, want %q", tt.rel, got, tt.dirs)
+		}
+		if tt.rel == "" {
+			continue
+		}
+		if got := strings.Join(fspath.Files(fsys, ".", tt.rel, nil), " "); got != tt.files {
+			t.Errorf("files %s: got %q, want %q", tt.rel, got, tt.files)
+		}
+	}
+	none := func() bool { return false }
+	if got := fspath.Directories(fsys, ".", "loader/entries", none); len(got) != 0 {
+		t.Errorf("beyond the limit: %q", got)
+	}
+}

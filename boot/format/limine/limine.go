@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/fspath"
 	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
@@ -26,7 +27,6 @@ const (
 	maxFile    = 1 << 20 // bytes of one file
 	maxText    = 4 << 20 // bytes of all files with their macros expanded
 	maxFiles   = 64
-	maxDirs    = 100  // directories in EFI
 	maxLine    = 4096 // bytes of a line; Limine cuts a value off at 4095
 	maxNodes   = 1000 // entries and directories of all files
 	maxInitrds = 32   // of one entry
@@ -36,14 +36,14 @@ const (
 // places are the directories in which Limine looks, in its order; * is the one that
 // its EFI program was started from. Names are compared without regard to case,
 // as Limine does on every filesystem.
-var places = [...][]string{{"EFI", "*"}, {"boot", "limine"}, {"boot"}, {"limine"}, {}}
+var places = [...]string{"EFI/*", "boot/limine", "boot", "limine", ""}
 
 // Format returns the format for discovery.
 func Format() boot.Format { return boot.Format{Name: formatName, Parse: Parse} }
 
 // Parse reads every limine.conf on the volume whose root is fsys, and only if
 // there is none every limine.cfg. Limine itself takes the first one; the others
-// may be what another copy of it starts from. Symlinks are not followed.
+// may be what another copy of it starts from.
 // Entries that are equal in kernel, initrds, command line, title and directory
 // are given once.
 //
@@ -107,32 +107,13 @@ type reader struct {
 func (r *reader) find(name string) []string {
 	var files []string
 	for _, place := range places {
-		for _, dir := range r.directories(".", place) {
-			list, _ := fs.ReadDir(r.fsys, dir) // what cannot be read holds nothing
-			for _, d := range list {
-				if d.Type().IsRegular() && strings.EqualFold(d.Name(), name) && len(files) < maxFiles {
-					files = append(files, path.Join(dir, d.Name()))
-				}
+		for _, f := range fspath.Files(r.fsys, ".", path.Join(place, name), nil) {
+			if !slices.Contains(files, f) && len(files) < maxFiles {
+				files = append(files, f)
 			}
 		}
 	}
 	return files
-}
-
-// directories returns the directories that are reached from dir by the names in rel, of
-// which "*" is any.
-func (r *reader) directories(dir string, rel []string) []string {
-	if len(rel) == 0 {
-		return []string{dir}
-	}
-	list, _ := fs.ReadDir(r.fsys, dir)
-	var found []string
-	for _, d := range list {
-		if d.IsDir() && (rel[0] == "*" || strings.EqualFold(d.Name(), rel[0])) && len(found) < maxDirs {
-			found = append(found, r.directories(path.Join(dir, d.Name()), rel[1:])...)
-		}
-	}
-	return found
 }
 
 // file returns the entries of one configuration file.
