@@ -124,6 +124,7 @@ type Entry struct {
 	Format  string // name of the format that gave it
 	Source  Source // on the volume that was parsed
 	Volume  Volume // where kernel and initrds are; a format sets it when that is another volume
+	Conf    string // the file on Volume that describes it by the Boot Loader Specification; "" for others
 	Kernel  string
 	Initrds []string // in the order in which the kernel shall unpack them
 	Cmdline string

@@ -54,7 +54,7 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	if err != nil {
 		return boot.Listing{}, err
 	}
-	r := &reader{fsys: fsys, bytesLeft: maxTotal, valuesLeft: maxTotal, entriesLeft: maxEntries}
+	r := newReader(fsys)
 	var entries []boot.Entry
 	for _, b := range boots {
 		items := r.items(b)
@@ -83,32 +83,44 @@ type reader struct {
 	errs        []error
 }
 
+func newReader(fsys fs.FS) *reader {
+	return &reader{fsys: fsys, bytesLeft: maxTotal, valuesLeft: maxTotal, entriesLeft: maxEntries}
+}
+
 // items reads the entries of one $BOOT.
 func (r *reader) items(b *Boot) []Item {
 	var items []Item
-	g := &grub{reader: r, boot: b}
+	lookup := b.grubenv()
 	for _, dir := range b.Directories("loader/entries") {
-		files, err := b.Files(dir, ".conf")
-		if err != nil {
-			r.errs = append(r.errs, err)
-		}
-		if len(files) > 0 {
+		found := r.itemsIn(b, lookup, dir)
+		if len(found) > 0 {
 			r.marker(b, path.Dir(dir))
 		}
-		for _, file := range files {
-			if r.entriesLeft == 0 {
-				r.errs = append(r.errs, fmt.Errorf("/%s holds more than the %d entries that alpboot reads", dir, maxEntries))
-				return items
-			}
-			r.entriesLeft--
-			text, err := r.read(file)
-			if err != nil {
-				r.errs = append(r.errs, fmt.Errorf("/%s cannot be used: %w", file, err))
-				continue
-			}
-			if it, ok := r.item(b, g, file, text); ok {
-				items = append(items, it)
-			}
+		items = append(items, found...)
+	}
+	return items
+}
+
+// itemsIn reads the entries in the directory dir.
+func (r *reader) itemsIn(b *Boot, lookup Lookup, dir string) []Item {
+	var items []Item
+	files, err := b.Files(dir, ".conf")
+	if err != nil {
+		r.errs = append(r.errs, err)
+	}
+	for _, file := range files {
+		if r.entriesLeft == 0 {
+			r.errs = append(r.errs, fmt.Errorf("/%s holds more than the %d entries that alpboot reads", dir, maxEntries))
+			break
+		}
+		r.entriesLeft--
+		text, err := r.read(file)
+		if err != nil {
+			r.errs = append(r.errs, fmt.Errorf("/%s cannot be used: %w", file, err))
+			continue
+		}
+		if it, ok := r.item(b, lookup, file, text); ok {
+			items = append(items, it)
 		}
 	}
 	return items

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/fspath"
 	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
@@ -38,7 +39,7 @@ var places = [...]string{"", "boot", "efi", "boot/efi"}
 // Boots returns every directory of the volume whose root is fsys that may be a
 // $BOOT: the root, boot, efi and boot/efi, on btrfs also those of its
 // subvolumes, but for snapshots. Names are compared without regard to
-// case, and links are not followed. The error says that the root cannot be read.
+// case. The error is about a root that cannot be read.
 func Boots(fsys fs.FS, vol boot.Volume) ([]*Boot, error) {
 	if _, err := fs.ReadDir(fsys, "."); err != nil {
 		return nil, err
@@ -64,27 +65,9 @@ func Boots(fsys fs.FS, vol boot.Volume) ([]*Boot, error) {
 	return boots, nil
 }
 
-// Directorys returns the paths, from the root of the volume, of the directories that rel
-// names below b in whatever case; "" is b itself.
-func (b *Boot) Directories(rel string) []string {
-	found := []string{b.Dir}
-	for name := range strings.SplitSeq(rel, "/") {
-		if name == "" {
-			break
-		}
-		var next []string
-		for _, dir := range found {
-			list, _ := fs.ReadDir(b.fsys, dir) // part of a damaged directory is better than nothing
-			for _, d := range list {
-				if d.IsDir() && strings.EqualFold(d.Name(), name) {
-					next = append(next, path.Join(dir, d.Name()))
-				}
-			}
-		}
-		found = next
-	}
-	return found
-}
+// Directories returns the paths, from the root of the volume, of the directories
+// that rel names below b in whatever case; "" is b itself.
+func (b *Boot) Directories(rel string) []string { return fspath.Directories(b.fsys, b.Dir, rel, nil) }
 
 // Files returns the paths of the files in the directory dir, from the root of the
 // volume, whose names end in ending in whatever case and do not begin with a

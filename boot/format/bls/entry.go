@@ -83,11 +83,11 @@ func goarch(efi string) string {
 }
 
 // item returns the entry that a file holds, false if it starts nothing.
-func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
+func (r *reader) item(b *Boot, lookup Lookup, file, text string) (Item, bool) {
 	c := parseConf(text)
 	it := Item{SortKey: c.sortKey, MachineID: c.machineID, Version: c.version}
 	e := &it.Entry
-	e.Format, e.Source, e.Title = "bls", boot.Source{File: file}, c.title
+	e.Format, e.Source, e.Title, e.Conf = "bls", boot.Source{File: file}, c.title, file
 	problem := func(format string, args ...any) {
 		if e.Problem == "" {
 			e.Problem = fmt.Sprintf(format, args...)
@@ -108,12 +108,16 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 		return it, false
 	}
 
-	vars := &expansion{grub: g}
+	vars := &expansion{reader: r, lookup: lookup}
 	var ok bool
 	if e.Kernel, ok = b.locate(vars.expand(image)); !ok {
 		problem("%s is not a file.", boot.Quote(image))
 	}
-	options := cmdline.Parse(vars.expand(strings.Join(c.options, " ")))
+	text = vars.expand(strings.Join(c.options, " "))
+	if len(c.options) == 0 {
+		text, _ = lookup("default_kernelopts")
+	}
+	options := cmdline.Parse(text)
 	e.Cmdline = options.WithoutLoader().String()
 	initrds := append(b.initrds(c, vars), options.Initrds()...)
 	if len(initrds) > maxInitrds {
@@ -134,7 +138,7 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 		e.UKI = in.Format == kernel.UnifiedImage
 		switch {
 		case unified != nil:
-			if len(c.options) == 0 {
+			if len(c.options) == 0 && text == "" {
 				e.Cmdline = unified.Cmdline
 			}
 			e.Notes = append(e.Notes, unified.Notes()...)
@@ -143,12 +147,15 @@ func (r *reader) item(b *Boot, g *grub, file, text string) (Item, bool) {
 		}
 	}
 
+	if e.Cmdline == "" && len(vars.unset) > 0 && !e.UKI {
+		problem("Its command line is empty, because %s has no value.", boot.Clean("$"+strings.Join(vars.unset, " or $")))
+	}
 	if vars.tooLong {
 		e.Initrds, e.Cmdline = nil, ""
 		problem("With the values of its variables its configuration is longer than alpboot reads.")
 	}
 	if len(vars.unset) > 0 {
-		note("What has no value in grubenv on this volume is left out: %s.", boot.Clean("$"+strings.Join(vars.unset, ", $")))
+		note("Variables without a value are left out: %s.", boot.Clean("$"+strings.Join(vars.unset, ", $")))
 	}
 	if len(c.devicetrees) > 0 {
 		note("Its device tree is not passed on (%s): the kernel gets the one that this machine runs with.", boot.Clean(strings.Join(c.devicetrees, ", ")))

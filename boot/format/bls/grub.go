@@ -1,20 +1,30 @@
 package bls
 
 import (
+	"errors"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/fspath"
 )
 
-// grub is what GRUB knows when it reads the entries of a $BOOT: the variables
-// of its environment block.
-type grub struct {
-	*reader
-	boot   *Boot
-	isRead bool
-	vars   map[string]string
+// Lookup returns the value of one of GRUB's variables, and whether it is set.
+type Lookup func(name string) (value string, ok bool)
+
+// ReadFor reads the entries in the directory dir as GRUB's command blscfg does
+// (blscfg.c of Fedora's GRUB): the variables in them are GRUB's, and an entry
+// without options has the command line $default_kernelopts. They are returned in
+// the order of [Boot.Arrange]; Conf is the file of each.
+func ReadFor(lookup Lookup, fsys fs.FS, dir string) ([]boot.Entry, error) {
+	b := &Boot{Dir: path.Dir(dir), fsys: fsys}
+	if path.Base(b.Dir) == "loader" {
+		b.Dir = path.Dir(b.Dir)
+	}
+	r := newReader(fsys)
+	return b.Arrange(r.itemsIn(b, lookup, dir)), errors.Join(r.errs...)
 }
 
 // optional are variables that are rightly unset while tuned(8) is not used.
@@ -24,7 +34,8 @@ const maxUnset = 8 // variables without a value that are named
 
 // expansion replaces the variables in the lines of one entry.
 type expansion struct {
-	*grub
+	*reader
+	lookup  Lookup
 	unset   []string // names of variables without a value
 	tooLong bool     // some values had to be left out: short files can mean gigabytes
 }
@@ -66,47 +77,55 @@ func (x *expansion) expand(s string) string {
 
 func isName(c byte) bool { return isLetter(c) || isDigit(c) || c == '_' }
 
-// lookup returns the value of a variable. The environment block is read when it
-// is first asked for.
-func (g *grub) lookup(name string) (string, bool) {
-	if !g.isRead {
-		g.isRead = true
-		for _, dir := range []string{"grub2", "grub", "boot/grub2", "boot/grub"} {
-			for _, dir := range g.boot.Directories(dir) {
-				b, err := boot.ReadFile(g.boot.fsys, path.Join(dir, "grubenv"), maxFile)
-				if vars := grubenv(string(b)); err == nil && vars != nil && g.vars == nil {
-					g.vars = vars
+// grubenv returns a lookup of the variables in the environment block of b, which
+// is read when it is first asked for one.
+func (b *Boot) grubenv() Lookup {
+	var vars map[string]string
+	isRead := false
+	return func(name string) (string, bool) {
+		if !isRead {
+			isRead = true
+			for _, dir := range []string{"grub2", "grub", "boot/grub2", "boot/grub"} {
+				for _, file := range fspath.Files(b.fsys, b.Dir, dir+"/grubenv", nil) {
+					text, err := boot.ReadFile(b.fsys, file, maxFile)
+					if block := EnvBlock(string(text)); err == nil && block != nil && vars == nil {
+						vars = map[string]string{}
+						for _, v := range block {
+							vars[v[0]] = v[1]
+						}
+					}
 				}
 			}
 		}
+		value, ok := vars[name]
+		return value, ok
 	}
-	value, ok := g.vars[name]
-	return value, ok
 }
 
-// grubenv reads a GRUB environment block (grub-core/lib/envblk.c): lines
-// name=value in which a backslash makes the next character mean itself, a line
-// break too, filled up with # to its size. It returns nil for anything else.
-func grubenv(text string) map[string]string {
+// EnvBlock returns the names and values in a GRUB environment block
+// (grub-core/lib/envblk.c): lines name=value in which a backslash makes the next
+// character mean itself, a line break too, filled up with # to its size. It
+// returns nil for anything else.
+func EnvBlock(text string) [][2]string {
 	text, ok := strings.CutPrefix(text, "# GRUB Environment Block\n")
 	if !ok {
 		return nil
 	}
-	vars := map[string]string{}
-	var line strings.Builder
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '\\' && i+1 < len(text):
-			i++
-			line.WriteByte(text[i])
-		case c == '\n':
-			if name, value, ok := strings.Cut(line.String(), "="); ok && !strings.HasPrefix(name, "#") {
-				vars[name] = value
+	vars := [][2]string{}
+	for text != "" {
+		var line []byte
+		i := 0
+		for ; i < len(text) && text[i] != '\n'; i++ {
+			if text[i] == '\\' && i+1 < len(text) {
+				i++
 			}
-			line.Reset()
-		default:
-			line.WriteByte(c)
+			line = append(line, text[i])
 		}
+		isLine := i < len(text)
+		if name, value, found := strings.Cut(string(line), "="); isLine && found && text[0] != '#' {
+			vars = append(vars, [2]string{name, value})
+		}
+		text = text[min(i+1, len(text)):]
 	}
 	return vars
 }

@@ -1,10 +1,16 @@
 package grub
 
 import (
+	"cmp"
 	"fmt"
+	"path"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/bls"
 )
 
 // builtin runs one of GRUB's own commands with its arguments, and returns what
@@ -79,6 +85,10 @@ func builtins() map[string]builtin {
 		"exit":                       (*machine).exit,
 		"normal_exit":                (*machine).exit,
 		"boot":                       (*machine).boot,
+		"blscfg":                     (*machine).blscfg,
+		"bls_import":                 (*machine).blscfg,
+		"uki":                        (*machine).uki,
+		"blsuki":                     (*machine).uki,
 
 		// Devices and variables.
 		"search":          (*machine).search,
@@ -123,13 +133,6 @@ func builtins() map[string]builtin {
 	} {
 		for name := range strings.FieldsSeq(same.names) {
 			table[name] = same.run
-		}
-	}
-	for _, name := range []string{"blscfg", "bls_import", "uki", "blsuki"} {
-		table[name] = func(m *machine, c *simple, _ []string) int {
-			m.noteAt(c.file, c.line, name+": see the entries of the Boot Loader Specification.")
-			m.addItem(c, &item{others: true})
-			return 0
 		}
 	}
 	return table
@@ -283,12 +286,111 @@ func (m *machine) fwsetup(_ *simple, args []string) int {
 	return 0
 }
 
-func (m *machine) regexp(c *simple, _ []string) int {
-	if !m.noted["regexp"] {
-		m.noted["regexp"] = true
-		m.noteAt(c.file, c.line, "regexp is not understood: it is taken to match nothing.")
+// blscfgOptions are those of blscfg.
+var blscfgOptions = [...]option{
+	{name: "path", short: 'p', value: valueNeeded},
+	{name: "enable-fallback", short: 'f'},
+	{name: "show-default", short: 'd'},
+	{name: "show-non-default", short: 'n'},
+	{name: "entry", short: 'e', value: valueNeeded},
+}
+
+// blscfg adds the entries of the Boot Loader Specification, as read with the
+// variables that the script has set: blscfg.c of Fedora's GRUB, and of GRUB 2.14.
+func (m *machine) blscfg(c *simple, args []string) int {
+	o, rest, ok := parseOptions(blscfgOptions[:], args, false)
+	if !ok {
+		return errBadArgument
 	}
-	return errTestFailure
+	device := cmp.Or(m.env.get("boot"), m.env.get("root"))
+	dirs := []string{m.env.get("blsdir"), "/loader/entries", "/boot/loader/entries"}
+	if dir := o["path"]; len(dir) > 0 {
+		dirs = dir
+	} else if len(rest) > 0 && strings.HasPrefix(rest[0], "(") {
+		dirs = rest[:1]
+	}
+	for _, dir := range dirs {
+		if dir == "" {
+			continue
+		}
+		if !strings.HasPrefix(dir, "(") {
+			dir = "(" + device + ")" + dir
+		}
+		p := m.locate(dir)
+		if p.why != "" {
+			m.load.away = p.why
+			continue
+		}
+		if p, err := m.resolve(p); err == nil && m.addEntries(c, p) {
+			return 0
+		}
+	}
+	m.noteAt(c.file, c.line, "blscfg finds no entries of the Boot Loader Specification.")
+	return errFileNotFound
+}
+
+// addEntries adds the entries in the directory at p to the menu.
+func (m *machine) addEntries(c *simple, p place) bool {
+	lookup := func(name string) (string, bool) {
+		value, ok := m.env[name]
+		return value.value, ok
+	}
+	v := m.volumes[p.volume]
+	entries, err := bls.ReadFor(lookup, v.FS, p.path)
+	if err != nil {
+		m.noteAt(c.file, c.line, fmt.Sprintf("Some entries of the Boot Loader Specification cannot be used: %v.", err))
+	}
+	m.steps -= fileSteps * len(entries)
+	m.stepsLeft -= fileSteps * len(entries)
+	for _, e := range entries {
+		e.Format = "grub"
+		if p.volume != 0 {
+			e.Volume, e.Source = v.Volume, m.source(c.file, c.line)
+		}
+		m.addItem(c, &item{title: e.Title, id: strings.TrimSuffix(path.Base(e.Conf), path.Ext(e.Conf)), entry: &e})
+	}
+	return len(entries) > 0
+}
+
+// uki stands for the unified kernel images that GRUB would list.
+func (m *machine) uki(c *simple, _ []string) int {
+	m.noteAt(c.file, c.line, "The unified kernel images that GRUB would list here are listed by themselves.")
+	m.addItem(c, &item{others: true})
+	return 0
+}
+
+// regexp matches a text, and sets variables to what its groups match
+// (grub-core/commands/regexp.c).
+func (m *machine) regexp(c *simple, args []string) int {
+	o, rest, ok := parseOptions([]option{{name: "set", short: 's', value: valueNeeded}}, args, false)
+	if !ok || len(rest) != 2 || len(rest[0]) > maxPattern {
+		return errBadArgument
+	}
+	pattern, err := regexp.CompilePOSIX(rest[0])
+	if err != nil {
+		m.noteAt(c.file, c.line, fmt.Sprintf("The pattern %s cannot be used: %v.", boot.Quote(rest[0]), err))
+		return errBadArgument
+	}
+	m.steps -= len(rest[1]) / 100
+	groups := pattern.FindStringSubmatch(rest[1])
+	if groups == nil {
+		return errTestFailure
+	}
+	for _, set := range o["set"] {
+		n := uint64(1)
+		if index, name, ok := strings.Cut(set, ":"); ok {
+			if n, ok = number(index); !ok {
+				return errBadArgument
+			}
+			set = name
+		}
+		value := ""
+		if n < uint64(len(groups)) {
+			value = groups[n]
+		}
+		m.setVar(set, value)
+	}
+	return 0
 }
 
 func (m *machine) show(*simple, []string) int {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/bls"
 )
 
 // fileSteps is how many commands it counts for to open a file.
@@ -216,8 +217,8 @@ func (m *machine) loadEnv(_ *simple, args []string) int {
 	if err != nil {
 		return errFileNotFound
 	}
-	block, ok := parseEnvBlock(text)
-	if !ok {
+	block := bls.EnvBlock(text)
+	if block == nil {
 		if p.volume == 0 {
 			m.notes.Add(boot.Source{File: p.path}, "It is not an environment block of GRUB.")
 		}
@@ -232,27 +233,6 @@ func (m *machine) loadEnv(_ *simple, args []string) int {
 		}
 	}
 	return 0
-}
-
-// parseEnvBlock returns the names and values in an environment block.
-func parseEnvBlock(text string) (vars [][2]string, ok bool) {
-	text, ok = strings.CutPrefix(text, "# GRUB Environment Block\n")
-	for ok && text != "" {
-		var line []byte
-		i := 0
-		for ; i < len(text) && text[i] != '\n'; i++ {
-			if text[i] == '\\' && i+1 < len(text) {
-				i++
-			}
-			line = append(line, text[i])
-		}
-		isLine := i < len(text)
-		if name, value, found := strings.Cut(string(line), "="); isLine && found && text[0] != '#' {
-			vars = append(vars, [2]string{name, value})
-		}
-		text = text[min(i+1, len(text)):]
-	}
-	return vars, ok
 }
 
 // saveEnv notes that a configuration would now give up its one-time default.

@@ -83,7 +83,7 @@ func (m *machine) multiboot(_ *simple, args []string) int {
 	return 0
 }
 
-func (m *machine) linux(_ *simple, args []string) int {
+func (m *machine) linux(c *simple, args []string) int {
 	if len(args) == 0 {
 		return errBadArgument
 	}
@@ -101,6 +101,9 @@ func (m *machine) linux(_ *simple, args []string) int {
 		m.load.problem = "It starts Windows through the firmware (wimboot), which a running Linux cannot do."
 	case strings.HasSuffix(base, ".lkrn"):
 		m.load.problem = fmt.Sprintf("It starts the network boot loader %s, which needs the BIOS.", boot.Clean(base))
+	}
+	if len(args) == 1 && len(c.words) > 2 {
+		m.load.problem = cmp.Or(m.load.problem, "Its command line is empty, because its variables have no value.")
 	}
 	if m.look(m.load.kernel) == nil {
 		return errFileNotFound
@@ -199,7 +202,14 @@ func (m *machine) nodes(submenu []string, wait *time.Duration, hasUsers bool) []
 	for _, it := range m.menu.items {
 		n := &node{title: it.title, id: it.id, others: it.others}
 		out = append(out, n)
-		if it.others {
+		switch {
+		case it.others:
+			continue
+		case it.entry != nil:
+			e := *it.entry
+			e.Submenu = submenu
+			n.entry = &e
+			n.setWait(wait)
 			continue
 		}
 		b := m.runItem(it)

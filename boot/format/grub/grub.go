@@ -9,7 +9,8 @@
 // Problem; those that test memory, power off or enter the firmware are left
 // out. Passwords and device trees are mentioned in a note, and not acted on.
 // Images that loopback opens are those volumes among the others that are in
-// them. The command regexp and the entries of blscfg are beyond this package.
+// them. The entries that blscfg adds are read by package bls, with the variables
+// of the script.
 package grub
 
 import (
@@ -44,8 +45,8 @@ const (
 	maxVariables  = 2000
 	maxLooks      = 20_000 // looks for files
 	maxItems      = 1000   // menu entries and submenus
+	maxPattern    = 1000   // bytes of a regular expression
 	maxInitrds    = 32     // of one entry
-	maxDirs       = 100    // subvolumes of btrfs, or directories below EFI
 )
 
 // configs are the places of configuration files below the root of a system.
@@ -57,6 +58,7 @@ var configs = [...]string{
 	"grub/grub.cfg",
 	"grub2/grub.cfg",
 	"efi/*/grub.cfg",
+	"grub.cfg", // of images with a prefix of (hd0,1)/
 }
 
 // Format returns the format for discovery.
@@ -204,7 +206,7 @@ func (r *reader) find() []string {
 			continue // its configuration is an old copy, and names what is current
 		}
 		for _, c := range configs {
-			for _, f := range r.findFold(root.Dir, c) {
+			for _, f := range fspath.Files(r.volumes[0].FS, root.Dir, c, func() bool { return r.takeLook(1) }) {
 				if !slices.Contains(files, f) {
 					files = append(files, f)
 				}
@@ -212,47 +214,13 @@ func (r *reader) find() []string {
 		}
 	}
 	for _, legacy := range []string{"boot/grub/menu.lst", "boot/grub/grub.conf", "grub/menu.lst", "grub/grub.conf"} {
-		for _, f := range r.findFold(".", legacy) {
+		for _, f := range fspath.Files(r.volumes[0].FS, ".", legacy, nil) {
 			if len(files) == 0 {
 				r.notes.Add(boot.Source{File: f}, "It is a configuration of GRUB legacy, which alpboot does not read.")
 			}
 		}
 	}
 	return files
-}
-
-// findFold returns the files that are reached from dir by the path rel, with case
-// ignored and symlinks resolved.
-func (r *reader) findFold(dir, rel string) []string {
-	first, rest, isDir := strings.Cut(rel, "/")
-	list, _ := fs.ReadDir(r.volumes[0].FS, dir) // a directory that cannot be read holds nothing
-	var found []string
-	matches := 0
-	for _, e := range list {
-		if first != "*" && !strings.EqualFold(e.Name(), first) {
-			continue
-		}
-		if first == "*" && e.Type().IsRegular() {
-			continue
-		}
-		p, err := r.resolve(place{path: path.Join(dir, e.Name())})
-		if err != nil {
-			continue
-		}
-		st := r.look(p)
-		if st == nil || st.IsDir() != isDir {
-			continue
-		}
-		if matches++; matches > maxDirs {
-			break
-		}
-		if isDir {
-			found = append(found, r.findFold(p.path, rest)...)
-		} else {
-			found = append(found, p.path)
-		}
-	}
-	return found
 }
 
 // resolve returns the place of an existing file free of symlinks.

@@ -94,6 +94,7 @@ func TestPlaces(t *testing.T) {
 		{"boot/grub2/grub.cfg", "ext4"},
 		{"grub/grub.cfg", "ext4"},
 		{"grub2/grub.cfg", "ext4"},
+		{"grub.cfg", "ext4"},
 		{"BOOT/GRUB/GRUB.CFG", "vfat"},
 		{"EFI/fedora/grub.cfg", "vfat"},
 		{"efi/BOOT/grub.cfg", "vfat"},
@@ -106,7 +107,7 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("%s: got %s", tt.name, boottest.Text(l, err))
 		}
 	}
-	for _, name := range []string{"grub.cfg", "@/boot/grub/grub.cfg", "boot/grub/loopback.cfg", "boot/grub/grub.cfg.new", "boot/grub/grub.cfg/x"} {
+	for _, name := range []string{"etc/grub.cfg", "@/boot/grub/grub.cfg", "boot/grub/loopback.cfg", "boot/grub/grub.cfg.new", "boot/grub/grub.cfg/x"} {
 		l, err := grub.Parse(fstest.MapFS{name: boottest.File("menuentry a { linux /k }\n")}, boot.Volume{Type: "ext4"}, nil)
 		if err != nil || len(l.Entries) != 0 {
 			t.Errorf("%s: got %s", name, boottest.Text(l, err))
@@ -383,10 +384,10 @@ menuentry '4 wheels' { linux /boot/vmlinuz 4 }
 		{"set default=6", ""}, // recovery
 		{"set default=Single", ""},
 		{"source $prefix/user.cfg", "Sub / In"},
-		{"blscfg", ""}, // an entry of blscfg
-		{"blscfg; set default=Two", two},
-		{"blscfg; set default=2", ""},
-		{"submenu S { blscfg }; set default=1", "One"},
+		{"uki", ""}, // an image that is not known
+		{"uki; set default=Two", two},
+		{"uki; set default=2", ""},
+		{"submenu S { uki }; set default=1", "One"},
 		{"export default=2; set default=2", two},
 	} {
 		l := parse(t, tt.config+entries)
@@ -490,8 +491,8 @@ func TestNotes(t *testing.T) {
 		{"syntax", "menuentry B { linux & }\n", "/boot/grub/grub.cfg:1: GRUB's language does not allow this (& has no meaning in GRUB outside of quotes): the command is skipped.\n"},
 		{"syntax on a later line", "menuentry B {\n linux a\n fi\n}\n", "/boot/grub/grub.cfg:3: GRUB's language does not allow this (\"fi\" stands in the wrong place): the command is skipped.\n/boot/grub/grub.cfg:4: GRUB's language does not allow this (} closes nothing): the command is skipped.\n"},
 		{"unknown command, once", "frob a\nfrob b\nfunction f { frob; }\nf\n", "/boot/grub/grub.cfg:1: \"frob\" is not a command that alpboot knows: it is skipped.\n"},
-		{"regexp, once", "regexp --set=1:x a b\nregexp a b\n", "/boot/grub/grub.cfg:1: regexp is not understood: it is taken to match nothing.\n"},
-		{"blscfg", "blscfg\n", "/boot/grub/grub.cfg:1: blscfg: see the entries of the Boot Loader Specification.\n"},
+		{"regexp", "regexp --set=1:x a b\nregexp '(a' b\n", "/boot/grub/grub.cfg:2: The pattern \"(a\" cannot be used: error parsing regexp: missing closing ): `(a`.\n"},
+		{"blscfg", "blscfg\n", "/boot/grub/grub.cfg:1: blscfg finds no entries of the Boot Loader Specification.\n"},
 		{"password", "set superusers=root; password root x\nmenuentry B --users '' { linux /b }\n", "/boot/grub/grub.cfg: This menu is protected by a password (superusers), for which alpboot does not ask.\n"},
 		{"missing file", "source /none.cfg\n", "/boot/grub/grub.cfg:1: The file \"/none.cfg\" cannot be used: file does not exist.\n"},
 		{"syntax in a sourced file", "source $prefix/syntax.cfg\n", "/boot/grub/syntax.cfg:2: GRUB's language does not allow this (& has no meaning in GRUB outside of quotes): the command is skipped.\n/boot/grub/syntax.cfg:3: GRUB's language does not allow this (} closes nothing): the command is skipped.\n"},

@@ -53,7 +53,7 @@ args:
 					o = &known[j]
 				}
 			}
-			if o != nil && o.value != valueNone && !hasValue && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+			if o != nil && o.value != valueNone && !hasValue && i+1 < len(args) && (o.value == valueNeeded || !strings.HasPrefix(args[i+1], "-")) {
 				i++
 				value, hasValue = args[i], true
 			}

@@ -59,15 +59,16 @@ type menu struct {
 	configs []*machine // configurations that configfile has run, and whose menus come first
 }
 
-// item is one menuentry or submenu, or stands for the entries that blscfg makes.
+// item is one menuentry or submenu, or what blscfg and uki add.
 type item struct {
 	src        boot.Source
 	title, id  string
 	args       []string
 	body       []command
 	isSubmenu  bool
-	restricted bool // only for some users, when there are users
-	others     bool // blscfg: not known here
+	restricted bool        // only for some users, when there are users
+	others     bool        // uki: not known here
+	entry      *boot.Entry // blscfg: made already
 }
 
 // branch returns a copy of m for what comes back without a trace: a menu entry or
