@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alpboot/alpboot/boot/efivar"
 	installed "github.com/alpboot/alpboot/boot/payload/esp"
 	"github.com/alpboot/alpboot/qemu-tests/debian"
 	"github.com/alpboot/alpboot/qemu-tests/disk"
@@ -294,8 +295,8 @@ func TestPayloadFormer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	p := installed.Partition{Number: 1, Start: 2048, Size: 64 << 20 / 512}
-	if err := p.Sign(f, 512); err != nil {
+	p := efivar.Partition{Number: 1, Start: 2048, Size: 64 << 20 / 512}
+	if err := installed.Sign(&p, f, 512); err != nil {
 		t.Fatal(err)
 	}
 	vars := vars(t, ovmf+"OVMF_VARS_4M.fd")

@@ -1,7 +1,6 @@
 package remember
 
 import (
-	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,11 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf16"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/efivar"
 )
 
 // memory are variables that write down what is done to them. Those in fail
@@ -58,13 +54,7 @@ func (m *memory) expectLog(t *testing.T, want ...string) {
 	m.log = nil
 }
 
-func utf16le(s string) string {
-	var b []byte
-	for _, u := range utf16.Encode([]rune(s + "\x00")) {
-		b = binary.LittleEndian.AppendUint16(b, u)
-	}
-	return string(b)
-}
+func utf16le(s string) string { return string(efivar.AppendText(nil, s)) }
 
 func TestEFI(t *testing.T) {
 	m := &memory{vars: map[string]string{}}
@@ -94,10 +84,9 @@ func TestEFI(t *testing.T) {
 	expect(t, e, changed)
 }
 
-func TestEFIFull(t *testing.T) {
-	m := &memory{vars: map[string]string{}, fail: map[string]error{"AlpbootDefault": &fs.PathError{Op: "write", Path: "AlpbootDefault", Err: unix.ENOSPC}}}
-	err := EFI{m}.Save(first)
-	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "AlpbootDefault: the firmware has no room") {
+func TestEFIFails(t *testing.T) {
+	full := errors.New("full")
+	if err := (EFI{&memory{vars: map[string]string{}, fail: map[string]error{"AlpbootDefault": full}}}).Save(first); !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -106,7 +95,7 @@ func TestSystemdBoot(t *testing.T) {
 	vars := func(pairs ...string) *memory {
 		m := &memory{vars: map[string]string{}}
 		for i := 0; i < len(pairs); i += 2 {
-			m.vars[pairs[i]+"-"+loaderVendor] = pairs[i+1]
+			m.vars[pairs[i]+"-"+efivar.Loader] = pairs[i+1]
 		}
 		return m
 	}
@@ -161,57 +150,6 @@ func TestSystemdBoot(t *testing.T) {
 		m.expectLog(t, "delete LoaderEntryOneShot")
 		if *writes != 0 {
 			t.Error("the file was written as well")
-		}
-	})
-}
-
-// TestEfivarfs goes through the files of a folder that stands for efivarfs,
-// with the immutable flag where the filesystem below it has one.
-func TestEfivarfs(t *testing.T) {
-	dir := t.TempDir()
-	e := Efivarfs{Dir: dir}
-	file := filepath.Join(dir, "AlpbootDefault-"+Vendor)
-	if _, err := e.Get("AlpbootDefault", Vendor); !errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("got %v", err)
-	}
-	if err := e.Delete("AlpbootDefault", Vendor); err != nil {
-		t.Fatalf("deleting what is not there: %v", err)
-	}
-	if err := e.Set("AlpbootDefault", Vendor, []byte("lts-1")); err != nil {
-		t.Fatal(err)
-	}
-	if b, _ := os.ReadFile(file); string(b) != "\x07\x00\x00\x00lts-1" {
-		t.Errorf("file: %q", b)
-	}
-	if b, err := e.Get("AlpbootDefault", Vendor); string(b) != "lts-1" || err != nil {
-		t.Errorf("got %q, %v", b, err)
-	}
-	os.WriteFile(filepath.Join(dir, "AlpbootNext-"+Vendor), nil, 0o644)
-	if _, err := e.Get("AlpbootNext", Vendor); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("an empty file: %v", err)
-	}
-	os.WriteFile(filepath.Join(dir, "AlpbootLast-"+Vendor), make([]byte, 1<<20), 0o644)
-	if _, err := e.Get("AlpbootLast", Vendor); err == nil {
-		t.Error("a megabyte is no variable of ours")
-	}
-
-	t.Run("immutable", func(t *testing.T) {
-		boottest.NeedRoot(t)
-		if changed, err := setImmutable(file, true); err != nil || !changed {
-			boottest.Skip(t, "files have no immutable flag here: ", err)
-		}
-		t.Cleanup(func() { setImmutable(file, false) })
-		if err := os.WriteFile(file, nil, 0o644); err == nil {
-			t.Fatal("the flag does nothing here")
-		}
-		if err := e.Set("AlpbootDefault", Vendor, []byte("a")); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Remove(file); err == nil {
-			t.Error("the flag was not put back")
-		}
-		if err := e.Delete("AlpbootDefault", Vendor); err != nil {
-			t.Error(err)
 		}
 	})
 }

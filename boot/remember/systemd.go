@@ -1,25 +1,21 @@
 package remember
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"strings"
-	"unicode/utf16"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/efivar"
 )
 
-// loaderVendor is the GUID of systemd-boot's variables, described in
-// systemd-boot(7) and systemd.io/BOOT_LOADER_INTERFACE. Values are UTF-16 and
-// end in a NUL.
-const loaderVendor = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-
+// Variables of systemd-boot, described in systemd-boot(7).
 const (
 	oneShotName    = "LoaderEntryOneShot"
 	defaultName    = "LoaderEntryDefault"
 	lastBootedName = "LoaderEntryLastBooted"
+
+	maxName = 256 // bytes
 )
 
 // SystemdBoot adds to a Store what systemd-boot remembers, and what bootctl
@@ -28,7 +24,7 @@ const (
 // under it counts for all else.
 type SystemdBoot struct {
 	Store
-	Vars     Variables
+	Vars     efivar.Variables
 	ReadOnly bool // LoaderEntryOneShot must not be deleted: it is not given either
 }
 
@@ -39,7 +35,7 @@ func (l SystemdBoot) Load() (State, error) {
 	get := func(name string) string {
 		text, err := l.get(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("reading the EFI variable %s: %w", name, err))
+			errs = append(errs, err)
 		}
 		return text
 	}
@@ -59,8 +55,8 @@ func (l SystemdBoot) Load() (State, error) {
 // Save implements [Store].
 func (l SystemdBoot) Save(s State) error {
 	if text, _ := l.get(oneShotName); text != "" && s.OneShot == "" && !l.ReadOnly {
-		if err := l.Vars.Delete(oneShotName, loaderVendor); err != nil {
-			return fmt.Errorf("deleting the EFI variable %s: %w", oneShotName, explain(err))
+		if err := l.Vars.Delete(oneShotName, efivar.Loader); err != nil {
+			return err
 		}
 	}
 	return l.Store.Save(s)
@@ -68,20 +64,12 @@ func (l SystemdBoot) Save(s State) error {
 
 // get gives the text of a variable, "" for one that is no file name.
 func (l SystemdBoot) get(name string) (string, error) {
-	b, err := l.Vars.Get(name, loaderVendor)
+	b, err := l.Vars.Get(name, efivar.Loader)
 	if err != nil {
 		return "", err
 	}
-	var units []uint16
-	for ; len(b) >= 2 && len(units) < 256; b = b[2:] {
-		u := binary.LittleEndian.Uint16(b)
-		if u == 0 {
-			break
-		}
-		units = append(units, u)
-	}
-	text := string(utf16.Decode(units))
-	if boot.Clean(text) != text || strings.Contains(text, "/") {
+	text := efivar.Text(b)
+	if len(text) > maxName || boot.Clean(text) != text || strings.Contains(text, "/") {
 		return "", nil
 	}
 	return text, nil

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/efivar"
 )
 
 // Lines gives lines of text about the machine whose root folder is root, which
@@ -109,17 +110,17 @@ func (m machine) kernel() []string {
 	return lines
 }
 
-// globalVendor is EFI_GLOBAL_VARIABLE of the UEFI specification, section 3.3.
-const globalVendor = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
-
-// flag gives an EFI variable of one byte. Its file begins with four bytes of
-// attributes.
+// flag returns an EFI variable of one byte.
 func (m machine) flag(name string) (on, known bool) {
-	b, err := boot.ReadFile(m.root, "sys/firmware/efi/efivars/"+name+"-"+globalVendor, maxFile)
-	if err != nil || len(b) != 5 {
+	vars, err := fs.Sub(m.root, efivar.Path)
+	if err != nil {
 		return false, false
 	}
-	return b[4] != 0, true
+	b, err := efivar.Read(vars, name+"-"+efivar.Global)
+	if err != nil || len(b) != 1 {
+		return false, false
+	}
+	return b[0] != 0, true
 }
 
 func (m machine) firmware() []string {

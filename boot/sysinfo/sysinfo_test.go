@@ -8,6 +8,8 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/alpboot/alpboot/boot/efivar"
 )
 
 // tree makes a file of each name with its content; a content that begins with
@@ -49,8 +51,8 @@ func TestLines(t *testing.T) {
 				"sys/class/dmi/id/bios_version":        "N2JET91W\n",
 				"sys/class/dmi/id/bios_date":           "01/02/2023\n",
 				"sys/firmware/efi/fw_platform_size":    "64\n",
-				efi + "SecureBoot-" + globalVendor:     "\x06\x00\x00\x00\x01",
-				efi + "SetupMode-" + globalVendor:      "\x06\x00\x00\x00\x00",
+				efi + "SecureBoot-" + efivar.Global:    "\x06\x00\x00\x00\x01",
+				efi + "SetupMode-" + efivar.Global:     "\x06\x00\x00\x00\x00",
 				"sys/class/tpm/tpm0/tpm_version_major": "2\n",
 				"sys/class/tpm/tpmrm0/dev":             "1\n",
 				"proc/cpuinfo":                         "processor\t: 0\nmodel name\t: Intel(R) Core(TM) i5-8265U CPU @ 1.60GHz\n\nprocessor\t: 1\nmodel name\t: other\n",
@@ -129,7 +131,7 @@ none`,
 		},
 		{
 			name:  "UEFI without keys",
-			files: map[string]string{"sys/firmware/efi/fw_platform_size": "64", efi + "SecureBoot-" + globalVendor: "\x06\x00\x00\x00\x00", efi + "SetupMode-" + globalVendor: "\x06\x00\x00\x00\x01"},
+			files: map[string]string{"sys/firmware/efi/fw_platform_size": "64", efi + "SecureBoot-" + efivar.Global: "\x06\x00\x00\x00\x00", efi + "SetupMode-" + efivar.Global: "\x06\x00\x00\x00\x01"},
 			want: `Software:
 kexec: this kernel has none
 Firmware:

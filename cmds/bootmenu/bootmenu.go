@@ -18,6 +18,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/system"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
@@ -41,7 +42,7 @@ init of an initramfs; docs/settings.md lists the settings that it reads.
 `
 
 // efiVars is where u-root's init mounts efivarfs; there is nothing without UEFI.
-const efiVars = "/sys/firmware/efi/efivars"
+const efiVars = "/" + efivar.Path
 
 // cmdlineLimit is how long a command line the kernel takes (COMMAND_LINE_SIZE).
 const cmdlineLimit = 2047
@@ -109,7 +110,7 @@ func show(devices []string) error {
 	if note != "" {
 		notes = append(notes, note)
 	}
-	vars := remember.Efivarfs{Dir: efiVars}
+	vars := efivar.Dir(efiVars)
 	s := &session{
 		machine: machine{
 			root:         root,

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/menu"
 )
@@ -25,37 +25,15 @@ const (
 	rebootPowerOff = unix.LINUX_REBOOT_CMD_POWER_OFF
 )
 
-// What the firmware can be asked for at its next start: UEFI specification,
-// section 8.5.4.
-const (
-	globalVendor       = "8be4df61-93ca-11d2-aa0d-00e098032b8c" // EFI_GLOBAL_VARIABLE
-	indicationsAllowed = "OsIndicationsSupported"
-	indications        = "OsIndications"
-	bootToSetup        = 0x1 // EFI_OS_INDICATIONS_BOOT_TO_FW_UI
-)
-
-// indicationBits gives one of these variables, 0 when there is none.
-func (s *session) indicationBits(name string) uint64 {
-	if s.machine.vars == nil {
-		return 0
-	}
-	b, err := s.machine.vars.Get(name, globalVendor)
-	if err != nil || len(b) < 8 {
-		return 0
-	}
-	return binary.LittleEndian.Uint64(b)
-}
-
 // hasFirmwareSetup tells whether the firmware can be restarted into its setup.
 func (s *session) hasFirmwareSetup() bool {
-	return !s.machine.varsReadOnly && s.indicationBits(indicationsAllowed)&bootToSetup != 0
+	return s.machine.vars != nil && !s.machine.varsReadOnly && efivar.HasSetup(s.machine.vars)
 }
 
 // firmwareSetup restarts the machine into the setup of its firmware.
 func (s *session) firmwareSetup(ctx context.Context) {
-	bits := s.indicationBits(indications) | bootToSetup
 	go func() {
-		err := s.machine.vars.Set(indications, globalVendor, binary.LittleEndian.AppendUint64(nil, bits))
+		err := efivar.RequestSetup(s.machine.vars)
 		s.later(ctx, func() {
 			if err != nil {
 				s.update(ctx, menu.ResultMsg{Text: fmt.Sprintf(wordNoSetup, err), Bad: true})

@@ -14,6 +14,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/keymap"
 	"github.com/alpboot/alpboot/boot/menu"
@@ -28,7 +29,7 @@ type machine struct {
 	kexec    kexec.Syscalls
 	mayKexec bool
 
-	vars         remember.Variables // of the firmware
+	vars         efivar.Variables // of the firmware
 	varsReadOnly bool
 	firmware     remember.Store // what those remember
 

@@ -913,12 +913,12 @@ func TestFirmwareSetup(t *testing.T) {
 		if strings.Contains(b.screen.text(), "firmware") {
 			t.Error("a setup is offered that the firmware does not have")
 		}
-		b.vars.values[indicationsAllowed] = string(binary.LittleEndian.AppendUint64(nil, 1))
-		b.vars.values[indications] = string(binary.LittleEndian.AppendUint64(nil, 4))
+		b.vars.values["OsIndicationsSupported"] = string(binary.LittleEndian.AppendUint64(nil, 1))
+		b.vars.values["OsIndications"] = string(binary.LittleEndian.AppendUint64(nil, 4))
 		b.start("alpboot.timeout=-1")
 		b.press("pf")
 		b.did("hand over", "reboot 1234567")
-		if got := binary.LittleEndian.Uint64([]byte(b.vars.values[indications])); got != 5 {
+		if got := binary.LittleEndian.Uint64([]byte(b.vars.values["OsIndications"])); got != 5 {
 			t.Errorf("OsIndications is %#x, want 5", got)
 		}
 		b.press(menu.KeyEsc)

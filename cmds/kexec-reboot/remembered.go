@@ -8,6 +8,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/settings"
 )
@@ -47,7 +48,7 @@ func (s *system) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 	for _, note := range mem.asked.Notes {
 		s.warn("%s", note)
 	}
-	vars := remember.Efivarfs{Dir: s.path(efivars)}
+	vars := efivar.Dir(s.path(efivars))
 	switch {
 	case mem.asked.Remember == settings.Off:
 		mem.store = &remember.Nowhere{}
@@ -75,7 +76,7 @@ func (s *system) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 	return mem
 }
 
-const efivars = "/sys/firmware/efi/efivars"
+const efivars = "/" + efivar.Path
 
 // writeTo calls do with the root of a mounted filesystem.
 func (s *system) writeTo(m mount, do func(*os.Root) error) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/system"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/version"
 )
@@ -57,7 +58,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	machine := system.Machine{Sysfs: os.DirFS("/sys"), Mounter: device.Mounter{}}
 	scanner := discover.Scanner{Machine: &machine, Maker: &machine, Limit: deviceLimit}
-	efiVars := os.DirFS("/sys/firmware/efi/efivars") // of this machine, if any
+	efiVars := os.DirFS("/" + efivar.Path) // of this machine, if any
 	if f.NArg() > 0 {
 		efiVars = nil
 		t, err := newTargets(&machine, f.Args())

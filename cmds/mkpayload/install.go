@@ -12,9 +12,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/payload/efi"
 	"github.com/alpboot/alpboot/boot/payload/esp"
-	"github.com/alpboot/alpboot/boot/remember"
 )
 
 // installation says what is installed where.
@@ -30,26 +30,26 @@ type installation struct {
 
 // variables are EFI variables of which it is known whether they can be written.
 type variables interface {
-	remember.Variables
+	efivar.Variables
 	Writable() error
 }
 
 // machine is what installing asks of the machine.
 type machine struct {
 	arch      string // of its firmware, as GOARCH spells it
-	partition func(esp.Mounted) (esp.Partition, error)
+	partition func(esp.Mounted) (efivar.Partition, error)
 	variables func(dir string) variables
 }
 
 func thisMachine() machine {
-	return machine{runtime.GOARCH, esp.Mounted.Partition, func(dir string) variables { return remember.Efivarfs{Dir: dir} }}
+	return machine{runtime.GOARCH, esp.Mounted.Partition, func(dir string) variables { return efivar.Dir(dir) }}
 }
 
 // flags adds the flags that installing and its undoing share.
 func (i *installation) flags(flags *flag.FlagSet) {
 	flags.StringVar(&i.dir, "esp", "", "`DIR` where the EFI system partition is mounted, such as /boot/efi")
 	flags.BoolVar(&i.removable, "removable", false, "use the path that firmware starts without a boot entry, EFI/BOOT/BOOTX64.EFI")
-	flags.StringVar(&i.efivars, "efivars", "/sys/firmware/efi/efivars", "`DIR` where the EFI variables are mounted")
+	flags.StringVar(&i.efivars, "efivars", "/"+efivar.Path, "`DIR` where the EFI variables are mounted")
 	flags.BoolVar(&i.dryRun, "dry-run", false, "only say what would be done")
 }
 
@@ -94,7 +94,7 @@ func entries() []esp.Entry {
 }
 
 // prepare gives where to install, and what boot entries need.
-func (i installation) prepare(m machine, out output) (files esp.Files, p esp.Partition, vars variables, err error) {
+func (i installation) prepare(m machine, out output) (files esp.Files, p efivar.Partition, vars variables, err error) {
 	mounted := esp.Mounted(i.dir)
 	if st, err := os.Stat(i.dir); err != nil {
 		return nil, p, nil, err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/payload/esp"
 )
 
@@ -54,7 +55,7 @@ func TestInstallOnFolder(t *testing.T) {
 	vars := fakeVariables{values: map[string][]byte{}}
 	m := machine{
 		arch:      "amd64",
-		partition: func(esp.Mounted) (esp.Partition, error) { return esp.Partition{Number: 1, GPT: true}, nil },
+		partition: func(esp.Mounted) (efivar.Partition, error) { return efivar.Partition{Number: 1, GPT: true}, nil },
 		variables: func(string) variables { return vars },
 	}
 	present := func() string {

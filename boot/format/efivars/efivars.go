@@ -11,7 +11,6 @@
 package efivars
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,27 +21,16 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/format/fspath"
 )
 
 const formatName = "efivars"
 
-// global is the GUID of the variables that the specification defines.
-const global = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
-
 // What is read, so that no firmware can keep the menu waiting.
 const (
-	maxVariable = 64 << 10 // bytes
-	maxOptions  = 256      // boot options
-	maxInitrds  = 32       // of one entry
-)
-
-// Attributes of a load option.
-const (
-	active       = 0x0001
-	hidden       = 0x0008
-	category     = 0x1f00
-	categoryBoot = 0x0000
+	maxOptions = 256 // boot options
+	maxInitrds = 32  // of one entry
 )
 
 // Parse reads the boot options in vars, the root of an efivarfs: a file
@@ -74,7 +62,7 @@ func Parse(vars fs.FS, others boot.Volumes) (boot.Listing, error) {
 	orderFile := ""
 	for _, d := range list {
 		name, guid, _ := strings.Cut(d.Name(), "-")
-		if !strings.EqualFold(guid, global) {
+		if !strings.EqualFold(guid, efivar.Global) {
 			continue
 		}
 		if name == "BootOrder" {
@@ -100,22 +88,25 @@ func Parse(vars fs.FS, others boot.Volumes) (boot.Listing, error) {
 			break
 		}
 		read[n] = true
-		b, err := readVariable(vars, file)
-		var o option
+		b, err := efivar.Read(vars, file)
+		var o efivar.LoadOption
 		if err == nil {
-			o, err = parseOption(b)
+			o, err = efivar.ParseLoadOption(b)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // an empty file, or deleted by now
 		}
 		if err != nil {
 			note(file, fmt.Sprintf("The boot option cannot be used: %v.", err))
 			continue
 		}
-		if o.attributes&active == 0 || o.attributes&hidden != 0 || o.attributes&category != categoryBoot {
+		if o.Attributes&(efivar.Active|efivar.Hidden|efivar.Category) != efivar.Active {
 			continue
 		}
 		isDefault := i < len(order) && !hasDefault
 		hasDefault = hasDefault || isDefault
-		options, ok := text(o.data)
-		if !ok || !isKernel(o.path.file, options) {
+		options, ok := o.Text()
+		if !ok || !isKernel(o.File, options) {
 			continue
 		}
 		e := entry(o, options, others, &unresolved)
@@ -130,58 +121,43 @@ func Parse(vars fs.FS, others boot.Volumes) (boot.Listing, error) {
 	return l, err
 }
 
-// readVariable returns the value of a variable.
-func readVariable(vars fs.FS, file string) ([]byte, error) {
-	b, err := boot.ReadFile(vars, file, maxVariable)
-	if err == nil && len(b) < 4 {
-		err = errShort
-	}
-	if err != nil {
-		return nil, err
-	}
-	return b[4:], nil
-}
-
 // readOrder returns the numbers in BootOrder.
 func readOrder(vars fs.FS, file string, note func(file, text string)) []uint16 {
 	if file == "" {
 		return nil
 	}
-	b, err := readVariable(vars, file)
+	b, err := efivar.Read(vars, file)
 	if err != nil {
 		note(file, fmt.Sprintf("The order of the boot options cannot be read: %v.", err))
 	}
-	var order []uint16
-	for ; len(b) >= 2; b = b[2:] {
-		order = append(order, binary.LittleEndian.Uint16(b))
-	}
-	return order
+	return efivar.Numbers(b)
 }
 
 // entry returns the entry for an option whose data is a command line.
-func entry(o option, options string, others boot.Volumes, unresolved *bool) boot.Entry {
+func entry(o efivar.LoadOption, options string, others boot.Volumes, unresolved *bool) boot.Entry {
 	e := boot.Entry{
-		Title:  boot.Clean(o.description),
+		Title:  boot.Clean(o.Description),
 		Format: formatName,
-		Kernel: fspath.InsideDOS(o.path.file),
+		Kernel: fspath.InsideDOS(o.File),
 	}
 	e.Cmdline, e.Initrds = LoadOptions(options)
 	if len(e.Initrds) > maxInitrds {
 		e.Problem = fmt.Sprintf("It names %d initrds, more than the %d that alpboot reads.", len(e.Initrds), maxInitrds)
 		e.Initrds = e.Initrds[:maxInitrds]
 	}
-	if o.path.partUUID == "" {
+	uuid := o.Partition.UUID()
+	if uuid == "" {
 		e.Problem = "The firmware's option does not say on which partition its kernel is."
 		return e
 	}
 	// Of copies of a disk, one that holds the kernel is better than one without.
-	found := others.Find(boot.VolumeRef{PartUUID: o.path.partUUID, File: e.Kernel}, boot.Volume{})
+	found := others.Find(boot.VolumeRef{PartUUID: uuid, File: e.Kernel}, boot.Volume{})
 	if len(found) == 0 {
-		found = others.Find(boot.VolumeRef{PartUUID: o.path.partUUID}, boot.Volume{})
+		found = others.Find(boot.VolumeRef{PartUUID: uuid}, boot.Volume{})
 	}
 	if len(found) == 0 {
 		*unresolved = true
-		e.Problem = fmt.Sprintf("Its partition, with the UUID %s, has not been found.", o.path.partUUID)
+		e.Problem = fmt.Sprintf("Its partition, with the UUID %s, has not been found.", uuid)
 		return e
 	}
 	e.Volume = found[0].Volume

@@ -123,7 +123,7 @@ func TestOption(t *testing.T) {
 		{name: "hidden", title: none, file: variable(9, "A", kernelPath(`\k`), "quiet")},
 		{name: "of another category", title: none, file: variable(0x101, "A", kernelPath(`\k`), "quiet")},
 
-		{name: "empty", title: none, file: &fstest.MapFile{}, note: "cut short"},
+		{name: "empty, as where no variable came of it", title: none, file: &fstest.MapFile{}},
 		{name: "attributes alone", title: none, file: &fstest.MapFile{Data: []byte("\x07\x00\x00\x00\x01\x00\x00\x00\x00")}, note: "cut short"},
 		{name: "endless description", title: none, file: &fstest.MapFile{Data: []byte("\x07\x00\x00\x00\x01\x00\x00\x00\x00\x00a\x00b")}, note: "cut short"},
 		{name: "path longer than the variable", title: none, file: &fstest.MapFile{Data: []byte("\x07\x00\x00\x00\x01\x00\x00\x00\xff\xff\x00\x00quiet")}, note: "cut short"},

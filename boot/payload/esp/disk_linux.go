@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot/efivar"
 )
 
 // Mounted is the folder of this machine where the partition is mounted.
@@ -121,17 +123,17 @@ func (m Mounted) IsFAT() bool {
 }
 
 // Partition gives the partition that is mounted there, for boot entries.
-func (m Mounted) Partition() (Partition, error) {
+func (m Mounted) Partition() (efivar.Partition, error) {
 	var here, above unix.Stat_t
 	if err := unix.Stat(string(m), &here); err != nil {
-		return Partition{}, &fs.PathError{Op: "stat", Path: string(m), Err: err}
+		return efivar.Partition{}, &fs.PathError{Op: "stat", Path: string(m), Err: err}
 	}
 	if err := unix.Stat(filepath.Join(string(m), ".."), &above); err == nil && above.Dev == here.Dev {
-		return Partition{}, fmt.Errorf("%s is not where a partition is mounted: name the mount point of the EFI system partition", m)
+		return efivar.Partition{}, fmt.Errorf("%s is not where a partition is mounted: name the mount point of the EFI system partition", m)
 	}
 	sys, err := filepath.EvalSymlinks(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(here.Dev), unix.Minor(here.Dev)))
 	if err != nil {
-		return Partition{}, fmt.Errorf("%s is not on a disk: %w", m, err)
+		return efivar.Partition{}, fmt.Errorf("%s is not on a disk: %w", m, err)
 	}
 	number := func(file string) (n uint64) {
 		b, readErr := os.ReadFile(filepath.Join(sys, file))
@@ -143,7 +145,7 @@ func (m Mounted) Partition() (Partition, error) {
 		}
 		return n
 	}
-	p := Partition{Number: uint32(number("partition"))}
+	p := efivar.Partition{Number: uint32(number("partition"))}
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, fmt.Errorf("%s is on %s, which is no partition: firmware has no name for it; use --removable", m, filepath.Base(sys))
 	}
@@ -158,7 +160,7 @@ func (m Mounted) Partition() (Partition, error) {
 		return p, err
 	}
 	defer disk.Close()
-	if err := p.Sign(disk, int64(block)*512); err != nil {
+	if err := Sign(&p, disk, int64(block)*512); err != nil {
 		return p, fmt.Errorf("%s: %w", disk.Name(), err)
 	}
 	return p, nil
@@ -166,7 +168,7 @@ func (m Mounted) Partition() (Partition, error) {
 
 // Sign reads the signature of a partition, whose Number and Start are known, from
 // the table of its disk, which has blocks of as many bytes.
-func (p *Partition) Sign(disk io.ReaderAt, block int64) error {
+func Sign(p *efivar.Partition, disk io.ReaderAt, block int64) error {
 	le := binary.LittleEndian
 	mbr := make([]byte, 512)
 	if _, err := disk.ReadAt(mbr, 0); err != nil {

@@ -2,6 +2,7 @@ package esp
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/alpboot/alpboot/boot/efivar"
 )
 
 // fakeVars are EFI variables in memory.
@@ -22,7 +25,7 @@ type fakeVars struct {
 
 func (f *fakeVars) Get(name, vendor string) ([]byte, error) {
 	v, ok := f.values[name]
-	if !ok || vendor != global {
+	if !ok || vendor != efivar.Global {
 		return nil, fs.ErrNotExist
 	}
 	return []byte(v), nil
@@ -30,7 +33,7 @@ func (f *fakeVars) Get(name, vendor string) ([]byte, error) {
 
 func (f *fakeVars) Set(name, vendor string, value []byte) error {
 	if f.full {
-		return errors.New("no space left")
+		return fmt.Errorf("writing %s: no space left", name)
 	}
 	f.writes++
 	if f.lossy {
@@ -45,15 +48,15 @@ func (f *fakeVars) Delete(name, vendor string) error {
 	return nil
 }
 
-func order(numbers ...uint16) string { return string(words(numbers)) }
+func order(numbers ...uint16) string { return string(efivar.AppendNumbers(nil, numbers)) }
 
 var (
-	part    = Partition{Number: 1, Start: 2048, Size: 131072, Signature: [16]byte{1, 2, 3}, GPT: true}
+	part    = efivar.Partition{Number: 1, Start: 2048, Size: 131072, Signature: [16]byte{1, 2, 3}, GPT: true}
 	entries = []Entry{{"alpboot", Current}, {"alpboot (former)", Former}}
 )
 
 func TestRegister(t *testing.T) {
-	grub := string(loadOption(Partition{Number: 2, Signature: [16]byte{9}}, Entry{"GRUB", "EFI/alpine/grubx64.efi"}))
+	grub := string(loadOption(efivar.Partition{Number: 2, Signature: [16]byte{9}}, Entry{"GRUB", "EFI/alpine/grubx64.efi"}))
 	ours, former := string(loadOption(part, entries[0])), string(loadOption(part, entries[1]))
 	for _, tt := range []struct {
 		name   string
@@ -84,7 +87,7 @@ func TestRegister(t *testing.T) {
 		},
 		{
 			name:   "the partition has moved, and the entry fell out of the order",
-			before: map[string]string{"Boot0000": grub, "Boot0007": string(loadOption(Partition{Number: 3, Start: 5, Signature: part.Signature, GPT: true}, entries[0])), "BootOrder": order(0)},
+			before: map[string]string{"Boot0000": grub, "Boot0007": string(loadOption(efivar.Partition{Number: 3, Start: 5, Signature: part.Signature, GPT: true}, entries[0])), "BootOrder": order(0)},
 			want:   map[string]string{"Boot0000": grub, "Boot0007": ours, "Boot0001": former, "BootOrder": order(7, 1, 0)},
 			after:  map[string]string{"Boot0000": grub, "BootOrder": order(0)},
 		},
@@ -121,19 +124,6 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-// The layout of a boot entry, byte by byte, as efibootmgr writes it.
-func TestLoadOption(t *testing.T) {
-	got := loadOption(Partition{Number: 1, Start: 0x800, Size: 0x1000, Signature: [16]byte{0xaa, 15: 0xbb}, GPT: true}, Entry{"A", "E/b.efi"})
-	want := slices.Concat([]byte{1, 0, 0, 0, 68, 0, 'A', 0, 0, 0},
-		[]byte{4, 1, 42, 0, 1, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0},
-		[]byte{0xaa, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xbb, 2, 2},
-		[]byte{4, 4, 22, 0}, []byte("\\\x00E\x00\\\x00b\x00.\x00e\x00f\x00i\x00\x00\x00"),
-		[]byte{0x7f, 0xff, 4, 0})
-	if !slices.Equal(got, want) {
-		t.Errorf("got  %x\nwant %x", got, want)
-	}
-}
-
 func TestSign(t *testing.T) {
 	sfdisk, err := exec.LookPath("sfdisk")
 	if err != nil {
@@ -144,17 +134,17 @@ func TestSign(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, script string
-		want         Partition
+		want         efivar.Partition
 	}{
 		{
 			name:   "GPT",
 			script: "label: gpt\nstart=2048, size=2048\nstart=4096, size=2048, type=U, uuid=00112233-4455-6677-8899-AABBCCDDEEFF\n",
-			want:   Partition{Number: 2, Start: 4096, GPT: true, Signature: [16]byte{0x33, 0x22, 0x11, 0, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff}},
+			want:   efivar.Partition{Number: 2, Start: 4096, GPT: true, Signature: [16]byte{0x33, 0x22, 0x11, 0, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff}},
 		},
 		{
 			name:   "MBR",
 			script: "label: dos\nlabel-id: 0x12345678\nstart=2048, size=2048\nstart=4096, size=2048\n",
-			want:   Partition{Number: 2, Start: 4096, Signature: [16]byte{0x78, 0x56, 0x34, 0x12}},
+			want:   efivar.Partition{Number: 2, Start: 4096, Signature: [16]byte{0x78, 0x56, 0x34, 0x12}},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -172,13 +162,13 @@ func TestSign(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			p := Partition{Number: 2, Start: 4096}
-			if err := p.Sign(f, 512); err != nil || p != tt.want {
+			p := efivar.Partition{Number: 2, Start: 4096}
+			if err := Sign(&p, f, 512); err != nil || p != tt.want {
 				t.Errorf("got %+v, %v\nwant %+v", p, err, tt.want)
 			}
 			if p.GPT {
 				p.Start = 5000
-				if err := p.Sign(f, 512); err == nil {
+				if err := Sign(&p, f, 512); err == nil {
 					t.Error("a partition that has moved is not noticed")
 				}
 			}

@@ -1,4 +1,4 @@
-package remember
+package efivar
 
 import (
 	"encoding/binary"
@@ -9,18 +9,13 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/alpboot/alpboot/boot"
 )
 
-// Efivarfs are the variables that the kernel shows in a folder, a file
-// NAME-GUID for each: four bytes of attributes, then the value. Files are
-// immutable until that flag is taken off, so that nobody deletes them by chance
+// Dir is a directory where the kernel shows the variables, a file NAME-GUID for
+// each: four bytes of attributes, then the value. Files are immutable until that
+// flag is cleared, so that nobody deletes them by chance
 // (Documentation/filesystems/efivarfs.rst in Linux).
-type Efivarfs struct{ Dir string }
-
-// maxVariable is more than any value that we read.
-const maxVariable = 4 << 10
+type Dir string
 
 // immutable is FS_IMMUTABLE_FL of linux/fs.h, which x/sys/unix lacks.
 const immutable = 0x10
@@ -29,10 +24,10 @@ const immutable = 0x10
 // system too: EFI_VARIABLE_NON_VOLATILE, _BOOTSERVICE_ACCESS, _RUNTIME_ACCESS.
 const nonVolatile = 0x7
 
-// Writable tells in an error why variables cannot be written there.
-func (e Efivarfs) Writable() error {
+// Writable returns an error that says why variables cannot be written there.
+func (d Dir) Writable() error {
 	var st unix.Statfs_t
-	switch err := unix.Statfs(e.Dir, &st); {
+	switch err := unix.Statfs(string(d), &st); {
 	case errors.Is(err, fs.ErrNotExist):
 		return errors.New("this machine has no EFI variables")
 	case err != nil:
@@ -45,25 +40,35 @@ func (e Efivarfs) Writable() error {
 	return nil
 }
 
-func (e Efivarfs) path(name, vendor string) string {
-	return filepath.Join(e.Dir, name+"-"+vendor)
-}
-
 // Get implements [Variables].
-func (e Efivarfs) Get(name, vendor string) ([]byte, error) {
-	b, err := boot.ReadFile(os.DirFS(e.Dir), name+"-"+vendor, maxVariable)
-	if err == nil && len(b) < 4 { // a file that no variable came of
-		err = fs.ErrNotExist
-	}
-	if err != nil {
-		return nil, err
-	}
-	return b[4:], nil
+func (d Dir) Get(name, vendor string) ([]byte, error) {
+	return Read(os.DirFS(string(d)), name+"-"+vendor)
 }
 
 // Set implements [Variables].
-func (e Efivarfs) Set(name, vendor string, value []byte) error {
-	file := e.path(name, vendor)
+func (d Dir) Set(name, vendor string, value []byte) error {
+	if err := write(d.path(name, vendor), value); err != nil {
+		return fmt.Errorf("writing the EFI variable %s: %w", name, explain(err))
+	}
+	return nil
+}
+
+// Delete implements [Variables].
+func (d Dir) Delete(name, vendor string) error {
+	file := d.path(name, vendor)
+	_, err := setImmutable(file, false)
+	if err == nil {
+		err = os.Remove(file)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("deleting the EFI variable %s: %w", name, explain(err))
+	}
+	return nil
+}
+
+func (d Dir) path(name, vendor string) string { return filepath.Join(string(d), name+"-"+vendor) }
+
+func write(file string, value []byte) error {
 	locked, err := setImmutable(file, false)
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !isNew {
@@ -83,26 +88,26 @@ func (e Efivarfs) Set(name, vendor string, value []byte) error {
 		setImmutable(file, false)
 		os.Remove(file) // an empty file that stands for nothing
 	case locked:
-		setImmutable(file, true) // as we found it; if not, nothing is lost
+		setImmutable(file, true) // as it was; the kernel sets it anyway at the next start
 	}
 	return err
 }
 
-// Delete implements [Variables].
-func (e Efivarfs) Delete(name, vendor string) error {
-	file := e.path(name, vendor)
-	_, err := setImmutable(file, false)
-	if err == nil {
-		err = os.Remove(file)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// explain says what some errors of firmware mean.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		return fmt.Errorf("the firmware has no room for it; old boot options and crash dumps take some, and efibootmgr removes them (%w)", err)
+	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("the firmware or the kernel protects its variables (%w)", err)
+	case errors.Is(err, unix.EIO), errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("the firmware refuses it (%w)", err)
 	}
 	return err
 }
 
-// setImmutable sets or takes off a file's flag against changes, and tells
-// whether that was needed. A filesystem without such flags has none to take off.
+// setImmutable sets or clears a file's flag against changes, and reports whether
+// that was needed. A filesystem without such flags has none to clear.
 func setImmutable(file string, on bool) (changed bool, err error) {
 	f, err := os.Open(file)
 	if err != nil {
