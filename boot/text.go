@@ -1,9 +1,13 @@
 package boot
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -64,6 +68,30 @@ func Quote(s string) string {
 		end--
 	}
 	return fmt.Sprintf("%q...", s[:end])
+}
+
+// WriteJSON writes v as indented JSON that is safe for a terminal: what is not
+// [Printable] is escaped in its strings, which read back as they are.
+func WriteJSON(w io.Writer, v any) error {
+	var raw bytes.Buffer
+	enc := json.NewEncoder(&raw)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	var safe strings.Builder
+	for _, r := range raw.String() { // outside of strings JSON is ASCII
+		if r == '\n' || Printable(r) {
+			safe.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&safe, `\u%04x`, unit)
+		}
+	}
+	_, err := io.WriteString(w, safe.String())
+	return err
 }
 
 // Plain returns s, a line of a file, as it is booted: with a space for each of

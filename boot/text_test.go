@@ -1,6 +1,9 @@
 package boot
 
 import (
+	"bytes"
+	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -48,4 +51,20 @@ func FuzzSafe(f *testing.F) {
 			}
 		}
 	})
+}
+
+// JSON on a terminal holds nothing that steers it, and reads back unchanged.
+func TestWriteJSON(t *testing.T) {
+	want := map[string]string{"a\u009b": "quiet \u0080\u009b2J \u202e\u2066 \x1b[2J \x7f \ufffd \u00a0 \U000e0001 <&> \u00fc \u2028 \"\\"}
+	var b bytes.Buffer
+	if err := WriteJSON(&b, want); err != nil {
+		t.Fatal(err)
+	}
+	if i := strings.IndexFunc(b.String(), func(r rune) bool { return r != '\n' && !Printable(r) }); i >= 0 {
+		t.Errorf("unprintable at byte %d: %q", i, b.String())
+	}
+	got := map[string]string{}
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil || !maps.Equal(got, want) {
+		t.Errorf("reads back as %q (%v), want %q", got, err, want)
+	}
 }

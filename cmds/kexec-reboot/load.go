@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kexec"
@@ -87,7 +86,7 @@ func (s *system) load(ctx context.Context, o loadOptions) error {
 
 // describe prints what is loaded.
 func (s *system) describe(t *target) {
-	s.say("%s", boot.Clean(t.title))
+	s.say("%s", t.title)
 	s.say("  kernel   %s%s", t.Kernel.Name(), inParentheses(t.release))
 	for _, f := range t.Initrds {
 		s.say("  initrd   %s", f.Name())

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
 )
 
@@ -56,7 +55,7 @@ func (s *system) status(ctx context.Context) (code int) {
 			code = exitFirmware
 		}
 	} else {
-		row("next", "%s%s, %s", boot.Clean(t.title), inParentheses(t.release), t.Kernel.Name())
+		row("next", "%s%s, %s", t.title, inParentheses(t.release), t.Kernel.Name())
 		row("", "%s", t.Cmdline)
 		t.close()
 	}
@@ -72,9 +71,9 @@ func (s *system) status(ctx context.Context) (code int) {
 		if i == 0 {
 			s.say("\nEntries (* default of the boot menu, ! cannot be booted):")
 		}
-		s.say("%s %d %s  %s%s", mark, i+1, e.ID, boot.Clean(e.Title), inParentheses(e.Version))
+		s.say("%s %d %s  %s%s", mark, i+1, e.ID, e.Title, inParentheses(e.Version))
 		if e.Problem != "" {
-			s.say("    %s", boot.Clean(e.Problem))
+			s.say("    %s", e.Problem)
 		}
 	}
 	return code

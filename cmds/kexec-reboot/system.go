@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	machine "github.com/alpboot/alpboot/boot/device/system"
 	"github.com/alpboot/alpboot/boot/kexec"
@@ -80,10 +81,16 @@ func (s *system) exists(name string) bool {
 }
 
 // say prints a line about what was done, warn one about what is not as it
-// should be.
-func (s *system) say(format string, args ...any) { fmt.Fprintf(s.stdout, format+"\n", args...) }
+// should be. Names and command lines in them come from disks.
+func (s *system) say(format string, args ...any) { printLines(s.stdout, fmt.Sprintf(format, args...)) }
 func (s *system) warn(format string, args ...any) {
-	fmt.Fprintf(s.stderr, "kexec-reboot: "+format+"\n", args...)
+	printLines(s.stderr, "kexec-reboot: "+fmt.Sprintf(format, args...))
+}
+
+func printLines(w io.Writer, text string) {
+	for line := range strings.SplitSeq(text, "\n") {
+		fmt.Fprintln(w, boot.Visible(line))
+	}
 }
 
 func (s *system) mounts() []mount { return parseMountinfo(s.read("/proc/self/mountinfo")) }

@@ -168,6 +168,30 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// Nothing from a disk steers the terminal, and --json keeps it all the same.
+func TestTerminalIsSafe(t *testing.T) {
+	t.Chdir(t.TempDir())
+	files := alpine()
+	evil := "root=UUID=1 a=\u009b2J b=\u202equiet c=\U000e0001"
+	files["boot/extlinux.conf"] = "LABEL \u202elts\nLINUX vmlinuz-lts\nAPPEND " + evil + "\nLABEL x\nLINUX \u009bvmlinuz\n"
+	write(t, "disk", files)
+	for _, args := range [][]string{{"disk"}, {"--json", "disk"}} {
+		_, stdout, stderr := lsboot(args...)
+		for _, out := range []string{stdout, stderr} {
+			if i := strings.IndexFunc(out, func(r rune) bool { return r != '\n' && !boot.Printable(r) }); i >= 0 {
+				t.Errorf("lsboot %q prints %q", args, out[i:])
+			}
+		}
+		if len(args) == 1 {
+			continue
+		}
+		var got []struct{ Cmdline string }
+		if err := json.Unmarshal([]byte(stdout), &got); err != nil || len(got) == 0 || got[0].Cmdline != evil {
+			t.Errorf("got %q (%v), want the command line %q", got, err, evil)
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "disk", alpine())

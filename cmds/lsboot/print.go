@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/alpboot/alpboot/boot"
@@ -42,10 +40,7 @@ func printJSON(w io.Writer, entries []boot.Entry) error {
 		}
 		out = append(out, j)
 	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(out)
+	return boot.WriteJSON(w, out)
 }
 
 // rooted writes a path on a volume as its user would.
@@ -166,7 +161,7 @@ func pad(s string, n int) string {
 
 // fit cuts s to n columns. What comes from a disk must not steer the terminal.
 func fit(s string, n int) string {
-	s = printable(s)
+	s = boot.Visible(s)
 	if utf8.RuneCountInString(s) <= n {
 		return s
 	}
@@ -175,26 +170,17 @@ func fit(s string, n int) string {
 
 // fitEnd cuts s to n columns and keeps its end, which tells paths apart.
 func fitEnd(s string, n int) string {
-	s = printable(s)
+	s = boot.Visible(s)
 	if r := []rune(s); len(r) > n {
 		return "..." + string(r[len(r)-n+3:])
 	}
 	return s
 }
 
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.IsPrint(c) {
-			return c
-		}
-		return '?'
-	}, s)
-}
-
 // wrap breaks s into lines of the table's width, each with the indent.
 func wrap(s, indent string) string {
 	var b, line strings.Builder
-	for word := range strings.FieldsSeq(printable(s)) {
+	for word := range strings.FieldsSeq(boot.Visible(s)) {
 		if line.Len() > 0 && utf8.RuneCountInString(line.String())+1+utf8.RuneCountInString(word) > width-len(indent) {
 			b.WriteString(indent + line.String() + "\n")
 			line.Reset()

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/u-root/mkuimage/cpio"
 
+	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kernel/unpack"
 	"github.com/alpboot/alpboot/boot/payload/cbfs"
@@ -90,9 +90,7 @@ func runInspect(_ context.Context, args []string, out output) error {
 			continue
 		}
 		if *asJSON {
-			e := json.NewEncoder(out.stdout)
-			e.SetIndent("", "  ")
-			err = e.Encode(r)
+			err = boot.WriteJSON(out.stdout, r)
 		} else {
 			_, err = io.WriteString(out.stdout, r.String())
 		}
