@@ -129,6 +129,7 @@ type Entry struct {
 	Initrds []string // in the order in which the kernel shall unpack them
 	Cmdline string
 	UKI     bool // kernel and initrds are sections of the file Kernel, a unified kernel image
+	Profile int  // of the unified kernel image: the number of the profile that is booted
 	Default bool // its own configuration names it as the default
 
 	// Once is set when its configuration asks for it at the next boot only, as

@@ -36,6 +36,21 @@ var initrdMagics = [...]struct{ magic, name string }{
 	{"\x28\xb5\x2f\xfd", "zstd"},
 }
 
+// uBootHeader is the size of the header that mkimage puts before a ramdisk
+// (U-Boot's include/image.h).
+const uBootHeader = 64
+
+// InitrdStart returns where the initrd r of size bytes begins: behind the header
+// of U-Boot where there is one, else 0.
+func InitrdStart(r io.ReaderAt, size int64) int64 {
+	const ramdisk = 3 // IH_TYPE_RAMDISK
+	h := make([]byte, uBootHeader)
+	if n, _ := r.ReadAt(h, 0); n == len(h) && size > uBootHeader && at(h, 0, "\x27\x05\x19\x56") && h[30] == ramdisk {
+		return uBootHeader
+	}
+	return 0
+}
+
 // IdentifyInitrd tells how the initrd r of size bytes is packed: cpio for an
 // uncompressed one (microcode is), else the name of the compression. The error
 // says why no kernel could unpack it.
@@ -43,8 +58,9 @@ func IdentifyInitrd(r io.ReaderAt, size int64) (string, error) {
 	if size == 0 {
 		return "", errors.New("the file is empty")
 	}
-	h := make([]byte, min(8, size))
-	if _, err := r.ReadAt(h, 0); err != nil && err != io.EOF {
+	start := InitrdStart(r, size)
+	h := make([]byte, min(8, size-start))
+	if _, err := r.ReadAt(h, start); err != nil && err != io.EOF {
 		return "", err
 	}
 	for _, m := range initrdMagics {

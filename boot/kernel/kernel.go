@@ -48,7 +48,7 @@ func Identify(r io.ReaderAt, size int64) (Info, error) {
 	if err != nil || in.Format != PE {
 		return in, err
 	}
-	u, err := openUKI(r, size)
+	u, err := openProfile(r, size, 0)
 	if u != nil {
 		in = u.Info
 	}

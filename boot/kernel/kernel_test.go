@@ -189,6 +189,9 @@ func TestLimitsOf(t *testing.T) {
 	}
 }
 
+// uBootRamdisk is the header that mkimage puts before a ramdisk.
+var uBootRamdisk = "\x27\x05\x19\x56" + strings.Repeat("\x00", 26) + "\x03" + strings.Repeat("\x00", 33)
+
 func TestIdentifyInitrd(t *testing.T) {
 	tests := []struct {
 		name, file, want string
@@ -202,6 +205,9 @@ func TestIdentifyInitrd(t *testing.T) {
 		{name: "zeros", file: "\x00\x00\x00\x00\x00\x00\x00\x00\x00", err: "zero bytes"},
 		{name: "text", file: "hello world", err: "cpio"},
 		{name: "one byte", file: "\x1f", err: "cpio"},
+		{name: "U-Boot's header", file: uBootRamdisk + "\x1f\x8b\x08\x00", want: "gzip"},
+		{name: "U-Boot's header alone", file: uBootRamdisk, err: "cpio"},
+		{name: "U-Boot's header of a kernel", file: "\x27\x05\x19\x56" + strings.Repeat("\x00", 26) + "\x02" + strings.Repeat("\x00", 33) + "\x1f\x8b", err: "cpio"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -100,9 +100,13 @@ func TestOpenUKIVariants(t *testing.T) {
 	}{
 		{name: "kernel alone", file: plain, want: UKI{Info: Info{UnifiedImage, "amd64", "6.12.1-0-lts"}}, kern: int64(len(bzImage))},
 		{
-			name: "the base profile", file: ukiFile(sec(".profile", "ID=a"), sec(".cmdline", "other"), sec(".initrd", "other"), sec(".profile", "ID=b"), sec(".uname", "other"), sec(".dtb", "tree")),
-			want: UKI{Info: Info{UnifiedImage, "amd64", "6.12.1-0-lts"}, Cmdline: "root=LABEL=x quiet", Uname: "6.12.1-0-lts", OSRelease: "ID=alpine\nPRETTY_NAME=\"Alpine Linux\"", Profiles: 2},
-			kern: int64(len(bzImage)), rds: []int64{15, 15}, note: "profiles (2)",
+			name: "profile 0", file: ukiFile(sec(".profile", "ID=a\nTITLE=\"First\"\n"), sec(".cmdline", "other"), sec(".initrd", "other"), sec(".profile", "ID=b"), sec(".uname", "other"), sec(".dtb", "tree")),
+			want: UKI{Info: Info{UnifiedImage, "amd64", "6.12.1-0-lts"}, Cmdline: "other", Uname: "6.12.1-0-lts", OSRelease: "ID=alpine\nPRETTY_NAME=\"Alpine Linux\"", Profiles: 2, ProfileID: "a", ProfileTitle: "First"},
+			kern: int64(len(bzImage)), rds: []int64{15, 5},
+		},
+		{
+			name: "nothing before the profiles", file: ukitest.Image(sec(".profile", "ID=a"), sec(".cmdline", "x"), linuxSection(), sec(".profile", "ID=b")),
+			want: UKI{Info: Info{UnifiedImage, "amd64", "6.12.1-0-lts"}, Cmdline: "x", Profiles: 2, ProfileID: "a"}, kern: int64(len(bzImage)),
 		},
 		{
 			name: "the first of two sections", file: ukitest.Image(sec(".cmdline", "a"), linuxSection(), sec(".cmdline", "b"), sec(".initrd", "1"), sec(".initrd", "22")),
@@ -153,7 +157,7 @@ func TestOpenUKIVariants(t *testing.T) {
 			}
 			u.Linux, u.Initrds = nil, nil
 			if got, want := *u, tt.want; got.Info != want.Info || got.Cmdline != want.Cmdline || got.Uname != want.Uname ||
-				got.OSRelease != want.OSRelease || got.Profiles != want.Profiles || got.DeviceTree != want.DeviceTree {
+				got.OSRelease != want.OSRelease || got.Profiles != want.Profiles || got.ProfileID != want.ProfileID || got.ProfileTitle != want.ProfileTitle || got.DeviceTree != want.DeviceTree {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 			if in, err := Identify(bytes.NewReader(tt.file), int64(len(tt.file))); err != nil || in != tt.want.Info {
@@ -182,7 +186,7 @@ func TestOpenUKIErrors(t *testing.T) {
 	}{
 		{name: "boot loader", file: ukitest.Image(sec(".text", "code"), sec(".sbat", "x")), not: true, ident: Info{Format: PE, Arch: "amd64"}},
 		{name: "addon", file: ukitest.Image(sec(".cmdline", "quiet")), not: true, ident: Info{Format: PE, Arch: "amd64"}},
-		{name: "nothing in the base profile", file: ukitest.Image(sec(".profile", "ID=a"), linuxSection()), not: true, ident: Info{Format: PE, Arch: "amd64"}},
+		{name: "no kernel in profile 0", file: ukitest.Image(sec(".profile", "ID=a"), sec(".profile", "ID=b"), linuxSection()), not: true, ident: Info{Format: PE, Arch: "amd64"}},
 		{name: "empty kernel", file: ukitest.Image(sec(".linux", "")), not: true, ident: Info{Format: PE, Arch: "amd64"}},
 		{name: "kernel", file: bzImageFile("6.1\x00", 1, 64), not: true, ident: Info{BzImage, "amd64", "6.1"}},
 		{name: "text", file: []byte(strings.Repeat("#!/bin/sh\n", 50)), not: true, ierr: "not a kernel image"},
@@ -308,6 +312,14 @@ func FuzzOpenUKI(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := bytes.NewReader(b)
 		in, ierr := Identify(r, r.Size())
+		for _, n := range []int{1, 1 << 20} {
+			if u, err := OpenProfile(r, r.Size(), n); err == nil && n >= u.Profiles {
+				t.Errorf("profile %d of %d", n, u.Profiles)
+			}
+		}
+		if a, err := OpenAddon(r, r.Size()); err == nil && len(a.Cmdline) > maxText {
+			t.Errorf("an addon with %d bytes of command line", len(a.Cmdline))
+		}
 		u, err := OpenUKI(r, r.Size())
 		if (u == nil) != (err != nil) {
 			t.Fatalf("%+v and %v", u, err)
@@ -329,4 +341,44 @@ func FuzzOpenUKI(f *testing.F) {
 		}
 		u.Notes()
 	})
+}
+
+// TestOpenProfile asserts that a profile has the common sections but for those
+// that it has itself, and nothing of other profiles.
+func TestOpenProfile(t *testing.T) {
+	image := ukiFile(sec(".profile", "ID=a"), sec(".cmdline", "of a"), sec(".profile", "ID=b\nTITLE=Second"), sec(".initrd", "of b"))
+	for n, want := range []struct{ id, cmdline string }{{"a", "of a"}, {"b", "root=LABEL=x quiet"}} {
+		u, err := OpenProfile(bytes.NewReader(image), int64(len(image)), n)
+		if err != nil || u.ProfileID != want.id || u.Cmdline != want.cmdline || u.Linux.Size() == 0 {
+			t.Errorf("profile %d: got %+v, %v", n, u, err)
+		}
+	}
+	if _, err := OpenProfile(bytes.NewReader(image), int64(len(image)), 2); !errors.Is(err, ErrNoProfile) {
+		t.Errorf("profile 2: got %v", err)
+	}
+	if _, err := OpenProfile(bytes.NewReader(image), int64(len(image)), -1); err == nil {
+		t.Error("profile -1: no error")
+	}
+}
+
+func TestOpenAddon(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		file    []byte
+		cmdline string
+		others  int
+		ok      bool
+	}{
+		{"command line", ukitest.Image(sec(".sbat", "x"), sec(".cmdline", "a=b\nc\x00rest")), "a=b c", 0, true},
+		{"initrd", ukitest.Image(sec(".initrd", "x"), sec(".ucode", "y")), "", 2, true},
+		{"nothing of use", ukitest.Image(sec(".sbat", "x")), "", 0, false},
+		{"an image", ukiFile(), "", 0, false},
+		{"text", []byte("hello"), "", 0, false},
+		{"too long", ukitest.Image(ukitest.Section{Name: ".cmdline", Data: make([]byte, maxText+1)}), "", 0, false},
+	} {
+		a, err := OpenAddon(bytes.NewReader(tt.file), int64(len(tt.file)))
+		if (err == nil) != tt.ok || a.Cmdline != tt.cmdline || len(a.Others) != tt.others {
+			t.Errorf("%s: got %+v, %v", tt.name, a, err)
+		}
+	}
 }

@@ -27,6 +27,7 @@ type Target struct {
 	// Kernel is a kernel image, or a unified kernel image: then the initrds in
 	// it come before Initrds, and its own command line counts for nothing.
 	Kernel  *os.File
+	Profile int        // of a unified kernel image: which one
 	Initrds []*os.File // in the order in which they shall be unpacked
 	Cmdline string     // as the target shall see it
 }
@@ -215,6 +216,7 @@ func (l *Loader) Exec() error {
 // it takes.
 type plan struct {
 	kernel  part
+	profile int // of a unified kernel image
 	info    kernel.Info
 	room    uint64 // bytes that the kernel takes in memory while it starts, at least its own size
 	initrds []part
@@ -246,7 +248,7 @@ func (l *Loader) prepare(ctx context.Context, t Target) (_ *plan, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{kernel: whole, cmdline: t.Cmdline}
+	p := &plan{kernel: whole, profile: t.Profile, cmdline: t.Cmdline}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -273,10 +275,12 @@ func (l *Loader) prepare(ctx context.Context, t Target) (_ *plan, err error) {
 		}
 		p.initrds = append(p.initrds, in)
 	}
-	for _, in := range p.initrds {
+	for i, in := range p.initrds {
 		if _, err := kernel.IdentifyInitrd(in.reader(), in.size); err != nil {
 			return nil, fmt.Errorf("initrd %s: %w", in.name(), err)
 		}
+		start := kernel.InitrdStart(in.reader(), in.size)
+		p.initrds[i] = part{in.f, in.off + start, in.size - start}
 	}
 	limit, err := p.header()
 	if err != nil {
@@ -305,7 +309,7 @@ func (p *plan) header() (limit int, err error) {
 
 // takeApart makes a unified kernel image's sections the kernel and the initrds.
 func (p *plan) takeApart() error {
-	uki, err := kernel.OpenUKI(p.kernel.reader(), p.kernel.size)
+	uki, err := kernel.OpenProfile(p.kernel.reader(), p.kernel.size, p.profile)
 	if err != nil {
 		return err
 	}

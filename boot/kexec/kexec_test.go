@@ -199,6 +199,7 @@ func TestLoadSegments(t *testing.T) {
 		many = append(many, fmt.Sprintf("070701%02d", i)) // a multiple of four bytes
 		manyText = append(manyText, many[i])
 	}
+	uBootRamdisk := "\x27\x05\x19\x56" + strings.Repeat("\x00", 26) + "\x03" + strings.Repeat("\x00", 33)
 	tests := []struct {
 		name    string
 		kernel  []byte
@@ -209,6 +210,7 @@ func TestLoadSegments(t *testing.T) {
 		{name: "bzImage", kernel: kernel, initrds: []string{"070701 a", "\x1f\x8bb"}, want: []string{"070701 a", "\x1f\x8bb"}, joined: "070701 a\x1f\x8bb"},
 		{name: "unified kernel image", kernel: uki, initrds: []string{"\x1f\x8bmore"}, want: []string{"070701 micro", "070701 inside", "\x1f\x8bmore"},
 			joined: "070701 micro070701 inside\x00\x00\x00\x1f\x8bmore"},
+		{name: "initrd with U-Boot's header", kernel: kernel, initrds: []string{uBootRamdisk + "\x1f\x8bpacked"}, want: []string{"\x1f\x8bpacked"}, joined: "\x1f\x8bpacked"},
 		{name: "more initrds than there can be segments", kernel: kernel, initrds: many, want: []string{strings.Join(manyText, "")}, joined: strings.Join(manyText, "")},
 	}
 	for _, tt := range tests {

@@ -159,7 +159,7 @@ func (s *session) loaded(ctx context.Context, j job, err error) {
 // loadFiles puts the kernel and initrds of a job into memory.
 func loadFiles(ctx context.Context, loader *kexec.Loader, scan *discover.Scan, j job) error {
 	e := j.entry
-	t := kexec.Target{Cmdline: j.cmdline}
+	t := kexec.Target{Cmdline: j.cmdline, Profile: e.Profile}
 	defer func() {
 		for _, f := range append(t.Initrds, t.Kernel) {
 			if f != nil {

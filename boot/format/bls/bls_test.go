@@ -121,7 +121,9 @@ func TestEntry(t *testing.T) {
 		{name: "device tree", conf: "linux k\ndevicetree /a.dtb\n", title: "e", kernel: "k", note: "not passed on (/a.dtb)"},
 		{name: "overlay", conf: "linux k\ndevicetree-overlay /a.dtbo\n", title: "e", kernel: "k", note: "not passed on (/a.dtbo)"},
 		{name: "extra files", conf: "uki u.efi\nextra /a.raw\nextra /b.raw\n", title: "e", kernel: "u.efi", uki: true, cmdline: "own", note: "/a.raw, /b.raw"},
-		{name: "profile", conf: "uki u.efi\nprofile 1\n", title: "e", kernel: "u.efi", uki: true, cmdline: "own", note: "profile 1"},
+		{name: "profile that is not there", conf: "uki u.efi\nprofile 1\n", title: "e", kernel: "u.efi", uki: true, problem: "no profile 1"},
+		{name: "profile", conf: "uki p.efi\nprofile 1\n", title: "e", kernel: "p.efi", uki: true, cmdline: "second"},
+		{name: "profile that is no number", conf: "uki p.efi\nprofile x\n", title: "e", kernel: "p.efi", uki: true, cmdline: "other", problem: "no profile x"},
 
 		{name: "EFI program", conf: "efi /shell.efi\n", title: "e", kernel: "shell.efi", problem: "EFI program shell.efi"},
 		{name: "EFI program that is text", conf: "efi /text.efi\n", title: "e", kernel: "text.efi", problem: "EFI program text.efi"},
@@ -133,7 +135,7 @@ func TestEntry(t *testing.T) {
 		{name: "linux is an image", conf: "linux /u.efi\n", title: "e", kernel: "u.efi", uki: true, cmdline: "own"},
 		{name: "uki is a kernel", conf: "uki /bzImage\n", title: "e", kernel: "bzImage"},
 		{name: "image with options", conf: "uki u.efi\noptions other\ninitrd i\n", title: "e", kernel: "u.efi", uki: true, cmdline: "other", initrds: "i"},
-		{name: "image with profiles", conf: "uki p.efi\n", title: "e", kernel: "p.efi", uki: true, cmdline: "base", note: "profiles (1)"},
+		{name: "image with profiles", conf: "uki p.efi\n", title: "e", kernel: "p.efi", uki: true, cmdline: "other"},
 		{name: "network", conf: "uki-url http://x/y.efi\n", title: "e", problem: "on the network: http://x/y.efi"},
 
 		{name: "variables", conf: "linux /$dir/k2\ninitrd /$dir/i2 $tuned_initrd\noptions $kernelopts ${dir}x $tuned_params\n", title: "e", kernel: "d/k2", initrds: "d/i2", cmdline: "root=y ro dx"},
@@ -150,7 +152,7 @@ func TestEntry(t *testing.T) {
 				"k":                     boottest.File("kernel"), "d/k2": boottest.File("kernel"), "boot/k3": boottest.File("kernel"), "bzImage": {Data: boottest.BzImage("6.1")},
 				"i": boottest.File("initrd"), "u": boottest.File("microcode"), "d/i2": boottest.File("initrd"), "boot/i3": boottest.File("initrd"), "my initrd": boottest.File("initrd"),
 				"u.efi":     image(t, ".cmdline own\n.linux 6.1\n"),
-				"p.efi":     image(t, ".cmdline base\n.linux 6.1\n.profile ID=x\n.cmdline other\n"),
+				"p.efi":     image(t, ".cmdline base\n.linux 6.1\n.profile ID=x\n.cmdline other\n.profile ID=y\n.cmdline second\n"),
 				"shell.efi": image(t, ".text code\n"),
 				"bad.efi":   {Data: ukitest.Image(ukitest.Section{Name: ".linux", Data: []byte("hello")})},
 				"text.efi":  boottest.File("hello"),

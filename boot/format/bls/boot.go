@@ -141,6 +141,7 @@ type Item struct {
 	SortKey   string // sort-key, or ID of os-release(5)
 	MachineID string
 	Version   string
+	Profile   int    // of a unified kernel image: systemd-boot calls the entry NAME@PROFILE, from 1
 	Demoted   string // why it sorts behind all others and is never the default, as a sentence; "" for most
 }
 
@@ -176,6 +177,9 @@ func number(s string) (int, bool) {
 func (b *Boot) isDefault(it Item) bool {
 	name, ending, _, _ := it.name()
 	pattern := strings.ReplaceAll(strings.ToLower(b.def.text), "[!", "[^")
+	if it.Profile > 0 {
+		ending += "@" + strconv.Itoa(it.Profile)
+	}
 	for _, id := range []string{name + ending, name} { // before systemd 246 the ending was left off
 		if ok, _ := path.Match(pattern, strings.ToLower(id)); ok {
 			return true

@@ -133,7 +133,14 @@ func (r *reader) item(b *Boot, lookup Lookup, file, text string) (Item, bool) {
 		}
 	}
 	if e.Kernel != "" {
-		in, unified, err := kernel.Describe(b.fsys, e.Kernel)
+		profile, ok := 0, true
+		if c.profile != "" {
+			profile, ok = number(c.profile)
+		}
+		in, unified, err := kernel.DescribeProfile(b.fsys, e.Kernel, profile)
+		if !ok || errors.Is(err, kernel.ErrNoProfile) {
+			problem("Its image has no profile %s.", boot.Clean(c.profile))
+		}
 		isProgram := in.Format == kernel.PE || in.Format == "" && (errors.Is(err, kernel.ErrNotKernel) || errors.Is(err, fs.ErrNotExist))
 		e.UKI = in.Format == kernel.UnifiedImage
 		switch {
@@ -141,7 +148,9 @@ func (r *reader) item(b *Boot, lookup Lookup, file, text string) (Item, bool) {
 			if len(c.options) == 0 && text == "" {
 				e.Cmdline = unified.Cmdline
 			}
+			e.Profile = profile
 			e.Notes = append(e.Notes, unified.Notes()...)
+			b.AddAddons(e)
 		case isProgram && c.linux == "" && c.uki == "":
 			problem("It starts the EFI program %s through the firmware, which a running Linux cannot do.", boot.Clean(path.Base(e.Kernel)))
 		}
@@ -159,9 +168,6 @@ func (r *reader) item(b *Boot, lookup Lookup, file, text string) (Item, bool) {
 	}
 	if len(c.devicetrees) > 0 {
 		note("Its device tree is not passed on (%s): the kernel gets the one that this machine runs with.", boot.Clean(strings.Join(c.devicetrees, ", ")))
-	}
-	if c.profile != "" {
-		note("It asks for profile %s of its image; alpboot boots what is common to all.", boot.Clean(c.profile))
 	}
 	if len(c.extras) > 0 {
 		note("Its extra files are not passed on: %s.", boot.Clean(strings.Join(c.extras, ", ")))

@@ -2,9 +2,9 @@
 // its initrds and its command line (Boot Loader Specification, Type #2).
 //
 // They are recognised by their sections, never by their names: boot loaders and other
-// EFI programs in the same directories are passed over. Profiles, device trees, PE
-// addons and system extensions are not used, signatures are not checked; see
-// [kernel.UKI].
+// EFI programs in the same directories are passed over, and so is alpboot. Each
+// profile is an entry. Device trees and system extensions are not used,
+// signatures are not checked; see [kernel.UKI] and [bls.Boot.AddAddons].
 package uki
 
 import (
@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
@@ -22,14 +24,15 @@ import (
 
 // What is read of one volume, so that no stick can keep the menu waiting.
 const (
-	maxFiles = 200     // files that are looked into
-	maxText  = 4 << 20 // bytes of command lines and titles; one image has 64 KiB of each at most
+	maxFiles    = 200     // files that are looked into
+	maxProfiles = 16      // of one image
+	maxText     = 4 << 20 // bytes of command lines and titles; one image has 64 KiB of each at most
 )
 
-// directories are the places of images in each [bls.Boot]: EFI/Linux is that of
-// the specification, Alpine and EFI/Alpine are those of Alpine's
-// secureboot-hook.
-var dirs = [...]string{"EFI/Linux", "EFI/Alpine", "Alpine", ""}
+// dirs are the places of images in each [bls.Boot]: EFI/Linux is that of the
+// specification, Alpine and EFI/Alpine are those of Alpine's secureboot-hook, and
+// other systems have a directory of their own in EFI.
+var dirs = [...]string{"EFI/Linux", "EFI/*", "Alpine", ""}
 
 // Format returns the format for discovery.
 func Format() boot.Format {
@@ -38,8 +41,8 @@ func Format() boot.Format {
 	}}
 }
 
-// Parse finds the images *.efi in EFI/Linux, EFI/Alpine, Alpine and the top of
-// every [bls.Boot] on the volume whose root is fsys, in the order of
+// Parse finds the images *.efi in EFI/Linux, in the other directories of EFI, in
+// Alpine and at the top of every [bls.Boot] on the volume whose root is fsys, in the order of
 // [bls.Boot.Arrange]: by the ID of their os-release, then the newest kernel
 // first. The title is PRETTY_NAME, with the version of the kernel where several
 // are equal. An image *.efi.bak, which secureboot-hook keeps of the one before,
@@ -96,29 +99,34 @@ func (r *reader) items(b *bls.Boot) []bls.Item {
 			files = append(append(files, programs...), backups...)
 		}
 	}
+	inBoot := func(file string) bool { return strings.EqualFold(path.Base(path.Dir(file)), "BOOT") }
+	files = slices.Concat(slices.DeleteFunc(slices.Clone(files), inBoot), slices.DeleteFunc(files, func(f string) bool { return !inBoot(f) }))
 	var items []bls.Item
 	for _, file := range files {
 		if r.filesLeft--; r.filesLeft < 0 || r.textLeft < 0 {
 			break
 		}
-		it, ok, err := item(r.fsys, file)
+		profiles, err := r.profiles(b, file)
 		if err != nil {
 			r.notes.Add(boot.Source{File: file}, fmt.Sprintf("The file cannot be used: %v.", err))
 		}
-		if r.textLeft -= len(it.Entry.Cmdline) + len(it.Entry.Title) + len(it.SortKey) + len(it.Version); r.textLeft < 0 {
-			break
-		}
-		if ok {
-			items = append(items, it)
+		for _, it := range profiles {
+			r.textLeft -= len(it.Entry.Cmdline) + len(it.Entry.Title) + len(it.SortKey) + len(it.Version)
+			isCopy := inBoot(file) && slices.ContainsFunc(items, func(o bls.Item) bool {
+				return o.Entry.Title == it.Entry.Title && o.Entry.Cmdline == it.Entry.Cmdline && o.Version == it.Version && o.Profile == it.Profile
+			})
+			if r.textLeft >= 0 && !isCopy { // EFI/BOOT often has a copy, for firmware without boot options
+				items = append(items, it)
+			}
 		}
 	}
 	return items
 }
 
-// item returns the entry of an image, false for any other file, with an error if
-// that should be an image and is none.
-func item(fsys fs.FS, file string) (it bls.Item, ok bool, err error) {
-	in, u, err := kernel.Describe(fsys, file)
+// profiles returns the entries of an image, one for each of its profiles, and
+// none for any other file, with an error if that should be an image and is not.
+func (r *reader) profiles(b *bls.Boot, file string) ([]bls.Item, error) {
+	in, u, err := kernel.Describe(r.fsys, file)
 	if in.Format != kernel.UnifiedImage {
 		var pe *fs.PathError
 		switch {
@@ -127,23 +135,47 @@ func item(fsys fs.FS, file string) (it bls.Item, ok bool, err error) {
 		case errors.As(err, &pe): // the path stands in the note already
 			err = pe.Err
 		}
-		return it, false, err
+		return nil, err
 	}
-	it.Entry = boot.Entry{Format: "uki", Source: boot.Source{File: file}, Kernel: file, UKI: true}
-	if u != nil {
-		release := osRelease(u.OSRelease)
-		if release["ID"] == "alpboot" {
-			return it, false, nil // as a default it would start itself for ever
+	var items []bls.Item
+	for n := range maxProfiles {
+		it := bls.Item{Entry: boot.Entry{Format: "uki", Source: boot.Source{File: file}, Kernel: file, UKI: true, Profile: n}, Profile: n}
+		if n > 0 {
+			if _, u, err = kernel.DescribeProfile(r.fsys, file, n); u == nil || n >= u.Profiles {
+				break
+			}
 		}
-		it.Entry.Title = cmp.Or(release["PRETTY_NAME"], release["NAME"])
-		it.Entry.Cmdline, it.Entry.Notes = u.Cmdline, u.Notes()
-		it.SortKey = cmp.Or(release["IMAGE_ID"], release["ID"])
-		it.Version = cmp.Or(u.Version, release["VERSION_ID"])
+		if !strings.EqualFold(path.Ext(file), ".efi") {
+			it.Demoted = "It is the backup of an image that has been replaced since."
+		}
+		if u != nil {
+			release := osRelease(u.OSRelease)
+			if release["ID"] == "alpboot" {
+				return nil, nil // as a default it would start itself for ever
+			}
+			complete(&it, b, u, release)
+		}
+		items = append(items, it)
+		if u == nil || u.Profiles == 0 {
+			break
+		}
 	}
-	if !strings.EqualFold(path.Ext(file), ".efi") {
-		it.Demoted = "It is the backup of an image that has been replaced since."
+	return items, nil
+}
+
+// complete adds to an entry what the image says of itself.
+func complete(it *bls.Item, b *bls.Boot, u *kernel.UKI, release map[string]string) {
+	it.Entry.Title = cmp.Or(release["PRETTY_NAME"], release["NAME"])
+	switch {
+	case u.ProfileTitle != "":
+		it.Entry.Title += " (" + u.ProfileTitle + ")"
+	case it.Profile > 0:
+		it.Entry.Title += fmt.Sprintf(" (profile %s)", cmp.Or(u.ProfileID, strconv.Itoa(it.Profile)))
 	}
-	return it, true, nil
+	it.Entry.Cmdline, it.Entry.Notes = u.Cmdline, u.Notes()
+	b.AddAddons(&it.Entry)
+	it.SortKey = cmp.Or(release["IMAGE_ID"], release["ID"])
+	it.Version = cmp.Or(u.Version, release["VERSION_ID"])
 }
 
 // osRelease reads os-release(5): lines NAME=value as a shell takes them, quotes

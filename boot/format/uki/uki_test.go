@@ -51,7 +51,7 @@ func TestPlaces(t *testing.T) {
 		"EFI/Linux/a.efi": true, "efi/linux/A.EFI": true, "boot/efi/EFI/Linux/a.efi": true, "boot/EFI/Linux/a.efi": true, "efi/EFI/LINUX/a.efi": true,
 		"EFI/Alpine/a.efi": true, "EFI/alpine/a.efi": true, "Alpine/a.efi": true, "boot/efi/Alpine/a.efi": true, "boot/Alpine/a.efi": true,
 		"a.efi": true, "boot/a.efi": true, "boot/efi/a.efi": true, "EFI/Linux/a.efi.bak": true, "EFI/Linux/a.EFI.BAK": true,
-		"EFI/BOOT/BOOTX64.EFI": false, "EFI/Linux/a": false, "EFI/Linux/a.img": false, "EFI/Linux/.a.efi": false, "EFI/Linux/.efi": false,
+		"EFI/BOOT/BOOTX64.EFI": true, "EFI/other/a.efi": true, "EFI/Linux/a": false, "EFI/Linux/a.img": false, "EFI/Linux/.a.efi": false, "EFI/Linux/.efi": false,
 		"EFI/Linux/a.efi.old": false, "EFI/Linux/x/a.efi": false, "home/a.efi": false, "@/boot/a.efi": false,
 	}
 	for name, found := range tests {
