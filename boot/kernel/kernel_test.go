@@ -230,6 +230,8 @@ func FuzzIdentify(f *testing.F) {
 		if err == nil && in.Format == "" {
 			t.Error("neither a format nor an error")
 		}
-		IdentifyInitrd(bytes.NewReader(b), int64(len(b)))
+		if name, err := IdentifyInitrd(bytes.NewReader(b), int64(len(b))); (name == "") != (err != nil) {
+			t.Errorf("as an initrd: %q, %v", name, err)
+		}
 	})
 }

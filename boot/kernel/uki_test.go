@@ -339,7 +339,9 @@ func FuzzOpenUKI(f *testing.F) {
 		if strings.ContainsFunc(u.Cmdline, func(r rune) bool { return r < ' ' }) {
 			t.Errorf("control character in %q", u.Cmdline)
 		}
-		u.Notes()
+		if n := len(u.Notes()); (n > 0) != (u.Profiles > 0 || u.DeviceTree) {
+			t.Errorf("%d notes about %d profiles and a device tree: %v", n, u.Profiles, u.DeviceTree)
+		}
 	})
 }
 

@@ -281,6 +281,9 @@ func FuzzLayout(f *testing.F) {
 		if err != nil {
 			return
 		}
-		layout(m, kernel[:offMBRSignatures], kernel, [][]byte{make([]byte, initrd)}, "quiet")
+		entry, segs, err := layout(m, kernel[:offMBRSignatures], kernel, [][]byte{make([]byte, initrd)}, "quiet")
+		if err == nil {
+			checkPlaces(t, entry, segs, m.free, pageSize)
+		}
 	})
 }

@@ -3,6 +3,7 @@ package kexec
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -134,6 +135,36 @@ func FuzzLayoutImage(f *testing.F) {
 		if len(header) < imageHeader || file < 0 || file > mib {
 			return
 		}
-		layoutImage(ranges{{from, to}}, tree, header, make([]byte, file), [][]byte{make([]byte, 100)}, "quiet", make([]byte, seedSize))
+		free := ranges{{from, to}}
+		entry, segs, err := layoutImage(free, tree, header, make([]byte, file), [][]byte{make([]byte, 100)}, "quiet", make([]byte, seedSize))
+		if err == nil {
+			checkPlaces(t, entry, segs, free, imageUnit)
+		}
 	})
+}
+
+// checkPlaces asserts that segments are of whole pages, have room for their
+// data, lie in free memory and not one over the other, and that the entry is in
+// one of them.
+func checkPlaces(t *testing.T, entry uint64, segs []Segment, free ranges, page uint64) {
+	t.Helper()
+	entered := false
+	for i, s := range segs {
+		end := s.Phys + s.Size
+		if s.Phys%page != 0 || s.Size%page != 0 || end < s.Phys || uint64(len(s.Data)) > s.Size {
+			t.Errorf("segment %d: %#x + %#x with %#x bytes", i, s.Phys, s.Size, len(s.Data))
+		}
+		if !slices.ContainsFunc(free, func(f span) bool { return s.Phys >= f.from && end <= f.to }) {
+			t.Errorf("segment %d: %#x to %#x is not free", i, s.Phys, end)
+		}
+		for j, o := range segs[:i] {
+			if s.Phys < o.Phys+o.Size && o.Phys < end {
+				t.Errorf("segments %d and %d overlap", i, j)
+			}
+		}
+		entered = entered || entry >= s.Phys && entry < s.Phys+uint64(len(s.Data))
+	}
+	if !entered {
+		t.Errorf("the entry %#x is in no segment", entry)
+	}
 }

@@ -139,7 +139,7 @@ func normal(name string) string { return strings.ReplaceAll(name, "-", "_") }
 // addDep takes a line of modules.dep: "file.ko: dependency.ko ...".
 func (x *Index) addDep(line string) {
 	file, deps, ok := strings.Cut(line, ":")
-	if !ok || !fs.ValidPath(file) {
+	if !ok || !fs.ValidPath(file) || file == "." {
 		return
 	}
 	m := &module{name: nameOf(file), file: file}

@@ -410,7 +410,9 @@ func FuzzGlob(f *testing.F) {
 		if len(pattern)+len(s) > 1000 {
 			return
 		}
-		glob(pattern, s)
+		if glob(pattern, s) && !glob("*"+pattern, s) {
+			t.Errorf("%q matches %q, and not with a star before it", pattern, s)
+		}
 		if !glob("*"+s, s) && !strings.ContainsAny(s, wildcards) {
 			t.Errorf("*%q does not match its own tail", s)
 		}
@@ -420,6 +422,39 @@ func FuzzGlob(f *testing.F) {
 	})
 }
 
+// willing is a kernel that takes every module, and what is loaded in it. Every
+// file of a module is there.
+type willing struct {
+	t      *testing.T
+	opened string
+	loaded map[string]bool
+	log    []string // what was inserted
+}
+
+func (k *willing) Open(name string) (fs.File, error) {
+	k.opened = nameOf(name)
+	return fstest.MapFS{name: {}}.Open(name)
+}
+
+func (k *willing) insert(fs.File, string) error {
+	if k.loaded[k.opened] {
+		k.t.Errorf("%q is inserted twice", k.opened)
+	}
+	k.loaded[k.opened] = true
+	k.log = append(k.log, k.opened)
+	return nil
+}
+
+func (k *willing) remove(name string) error {
+	if !k.loaded[name] {
+		return fs.ErrNotExist
+	}
+	delete(k.loaded, name)
+	return nil
+}
+
+// FuzzIndex checks that from any index each module can be loaded, by what is
+// planned for it and in that order, and unloaded again.
 func FuzzIndex(f *testing.F) {
 	f.Add(testIndex["modules.dep"], testIndex["modules.alias"], testIndex["modules.softdep"])
 	f.Add("a.ko: a.ko a.ko\nb.ko:b.ko", "alias a b\nalias * a\nalias [ a", "softdep a pre: a post: a b\nsoftdep b pre: a")
@@ -433,13 +468,35 @@ func FuzzIndex(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x.Insert = func(fs.File, string) error { return nil }
-		x.Delete = func(string) error { return nil }
+		k := &willing{t: t, loaded: map[string]bool{}}
+		x.fsys, x.Insert, x.Delete = k, k.insert, k.remove
 		for name := range x.modules {
-			_ = x.Load(name)
-			_ = x.Unload(name)
+			plan, err := x.Plan(name)
+			if err != nil {
+				t.Errorf("planning %q: %v", name, err)
+			}
+			var want []string
+			for _, step := range plan {
+				if !k.loaded[step.Name] {
+					want = append(want, step.Name)
+				}
+			}
+			k.log = nil
+			if err := x.Load(name); err != nil || !k.loaded[name] || !slices.Equal(k.log, want) {
+				t.Errorf("loading %q inserted %q, planned %q: %v", name, k.log, want, err)
+			}
+			if err := x.Unload(name); err != nil || k.loaded[name] {
+				t.Errorf("unloading %q, of which %v is loaded: %v", name, k.loaded, err)
+			}
 		}
-		_ = x.LoadAlias(nvmeAlias)
+		if err := x.LoadAlias(nvmeAlias); err != nil {
+			t.Errorf("by alias: %v", err)
+		}
+		for _, name := range x.Match(nvmeAlias) {
+			if x.modules[name] != nil && !k.loaded[name] {
+				t.Errorf("%q drives the device and is not loaded", name)
+			}
+		}
 	})
 }
 

@@ -309,13 +309,13 @@ func TestPlan(t *testing.T) {
 			if tt.problems == nil && len(problems) > 0 {
 				t.Errorf("problems: %v", problems)
 			}
-			checkPlan(t, tt.members, mappings, problems)
+			checkPlan(t, tt.members, true, mappings, problems)
 		})
 	}
 }
 
 // checkPlan checks what holds of all plans.
-func checkPlan(t *testing.T, members []assemble.Member, mappings []assemble.Mapping, problems map[string]string) {
+func checkPlan(t *testing.T, members []assemble.Member, complete bool, mappings []assemble.Mapping, problems map[string]string) {
 	t.Helper()
 	known := map[string]bool{}
 	for _, m := range members {
@@ -351,7 +351,7 @@ func checkPlan(t *testing.T, members []assemble.Member, mappings []assemble.Mapp
 	for range 4 { // the order of devices is that of their discovery
 		shuffled := slices.Clone(members)
 		rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		if again, told := assemble.Plan(shuffled, true); !reflect.DeepEqual(again, mappings) || !reflect.DeepEqual(told, problems) {
+		if again, told := assemble.Plan(shuffled, complete); !reflect.DeepEqual(again, mappings) || !reflect.DeepEqual(told, problems) {
 			t.Fatalf("in another order the plan is\n%q, %v\nand not\n%q, %v", text(again), told, text(mappings), problems)
 		}
 	}
@@ -429,11 +429,7 @@ func FuzzPlan(f *testing.F) {
 			}
 			members = append(members, m)
 		}
-		if !complete {
-			assemble.Plan(members, false)
-			return
-		}
-		mappings, problems := assemble.Plan(members, true)
-		checkPlan(t, members, mappings, problems)
+		mappings, problems := assemble.Plan(members, complete)
+		checkPlan(t, members, complete, mappings, problems)
 	})
 }

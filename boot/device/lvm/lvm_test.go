@@ -582,6 +582,9 @@ func FuzzLabel(f *testing.F) {
 		copy(h[int(at)%512:], change)
 		binary.LittleEndian.PutUint32(h, crc(h[4:]))
 		seal(b)
-		_, _ = lvm.Read(bytes.NewReader(b), int64(len(b)))
+		pv, err := lvm.Read(bytes.NewReader(b), int64(len(b)))
+		if err != nil && !errors.Is(err, lvm.ErrNone) && !errors.Is(err, lvm.ErrDamaged) || err != nil && pv.VG != nil || err == nil && len(pv.UUID) != 38 {
+			t.Errorf("got %+v, %v", pv, err)
+		}
 	})
 }

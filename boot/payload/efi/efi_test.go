@@ -447,10 +447,20 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p.Sections()
-		p.Misplaced()
-		p.Signatures()
-		p.Digest(crypto.SHA256)
+		for _, s := range p.Sections() {
+			if !bytes.Contains(b, s.Data) {
+				t.Errorf("the section %q holds what is not in the file", s.Name)
+			}
+		}
+		if text := p.Misplaced(); text != "" && !strings.HasPrefix(text, "its section") {
+			t.Errorf("misplaced: %q", text)
+		}
+		if list, err := p.Signatures(); err != nil && len(list) > 0 {
+			t.Errorf("signatures %v beside %v", list, err)
+		}
+		if d := p.Digest(crypto.SHA256); len(d) != crypto.SHA256.Size() || !bytes.Equal(d, p.Digest(crypto.SHA256)) {
+			t.Errorf("digest %x", d)
+		}
 		if q, err := p.Append(Section{Name: ".new", Data: []byte("new")}); err == nil {
 			if s := q.Sections(); string(s[len(s)-1].Data) != "new" {
 				t.Errorf("the new section holds %q", s[len(s)-1].Data)
