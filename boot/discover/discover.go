@@ -1,15 +1,20 @@
-// Package discover finds what can be booted: it looks at every block device,
-// reads its filesystem with every format it knows, and reports what it found as
-// it goes on, with a reason for what it could not use.
+// Package discover finds what can be booted: it probes every block device, reads
+// its filesystem with every format it knows, and reports what it found as it goes
+// on, with a reason for what it could not use.
 //
-// Every device is looked at in a goroutine of its own. One that is broken or
-// never answers becomes a line that says so, and holds back no other.
+// One goroutine, the loop, owns all that is known. What may take time is done in
+// goroutines that get copies and answer by a message to the loop. A device that
+// is broken or never answers becomes a line that says so, and holds back no
+// other. The phases of a volume are in phase.go, what comes next is decided in
+// plan.go.
 package discover
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
@@ -22,28 +27,36 @@ import (
 // real one.
 // Devices are named by their nodes.
 type Machine interface {
-	// Devices lists what there is to look at, in the order in which it shall be
-	// shown. The errors tell about single devices that are left out.
+	// Devices lists the devices to scan, in the order in which they are shown. The
+	// errors are about single devices that are left out.
 	Devices() ([]device.Block, []error)
 	// Probe reads the superblock of a device.
 	Probe(node string) (superblock.Superblock, error)
-	// Mount gives the filesystem of a device, read-only.
+	// Mount mounts the filesystem of a device, read-only.
 	Mount(ctx context.Context, node string, sb superblock.Superblock) (Filesystem, error)
 }
 
 // Maker makes devices of other devices, read-only; package
 // device/system has the real one.
 type Maker interface {
-	// Member reads what a member of a volume set says about the set. [device.ErrInUse]
-	// means that the kernel has assembled the set already.
+	// Member reads what a member of a volume set has recorded about the set.
+	// [device.ErrInUse] means that the kernel has assembled the set already.
 	Member(node string, sb superblock.Superblock) (assemble.Member, error)
 	// Map makes one device of members of a set.
 	Map(m assemble.Mapping) (Made, error)
 	// Unlock makes the device that is inside of a LUKS volume.
-	// [luks.ErrPassphrase] says that it was the wrong passphrase.
+	// [luks.ErrPassphrase] means that it was the wrong passphrase.
 	Unlock(ctx context.Context, node string, passphrase []byte) (Made, error)
 	// Image makes a device of the image file name on a filesystem.
 	Image(fsys Filesystem, name string) (Made, error)
+}
+
+// Writer is what a [Machine] also has when something can be written to its
+// devices; package device/system has it.
+type Writer interface {
+	// Write mounts a device for writing, calls do with the root of its
+	// filesystem, and unmounts it again.
+	Write(node string, do func(root *os.Root) error) error
 }
 
 // Filesystem is a mounted filesystem. Close unmounts it.
@@ -52,18 +65,18 @@ type Filesystem = device.Filesystem
 // Made is a device that was made for a scan, all of it read-only.
 type Made = device.Made
 
-// Scanner says how to look. Machine must be set.
+// Scanner is how to scan. Machine must be set.
 type Scanner struct {
 	Machine Machine
 	Formats []boot.Format
 
-	// Maker puts together sets of volumes, opens what is encrypted and image
-	// files. Nil leaves these alone.
+	// Maker assembles sets of volumes, and unlocks what is encrypted and opens
+	// image files. Nil leaves these alone.
 	Maker Maker
 
-	// Events gives the uevents of the running kernel, which bring in devices
+	// Events returns the uevents of the running kernel, which bring in devices
 	// that appear and take out those that go: [device.Events]. Nil when the
-	// devices that are there at the start are all there will be.
+	// devices that are there at the start are all that there will be.
 	Events func(context.Context) (<-chan device.Event, error)
 
 	// Settle is how long no event must have come before an inventory counts as
@@ -83,20 +96,18 @@ type Scanner struct {
 type Scan struct {
 	scanner     *Scanner
 	inventories chan boot.Inventory
-	results     chan result
 	calls       chan func(*state)
 	cancel      context.CancelFunc
 	stopped     chan struct{}
 	stopping    <-chan struct{}
 }
 
-// Start begins to look and goes on until ctx ends or [Scan.Stop] is called.
+// Start begins to scan and goes on until ctx ends or [Scan.Stop] is called.
 func (s *Scanner) Start(ctx context.Context) *Scan {
 	ctx, cancel := context.WithCancel(ctx)
 	sc := &Scan{
 		scanner:     s,
 		inventories: make(chan boot.Inventory),
-		results:     make(chan result),
 		calls:       make(chan func(*state)),
 		cancel:      cancel,
 		stopped:     make(chan struct{}),
@@ -106,16 +117,18 @@ func (s *Scanner) Start(ctx context.Context) *Scan {
 	return sc
 }
 
-// Inventories gives what is known each time that it changes. A slow reader
+// Inventories returns what is known each time that it changes. A slow reader
 // misses what lies between two changes and never the last. It is closed when
 // the scan ends.
 func (sc *Scan) Inventories() <-chan boot.Inventory { return sc.inventories }
 
-// stopLimit is how long Stop waits for filesystems to be unmounted.
+// stopLimit is how long Stop waits.
 const stopLimit = 5 * time.Second
 
-// Stop ends the scan, unmounts everything and takes apart what was made. A
-// device that does not let go within five seconds is left behind.
+// Stop ends the scan: it waits for all goroutines of the scan, unmounts
+// everything and removes the devices that were made. Only a device that hangs in
+// the kernel for more than five seconds is left behind, with the goroutine that
+// waits for it; when it answers, it is released all the same.
 func (sc *Scan) Stop() {
 	sc.cancel()
 	select {
@@ -124,8 +137,8 @@ func (sc *Scan) Stop() {
 	}
 }
 
-// call has run do something with its state. It is false when the scan ends. What
-// only asks makes no new inventory.
+// call has the loop do something with its state. It returns false when the scan
+// ends.
 func (sc *Scan) call(do func(*state)) bool {
 	done := make(chan struct{})
 	select {
@@ -137,48 +150,68 @@ func (sc *Scan) call(do func(*state)) bool {
 	}
 }
 
-// errGone is what Open and Unlock give for a volume that was pulled out.
-var errGone = errors.New("the volume is gone")
+var (
+	errGone   = errors.New("the volume is gone")
+	errSilent = errors.New("the device does not answer")
+)
 
-// Open opens a file of a volume that the scan has mounted.
+// Open opens a file of a volume that the scan has mounted. While the volume is
+// being written to, Open waits, as long as one device may take to answer.
 func (sc *Scan) Open(vol boot.Volume, name string) (fs.File, error) {
-	var fsys fs.FS
-	if !sc.call(func(st *state) {
-		if v := st.vols[vol.Device]; v != nil && v.found != nil && v.found.fsys != nil {
-			fsys = v.found.fsys
+	fail := func(err error) (fs.File, error) {
+		return nil, &fs.PathError{Op: "open", Path: vol.Device, Err: err}
+	}
+	limit := time.NewTimer(sc.scanner.Limit)
+	defer limit.Stop()
+	for {
+		var at *view
+		var written <-chan struct{}
+		if !sc.call(func(st *state) {
+			if v := st.vols[vol.Device]; v != nil && (vol.UUID == "" || vol.UUID == v.status.Volume.UUID) {
+				at, written = v.view, v.written
+			}
+		}) {
+			return fail(fs.ErrClosed)
 		}
-	}) {
-		return nil, &fs.PathError{Op: "open", Path: vol.Device, Err: fs.ErrClosed}
+		switch {
+		case at != nil && at.enter() == nil:
+			defer at.leave()
+			return at.FS.Open(name)
+		case at != nil: // it was unmounted just now
+			continue
+		case written == nil:
+			return fail(errGone)
+		}
+		select {
+		case <-written:
+		case <-sc.stopping:
+			return fail(fs.ErrClosed)
+		case <-limit.C:
+			return fail(errSilent)
+		}
 	}
-	if fsys == nil {
-		return nil, &fs.PathError{Op: "open", Path: vol.Device, Err: errGone}
-	}
-	return fsys.Open(name)
 }
 
-// Unlock opens the encrypted volume on a device; what is in it is looked at
-// then as any other. It may take seconds, and as much memory as the volume's key
-// asks for. [luks.ErrPassphrase] says that it was the wrong passphrase.
+// Unlock unlocks the encrypted volume on a device; what is in it is scanned then
+// as any other. It may take seconds, and as much memory as the volume's key asks
+// for. [luks.ErrPassphrase] means that it was the wrong passphrase.
 func (sc *Scan) Unlock(ctx context.Context, device string, passphrase []byte) error {
-	var v *volume
-	if !sc.call(func(st *state) {
-		if at := st.vols[device]; at != nil && at.found != nil && at.found.status.Locked {
-			v = at
-		}
-	}) {
+	done := make(chan error, 1)
+	if !sc.call(func(st *state) { st.unlock(ctx, device, passphrase, done) }) {
 		return fs.ErrClosed
 	}
-	if v == nil || sc.scanner.Maker == nil {
-		return errGone
+	return <-done
+}
+
+// Write calls do with the root of the filesystem on a device mounted for
+// writing: for the few things that a user asks for. It waits until the formats
+// have read the volume. Meanwhile nothing can be opened on it; its entries stay,
+// and are parsed again afterwards. What lies on volumes that were made of others
+// is never written to.
+func (sc *Scan) Write(ctx context.Context, device string, do func(root *os.Root) error) error {
+	done := make(chan error, 1)
+	if !sc.call(func(st *state) { st.write(device, write{ctx, do, done}) }) {
+		return fmt.Errorf("writing to %s: %w", device, context.Canceled)
 	}
-	made, err := sc.scanner.Maker.Unlock(ctx, v.node, passphrase)
-	if err != nil {
-		return err
-	}
-	added := false
-	if sc.call(func(st *state) { added = st.add(ctx, made, nil, v) }) && added {
-		return nil
-	}
-	made.Close()
-	return errGone
+	return <-done
 }

@@ -1,15 +1,12 @@
 package discover
 
 import (
-	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -19,131 +16,11 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/boottest/hardware"
 	"github.com/alpboot/alpboot/boot/device"
-	"github.com/alpboot/alpboot/boot/device/assemble"
-	"github.com/alpboot/alpboot/boot/device/luks"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/all"
 )
-
-// fakeMachine has the devices that a test puts in.
-type fakeMachine struct {
-	mu      sync.Mutex
-	devices []fakeDevice
-	events  chan device.Event
-	mounted int // filesystems that are mounted now
-	made    []string
-}
-
-type fakeDevice struct {
-	block    device.Block
-	sb       superblock.Superblock
-	probeErr error
-	mountErr error
-	delay    time.Duration // until it answers
-	tree     fstest.MapFS
-
-	member *assemble.Member
-	inside *fakeDevice // what Unlock, Map and Image make of it
-}
-
-type fakeFS struct {
-	fstest.MapFS
-	close func()
-}
-
-func (f fakeFS) Close() error { f.close(); return nil }
-
-func (m *fakeMachine) set(devs ...fakeDevice) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.devices = devs
-}
-
-func (m *fakeMachine) Devices() ([]device.Block, []error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var blocks []device.Block
-	for _, d := range m.devices {
-		blocks = append(blocks, d.block)
-	}
-	return blocks, nil
-}
-
-func (m *fakeMachine) device(path string) fakeDevice {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	i := slices.IndexFunc(m.devices, func(d fakeDevice) bool { return d.block.Path == path })
-	return m.devices[i]
-}
-
-func (m *fakeMachine) Probe(path string) (superblock.Superblock, error) {
-	d := m.device(path)
-	time.Sleep(d.delay)
-	return d.sb, d.probeErr
-}
-
-func (m *fakeMachine) Mount(ctx context.Context, path string, sb superblock.Superblock) (Filesystem, error) {
-	d := m.device(path)
-	if d.mountErr != nil {
-		return nil, d.mountErr
-	}
-	m.count(1)
-	return fakeFS{d.tree, func() { m.count(-1) }}, nil
-}
-
-func (m *fakeMachine) Member(path string, sb superblock.Superblock) (assemble.Member, error) {
-	d := m.device(path)
-	if d.member == nil {
-		return assemble.Member{}, device.ErrInUse
-	}
-	return *d.member, nil
-}
-
-// make puts the device in that is inside of another.
-func (m *fakeMachine) make(path string) (Made, error) {
-	d := m.device(path)
-	if d.inside == nil {
-		return Made{}, errors.New("it does not work")
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	in := *d.inside
-	m.devices = append(slices.Clone(m.devices), in)
-	m.made = append(m.made, in.block.Path)
-	return Made{Node: in.block.Path, Name: in.block.Name, Close: func() error {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.devices = slices.DeleteFunc(slices.Clone(m.devices), func(d fakeDevice) bool { return d.block.Path == in.block.Path })
-		m.made = slices.DeleteFunc(m.made, func(p string) bool { return p == in.block.Path })
-		return nil
-	}}, nil
-}
-
-func (m *fakeMachine) Map(mapping assemble.Mapping) (Made, error) { return m.make(mapping.Members[0]) }
-
-func (m *fakeMachine) Unlock(_ context.Context, node string, passphrase []byte) (Made, error) {
-	if string(passphrase) != "right" {
-		return Made{}, luks.ErrPassphrase
-	}
-	return m.make(node)
-}
-
-func (m *fakeMachine) Image(fsys Filesystem, name string) (Made, error) {
-	b, err := fs.ReadFile(fsys, name)
-	if err != nil {
-		return Made{}, err
-	}
-	return m.make(string(b)) // the file names the device that has it inside
-}
-
-func (m *fakeMachine) count(n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.mounted += n
-}
-
-func (m *fakeMachine) Events(context.Context) (<-chan device.Event, error) { return m.events, nil }
 
 func bzImage(version string) *fstest.MapFile {
 	return &fstest.MapFile{Data: boottest.BzImage(version), Mode: 0o644}
@@ -154,11 +31,11 @@ func text(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s), Mo
 var initrd = text("\x1f\x8b\x08\x00")
 
 // alpine is a disk of one partition, as setup-disk makes it, with one entry.
-func alpine(path, uuid, flavour string) fakeDevice {
-	return fakeDevice{
-		block: device.Block{Path: path, Size: 1 << 30},
-		sb:    superblock.Superblock{Type: "ext4", UUID: uuid},
-		tree: fstest.MapFS{
+func alpine(path, uuid, flavour string) hardware.Device {
+	return hardware.Device{
+		Block:      device.Block{Path: path, Size: 1 << 30},
+		Superblock: superblock.Superblock{Type: "ext4", UUID: uuid},
+		Files: fstest.MapFS{
 			"boot/vmlinuz-" + flavour:   bzImage("6.12.1-0-" + flavour),
 			"boot/initramfs-" + flavour: initrd,
 			"boot/extlinux.conf": text(fmt.Sprintf("LABEL %s\n MENU LABEL Linux %s\n LINUX vmlinuz-%s\n INITRD initramfs-%s\n APPEND root=UUID=%s\n",
@@ -167,11 +44,18 @@ func alpine(path, uuid, flavour string) fakeDevice {
 	}
 }
 
-func (m *fakeMachine) scanner() *Scanner {
-	s := &Scanner{Machine: m, Maker: m, Formats: all.Formats(nil), Settle: time.Second, Limit: 10 * time.Second}
-	if m.events != nil {
-		s.Events = m.Events
-	}
+// files returns what is on a device, to be changed.
+func files(d hardware.Device) fstest.MapFS { return d.Files.(fstest.MapFS) }
+
+// scanner returns a scanner of a machine on which devices neither come nor go.
+func scanner(m *hardware.Machine) *Scanner {
+	return &Scanner{Machine: m, Maker: m, Formats: all.Formats(nil), Settle: time.Second, Limit: 10 * time.Second}
+}
+
+// listener returns a scanner that hears of devices which come and go.
+func listener(m *hardware.Machine) *Scanner {
+	s := scanner(m)
+	s.Events = m.Events
 	return s
 }
 
@@ -207,9 +91,8 @@ func problems(inv boot.Inventory) string {
 
 func TestScanFindsEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &fakeMachine{}
-		m.set(alpine("/dev/sda2", "u1", "lts"), alpine("/dev/sda10", "u2", "virt"))
-		sc := m.scanner().Start(t.Context())
+		m := hardware.New(alpine("/dev/sda2", "u1", "lts"), alpine("/dev/sda10", "u2", "virt"))
+		sc := scanner(m).Start(t.Context())
 		inv := settled(t, sc)
 		if got, want := titles(inv), "Linux lts, Linux virt"; got != want {
 			t.Fatalf("got %q, want %q", got, want)
@@ -223,12 +106,12 @@ func TestScanFindsEntries(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Close()
-		if m.mounted != 2 {
-			t.Errorf("%d filesystems are mounted, want 2", m.mounted)
+		if m.Mounted() != 2 {
+			t.Errorf("%d filesystems are mounted, want 2", m.Mounted())
 		}
 		sc.Stop()
-		if m.mounted != 0 {
-			t.Errorf("%d filesystems are still mounted after Stop", m.mounted)
+		if m.Mounted() != 0 {
+			t.Errorf("%d filesystems are still mounted after Stop", m.Mounted())
 		}
 		if _, err := sc.Open(e.Volume, e.Kernel); err == nil {
 			t.Error("a stopped scan opened a file")
@@ -237,11 +120,10 @@ func TestScanFindsEntries(t *testing.T) {
 }
 
 func TestIDsAreStable(t *testing.T) {
-	ids := func(devs ...fakeDevice) (ids []string) {
+	ids := func(devs ...hardware.Device) (ids []string) {
 		synctest.Test(t, func(t *testing.T) {
-			m := &fakeMachine{}
-			m.set(devs...)
-			sc := m.scanner().Start(t.Context())
+			m := hardware.New(devs...)
+			sc := scanner(m).Start(t.Context())
 			for _, e := range settled(t, sc).Entries {
 				ids = append(ids, e.ID)
 				if strings.ContainsAny(e.ID, " \t/") {
@@ -258,8 +140,8 @@ func TestIDsAreStable(t *testing.T) {
 		t.Fatalf("got %q, want two different ones", both)
 	}
 	// The disks come in another order and by other names, and a command line changes.
-	a.block.Path, b.block.Path = "/dev/sdb1", "/dev/sda1"
-	a.tree["boot/extlinux.conf"] = text(strings.ReplaceAll(string(a.tree["boot/extlinux.conf"].Data), "APPEND", "APPEND quiet"))
+	a.Block.Path, b.Block.Path = "/dev/sdb1", "/dev/sda1"
+	files(a)["boot/extlinux.conf"] = text(strings.ReplaceAll(string(files(a)["boot/extlinux.conf"].Data), "APPEND", "APPEND quiet"))
 	swapped := ids(b, a)
 	if swapped[0] != both[1] || swapped[1] != both[0] {
 		t.Errorf("got %q after %q", swapped, both)
@@ -271,51 +153,58 @@ func TestIDsAreStable(t *testing.T) {
 	}
 }
 
+// fails makes a step of a device fail.
+func fails(d *hardware.Device, step hardware.Step, err error) {
+	d.Faults = map[hardware.Step]hardware.Fault{step: {Err: err}}
+}
+
 func TestScanProblems(t *testing.T) {
-	good := func() fakeDevice { return alpine("/dev/sda1", "u1", "lts") }
-	with := func(change func(*fakeDevice)) fakeDevice { d := good(); change(&d); return d }
+	good := func() hardware.Device { return alpine("/dev/sda1", "u1", "lts") }
+	with := func(change func(*hardware.Device)) hardware.Device { d := good(); change(&d); return d }
 	tests := []struct {
 		name    string
-		dev     fakeDevice
+		dev     hardware.Device
 		entry   string // what the only entry's problem contains; "none" for no entry
 		volume  string // what the volume's problem contains; "" for no problem
 		mounted int
 	}{
 		{name: "nothing wrong", dev: good(), mounted: 1},
-		{name: "kernel missing", dev: with(func(d *fakeDevice) { delete(d.tree, "boot/vmlinuz-lts") }), entry: "kernel /boot/vmlinuz-lts is missing", mounted: 1},
-		{name: "initrd missing", dev: with(func(d *fakeDevice) { delete(d.tree, "boot/initramfs-lts") }), entry: "initrd /boot/initramfs-lts is missing", mounted: 1},
-		{name: "initrd empty", dev: with(func(d *fakeDevice) { d.tree["boot/initramfs-lts"] = text("") }), entry: "the file is empty", mounted: 1},
-		{name: "kernel truncated", dev: with(func(d *fakeDevice) {
+		{name: "kernel missing", dev: with(func(d *hardware.Device) { delete(files(*d), "boot/vmlinuz-lts") }), entry: "kernel /boot/vmlinuz-lts is missing", mounted: 1},
+		{name: "initrd missing", dev: with(func(d *hardware.Device) { delete(files(*d), "boot/initramfs-lts") }), entry: "initrd /boot/initramfs-lts is missing", mounted: 1},
+		{name: "initrd empty", dev: with(func(d *hardware.Device) { files(*d)["boot/initramfs-lts"] = text("") }), entry: "the file is empty", mounted: 1},
+		{name: "kernel truncated", dev: with(func(d *hardware.Device) {
 			k := bzImage("6.1")
 			binary.LittleEndian.PutUint32(k.Data[0x1f4:], 1<<20)
-			d.tree["boot/vmlinuz-lts"] = k
+			files(*d)["boot/vmlinuz-lts"] = k
 		}), entry: "truncated", mounted: 1},
-		{name: "kernel is a folder", dev: with(func(d *fakeDevice) {
-			d.tree["boot/vmlinuz-lts"] = &fstest.MapFile{Mode: fs.ModeDir}
+		{name: "kernel is a folder", dev: with(func(d *hardware.Device) {
+			files(*d)["boot/vmlinuz-lts"] = &fstest.MapFile{Mode: fs.ModeDir}
 		}), entry: "not a regular file", mounted: 1},
-		{name: "kernel of 32 bits", dev: with(func(d *fakeDevice) { d.tree["boot/vmlinuz-lts"].Data[0x236] = 0 }), entry: "is for 386", mounted: 1},
-		{name: "the kernel cannot mount it", dev: with(func(d *fakeDevice) {
-			d.mountErr = errors.New("this kernel has no support for xfs, needed by /dev/sda1")
+		{name: "kernel of 32 bits", dev: with(func(d *hardware.Device) { files(*d)["boot/vmlinuz-lts"].Data[0x236] = 0 }), entry: "is for 386", mounted: 1},
+		{name: "the kernel cannot mount it", dev: with(func(d *hardware.Device) {
+			fails(d, hardware.Mount, errors.New("this kernel has no support for xfs, needed by /dev/sda1"))
 		}),
 			entry: "none", volume: "no support for xfs"},
-		{name: "damaged superblock", dev: with(func(d *fakeDevice) { d.probeErr = errors.New("its ext4 superblock is damaged") }), entry: "none", volume: "/dev/sda1 cannot be used: its ext4"},
-		{name: "nothing known on it", dev: with(func(d *fakeDevice) { d.probeErr = superblock.ErrUnknown }), entry: "none", volume: "no filesystem"},
-		{name: "a small boot partition of some firmware", dev: with(func(d *fakeDevice) { d.probeErr, d.block.Size = superblock.ErrUnknown, 2<<20 }), entry: "none"},
-		{name: "a disk that only holds partitions", dev: with(func(d *fakeDevice) { d.probeErr, d.block.Partitions = superblock.ErrUnknown, 2 }), entry: "none"},
-		{name: "an empty drive", dev: with(func(d *fakeDevice) { d.probeErr = fmt.Errorf("opening: %w", syscall.ENOMEDIUM) }), entry: "none"},
-		{name: "swap", dev: with(func(d *fakeDevice) { d.sb.Type = "swap" }), entry: "none"},
-		{name: "encrypted", dev: with(func(d *fakeDevice) { d.sb.Type = "crypto_LUKS" }), entry: "none", volume: "encrypted"},
-		{name: "never answers", dev: with(func(d *fakeDevice) { d.delay = time.Hour }), entry: "none", volume: "has not answered for 10 seconds"},
+		{name: "damaged superblock", dev: with(func(d *hardware.Device) { fails(d, hardware.Probe, errors.New("its ext4 superblock is damaged")) }), entry: "none", volume: "/dev/sda1 cannot be used: its ext4"},
+		{name: "nothing known on it", dev: with(func(d *hardware.Device) { fails(d, hardware.Probe, superblock.ErrUnknown) }), entry: "none", volume: "no filesystem"},
+		{name: "a small boot partition of some firmware", dev: with(func(d *hardware.Device) { d.Block.Size = 2 << 20; fails(d, hardware.Probe, superblock.ErrUnknown) }), entry: "none"},
+		{name: "a disk that only holds partitions", dev: with(func(d *hardware.Device) { d.Block.Partitions = 2; fails(d, hardware.Probe, superblock.ErrUnknown) }), entry: "none"},
+		{name: "an empty drive", dev: with(func(d *hardware.Device) { fails(d, hardware.Probe, fmt.Errorf("opening: %w", syscall.ENOMEDIUM)) }), entry: "none"},
+		{name: "swap", dev: with(func(d *hardware.Device) { d.Superblock.Type = "swap" }), entry: "none"},
+		{name: "encrypted", dev: with(func(d *hardware.Device) { d.Superblock.Type = "crypto_LUKS" }), entry: "none", volume: "encrypted"},
+		{name: "never answers", dev: with(func(d *hardware.Device) { d.Faults = map[hardware.Step]hardware.Fault{hardware.Probe: {Hang: true}} }), entry: "none", volume: "has not answered for 10 seconds"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := &fakeMachine{}
-				m.set(tt.dev, alpine("/dev/sdb1", "u2", "virt"))
-				sc := m.scanner().Start(t.Context())
+				m := hardware.New(tt.dev, alpine("/dev/sdb1", "u2", "virt"))
+				sc := scanner(m).Start(t.Context())
 				defer func() {
+					m.Release()
 					sc.Stop()
-					time.Sleep(tt.dev.delay) // the device's goroutine must end with the test
+					if err := m.CheckStopped(); err != nil {
+						t.Error(err)
+					}
 				}()
 				inv := settled(t, sc)
 				if got := problems(inv); (got == "") != (tt.volume == "") || !strings.Contains(got, tt.volume) {
@@ -336,8 +225,8 @@ func TestScanProblems(t *testing.T) {
 						t.Errorf("the entry's problem: got %q, want %q", got, tt.entry)
 					}
 				}
-				if m.mounted != tt.mounted+1 {
-					t.Errorf("%d filesystems are mounted, want %d", m.mounted, tt.mounted+1)
+				if m.Mounted() != tt.mounted+1 {
+					t.Errorf("%d filesystems are mounted, want %d", m.Mounted(), tt.mounted+1)
 				}
 			})
 		})
@@ -347,11 +236,10 @@ func TestScanProblems(t *testing.T) {
 func TestHybridImageIsShownOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk, part := alpine("/dev/sda", "2026-11-22", "lts"), alpine("/dev/sda1", "2026-11-22", "lts")
-		disk.sb.Type, part.sb.Type = "iso9660", "iso9660"
-		disk.block.Partitions, part.block.Disk = 1, "/dev/sda"
-		m := &fakeMachine{}
-		m.set(disk, part)
-		sc := m.scanner().Start(t.Context())
+		disk.Superblock.Type, part.Superblock.Type = "iso9660", "iso9660"
+		disk.Block.Partitions, part.Block.Disk = 1, "/dev/sda"
+		m := hardware.New(disk, part)
+		sc := scanner(m).Start(t.Context())
 		defer sc.Stop()
 		if inv := settled(t, sc); len(inv.Entries) != 1 || inv.Entries[0].Volume.Device != "/dev/sda" {
 			t.Errorf("got %q", titles(inv))
@@ -362,10 +250,9 @@ func TestHybridImageIsShownOnce(t *testing.T) {
 func TestAmbiguousSuperblockIsNoted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := alpine("/dev/sda1", "u1", "lts")
-		d.probeErr = fmt.Errorf("%w: ext4 and xfs", superblock.ErrAmbiguous)
-		m := &fakeMachine{}
-		m.set(d)
-		sc := m.scanner().Start(t.Context())
+		fails(&d, hardware.Probe, fmt.Errorf("%w: ext4 and xfs", superblock.ErrAmbiguous))
+		m := hardware.New(d)
+		sc := scanner(m).Start(t.Context())
 		defer sc.Stop()
 		inv := settled(t, sc)
 		if titles(inv) != "Linux lts" || len(inv.Volumes[0].Notes) != 1 || !strings.Contains(inv.Volumes[0].Notes[0].String(), "ext4 and xfs") {
@@ -376,11 +263,11 @@ func TestAmbiguousSuperblockIsNoted(t *testing.T) {
 
 func TestSlowDeviceHoldsBackNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &fakeMachine{}
 		slow := alpine("/dev/sda1", "u1", "lts")
-		slow.delay = 15 * time.Second
-		m.set(slow, alpine("/dev/sdb1", "u2", "virt"))
-		sc := m.scanner().Start(t.Context())
+		slow.Faults = map[hardware.Step]hardware.Fault{hardware.Probe: {Delay: 15 * time.Second}}
+		m := hardware.New(slow, alpine("/dev/sdb1", "u2", "virt"))
+		m.Latency = 0
+		sc := scanner(m).Start(t.Context())
 		defer sc.Stop()
 		start := time.Now()
 		var first, gaveUp, late time.Duration = -1, -1, -1
@@ -408,9 +295,9 @@ func TestSlowDeviceHoldsBackNobody(t *testing.T) {
 
 func TestHotplug(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &fakeMachine{events: make(chan device.Event)}
-		m.set(alpine("/dev/sda1", "u1", "lts"))
-		sc := m.scanner().Start(t.Context())
+		m := hardware.New(alpine("/dev/sda1", "u1", "lts"))
+		m.Latency = 0
+		sc := listener(m).Start(t.Context())
 		defer sc.Stop()
 		start := time.Now()
 		next := func() boot.Inventory {
@@ -423,9 +310,8 @@ func TestHotplug(t *testing.T) {
 		if got := time.Since(start); got != time.Second {
 			t.Errorf("it settled after %v, want the second in which no device came", got)
 		}
-		m.set(alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u2", "virt"))
 		plugged := time.Now()
-		m.events <- device.Event{Action: "add", Subsystem: "block"}
+		m.Plug(alpine("/dev/sdb1", "u2", "virt"))
 		for inv := range sc.Inventories() {
 			if titles(inv) == "Linux lts, Linux virt" {
 				break
@@ -434,19 +320,18 @@ func TestHotplug(t *testing.T) {
 		if took := time.Since(plugged); took > relistDelay+pace {
 			t.Errorf("the stick was waited with for %v", took)
 		}
-		if m.mounted != 2 {
-			t.Errorf("%d filesystems are mounted, want 2", m.mounted)
+		if m.Mounted() != 2 {
+			t.Errorf("%d filesystems are mounted, want 2", m.Mounted())
 		}
-		m.set(alpine("/dev/sdb1", "u2", "virt"))
-		m.events <- device.Event{Action: "remove", Subsystem: "block"}
+		m.Unplug("/dev/sda1")
 		for inv := range sc.Inventories() {
 			if titles(inv) == "Linux virt" {
 				break
 			}
 		}
 		synctest.Wait()
-		if m.mounted != 1 {
-			t.Errorf("%d filesystems are mounted after one was pulled out, want 1", m.mounted)
+		if m.Mounted() != 1 {
+			t.Errorf("%d filesystems are mounted after one was pulled out, want 1", m.Mounted())
 		}
 		if _, err := sc.Open(boot.Volume{Device: "/dev/sda1"}, "boot/vmlinuz-lts"); !errors.Is(err, errGone) {
 			t.Errorf("opening a file of the disk that is gone: got %v", err)
@@ -456,9 +341,9 @@ func TestHotplug(t *testing.T) {
 
 func TestDriversHoldBackSettling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &fakeMachine{events: make(chan device.Event)}
-		m.set(alpine("/dev/sda1", "u1", "lts"))
-		s := m.scanner()
+		m := hardware.New(alpine("/dev/sda1", "u1", "lts"))
+		m.Latency = 0
+		s := listener(m)
 		ready := make(chan struct{})
 		s.Ready = ready
 		time.AfterFunc(5*time.Second, func() { close(ready) })
@@ -475,12 +360,11 @@ func TestDriversHoldBackSettling(t *testing.T) {
 func TestGuessedOnlyWhereNothingIsConfigured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := alpine("/dev/sda1", "u1", "lts")
-		d.tree["boot/vmlinuz-edge"], d.tree["boot/initramfs-edge"] = bzImage("6.18.1-0-edge"), initrd
-		d.tree["etc/os-release"] = text("ID=alpine\nPRETTY_NAME=\"Alpine Linux v3.23\"\n")
-		d.tree["etc/fstab"] = text("UUID=u1\t/\text4\trw,relatime\t0 1\n")
-		m := &fakeMachine{}
-		m.set(d)
-		sc := m.scanner().Start(t.Context())
+		files(d)["boot/vmlinuz-edge"], files(d)["boot/initramfs-edge"] = bzImage("6.18.1-0-edge"), initrd
+		files(d)["etc/os-release"] = text("ID=alpine\nPRETTY_NAME=\"Alpine Linux v3.23\"\n")
+		files(d)["etc/fstab"] = text("UUID=u1\t/\text4\trw,relatime\t0 1\n")
+		m := hardware.New(d)
+		sc := scanner(m).Start(t.Context())
 		defer sc.Stop()
 		inv := settled(t, sc)
 		if len(inv.Entries) != 2 {
@@ -494,9 +378,8 @@ func TestGuessedOnlyWhereNothingIsConfigured(t *testing.T) {
 
 func TestParserPanicIsContained(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &fakeMachine{}
-		m.set(alpine("/dev/sda1", "u1", "lts"))
-		s := m.scanner()
+		m := hardware.New(alpine("/dev/sda1", "u1", "lts"))
+		s := scanner(m)
 		s.Formats = []boot.Format{{Name: "broken", Parse: func(fs.FS, boot.Volume, boot.Volumes) (boot.Listing, error) { panic("index out of range") }}}
 		sc := s.Start(t.Context())
 		defer sc.Stop()
@@ -521,12 +404,11 @@ func TestKernelOnAnotherVolume(t *testing.T) {
 		return boot.Listing{Entries: []boot.Entry{{Title: "Elsewhere", Volume: at[0].Volume, Kernel: "boot/vmlinuz-lts"}}}, nil
 	}}
 	synctest.Test(t, func(t *testing.T) {
-		esp := fakeDevice{block: device.Block{Path: "/dev/sda1", Disk: "/dev/sda"}, sb: superblock.Superblock{Type: "vfat", UUID: "1A2B-3C4D"}, tree: fstest.MapFS{"pointer": text("u2")}}
+		esp := hardware.Device{Block: device.Block{Path: "/dev/sda1", Disk: "/dev/sda"}, Superblock: superblock.Superblock{Type: "vfat", UUID: "1A2B-3C4D"}, Files: fstest.MapFS{"pointer": text("u2")}}
 		late := alpine("/dev/sdb1", "u2", "lts")
-		late.delay = 3 * time.Second
-		m := &fakeMachine{}
-		m.set(esp, alpine("/dev/sda2", "u1", "lts"), late)
-		s := m.scanner()
+		late.Faults = map[hardware.Step]hardware.Fault{hardware.Probe: {Delay: 3 * time.Second}}
+		m := hardware.New(esp, alpine("/dev/sda2", "u1", "lts"), late)
+		s := scanner(m)
 		s.Formats = []boot.Format{pointer}
 		sc := s.Start(t.Context())
 		defer sc.Stop()
@@ -551,13 +433,12 @@ func TestFirmwareOption(t *testing.T) {
 	const guid = "7b7f4d6c-1f3e-4c0a-9d52-3a4b5c6d7e8f"
 	synctest.Test(t, func(t *testing.T) {
 		d := alpine("/dev/sda1", "1A2B-3C4D", "lts")
-		delete(d.tree, "boot/extlinux.conf")
-		d.block.PartUUID, d.block.Partition, d.block.Disk = guid, 1, "/dev/sda"
+		delete(files(d), "boot/extlinux.conf")
+		d.Block.PartUUID, d.Block.Partition, d.Block.Disk = guid, 1, "/dev/sda"
 		other := alpine("/dev/sdb1", "u2", "virt")
-		other.block.PartUUID = "00000000-0000-0000-0000-000000000001"
-		m := &fakeMachine{}
-		m.set(d, other)
-		s := m.scanner()
+		other.Block.PartUUID = "00000000-0000-0000-0000-000000000001"
+		m := hardware.New(d, other)
+		s := scanner(m)
 		s.Formats = all.Formats(fstest.MapFS{
 			"Boot0001-8be4df61-93ca-11d2-aa0d-00e098032b8c":  {Data: loadOption("Alpine", guid, `\boot\vmlinuz-lts`, `root=UUID=u1 quiet initrd=\boot\initramfs-lts`)},
 			"BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c": {Data: []byte{7, 0, 0, 0, 1, 0}},

@@ -33,7 +33,7 @@ func textOf(e *boot.Entry) int {
 }
 
 // keep adds an entry unless there are too many, or it would be too much text.
-func (r *read) keep(e boot.Entry) {
+func (r *parsed) keep(e boot.Entry) {
 	if n := len(e.Cmdline); n > maxCmdline {
 		e.Cmdline = strings.ToValidUTF8(e.Cmdline[:maxCmdline], "")
 		e.Problem = fmt.Sprintf("Its command line has %d bytes, and kernels take 2047 at most.", n)
@@ -44,12 +44,12 @@ func (r *read) keep(e boot.Entry) {
 		return
 	}
 	r.text += n
-	r.entries = append(r.entries, alone(e))
+	r.entries = append(r.entries, detached(e))
 }
 
-// alone gives e with texts of its own: as parts of a configuration file they
+// detached returns e with texts of its own: as parts of a configuration file they
 // would keep all of it in memory.
-func alone(e boot.Entry) boot.Entry {
+func detached(e boot.Entry) boot.Entry {
 	for _, s := range []*string{&e.ID, &e.Title, &e.Version, &e.Source.File, &e.Kernel, &e.Cmdline, &e.Once, &e.Problem} {
 		*s = strings.Clone(*s)
 	}
@@ -62,10 +62,10 @@ func alone(e boot.Entry) boot.Entry {
 	return e
 }
 
-func (r *read) full() bool { return len(r.entries) == maxEntries }
+func (r *parsed) full() bool { return len(r.entries) == maxEntries }
 
 // finish says what was left out.
-func (r *read) finish() {
+func (r *parsed) finish() {
 	left := maxNoteText
 	for i, n := range r.notes {
 		if left -= len(n.Text); left < 0 {
@@ -82,12 +82,12 @@ func (r *read) finish() {
 func (st *state) fit(v *volume) {
 	entries, text := maxAllEntries, maxAllText
 	for _, o := range st.vols {
-		if o != v && o.read != nil {
-			entries -= len(o.read.entries)
-			text -= o.read.text
+		if o != v && o.parsed != nil {
+			entries -= len(o.parsed.entries)
+			text -= o.parsed.text
 		}
 	}
-	r := v.read
+	r := v.parsed
 	if len(r.entries) <= entries && r.text <= text {
 		return
 	}

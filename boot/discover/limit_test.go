@@ -25,7 +25,7 @@ func TestKeep(t *testing.T) {
 		{name: "a long command line", entry: boot.Entry{Cmdline: strings.Repeat("x", 60_000)}, times: 1, kept: 1, cmdline: maxCmdline, problem: "has 60000 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var r read
+			var r parsed
 			for range tt.times {
 				r.keep(tt.entry)
 			}
@@ -48,16 +48,16 @@ func TestFit(t *testing.T) {
 	st := &state{vols: map[string]*volume{}}
 	entries, text := 0, 0
 	for i := range 12 {
-		v := &volume{read: &read{}}
+		v := &volume{parsed: &parsed{}}
 		v.block.Path = fmt.Sprint("/dev/vd", i)
 		st.vols[v.block.Path] = v
 		for range maxEntries {
-			v.read.keep(boot.Entry{Title: strings.Repeat("x", 1000*(i%2)+1)})
+			v.parsed.keep(boot.Entry{Title: strings.Repeat("x", 1000*(i%2)+1)})
 		}
 		st.fit(v)
-		entries, text = entries+len(v.read.entries), text+v.read.text
-		if full := len(v.read.entries) < maxEntries; full != strings.Contains(fmt.Sprint(v.read.notes), "left out: of all volumes") {
-			t.Errorf("%s: %d entries, notes %v", v.block.Path, len(v.read.entries), v.read.notes)
+		entries, text = entries+len(v.parsed.entries), text+v.parsed.text
+		if full := len(v.parsed.entries) < maxEntries; full != strings.Contains(fmt.Sprint(v.parsed.notes), "left out: of all volumes") {
+			t.Errorf("%s: %d entries, notes %v", v.block.Path, len(v.parsed.entries), v.parsed.notes)
 		}
 	}
 	if entries != maxAllEntries || text > maxAllText {
@@ -67,7 +67,7 @@ func TestFit(t *testing.T) {
 
 // TestFinishCutsNotes asserts that notes are cut to what is kept.
 func TestFinishCutsNotes(t *testing.T) {
-	var r read
+	var r parsed
 	for range 10 {
 		r.notes = append(r.notes, boot.Note{Text: strings.Repeat("x", maxNoteText/4)})
 	}

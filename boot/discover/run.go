@@ -2,6 +2,7 @@ package discover
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"slices"
 	"time"
@@ -12,45 +13,8 @@ import (
 	"github.com/alpboot/alpboot/boot/format/iso"
 )
 
-// volume is a device as the scan knows it.
-type volume struct {
-	block device.Block // Path is what a user calls it
-	node  string       // what the machine calls it
-
-	// Of a device that was made: how it is taken apart, what it was made of, and
-	// for an image file its name on the filesystem of that.
-	close func() error
-	from  []*volume
-	image string
-
-	since   time.Time // when what is being done with it began; the zero Time in the queue
-	overdue bool      // it has not answered within the limit
-	found   *found    // nil until it was probed and mounted
-	read    *read     // nil until the formats have read it
-	parsing bool
-	known   int // how many volumes had been mounted when the formats read it last
-}
-
-// answered tells whether all is known of v that it says by itself.
-func (v *volume) answered() bool {
-	return v.found != nil && (v.found.fsys == nil || v.read != nil)
-}
-
-// result is what a goroutine comes back with: found or read for the volume vol,
-// which tells whether the device is still the one that was looked at, or what
-// has become of a making.
-type result struct {
-	vol   *volume
-	found *found
-	read  *read
-
-	making *making
-	made   Made
-	err    error
-}
-
-// making is a device that is being made, or was.
-type making struct {
+// assembly is a device that is being made of volumes, or was.
+type assembly struct {
 	members []*volume
 	image   string // name of an image file on the only member
 	since   time.Time
@@ -58,26 +22,38 @@ type making struct {
 	problem string // why it could not be made
 }
 
-// state is what the goroutine of a scan knows.
+// state is what the loop of a scan knows.
 type state struct {
 	*Scan
+	ctx      context.Context
 	vols     map[string]*volume // by the path of their block
+	order    []*volume          // the same, as they came: whose turn it is
 	listed   []string           // the paths that Devices lists, in its order
 	made     []*volume          // those that were made, in the order in which they came
 	listErrs []error
-	mounts   int  // how many volumes have been mounted
-	news     bool // something has come or gone
+	mounts   int // how many volumes have been mounted
 
-	queue      []*volume        // those that are still to be looked at
-	memoryAt   time.Time        // when memory was last asked for
-	noMemory   bool             // there was too little then
-	waiting    map[*volume]bool // those that have yet to answer, and some that have
-	unread     []*volume        // those that have been mounted, for the formats to read or to read again
-	unresolved map[*volume]bool // those that name others which were not there
+	memoryAt time.Time // when memory was last asked for
+	noMemory bool      // there was too little then
 
-	makings  map[string]*making // by UUID of a mapping, or path of an image file
-	complete bool               // the sets are as complete as they will be for now
-	problems map[string]string  // of members of sets, by node
+	assemblies map[string]*assembly // by UUID of a mapping, or path of an image file
+	complete   bool                 // the sets are as complete as they will be for now
+	problems   map[string]string    // of members of sets, by node
+
+	answers  chan func()     // what goroutines have the loop do when they are done
+	running  int             // goroutines that have yet to answer
+	removing map[string]bool // nodes of devices that are being removed
+
+	relistAt time.Time // when the devices are to be listed again; the zero Time for not
+	quietAt  time.Time // from when on no event counts as recent
+	loading  bool      // drivers are still being loaded
+
+	// The inventory that is offered to whoever listens.
+	changed   bool // it is out of date
+	inventory boot.Inventory
+	out       chan<- boot.Inventory // nil once the inventory has been taken
+	paceAt    time.Time             // not to be made again before, unless it has settled
+	eventsErr error
 }
 
 // relistDelay lets a burst of events, as a disk with its partitions makes, end
@@ -85,268 +61,110 @@ type state struct {
 const relistDelay = 20 * time.Millisecond
 
 // The least time between two inventories, but for the settled one: with hundreds
-// of partitions, putting all of them together for each one that answers would
-// take longer than looking at them. It is more where an inventory takes more
-// than a tenth of it.
+// of partitions, making one for each that answers would take longer than reading
+// them. It is more where an inventory takes more than a tenth of it.
 const (
 	pace    = 50 * time.Millisecond
 	maxPace = 500 * time.Millisecond
 )
 
-// How many volumes are looked at side by side, for each processor, and how long
-// one counts as such: of many at once none would be the first to be shown, while
-// one that does not answer shall hold back no other.
-const (
-	sideBySide = 4
-	patience   = 100 * time.Millisecond
-)
-
-// What keeps many volumes that were made to use up memory, each within its
-// limits, from doing so at once.
-const (
-	maxReading = 8        // volumes whose formats are read at once, however long they take
-	maxHeap    = 64 << 20 // bytes of the heap in use for another volume to be begun beside others
-)
-
-// rereadDelay is how long a volume whose configuration names another one is left
-// alone, while others are still being looked at that may be the one.
-const rereadDelay = 500 * time.Millisecond
-
+// run is the loop of a scan.
 func (sc *Scan) run(ctx context.Context) {
 	s := sc.scanner
 	st := &state{
-		Scan: sc, vols: map[string]*volume{}, makings: map[string]*making{},
-		waiting: map[*volume]bool{}, unresolved: map[*volume]bool{},
+		Scan: sc, ctx: ctx, vols: map[string]*volume{}, assemblies: map[string]*assembly{},
+		answers: make(chan func()), removing: map[string]bool{},
+		quietAt: time.Now(), loading: s.Ready != nil, changed: true,
 	}
-	defer func() {
-		closeAll(st.remove(st.all()...))
-		close(sc.stopped)
-		close(sc.inventories)
-	}()
-	quietAt := time.Now()
+	defer st.shutDown()
 	var events <-chan device.Event
-	var eventsErr error
 	if s.Events != nil { // before listing, so that no device falls between the two
-		events, eventsErr = s.Events(ctx)
-		quietAt = quietAt.Add(s.Settle)
+		events, st.eventsErr = s.Events(ctx)
+		st.quietAt = st.quietAt.Add(s.Settle)
 	}
-	st.list(ctx)
-
-	var relistAt, paceAt time.Time
+	st.list()
 	ready := s.Ready
-	changed := true
-	var inv boot.Inventory
-	var out chan<- boot.Inventory
 	for {
 		now := time.Now()
-		st.begin(ctx, now)
-		busy, next, late := st.busy(now)
-		changed = changed || late
-		due, again := st.reread(now, busy)
-		if again {
-			continue // to begin with them
+		if !st.relistAt.IsZero() && !now.Before(st.relistAt) {
+			st.list()
 		}
-		next = sooner(next, due, now)
-		quiet := ready == nil && relistAt.IsZero() && !now.Before(quietAt)
-		if !busy && quiet && !st.complete {
-			// Nothing more comes: sets must do with the members that are there.
-			st.complete = true
-			st.assemble(ctx)
-			changed = true
+		p := next(st.situation(now))
+		if st.carryOut(p) {
+			continue // with what comes next then
+		}
+		wake, again := st.publish(p, now)
+		if again {
 			continue
 		}
-		settled := !busy && quiet
-		switch {
-		case changed && !settled && now.Before(paceAt):
-			next = sooner(next, paceAt, now)
-			if inv.Settled {
-				out = nil // it is no more
-			}
-		case changed || settled != inv.Settled:
-			inv = st.inventory()
-			if eventsErr != nil {
-				inv.Volumes = append(inv.Volumes, boot.VolumeStatus{Problem: sentence("Devices that are plugged in later are not noticed: %v", eventsErr)})
-			}
-			inv.Settled = settled
-			changed, out = false, sc.inventories
-			took := time.Since(now)
-			paceAt = now.Add(took + min(max(pace, 10*took), maxPace))
+		var alarm <-chan time.Time
+		if !wake.IsZero() {
+			alarm = time.After(wake.Sub(now))
 		}
-		next = sooner(next, sooner(quietAt, relistAt, now), now)
-		if st.noMemory {
-			next = sooner(next, st.memoryAt.Add(pace), now)
-		}
-		timer := time.NewTimer(max(0, next.Sub(now)))
-		if !next.After(now) && relistAt.IsZero() {
-			timer.Stop() // nothing to wait for but answers and events
-		}
-
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return
-		case out <- inv:
-			out = nil
-		case r := <-sc.results:
-			st.take(ctx, r)
-			for more := true; more; { // all that have come meanwhile
-				select {
-				case r = <-sc.results:
-					st.take(ctx, r)
-				default:
-					more = false
-				}
-			}
-			changed = true
+		case st.out <- st.inventory:
+			st.out = nil
+		case done := <-st.answers:
+			st.running--
+			done()
 		case do := <-sc.calls:
-			st.news = false
 			do(st)
-			changed = changed || st.news
 		case <-ready:
-			ready = nil
-			quietAt = time.Now().Add(s.Settle)
+			ready, st.loading = nil, false
+			st.quietAt = time.Now().Add(s.Settle)
 		case ev, ok := <-events:
-			if !ok {
+			if ok {
+				st.event(ev)
+			} else {
 				events = nil
-				break
 			}
-			quietAt = time.Now().Add(s.Settle)
-			if ev.Subsystem != "block" && !ev.Lost {
-				break
-			}
-			if relistAt.IsZero() {
-				relistAt = time.Now().Add(relistDelay)
-			}
-			if v := st.vols["/dev/"+ev.DevName]; v != nil && ev.MediaChange {
-				st.drop(v) // and looked at anew when it is listed again
-			} else if v != nil && ev.EjectRequest {
-				st.release(v)
-				changed = true
-			}
-		case <-timer.C:
-		}
-		timer.Stop()
-		if !relistAt.IsZero() && !time.Now().Before(relistAt) {
-			relistAt = time.Time{}
-			st.list(ctx)
-			changed = true
+		case <-alarm:
 		}
 	}
 }
 
-// sooner gives the sooner one of a and b that still lies ahead of now; a when
-// neither does.
-func sooner(a, b, now time.Time) time.Time {
-	if b.After(now) && (!a.After(now) || b.Before(a)) {
-		return b
-	}
-	return a
+// do runs work in a goroutine of its own, and what it returns in the loop.
+func (st *state) do(work func() (done func())) {
+	st.running++
+	go func() { st.answers <- work() }()
 }
 
-// busy tells whether anything has yet to answer, and when the next of those has
-// had its time. What has had it is given up, late tells.
-func (st *state) busy(now time.Time) (busy bool, next time.Time, late bool) {
-	wait := func(since time.Time) (over bool) {
-		due := since.Add(st.scanner.Limit)
-		if !now.Before(due) {
-			return true
-		}
-		busy, next = true, sooner(next, due, now)
-		return false
+// shutDown releases everything and waits for all goroutines.
+func (st *state) shutDown() {
+	for _, path := range st.listed {
+		st.drop(st.vols[path])
 	}
-	for v := range st.waiting {
-		if wait(v.since) {
-			v.overdue, late = true, true
-			delete(st.waiting, v)
-		} else if len(st.queue)+len(st.unread) > 0 { // then it is one of those that hold them up, or was
-			next = sooner(next, v.since.Add(patience), now)
-		}
+	close(st.inventories)
+	for st.running > 0 {
+		done := <-st.answers
+		st.running--
+		done()
 	}
-	for _, m := range st.makings {
-		if !m.done && m.problem == "" && wait(m.since) {
-			m.problem, late = notAnswering(m.members[0].block.Path, st.scanner.Limit), true
-		}
-	}
-	return busy || len(st.queue)+len(st.unread) > 0, next, late
+	close(st.stopped)
 }
 
-// list brings in the devices that are new, and takes out those that are gone or
-// have changed.
-func (st *state) list(ctx context.Context) {
-	var blocks []device.Block
-	blocks, st.listErrs = st.scanner.Machine.Devices()
-	st.listed = nil
-	isListed := map[string]bool{}
-	for _, b := range blocks {
-		if slices.ContainsFunc(st.made, func(v *volume) bool { return v.node == b.Path || v.block.Path == b.Path }) {
-			continue // we made it
-		}
-		st.listed = append(st.listed, b.Path)
-		isListed[b.Path] = true
-		if old := st.vols[b.Path]; old != nil && old.block == b {
-			continue
-		} else if old != nil {
-			st.drop(old)
-		}
-		st.look(&volume{block: b, node: b.Path})
+// situation returns what decides what comes next.
+func (st *state) situation(now time.Time) situation {
+	s := situation{now: now, limit: st.scanner.Limit, processors: runtime.GOMAXPROCS(0), volumes: make([]task, len(st.order))}
+	waiting, underWay := false, false
+	for i, v := range st.order {
+		s.volumes[i] = task{v.phase, v.since, v.parsed != nil, v.again, len(v.writes) > 0}
+		waiting = waiting || v.phase == queued || v.phase == mounted
+		underWay = underWay || v.phase == probing || v.phase == parsing
 	}
-	for path, v := range st.vols {
-		if v.close == nil && !isListed[path] {
-			st.drop(v)
+	for _, a := range st.assemblies {
+		if !a.done && a.problem == "" {
+			s.assemblies = append(s.assemblies, a.since)
 		}
 	}
+	s.noMemory = waiting && underWay && st.full(now)
+	return s
 }
 
-// look has v looked at when it is its turn.
-func (st *state) look(v *volume) {
-	st.vols[v.block.Path] = v
-	st.complete, st.news = false, true
-	st.queue = append(st.queue, v)
-}
-
-// begin has the volumes read and looked at whose turn it is.
-func (st *state) begin(ctx context.Context, now time.Time) {
-	active, reading := 0, 0
-	for v := range st.waiting {
-		if st.vols[v.block.Path] != v || v.overdue || v.answered() && !v.parsing {
-			delete(st.waiting, v)
-			continue
-		}
-		if now.Before(v.since.Add(patience)) {
-			active++
-		}
-		if v.parsing {
-			reading++
-		}
-	}
-	most := sideBySide * runtime.GOMAXPROCS(0)
-	if n := min(len(st.unread), most-active, maxReading-reading); n > 0 && !st.full(now) {
-		st.read(ctx, st.unread[:n]...)
-		st.unread = st.unread[n:]
-		active += n
-	}
-	for len(st.queue) > 0 && active < most && !st.full(now) {
-		v := st.queue[0]
-		st.queue = st.queue[1:]
-		if st.vols[v.block.Path] != v {
-			continue // it is gone again
-		}
-		active++
-		v.since = now
-		st.waiting[v] = true
-		go func() {
-			f := look(ctx, st.scanner, v)
-			st.send(ctx, result{vol: v, found: &f}, f.close)
-		}()
-	}
-}
-
-// full tells whether the next volume must wait for memory: as long as others
-// are being looked at.
+// full reports whether the heap in use is too large to begin with another volume.
 func (st *state) full(now time.Time) bool {
-	if len(st.waiting) == 0 {
-		return false
-	}
 	if now.Before(st.memoryAt.Add(pace)) { // asking stops all goroutines
 		return st.noMemory
 	}
@@ -359,114 +177,225 @@ func (st *state) full(now time.Time) bool {
 	return st.noMemory
 }
 
-// send hands a result to run, or gives it back.
-func (st *state) send(ctx context.Context, r result, giveBack func()) {
-	select {
-	case st.results <- r:
-	case <-ctx.Done():
-		giveBack()
+// carryOut does what comes next, and reports whether there was anything.
+func (st *state) carryOut(p plan) bool {
+	order := slices.Clone(st.order) // its places are those of the plan
+	for _, i := range p.overdue {
+		st.to(order[i], overdue)
 	}
-}
-
-// take takes in what a goroutine has brought.
-func (st *state) take(ctx context.Context, r result) {
-	st.news = true
-	switch v := r.vol; {
-	case r.making != nil:
-		st.takeMade(ctx, r)
-		return
-	case st.vols[v.block.Path] != v: // pulled out, or replaced by another
-		if r.found != nil {
-			r.found.close()
-		}
-	case r.found != nil:
-		v.found = r.found
-		if v.found.fsys != nil {
-			st.mounts++
-			if v.read == nil {
-				st.unread = append(st.unread, v)
+	if p.unanswered {
+		for _, a := range st.assemblies {
+			if !a.done && a.problem == "" && !time.Now().Before(a.since.Add(st.scanner.Limit)) {
+				a.problem = notAnswering(a.members[0].block.Path, st.scanner.Limit)
+				st.changed = true
 			}
 		}
-		if v.found.member != nil {
-			st.assemble(ctx)
-		}
-		for _, name := range v.found.images {
-			st.open(ctx, v, name)
-		}
-	default:
-		v.read, v.parsing = r.read, false
-		st.fit(v)
-		delete(st.unresolved, v)
-		if v.read.unresolved {
-			st.unresolved[v] = true
-		}
 	}
-	r.vol.overdue = r.vol.overdue && !r.vol.answered()
+	for _, i := range p.again {
+		st.to(order[i], mounted)
+	}
+	for _, i := range p.parse {
+		st.parse(order[i])
+	}
+	for _, i := range p.probe {
+		st.probe(order[i])
+	}
+	for _, i := range p.write { // at last, as this takes out what was made of them
+		st.beginWrite(order[i])
+	}
+	return !p.idle()
 }
 
-// reread has the formats read those volumes again whose configuration names a
-// volume that was not there, if mounts have come since: when nothing else is
-// being looked at, or when the last time was long ago. It tells whether there are
-// any, and when it should be called for others.
-func (st *state) reread(now time.Time, busy bool) (next time.Time, again bool) {
-	for v := range st.unresolved {
-		due := v.since.Add(rereadDelay)
-		switch {
-		case st.vols[v.block.Path] != v:
-			delete(st.unresolved, v)
-		case v.parsing || v.known == st.mounts || slices.Contains(st.unread, v):
-		case busy && now.Before(due):
-			next = sooner(next, due, now)
-		default:
-			st.unread, again = append(st.unread, v), true
-		}
+// publish makes a new inventory when it is time to. It returns when to wake up
+// if nothing happens before, or that something changed and is to be planned for.
+func (st *state) publish(p plan, now time.Time) (wake time.Time, again bool) {
+	wake = earlier(p.wake, st.relistAt)
+	quiet := !st.loading && st.relistAt.IsZero() && !now.Before(st.quietAt)
+	if now.Before(st.quietAt) {
+		wake = earlier(wake, st.quietAt)
 	}
-	return next, again
+	if !p.busy && quiet && !st.complete {
+		// Nothing more comes: sets must do with the members that are there.
+		st.complete, st.changed = true, true
+		st.assemble()
+		return wake, true
+	}
+	settled := !p.busy && quiet
+	switch {
+	case st.changed && !settled && now.Before(st.paceAt):
+		wake = earlier(wake, st.paceAt)
+		if st.inventory.Settled {
+			st.out = nil // it is no more
+		}
+	case st.changed || settled != st.inventory.Settled:
+		st.inventory = st.makeInventory()
+		st.inventory.Settled = settled
+		st.changed, st.out = false, st.inventories
+		took := time.Since(now)
+		st.paceAt = now.Add(took + min(max(pace, 10*took), maxPace))
+	}
+	return wake, false
 }
 
-// read has the formats read some volumes.
-func (st *state) read(ctx context.Context, vols ...*volume) {
-	if len(vols) == 0 {
+// event takes in a uevent.
+func (st *state) event(ev device.Event) {
+	st.quietAt = time.Now().Add(st.scanner.Settle)
+	if ev.Subsystem != "block" && !ev.Lost {
 		return
 	}
-	all := make(boot.Volumes, 0, len(st.vols))
-	for _, v := range st.all() {
-		if v.found != nil && v.found.fsys != nil {
-			all = append(all, v.mounted())
-		}
+	if st.relistAt.IsZero() {
+		st.relistAt = time.Now().Add(relistDelay)
 	}
-	for _, v := range vols {
-		if st.vols[v.block.Path] != v {
-			continue // it is gone again
-		}
-		v.parsing, v.known, v.since = true, st.mounts, time.Now()
-		st.waiting[v] = true
-		at, formats := v.mounted(), st.scanner.Formats
-		if v.image != "" {
-			formats = iso.Formats(iso.Image{Path: v.image, Outer: v.from[0].found.status.Volume, FS: at.FS}, formats)
-		}
-		go func() {
-			r := parse(formats, at, all)
-			st.send(ctx, result{vol: v, read: &r}, func() {})
-		}()
+	if v := st.vols["/dev/"+ev.DevName]; v != nil && ev.MediaChange {
+		st.drop(v) // and scanned when it is listed again
+	} else if v != nil && ev.EjectRequest && v.close == nil {
+		st.eject(v)
 	}
 }
 
-// mounted gives v for the formats to read. It must have been mounted.
-func (v *volume) mounted() boot.MountedVolume {
-	return boot.MountedVolume{Volume: v.found.status.Volume, FS: v.found.view}
+// list brings in the devices that are new, and takes out those that are gone or
+// have changed.
+func (st *state) list() {
+	var blocks []device.Block
+	blocks, st.listErrs = st.scanner.Machine.Devices()
+	st.listed, st.relistAt, st.changed = nil, time.Time{}, true
+	isListed := map[string]bool{}
+	for _, b := range blocks {
+		if st.removing[b.Path] || slices.ContainsFunc(st.made, func(v *volume) bool { return v.node == b.Path || v.block.Path == b.Path }) {
+			continue // we made it
+		}
+		st.listed = append(st.listed, b.Path)
+		isListed[b.Path] = true
+		if old := st.vols[b.Path]; old != nil && old.block == b {
+			continue
+		} else if old != nil {
+			st.drop(old)
+		}
+		st.queue(newVolume(b, b.Path))
+	}
+	for path, v := range st.vols {
+		if v.close == nil && !isListed[path] {
+			st.drop(v)
+		}
+	}
+}
+
+// queue has v scanned when it is its turn.
+func (st *state) queue(v *volume) {
+	st.vols[v.block.Path] = v
+	st.order = append(st.order, v)
+	st.complete, st.changed = false, true
+}
+
+// probe has a volume probed.
+func (st *state) probe(v *volume) {
+	st.to(v, probing)
+	v.mount = &mount{done: make(chan struct{})}
+	s, at, mount := st.scanner, v.target(), v.mount
+	st.do(func() func() {
+		found := probe(st.ctx, s, at)
+		mount.view = found.view
+		close(mount.done)
+		return func() { st.takeProbed(v, found) }
+	})
+}
+
+// takeProbed takes in what probing has found.
+func (st *state) takeProbed(v *volume, found probed) {
+	if v.phase == gone { // pulled out, or replaced by another
+		return
+	}
+	rewritten := v.phase == writing
+	v.probed = found
+	switch {
+	case found.view != nil:
+		st.to(v, mounted)
+	case rewritten:
+		why := found.status.Problem
+		if why == "" {
+			why = sentence("%s has no filesystem any more", v.block.Path)
+		}
+		v.status.Problem = "It was written to and cannot be mounted again; r scans again. " + why
+		st.to(v, failed)
+		st.lost(v)
+		return
+	case found.unusable:
+		st.to(v, failed)
+	default:
+		st.to(v, ready)
+	}
+	if found.view != nil {
+		st.mounts++
+		for _, o := range st.order { // it may be the one that they name
+			o.again = o.again || o.parsed != nil && o.parsed.unresolved
+		}
+		if rewritten {
+			st.lost(v)
+		}
+	}
+	if found.member != nil {
+		st.assemble()
+	}
+	for _, name := range found.images {
+		st.open(v, name)
+	}
+}
+
+// lost has those volumes parsed again whose entries lie on what v was.
+func (st *state) lost(v *volume) {
+	for _, o := range st.order {
+		o.again = o.again || o != v && o.parsed != nil && slices.ContainsFunc(o.parsed.entries, func(e boot.Entry) bool {
+			return e.Volume.Device == v.block.Path && !(v.usable() && e.Volume == v.status.Volume)
+		})
+	}
+}
+
+// parse has the formats read a volume.
+func (st *state) parse(v *volume) {
+	st.to(v, parsing)
+	v.again = false
+	all := make(boot.Volumes, 0, len(st.vols))
+	seen := make(map[*volume]*view, len(st.vols))
+	for _, o := range st.all() {
+		if o.view != nil {
+			all = append(all, o.mounted())
+			seen[o] = o.view
+		}
+	}
+	at, formats, mounts := v.mounted(), st.scanner.Formats, st.mounts
+	if v.image != "" {
+		formats = iso.Formats(iso.Image{Path: v.image, Outer: v.from[0].status.Volume, FS: at.FS}, formats)
+	}
+	st.do(func() func() {
+		r := parse(formats, at, all)
+		return func() {
+			if v.phase == gone {
+				return
+			}
+			st.to(v, ready)
+			unmounted := false // meanwhile, one that may have been read
+			for o, view := range seen {
+				unmounted = unmounted || o.view != view
+			}
+			v.again = v.again || unmounted || r.unresolved && st.mounts != mounts
+			if v.parsed == nil || !unmounted {
+				v.parsed = &r
+				st.fit(v)
+			}
+		}
+	})
 }
 
 // assemble has the devices made that sets of volumes allow for by now.
-func (st *state) assemble(ctx context.Context) {
+func (st *state) assemble() {
 	var members []assemble.Member
 	byNode := map[string]*volume{}
 	for _, v := range st.all() {
-		if v.found != nil && v.found.member != nil {
-			m := *v.found.member
+		if v.member != nil {
+			m := *v.member
 			m.Disk = v.block.Disk
 			members = append(members, m)
-			byNode[v.found.member.Path] = v
+			byNode[m.Path] = v
 		}
 	}
 	if len(members) == 0 {
@@ -475,80 +404,92 @@ func (st *state) assemble(ctx context.Context) {
 	mappings, problems := assemble.Plan(members, st.complete)
 	st.problems = problems
 	for _, mapping := range mappings {
-		if st.makings[mapping.UUID] != nil {
+		if st.assemblies[mapping.UUID] != nil {
 			continue
 		}
-		m := &making{}
+		a := &assembly{}
 		for _, node := range mapping.Members {
-			m.members = append(m.members, byNode[node])
+			a.members = append(a.members, byNode[node])
 		}
-		st.make(ctx, mapping.UUID, m, func() (Made, error) { return st.scanner.Maker.Map(mapping) })
+		st.make(mapping.UUID, a, func() (Made, error) { return st.scanner.Maker.Map(mapping) })
 	}
 }
 
 // open has the image file name on v made a device.
-func (st *state) open(ctx context.Context, v *volume, name string) {
-	fsys := v.found.fsys
-	path := v.found.status.Volume.ImageDevice(name)
-	st.make(ctx, path, &making{members: []*volume{v}, image: name}, func() (Made, error) {
-		made, err := st.scanner.Maker.Image(fsys, name)
+func (st *state) open(v *volume, name string) {
+	at, path := v.view, v.status.Volume.ImageDevice(name)
+	st.make(path, &assembly{members: []*volume{v}, image: name}, func() (Made, error) {
+		if err := at.enter(); err != nil {
+			return Made{}, err
+		}
+		defer at.leave()
+		made, err := st.scanner.Maker.Image(at.FS.(Filesystem), name)
 		made.Name = path
 		return made, err
 	})
 }
 
-func (st *state) make(ctx context.Context, key string, m *making, do func() (Made, error)) {
-	m.since = time.Now()
-	st.makings[key] = m
-	go func() {
+func (st *state) make(key string, a *assembly, do func() (Made, error)) {
+	a.since = time.Now()
+	st.assemblies[key] = a
+	a.members[0].assemblies = append(a.members[0].assemblies, a)
+	st.do(func() func() {
 		made, err := do()
-		st.send(ctx, result{making: m, made: made, err: err}, func() {
-			if err == nil {
-				made.Close()
+		return func() {
+			a.done, a.problem, st.changed = true, "", true
+			path := a.members[0].block.Path
+			switch {
+			case err != nil && a.image != "":
+				a.problem = sentence("%s: the image file /%s cannot be opened: %v", path, a.image, err)
+			case err != nil:
+				a.problem = sentence("%s: its set cannot be assembled: %v", path, err)
+			case st.assemblies[key] != a || !st.add(made, a.image, a.members...):
+				st.removeDevice(made)
 			}
-		})
-	}()
-}
-
-// takeMade takes in a device that was made.
-func (st *state) takeMade(ctx context.Context, r result) {
-	m := r.making
-	m.done, m.problem = true, ""
-	switch {
-	case r.err != nil && m.image != "":
-		m.problem = sentence("%s: the image file /%s cannot be opened: %v", m.members[0].block.Path, m.image, r.err)
-	case r.err != nil:
-		m.problem = sentence("%s: its set cannot be put together: %v", m.members[0].block.Path, r.err)
-	case !st.add(ctx, r.made, m, m.members...):
-		go r.made.Close()
-	}
-}
-
-// add brings in a device that was made of members. It is false when one of these
-// is gone.
-func (st *state) add(ctx context.Context, made Made, m *making, members ...*volume) bool {
-	for _, v := range members {
-		if st.vols[v.block.Path] != v {
-			return false
 		}
+	})
+}
+
+// unlock unlocks the volume on a device.
+func (st *state) unlock(ctx context.Context, path string, passphrase []byte, done chan<- error) {
+	v := st.vols[path]
+	if v == nil || !v.status.Locked || st.scanner.Maker == nil {
+		done <- errGone
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(st.ctx, cancel)
+	node := v.node
+	st.do(func() func() {
+		made, err := st.scanner.Maker.Unlock(ctx, node, passphrase)
+		stop()
+		cancel()
+		return func() {
+			if err == nil && !st.add(made, "", v) {
+				st.removeDevice(made)
+				err = errGone
+			}
+			done <- err
+		}
+	})
+}
+
+// add brings in a device that was made of members. It returns false when one of
+// these is gone.
+func (st *state) add(made Made, image string, members ...*volume) bool {
+	if slices.ContainsFunc(members, func(v *volume) bool { return v.phase == gone }) {
+		return false
 	}
 	first := members[0]
-	disk := first.block.Disk
-	if disk == "" {
-		disk = first.block.Path
+	b := device.Block{Name: made.Name, Path: made.Name, Disk: first.block.Disk, Size: made.Size, Removable: first.block.Removable}
+	if b.Disk == "" {
+		b.Disk = first.block.Path
 	}
-	v := &volume{
-		block: device.Block{Name: made.Name, Path: made.Name, Disk: disk, Size: made.Size, Removable: first.block.Removable},
-		node:  made.Node,
-		close: made.Close,
-		from:  members,
+	if b.Path == "" {
+		b.Path = made.Node
 	}
-	if v.block.Path == "" {
-		v.block.Path = made.Node
-	}
-	if m != nil {
-		v.image = m.image
-	}
+	v := newVolume(b, made.Node, members...)
+	v.close, v.image = made.Close, image
 	// The kernel's event may have been faster, and have brought it in as any other device.
 	for _, path := range []string{v.node, v.block.Path} {
 		if other := st.vols[path]; other != nil {
@@ -557,11 +498,64 @@ func (st *state) add(ctx context.Context, made Made, m *making, members ...*volu
 		}
 	}
 	st.made = append(st.made, v)
-	st.look(v)
+	st.queue(v)
 	return true
 }
 
-// all gives the volumes in the order in which they are shown: what was made of
+// write has something written to the volume on a device when it is its turn.
+func (st *state) write(path string, w write) {
+	v := st.vols[path]
+	switch _, ok := st.scanner.Machine.(Writer); {
+	case !ok:
+		w.done <- fmt.Errorf("%s can only be read here", path)
+	case v == nil || !v.usable():
+		w.done <- fmt.Errorf("%s: %w", path, errGone)
+	case v.close != nil:
+		w.done <- fmt.Errorf("%s lies on other volumes, and these are only ever read", path)
+	case v.phase == overdue:
+		w.done <- fmt.Errorf("%s: %w", path, errSilent)
+	default:
+		v.writes = append(v.writes, w)
+	}
+}
+
+// beginWrite takes v and what was made of it out of use, writes to it, and mounts
+// it again.
+func (st *state) beginWrite(v *volume) {
+	w := v.writes[0]
+	v.writes = v.writes[1:]
+	if err := w.ctx.Err(); err != nil {
+		w.done <- fmt.Errorf("writing to %s: %w", v.block.Path, err)
+		return
+	}
+	st.to(v, writing)
+	inside := st.forget(st.inside(v)...)
+	inside = append(inside, closer{mount: v.mount})
+	v.mount, v.view, v.written = &mount{done: make(chan struct{})}, nil, make(chan struct{})
+	for key, a := range st.assemblies {
+		if slices.Contains(a.members, v) {
+			delete(st.assemblies, key) // probing it again makes it again
+		}
+	}
+	v.assemblies = nil
+	s, at, mount, written := st.scanner, v.target(), v.mount, v.written
+	st.do(func() func() {
+		closeAll(inside)
+		err := s.Machine.(Writer).Write(at.node, w.do)
+		found := probe(st.ctx, s, at)
+		mount.view = found.view
+		close(mount.done)
+		return func() {
+			st.removed(inside)
+			v.written = nil
+			close(written)
+			st.takeProbed(v, found)
+			w.done <- err
+		}
+	})
+}
+
+// all returns the volumes in the order in which they are shown: what was made of
 // a device follows it.
 func (st *state) all() []*volume {
 	list := make([]*volume, 0, len(st.vols))
@@ -582,57 +576,81 @@ func (st *state) all() []*volume {
 	return list
 }
 
-// remove forgets volumes and everything that was made of them. It gives all
-// these in the order in which they are to be closed.
-func (st *state) remove(vols ...*volume) []*volume {
-	var gone []*volume
-	for _, v := range vols {
-		if st.vols[v.block.Path] != v {
-			continue // with another one
+// inside returns the volumes that were made of v.
+func (st *state) inside(v *volume) (vols []*volume) {
+	for _, child := range st.made {
+		if slices.Contains(child.from, v) {
+			vols = append(vols, child)
 		}
-		delete(st.vols, v.block.Path)
-		st.news = true
-		for _, child := range slices.Clone(st.made) {
-			if slices.Contains(child.from, v) {
-				gone = append(gone, st.remove(child)...)
-			}
-		}
-		st.made = slices.DeleteFunc(st.made, func(m *volume) bool { return m == v })
-		for key, m := range st.makings {
-			if slices.Contains(m.members, v) {
-				delete(st.makings, key)
-			}
-		}
-		gone = append(gone, v)
 	}
-	return gone
+	return vols
 }
 
-// drop forgets a volume without waiting: unmounting a disk that was pulled out
-// may take long.
-func (st *state) drop(v *volume) {
-	gone := st.remove(v)
-	st.complete = false
-	go closeAll(gone)
-}
-
-// release unmounts a medium that somebody wants to take out.
-func (st *state) release(v *volume) {
-	gone := st.remove(v)
-	kept := &volume{block: v.block, node: v.node, found: &found{status: boot.VolumeStatus{Volume: volumeOf(v)}}}
-	kept.found.status.Problem = sentence("%s has been let go of, so that its medium can be taken out; r looks again", v.block.Path)
-	st.vols[v.block.Path] = kept
-	go closeAll(gone)
-}
-
-// closeAll unmounts volumes, and takes apart those that were made.
-func closeAll(vols []*volume) {
+// forget takes volumes out, and everything that was made of them. It returns how
+// all of these are closed, in order.
+func (st *state) forget(vols ...*volume) (out []closer) {
 	for _, v := range vols {
-		if v.found != nil {
-			v.found.close()
+		if v.phase == gone {
+			continue
+		}
+		st.to(v, gone)
+		delete(st.vols, v.block.Path)
+		out = append(out, st.forget(st.inside(v)...)...)
+		is := func(o *volume) bool { return o == v }
+		st.made, st.order = slices.DeleteFunc(st.made, is), slices.DeleteFunc(st.order, is)
+		for key, a := range st.assemblies {
+			if slices.Contains(a.members, v) {
+				delete(st.assemblies, key)
+			}
 		}
 		if v.close != nil {
-			v.close()
+			st.removing[v.node] = true
 		}
+		st.lost(v)
+		out = append(out, closer{v.node, v.mount, v.close})
 	}
+	return out
+}
+
+// drop takes a volume out without waiting: unmounting a disk that was pulled out
+// may take long.
+func (st *state) drop(v *volume) {
+	if v == nil {
+		return
+	}
+	vols := st.forget(v)
+	st.complete = false
+	st.do(func() func() {
+		closeAll(vols)
+		return func() { st.removed(vols) }
+	})
+}
+
+// eject unmounts a medium that somebody wants to take out.
+func (st *state) eject(v *volume) {
+	st.drop(v)
+	kept := newVolume(v.block, v.node)
+	kept.phase = failed
+	kept.status.Problem = sentence("%s has been released, so that its medium can be taken out; r scans again", v.block.Path)
+	st.vols[v.block.Path] = kept
+}
+
+func closeAll(vols []closer) {
+	for _, c := range vols {
+		c.close()
+	}
+}
+
+// removed notes that volumes have been closed: a device of such a name is another
+// one now.
+func (st *state) removed(vols []closer) {
+	for _, c := range vols {
+		delete(st.removing, c.node)
+	}
+}
+
+// removeDevice removes a device that nobody wants any more.
+func (st *state) removeDevice(made Made) {
+	st.removing[made.Node] = true
+	st.do(func() func() { made.Close(); return func() { delete(st.removing, made.Node) } })
 }

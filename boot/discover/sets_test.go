@@ -1,15 +1,14 @@
 package discover
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/alpboot/alpboot/boot/boottest/hardware"
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/assemble"
 	"github.com/alpboot/alpboot/boot/device/luks"
@@ -17,19 +16,18 @@ import (
 )
 
 // locked is an encrypted disk with inside in it.
-func locked(path, uuid string, inside fakeDevice) fakeDevice {
-	return fakeDevice{
-		block:  device.Block{Path: path, Size: 1 << 30},
-		sb:     superblock.Superblock{Type: "crypto_LUKS", UUID: uuid},
-		inside: &inside,
+func locked(path, uuid string, inside hardware.Device) hardware.Device {
+	return hardware.Device{
+		Block:      device.Block{Path: path, Size: 1 << 30},
+		Superblock: superblock.Superblock{Type: "crypto_LUKS", UUID: uuid},
+		Inside:     &inside,
 	}
 }
 
 func TestUnlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &fakeMachine{events: make(chan device.Event)}
-		m.set(locked("/dev/sda2", "crypt", alpine("/dev/mapper/luks-crypt", "u1", "lts")), alpine("/dev/sdb1", "u2", "virt"))
-		sc := m.scanner().Start(t.Context())
+		m := hardware.New(locked("/dev/sda2", "crypt", alpine("/dev/mapper/luks-crypt", "u1", "lts")), alpine("/dev/sdb1", "u2", "virt"))
+		sc := listener(m).Start(t.Context())
 		defer sc.Stop()
 		inv := settled(t, sc)
 		if v := inv.Volumes[0]; !v.Locked || !strings.Contains(v.Problem, "/dev/sda2 is encrypted") || titles(inv) != "Linux virt" {
@@ -44,7 +42,6 @@ func TestUnlock(t *testing.T) {
 		if err := sc.Unlock(t.Context(), "/dev/sda2", []byte("right")); err != nil {
 			t.Fatal(err)
 		}
-		m.events <- device.Event{Action: "add", Subsystem: "block", DevName: "dm-0"} // which the kernel sends
 		inv = settled(t, sc)
 		if titles(inv) != "Linux lts, Linux virt" || problems(inv) != "" {
 			t.Fatalf("got %q with %q", titles(inv), problems(inv))
@@ -57,25 +54,21 @@ func TestUnlock(t *testing.T) {
 		}
 
 		// The disk is pulled out, and what was in it goes with it.
-		m.mu.Lock()
-		m.devices = slices.DeleteFunc(slices.Clone(m.devices), func(d fakeDevice) bool { return d.block.Path == "/dev/sda2" })
-		m.mu.Unlock()
-		m.events <- device.Event{Action: "remove", Subsystem: "block", DevName: "sda2"}
+		m.Unplug("/dev/sda2")
 		if inv = settled(t, sc); titles(inv) != "Linux virt" || len(inv.Volumes) != 1 {
 			t.Errorf("got %q and %+v", titles(inv), inv.Volumes)
 		}
 		synctest.Wait()
-		if m.mounted != 1 || len(m.made) != 0 {
-			t.Errorf("%d filesystems are mounted and %q is there still", m.mounted, m.made)
+		if m.Mounted() != 1 || len(m.Made()) != 0 {
+			t.Errorf("%d filesystems are mounted and %q is there still", m.Mounted(), m.Made())
 		}
 	})
 }
 
-func TestStopTakesApartWhatWasMade(t *testing.T) {
+func TestStopRemovesWhatWasMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &fakeMachine{}
-		m.set(locked("/dev/sda2", "outer", locked("/dev/mapper/outer", "inner", alpine("/dev/mapper/inner", "u1", "lts"))))
-		sc := m.scanner().Start(t.Context())
+		m := hardware.New(locked("/dev/sda2", "outer", locked("/dev/mapper/outer", "inner", alpine("/dev/mapper/inner", "u1", "lts"))))
+		sc := scanner(m).Start(t.Context())
 		settled(t, sc)
 		for _, dev := range []string{"/dev/sda2", "/dev/mapper/outer"} {
 			if err := sc.Unlock(t.Context(), dev, []byte("right")); err != nil {
@@ -83,12 +76,12 @@ func TestStopTakesApartWhatWasMade(t *testing.T) {
 			}
 			settled(t, sc)
 		}
-		if len(m.made) != 2 || m.mounted != 1 {
-			t.Fatalf("made %q, %d mounted", m.made, m.mounted)
+		if len(m.Made()) != 2 || m.Mounted() != 1 {
+			t.Fatalf("made %q, %d mounted", m.Made(), m.Mounted())
 		}
 		sc.Stop()
-		if len(m.made) != 0 || m.mounted != 0 {
-			t.Errorf("%q is there still, and %d filesystems are mounted", m.made, m.mounted)
+		if len(m.Made()) != 0 || m.Mounted() != 0 {
+			t.Errorf("%q is there still, and %d filesystems are mounted", m.Made(), m.Mounted())
 		}
 		if err := sc.Unlock(t.Context(), "/dev/sda2", []byte("right")); err == nil {
 			t.Error("a stopped scan opened a volume")
@@ -99,14 +92,12 @@ func TestStopTakesApartWhatWasMade(t *testing.T) {
 func TestImageFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disc := alpine("/dev/loop0", "2026-11-22-00-00-00-00", "virt")
-		disc.block.Name = "" // fakeMachine: Image names it
-		disc.sb.Type = "iso9660"
+		disc.Superblock.Type = "iso9660"
 		stick := alpine("/dev/sdb1", "1A2B-3C4D", "lts")
-		stick.tree["boot/alpine.iso"] = text("/dev/sdb1")
-		stick.inside = &disc
-		m := &fakeMachine{}
-		m.set(stick)
-		sc := m.scanner().Start(t.Context())
+		files(stick)["boot/alpine.iso"] = text("/dev/sdb1")
+		stick.Images = map[string]*hardware.Device{"boot/alpine.iso": &disc}
+		m := hardware.New(stick)
+		sc := scanner(m).Start(t.Context())
 		inv := settled(t, sc)
 		if titles(inv) != "Linux lts, Linux virt" {
 			t.Fatalf("got %q with %q", titles(inv), problems(inv))
@@ -121,8 +112,8 @@ func TestImageFile(t *testing.T) {
 			f.Close()
 		}
 		sc.Stop()
-		if len(m.made) != 0 || m.mounted != 0 {
-			t.Errorf("%q is there still, and %d filesystems are mounted", m.made, m.mounted)
+		if len(m.Made()) != 0 || m.Mounted() != 0 {
+			t.Errorf("%q is there still, and %d filesystems are mounted", m.Made(), m.Mounted())
 		}
 	})
 }
@@ -130,10 +121,9 @@ func TestImageFile(t *testing.T) {
 func TestImageFileThatIsNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stick := alpine("/dev/sdb1", "1A2B-3C4D", "lts")
-		stick.tree["broken.iso"] = text("/dev/sdb1")
-		m := &fakeMachine{}
-		m.set(stick)
-		sc := m.scanner().Start(t.Context())
+		files(stick)["broken.iso"] = text("/dev/sdb1")
+		m := hardware.New(stick)
+		sc := scanner(m).Start(t.Context())
 		defer sc.Stop()
 		inv := settled(t, sc)
 		if titles(inv) != "Linux lts" || problems(inv) != "" {
@@ -147,15 +137,14 @@ func TestImageFileThatIsNone(t *testing.T) {
 
 func TestTwinsAreWarnedOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &fakeMachine{}
-		m.set(alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u1", "lts"), alpine("/dev/sdc1", "u3", "lts"))
-		sc := m.scanner().Start(t.Context())
+		m := hardware.New(alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u1", "lts"), alpine("/dev/sdc1", "u3", "lts"))
+		sc := scanner(m).Start(t.Context())
 		defer sc.Stop()
 		inv := settled(t, sc)
 		if len(inv.Entries) != 3 {
 			t.Fatalf("got %q", titles(inv))
 		}
-		for i, want := range []string{"/dev/sda1 and /dev/sdb1 have the same UUID", "/dev/sdb1 and /dev/sda1 have the same UUID", ""} {
+		for i, want := range []string{"/dev/sda1 and /dev/sdb1 have the same UUID", "", ""} {
 			got := ""
 			for _, n := range inv.Volumes[i].Notes {
 				got += n.String()
@@ -163,7 +152,7 @@ func TestTwinsAreWarnedOf(t *testing.T) {
 			if !strings.Contains(got, want) || want == "" && got != "" {
 				t.Errorf("%s: got %q, want %q", inv.Volumes[i].Volume.Device, got, want)
 			}
-			if warned := strings.Contains(strings.Join(inv.Entries[i].Notes, ""), "2 volumes have the UUID u1"); warned != (want != "") {
+			if warned := strings.Contains(strings.Join(inv.Entries[i].Notes, ""), "2 volumes have the UUID u1"); warned != (i < 2) {
 				t.Errorf("the entry on %s: %q", inv.Volumes[i].Volume.Device, inv.Entries[i].Notes)
 			}
 		}
@@ -173,10 +162,9 @@ func TestTwinsAreWarnedOf(t *testing.T) {
 func TestBtrfsOnTwoDevicesIsShownOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u1", "lts")
-		a.sb.Type, b.sb.Type, a.sb.Devices, b.sb.Devices = "btrfs", "btrfs", 2, 2
-		m := &fakeMachine{}
-		m.set(a, b)
-		sc := m.scanner().Start(t.Context())
+		a.Superblock.Type, b.Superblock.Type, a.Superblock.Devices, b.Superblock.Devices = "btrfs", "btrfs", 2, 2
+		m := hardware.New(a, b)
+		sc := scanner(m).Start(t.Context())
 		defer sc.Stop()
 		if inv := settled(t, sc); len(inv.Entries) != 1 || len(inv.Volumes) != 1 || len(inv.Volumes[0].Notes) != 0 {
 			t.Errorf("got %q on %+v", titles(inv), inv.Volumes)
@@ -186,14 +174,13 @@ func TestBtrfsOnTwoDevicesIsShownOnce(t *testing.T) {
 
 func TestMediaChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &fakeMachine{events: make(chan device.Event)}
-		disc := func(flavour string) fakeDevice {
+		disc := func(flavour string) hardware.Device {
 			d := alpine("/dev/sr0", "", flavour)
-			d.sb.Type = "iso9660"
+			d.Superblock.Type = "iso9660"
 			return d
 		}
-		m.set(disc("lts"))
-		sc := m.scanner().Start(t.Context())
+		m := hardware.New(disc("lts"))
+		sc := listener(m).Start(t.Context())
 		defer sc.Stop()
 		await := func(title, problem string) {
 			t.Helper()
@@ -210,64 +197,53 @@ func TestMediaChange(t *testing.T) {
 			}
 		}
 		await("Linux lts", "")
-		m.events <- device.Event{Action: "change", Subsystem: "block", DevName: "sr0", EjectRequest: true}
-		await("", "/dev/sr0 has been let go of")
-		synctest.Wait()
-		if m.mounted != 0 {
+		m.Eject("/dev/sr0")
+		await("", "/dev/sr0 has been released")
+		time.Sleep(time.Second)
+		if m.Mounted() != 0 {
 			t.Error("it is still mounted, so that the tray stays shut")
 		}
-		m.set() // open: the drive has no size
-		m.events <- device.Event{Action: "change", Subsystem: "block", DevName: "sr0", MediaChange: true}
+		m.Empty("/dev/sr0") // open: the drive has no size
 		await("", "")
-		m.set(disc("virt")) // of the same size as the first
-		m.events <- device.Event{Action: "change", Subsystem: "block", DevName: "sr0", MediaChange: true}
+		m.ChangeMedium(disc("virt")) // of the same size as the first
 		await("Linux virt", "")
-		m.set(disc("edge")) // and without the drive having been seen empty
-		m.events <- device.Event{Action: "change", Subsystem: "block", DevName: "sr0", MediaChange: true}
+		m.ChangeMedium(disc("edge")) // and without the drive having been seen empty
 		await("Linux edge", "")
 	})
 }
 
 // A mapping that never comes about must not hold the countdown back for ever.
-func TestMakingThatHangs(t *testing.T) {
+func TestAssemblyThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hang := make(chan struct{})
-		m := &hangingMachine{fakeMachine: fakeMachine{}, hang: hang}
 		stick := alpine("/dev/sdb1", "1A2B-3C4D", "lts")
-		stick.tree["slow.iso"] = text("/dev/sdb1")
-		m.set(stick)
-		s := m.scanner()
-		s.Maker = m
+		files(stick)["slow.iso"] = text("")
+		stick.Faults = map[hardware.Step]hardware.Fault{hardware.Image: {Hang: true}}
+		m := hardware.New(stick)
+		m.Latency = 0
+		s := scanner(m)
 		sc := s.Start(t.Context())
 		start := time.Now()
 		inv := settled(t, sc)
 		if got := time.Since(start); got != s.Limit || titles(inv) != "Linux lts" {
 			t.Errorf("it settled after %v with %q", got, titles(inv))
 		}
+		m.Release()
 		sc.Stop()
-		close(hang)
+		if err := m.CheckStopped(); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
-type hangingMachine struct {
-	fakeMachine
-	hang chan struct{}
-}
-
-func (m *hangingMachine) Image(Filesystem, string) (Made, error) {
-	<-m.hang
-	return Made{}, context.Canceled
-}
-
 // mirrored is a member of a RAID1 array of two devices, with inside on it.
-func mirrored(path string, role int, inside fakeDevice) fakeDevice {
+func mirrored(path string, role int, inside hardware.Device) hardware.Device {
 	array := superblock.RAID{Version: "1.2", UUID: "r1", Name: "alpine:0", Level: 1, Devices: 2, Role: role, Events: 7,
 		DataOffset: 1 << 20, DataSize: 1 << 29, Used: 1 << 29}
-	return fakeDevice{
-		block:  device.Block{Path: path, Size: 1 << 30},
-		sb:     superblock.Superblock{Type: "linux_raid_member", UUID: "r1"},
-		member: &assemble.Member{Path: path, RAID: &array},
-		inside: &inside,
+	return hardware.Device{
+		Block:      device.Block{Path: path, Size: 1 << 30},
+		Superblock: superblock.Superblock{Type: "linux_raid_member", UUID: "r1"},
+		Member:     &assemble.Member{Path: path, RAID: &array},
+		Inside:     &inside,
 	}
 }
 
@@ -282,40 +258,38 @@ func TestMirrorIsShownOnce(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := &fakeMachine{events: make(chan device.Event)}
-				var devs []fakeDevice
+				var devs []hardware.Device
 				for i, role := range tt.roles {
 					devs = append(devs, mirrored(fmt.Sprintf("/dev/sd%c1", 'a'+i), role, alpine("/dev/mapper/md-0", "u1", "lts")))
 				}
-				m.set(devs...)
-				sc := m.scanner().Start(t.Context())
+				m := hardware.New(devs...)
+				sc := scanner(m).Start(t.Context())
 				defer sc.Stop()
 				inv := settled(t, sc)
 				if titles(inv) != "Linux lts" || inv.Entries[0].Volume.Device != "/dev/mapper/md-0" {
 					t.Errorf("got %q with %q", titles(inv), problems(inv))
 				}
-				if len(m.made) != 1 {
-					t.Errorf("made %q", m.made)
+				if len(m.Made()) != 1 {
+					t.Errorf("made %q", m.Made())
 				}
 			})
 		})
 	}
 }
 
-func TestSetThatCannotBePutTogether(t *testing.T) {
+func TestSetThatCannotBeAssembled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &fakeMachine{}
-		d := mirrored("/dev/sda1", 0, fakeDevice{})
-		d.inside = nil // Map fails
-		striped := mirrored("/dev/sdb1", 0, fakeDevice{})
-		striped.member.RAID.Level, striped.member.RAID.UUID = 5, "r5"
-		used := mirrored("/dev/sdc1", 0, fakeDevice{})
-		used.member = nil // Member says that it is in use
-		m.set(d, striped, used, alpine("/dev/sdd1", "u1", "lts"))
-		sc := m.scanner().Start(t.Context())
+		d := mirrored("/dev/sda1", 0, hardware.Device{})
+		d.Inside = nil // Map fails
+		striped := mirrored("/dev/sdb1", 0, hardware.Device{})
+		striped.Member.RAID.Level, striped.Member.RAID.UUID = 5, "r5"
+		used := mirrored("/dev/sdc1", 0, hardware.Device{})
+		used.Member = nil // Member says that it is in use
+		m := hardware.New(d, striped, used, alpine("/dev/sdd1", "u1", "lts"))
+		sc := scanner(m).Start(t.Context())
 		defer sc.Stop()
 		inv := settled(t, sc)
-		for i, want := range []string{"/dev/sda1: its set cannot be put together: it does not work", "RAID5", "", ""} {
+		for i, want := range []string{"/dev/sda1: its set cannot be assembled: it does not work", "RAID5", "", ""} {
 			if got := inv.Volumes[i].Problem; !strings.Contains(got, want) || want == "" && got != "" {
 				t.Errorf("%s: got %q, want %q", inv.Volumes[i].Volume.Device, got, want)
 			}

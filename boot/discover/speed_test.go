@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest/hardware"
 	"github.com/alpboot/alpboot/boot/format/all"
 )
 
@@ -15,14 +16,14 @@ func answered(n int) *state {
 	st := &state{Scan: &Scan{scanner: &Scanner{}}, vols: map[string]*volume{}}
 	for i := range n {
 		d := alpine(fmt.Sprintf("/dev/vd%d", i+1), fmt.Sprintf("0000-%04d", i), "lts")
-		v := &volume{block: d.block, node: d.block.Path}
-		v.found = &found{status: boot.VolumeStatus{Volume: volumeOf(v)}, fsys: fakeFS{d.tree, func() {}}, view: newView(d.tree)}
-		v.found.status.Volume.UUID, v.found.status.Volume.Type = d.sb.UUID, d.sb.Type
+		v := newVolume(d.Block, d.Block.Path)
+		v.phase, v.view = ready, newView(d.Files)
+		v.status.Volume.UUID, v.status.Volume.Type = d.Superblock.UUID, d.Superblock.Type
 		at := v.mounted()
 		r := parse(all.Formats(nil), at, boot.Volumes{at})
-		v.read = &r
-		st.vols[d.block.Path] = v
-		st.listed = append(st.listed, d.block.Path)
+		v.parsed = &r
+		st.vols[d.Block.Path] = v
+		st.listed = append(st.listed, d.Block.Path)
 	}
 	return st
 }
@@ -30,18 +31,18 @@ func answered(n int) *state {
 // BenchmarkInventory puts together the inventory of a machine with 256 volumes.
 func BenchmarkInventory(b *testing.B) {
 	st := answered(256)
-	if inv := st.inventory(); len(inv.Entries) != 256 || len(inv.Volumes) != 256 {
+	if inv := st.makeInventory(); len(inv.Entries) != 256 || len(inv.Volumes) != 256 {
 		b.Fatalf("%d entries, %d volumes", len(inv.Entries), len(inv.Volumes))
 	}
 	for b.Loop() {
-		st.inventory()
+		st.makeInventory()
 	}
 }
 
 // BenchmarkParse reads one volume with all formats: what it asks the volume for
 // is what a scan of many takes its time with.
 func BenchmarkParse(b *testing.B) {
-	below := &countingFS{MapFS: alpine("/dev/vda1", "u", "lts").tree}
+	below := &countingFS{MapFS: files(alpine("/dev/vda1", "u", "lts"))}
 	for b.Loop() {
 		below.asked = nil
 		at := boot.MountedVolume{Volume: boot.Volume{Device: "/dev/vda1"}, FS: newView(below)}
@@ -55,7 +56,7 @@ func BenchmarkParse(b *testing.B) {
 // TestParseAsksLittle asserts how much a volume is asked for while it is read:
 // with 64 of them under emulation each question shows.
 func TestParseAsksLittle(t *testing.T) {
-	below := &countingFS{MapFS: alpine("/dev/vda1", "u", "lts").tree}
+	below := &countingFS{MapFS: files(alpine("/dev/vda1", "u", "lts"))}
 	at := boot.MountedVolume{Volume: boot.Volume{Device: "/dev/vda1"}, FS: newView(below)}
 	if r := parse(all.Formats(nil), at, boot.Volumes{at}); len(r.entries) != 1 {
 		t.Fatalf("%+v", r)
@@ -69,9 +70,8 @@ func TestParseAsksLittle(t *testing.T) {
 // menu does for its settings, is no news.
 func TestOpenMakesNoInventory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &fakeMachine{}
-		m.set(alpine("/dev/sda1", "u1", "lts"))
-		sc := m.scanner().Start(t.Context())
+		m := hardware.New(alpine("/dev/sda1", "u1", "lts"))
+		sc := scanner(m).Start(t.Context())
 		defer sc.Stop()
 		e := settled(t, sc).Entries[0]
 		f, err := sc.Open(e.Volume, e.Kernel)

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -19,7 +20,9 @@ import (
 // It may be used by several goroutines.
 type view struct {
 	fs.FS
+	users   sync.WaitGroup // calls that use the filesystem
 	mu      sync.Mutex
+	closed  bool // no call may begin any more
 	folders map[string]listed
 	infos   map[question]fs.FileInfo
 	left    int // how many more names are kept
@@ -47,10 +50,39 @@ func newView(fsys fs.FS) *view {
 	return &view{FS: fsys, folders: map[string]listed{}, infos: map[question]fs.FileInfo{}, left: keptNames}
 }
 
+// enter allows a use of the filesystem until leave is called. The error is
+// [fs.ErrClosed].
+func (v *view) enter() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed {
+		return fs.ErrClosed
+	}
+	v.users.Add(1)
+	return nil
+}
+
+func (v *view) leave() { v.users.Done() }
+
+// close waits until nobody uses the filesystem, and unmounts it.
+func (v *view) close() {
+	v.mu.Lock()
+	v.closed = true
+	v.mu.Unlock()
+	v.users.Wait()
+	if c, ok := v.FS.(io.Closer); ok {
+		c.Close()
+	}
+}
+
 func (v *view) Open(name string) (fs.File, error) {
 	if v.missing(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOENT}
 	}
+	if err := v.enter(); err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer v.leave()
 	return v.FS.Open(name)
 }
 
@@ -69,6 +101,10 @@ func (v *view) stat(op string, ask func(fs.FS, string) (fs.FileInfo, error), nam
 	if v.missing(name) {
 		return nil, &fs.PathError{Op: op, Path: name, Err: syscall.ENOENT}
 	}
+	if err := v.enter(); err != nil {
+		return nil, &fs.PathError{Op: op, Path: name, Err: err}
+	}
+	defer v.leave()
 	st, err := ask(v.FS, name)
 	if err == nil {
 		v.mu.Lock()
@@ -81,7 +117,13 @@ func (v *view) stat(op string, ask func(fs.FS, string) (fs.FileInfo, error), nam
 	return st, err
 }
 
-func (v *view) ReadLink(name string) (string, error) { return fs.ReadLink(v.FS, name) }
+func (v *view) ReadLink(name string) (string, error) {
+	if err := v.enter(); err != nil {
+		return "", &fs.PathError{Op: "readlink", Path: name, Err: err}
+	}
+	defer v.leave()
+	return fs.ReadLink(v.FS, name)
+}
 
 func (v *view) ReadDir(name string) ([]fs.DirEntry, error) {
 	v.mu.Lock()
@@ -93,6 +135,10 @@ func (v *view) ReadDir(name string) ([]fs.DirEntry, error) {
 	if v.missing(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOENT}
 	}
+	if err := v.enter(); err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer v.leave()
 	entries, err := fs.ReadDir(v.FS, name)
 	if err == nil {
 		v.keep(name, entries)

@@ -5,36 +5,44 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
+	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest/hardware"
 	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 )
 
-// writableMachine notes what is mounted when it is written to.
-type writableMachine struct {
-	*fakeMachine
-	written []string
-	mounted []int
+// stop ends a scan, and asserts that nothing was done that must not be, and that
+// nothing is left.
+func stop(t *testing.T, sc *Scan, m *hardware.Machine) {
+	t.Helper()
+	m.Release()
+	sc.Stop()
+	if err := m.CheckStopped(); err != nil {
+		t.Error(err)
+	}
 }
 
-func (m *writableMachine) Write(node string, do func(root *os.Root) error) error {
-	m.written = append(m.written, node)
-	m.mu.Lock()
-	m.mounted = append(m.mounted, m.fakeMachine.mounted)
-	m.mu.Unlock()
-	return do(nil)
+// opens fails the test when a file of a volume cannot be opened.
+func opens(t *testing.T, sc *Scan, vol boot.Volume, name string) {
+	t.Helper()
+	f, err := sc.Open(vol, name)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	f.Close()
 }
 
 func TestWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &writableMachine{fakeMachine: &fakeMachine{}}
-		m.set(alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u2", "virt"),
+		m := hardware.New(alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u2", "virt"),
 			locked("/dev/sdc1", "crypt", alpine("/dev/mapper/luks-crypt", "u3", "edge")))
-		s := m.scanner()
-		s.Machine = m
-		sc := s.Start(t.Context())
-		defer sc.Stop()
+		sc := scanner(m).Start(t.Context())
+		defer stop(t, sc, m)
 		settled(t, sc)
 		if err := sc.Unlock(t.Context(), "/dev/sdc1", []byte("right")); err != nil {
 			t.Fatal(err)
@@ -49,11 +57,16 @@ func TestWrite(t *testing.T) {
 		if err := sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error { return asIs }); err != asIs {
 			t.Errorf("got %v", err)
 		}
-		if err := sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error { return nil }); err != nil {
+		if err := sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error {
+			if n := m.Mounted(); n != 2 {
+				t.Errorf("%d of 3 filesystems are mounted", n)
+			}
+			return nil
+		}); err != nil {
 			t.Fatalf("the second time: %v", err)
 		}
-		if strings.Join(m.written, " ") != "/dev/sda1 /dev/sda1" || m.mounted[0] != 2 {
-			t.Errorf("%q was written to while %d of 3 filesystems were mounted", m.written, m.mounted)
+		if got := strings.Join(m.Written(), " "); got != "/dev/sda1 /dev/sda1" {
+			t.Errorf("%s was written to", got)
 		}
 		for device, want := range map[string]string{
 			"/dev/mapper/luks-crypt": "only ever read",
@@ -64,40 +77,53 @@ func TestWrite(t *testing.T) {
 				t.Errorf("%s: got %v, want %q", device, err, want)
 			}
 		}
-		synctest.Wait()
-		if got := titles(inv); got != before {
+		if got := titles(settled(t, sc)); got != before {
 			t.Errorf("the entries are %q, were %q", got, before)
 		}
-		if f, err := sc.Open(boot.Volume{Device: "/dev/sda1"}, "boot/vmlinuz-lts"); err != nil {
-			t.Errorf("its files cannot be opened any more: %v", err)
-		} else {
-			f.Close()
-		}
-		if n := m.fakeMachine.mounted; n != 3 {
+		opens(t, sc, boot.Volume{Device: "/dev/sda1"}, "boot/vmlinuz-lts")
+		if n := m.Mounted(); n != 3 {
 			t.Errorf("%d filesystems are mounted, want 3", n)
 		}
 	})
 }
 
-// An image file on the volume keeps it mounted: it is let go of, and comes back.
+// What was written is seen: the volume is parsed again.
+func TestWrittenVolumeIsParsedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := alpine("/dev/sda1", "u1", "lts")
+		m := hardware.New(d)
+		sc := scanner(m).Start(t.Context())
+		defer stop(t, sc, m)
+		settled(t, sc)
+		if err := sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error {
+			files(d)["boot/extlinux.conf"] = text("LABEL new\n LINUX vmlinuz-lts\n")
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if got := titles(settled(t, sc)); got != "new" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// An image file on the volume keeps it mounted: its device is removed, and made
+// again.
 func TestWriteBelowAnImage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &writableMachine{fakeMachine: &fakeMachine{events: make(chan device.Event)}}
-		outer := alpine("/dev/sda1", "u1", "lts")
-		outer.tree["iso/alpine.iso"] = text("/dev/sda1")
 		inside := alpine("/dev/loop0", "u2", "iso")
-		outer.inside = &inside
-		m.set(outer)
-		s := m.scanner()
-		s.Machine = m
-		sc := s.Start(t.Context())
-		defer sc.Stop()
+		outer := alpine("/dev/sda1", "u1", "lts")
+		files(outer)["iso/alpine.iso"] = text("")
+		outer.Images = map[string]*hardware.Device{"iso/alpine.iso": &inside}
+		m := hardware.New(outer)
+		sc := listener(m).Start(t.Context())
+		defer stop(t, sc, m)
 		inv := settled(t, sc)
 		for len(inv.Volumes) < 2 {
 			inv = settled(t, sc)
 		}
 		if err := sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error {
-			if n := m.fakeMachine.mounted; n != 0 {
+			if n := m.Mounted(); n != 0 {
 				t.Errorf("%d filesystems are mounted", n)
 			}
 			return nil
@@ -106,16 +132,154 @@ func TestWriteBelowAnImage(t *testing.T) {
 		}
 		for inv = settled(t, sc); len(inv.Volumes) < 2; inv = settled(t, sc) {
 		}
-		if !strings.Contains(titles(inv), "Linux lts") {
-			t.Errorf("the entries are %q", titles(inv))
+		if got := titles(inv); got != "Linux lts, Linux iso" {
+			t.Errorf("the entries are %q", got)
+		}
+	})
+}
+
+// While a volume is being written to, another one turns up that its configuration
+// names, and others are read that name it.
+func TestEntriesStayDuringAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := alpine("/dev/sda1", "u1", "lts")
+		files(d)["boot/grub/grub.cfg"] = text("search --no-floppy --fs-uuid --set=root u9\nmenuentry Other {\nlinux /boot/vmlinuz-virt root=/dev/sdb1\n}\n")
+		esp := hardware.Device{Block: device.Block{Path: "/dev/sdc1", Size: 1 << 30}, Superblock: superblock.Superblock{Type: "vfat", UUID: "1A2B-3C4D"}, Files: fstest.MapFS{
+			"grub/grub.cfg": text("search --no-floppy --fs-uuid --set=root u1\nmenuentry Main {\nlinux /boot/vmlinuz-lts root=/dev/sda1 quiet\ninitrd /boot/initramfs-lts\n}\n" +
+				"search --no-floppy --fs-uuid --set=root u8\nmenuentry Further {\nlinux /boot/vmlinuz-virt root=/dev/sdd1\n}\n"),
+		}}
+		m := hardware.New(d, esp)
+		sc := listener(m).Start(t.Context())
+		defer stop(t, sc, m)
+		before := titles(settled(t, sc))
+		if err := sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error {
+			m.Plug(alpine("/dev/sdb1", "u7", "virt"))
+			for range 5 {
+				inv := <-sc.Inventories()
+				for _, title := range []string{"Linux lts", "Main"} {
+					if !strings.Contains(titles(inv), title) {
+						t.Errorf("during the write the entries are %q, before it were %q", titles(inv), before)
+					}
+				}
+				if inv.Settled {
+					break
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		inv := settled(t, sc)
+		for !strings.Contains(titles(inv), "virt") {
+			inv = settled(t, sc)
+		}
+		if got := titles(inv); !strings.Contains(got, "Linux lts") || strings.Contains(got, "(lts)") || !strings.Contains(got, "Main") {
+			t.Errorf("after the write the entries are %q, before it were %q", got, before)
+		}
+		for _, e := range inv.Entries {
+			if e.Problem == "" {
+				opens(t, sc, e.Volume, e.Kernel)
+			}
+		}
+	})
+}
+
+// A file that is opened while the volume is being written to waits for that.
+func TestOpenDuringAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := hardware.New(alpine("/dev/sda1", "u1", "lts"))
+		sc := scanner(m).Start(t.Context())
+		defer stop(t, sc, m)
+		e := settled(t, sc).Entries[0]
+		opened := make(chan error)
+		if err := sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error {
+			go func() {
+				f, err := sc.Open(e.Volume, e.Kernel)
+				if err == nil {
+					f.Close()
+				}
+				opened <- err
+			}()
+			time.Sleep(time.Second)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-opened; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A disk that cannot be mounted any more after a write says so, and what lies on
+// it is not offered.
+func TestRemountFails(t *testing.T) {
+	for _, step := range []hardware.Step{hardware.Probe, hardware.Remount} {
+		synctest.Test(t, func(t *testing.T) {
+			m := hardware.New(alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u2", "virt"))
+			sc := scanner(m).Start(t.Context())
+			defer stop(t, sc, m)
+			e := settled(t, sc).Entries[0]
+			if err := sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error {
+				m.SetFault("/dev/sda1", step, hardware.Fault{Err: errors.New("mounting /dev/sda1 failed: the device cannot be read")})
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			inv := settled(t, sc)
+			for _, got := range []string{inv.Volumes[0].Problem, inv.Entries[0].Problem} {
+				if !strings.Contains(got, "was written to and cannot be mounted again") || !strings.Contains(got, "cannot be read") {
+					t.Errorf("%s: got %q", step, got)
+				}
+			}
+			if titles(inv) != "Linux lts, Linux virt" || inv.Entries[1].Problem != "" {
+				t.Errorf("%s: got %q, %q", step, titles(inv), inv.Entries[1].Problem)
+			}
+			if _, err := sc.Open(e.Volume, e.Kernel); err == nil {
+				t.Error("it was opened")
+			}
+		})
+	}
+}
+
+// What names a volume that was pulled out is not offered, and comes back with it.
+func TestKernelOnAVolumeThatGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		esp := hardware.Device{Block: device.Block{Path: "/dev/sda1", Size: 1 << 30}, Superblock: superblock.Superblock{Type: "vfat", UUID: "1A2B-3C4D"}, Files: fstest.MapFS{
+			"grub/grub.cfg": text("search --no-floppy --fs-uuid --set=root u2\nmenuentry Stick {\nlinux /boot/vmlinuz-lts root=/dev/sdb1 quiet\n}\n"),
+		}}
+		m := hardware.New(esp, alpine("/dev/sdb1", "u2", "lts"))
+		sc := listener(m).Start(t.Context())
+		defer stop(t, sc, m)
+		if got := titles(settled(t, sc)); got != "Stick, Linux lts" && got != "Linux lts, Stick" {
+			t.Fatalf("got %q", got)
+		}
+		m.Unplug("/dev/sdb1")
+		var inv boot.Inventory
+		for inv = settled(t, sc); len(inv.Volumes) > 1; inv = settled(t, sc) {
+		}
+		for _, e := range inv.Entries {
+			if e.Problem == "" {
+				t.Errorf("%q is offered, and its volume is gone", e.Title)
+			}
+		}
+		m.Plug(alpine("/dev/sdc1", "u2", "lts")) // in another place
+		for inv = settled(t, sc); len(inv.Volumes) < 2; inv = settled(t, sc) {
+		}
+		if !strings.Contains(titles(inv), "Stick") {
+			t.Fatalf("got %q with %q", titles(inv), problems(inv))
+		}
+		for _, e := range inv.Entries {
+			opens(t, sc, e.Volume, e.Kernel)
 		}
 	})
 }
 
 func TestWriteWithoutAWriter(t *testing.T) {
-	m := &fakeMachine{}
-	m.set(alpine("/dev/sda1", "u1", "lts"))
-	sc := m.scanner().Start(t.Context())
+	m := hardware.New(alpine("/dev/sda1", "u1", "lts"))
+	s := scanner(m)
+	s.Machine = struct{ Machine }{m}
+	sc := s.Start(t.Context())
 	defer sc.Stop()
 	settled(t, sc)
 	if err := sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error { t.Error("called"); return nil }); err == nil {

@@ -12,19 +12,19 @@ import (
 	"github.com/alpboot/alpboot/boot/format/bare"
 )
 
-// inventory puts together what is known of all volumes.
-func (st *state) inventory() boot.Inventory {
+// makeInventory returns what is known of all volumes.
+func (st *state) makeInventory() boot.Inventory {
 	var inv boot.Inventory
 	for _, err := range st.listErrs {
 		inv.Volumes = append(inv.Volumes, boot.VolumeStatus{Problem: fmt.Sprintf("A device is left out: %v.", err)})
 	}
 	var shown, several []*volume // several: of a filesystem on several devices
 	for _, v := range st.all() {
-		if v.found != nil && v.found.shownBy(st.vols[v.block.Disk]) {
+		if v.shownBy(st.vols[v.block.Disk]) {
 			continue
 		}
-		if v.found != nil && v.found.devices > 1 {
-			if slices.ContainsFunc(several, v.found.spans) {
+		if v.devices > 1 {
+			if slices.ContainsFunc(several, v.spans) {
 				continue
 			}
 			several = append(several, v)
@@ -33,76 +33,87 @@ func (st *state) inventory() boot.Inventory {
 		inv.Volumes = append(inv.Volumes, st.status(v))
 	}
 	inv.Entries = entries(shown)
+	for i := range inv.Entries {
+		st.checkVolume(&inv.Entries[i])
+	}
 	warnOfTwins(&inv)
+	if st.eventsErr != nil {
+		inv.Volumes = append(inv.Volumes, boot.VolumeStatus{Problem: sentence("Devices that are plugged in later are not noticed: %v", st.eventsErr)})
+	}
 	return inv
 }
 
-// status says what is known of v besides its entries.
-func (st *state) status(v *volume) boot.VolumeStatus {
-	status := boot.VolumeStatus{Volume: volumeOf(v), Busy: true}
-	if v.found != nil {
-		status = v.found.status
-		status.Busy = !v.answered()
-		if m := v.found.member; m != nil && status.Problem == "" && st.problems[m.Path] != "" {
-			// A sentence about a device names it as the user knows it.
-			status.Problem = sentence("%s", strings.ReplaceAll(st.problems[m.Path], m.Path, v.block.Path))
-		}
+// checkVolume gives e a problem when its files cannot be opened at all.
+func (st *state) checkVolume(e *boot.Entry) {
+	v := st.vols[e.Volume.Device]
+	switch {
+	case e.Problem != "" || v != nil && v.usable() && v.status.Volume.UUID == e.Volume.UUID:
+	case v != nil && v.phase == failed:
+		e.Problem = v.status.Problem
+	default:
+		e.Problem = sentence("Its volume %s is gone", e.Volume.Device)
 	}
-	if st.opened(v) {
+}
+
+// status returns what is known of v besides its entries.
+func (st *state) status(v *volume) boot.VolumeStatus {
+	status := v.status
+	status.Busy = v.busy()
+	if m := v.member; m != nil && status.Problem == "" && st.problems[m.Path] != "" {
+		// A sentence about a device names it as the user knows it.
+		status.Problem = sentence("%s", strings.ReplaceAll(st.problems[m.Path], m.Path, v.block.Path))
+	}
+	if status.Locked && slices.ContainsFunc(st.made, func(m *volume) bool { return m.from[0] == v }) { // it is unlocked
 		status.Locked, status.Problem = false, ""
 	}
-	if v.read != nil {
-		status.Problem = v.read.problem
-		status.Notes = append(slices.Clone(status.Notes), v.read.notes...)
+	if v.parsed != nil {
+		if v.phase != failed {
+			status.Problem = v.parsed.problem
+		}
+		status.Notes = append(slices.Clone(status.Notes), v.parsed.notes...)
 	}
-	for _, m := range st.makings {
+	for _, a := range v.assemblies {
 		switch {
-		case m.members[0] != v:
-		case !m.done && m.problem == "":
+		case !a.done && a.problem == "":
 			status.Busy = true
-		case m.problem != "" && m.image != "": // the filesystem that it lies on can be used
-			status.Notes = append(slices.Clone(status.Notes), boot.Note{Text: m.problem})
-		case m.problem != "":
-			status.Problem = m.problem
+		case a.problem != "" && a.image != "": // the filesystem that it lies on can be used
+			status.Notes = append(slices.Clone(status.Notes), boot.Note{Text: a.problem})
+		case a.problem != "":
+			status.Problem = a.problem
 		}
 	}
-	if v.overdue {
+	if v.phase == overdue {
 		status.Busy = false
 		status.Problem = notAnswering(v.block.Path, st.scanner.Limit)
 	}
 	return status
 }
 
-// opened tells whether v is an encrypted volume that has been opened.
-func (st *state) opened(v *volume) bool {
-	return v.found != nil && v.found.status.Locked &&
-		slices.ContainsFunc(st.made, func(m *volume) bool { return m.from[0] == v })
-}
-
 func notAnswering(path string, limit time.Duration) string {
-	return fmt.Sprintf("%s has not answered for %d seconds. Check its cable and power; r looks again.", path, int(limit.Seconds()))
+	return fmt.Sprintf("%s has not answered for %d seconds. Check its cable and power; r scans again.", path, int(limit.Seconds()))
 }
 
-// shownBy tells whether f is a partition that holds the very filesystem which
+// shownBy reports whether v is a partition that holds the very filesystem which
 // its whole disk holds as well, as on a stick with a hybrid ISO image.
-func (f *found) shownBy(disk *volume) bool {
-	if disk == nil || disk.found == nil || disk.found.fsys == nil {
+func (v *volume) shownBy(disk *volume) bool {
+	if disk == nil || disk.view == nil {
 		return false
 	}
-	own, whole := f.status.Volume, disk.found.status.Volume
+	own, whole := v.status.Volume, disk.status.Volume
 	return own.UUID != "" && own.UUID == whole.UUID && own.Type == whole.Type
 }
 
-// spans tells whether f is another device of the filesystem that v shows: a
+// spans reports whether v is another device of the filesystem that first shows: a
 // btrfs on several devices.
-func (f *found) spans(v *volume) bool {
-	return v.found.fsys != nil && v.found.devices == f.devices &&
-		v.found.status.Volume.UUID == f.status.Volume.UUID
+func (v *volume) spans(first *volume) bool {
+	return first.view != nil && first.devices == v.devices && first.status.Volume.UUID == v.status.Volume.UUID
 }
 
-// warnOfTwins tells about volumes with one UUID, such as a disk and its copy:
-// what is booted from one may find the other.
+// warnOfTwins notes which volumes have one UUID, such as a disk and its copy: what
+// is booted from one may find the other. A group of them has one note, on its
+// first volume.
 func warnOfTwins(inv *boot.Inventory) {
+	const named = 4            // devices of a group
 	with := map[string][]int{} // the volumes that have a UUID
 	for i, v := range inv.Volumes {
 		if id := v.Volume.UUID; id != "" && v.Volume.Type != "linux_raid_member" {
@@ -113,18 +124,27 @@ func warnOfTwins(inv *boot.Inventory) {
 	if len(with) == 0 {
 		return
 	}
-	for i, v := range inv.Volumes {
-		for _, other := range with[v.Volume.UUID] {
-			if other != i {
-				note := boot.Note{Text: sentence("%s and %s have the same UUID, as a disk and its copy have", v.Volume.Device, inv.Volumes[other].Volume.Device)}
-				inv.Volumes[i].Notes = append(slices.Clone(inv.Volumes[i].Notes), note)
-			}
+	for _, vols := range with {
+		var devices []string
+		for _, i := range vols[:min(len(vols), named)] {
+			devices = append(devices, inv.Volumes[i].Volume.Device)
 		}
+		last := devices[len(devices)-1]
+		if more := len(vols) - named; more > 0 {
+			devices, last = append(devices, last), fmt.Sprintf("%d more", more)
+		}
+		first := &inv.Volumes[vols[0]]
+		first.Notes = append(slices.Clone(first.Notes), boot.Note{Text: sentence("%s and %s have the same UUID, as a disk and its copy have",
+			strings.Join(devices[:len(devices)-1], ", "), last)})
+	}
+	notInUUID := func(c rune) bool {
+		return c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
 	}
 	for i, e := range inv.Entries {
-		for id, twins := range with {
-			if strings.Contains(e.Cmdline, id) {
+		for id := range strings.FieldsFuncSeq(e.Cmdline, notInUUID) {
+			if twins := with[id]; twins != nil {
 				inv.Entries[i].Notes = append(slices.Clone(e.Notes), sentence("%d volumes have the UUID %s that its command line names: the system may take another one than this for its own", len(twins), id))
+				break
 			}
 		}
 	}
@@ -134,17 +154,15 @@ func warnOfTwins(inv *boot.Inventory) {
 func entries(vols []*volume) []boot.Entry {
 	var roots []bare.Root
 	for _, v := range vols {
-		if v.found != nil {
-			roots = append(roots, v.found.roots...)
-		}
+		roots = append(roots, v.roots...)
 	}
 	roots = slices.DeleteFunc(roots, func(r bare.Root) bool {
 		return r.Locked && slices.ContainsFunc(roots, func(in bare.Root) bool { return in.Volume.Crypt == r.Volume.UUID })
 	})
 	n := 0
 	for _, v := range vols {
-		if v.read != nil {
-			n += len(v.read.entries)
+		if v.parsed != nil {
+			n += len(v.parsed.entries)
 		}
 	}
 	type kernel struct{ device, name string }
@@ -152,15 +170,14 @@ func entries(vols []*volume) []boot.Entry {
 	seen := make(map[string]int, n)
 	list := make([]boot.Entry, 0, n)
 	for _, v := range vols {
-		if v.read == nil {
+		if v.parsed == nil {
 			continue
 		}
-		for _, e := range v.read.entries {
+		for _, e := range v.parsed.entries {
 			k := kernel{e.Volume.Device, e.Kernel}
 			known := booting[k]
 			if i := slices.IndexFunc(known, func(i int) bool { return list[i].Format != e.Format && same(&list[i], &e) }); i >= 0 {
-				first := &list[known[i]]
-				first.Default = first.Default || e.Default
+				merge(&list[known[i]], &e)
 				continue
 			}
 			if len(known) < maxAlike {
@@ -177,6 +194,18 @@ func entries(vols []*volume) []boot.Entry {
 	}
 	inOrder(list)
 	return list
+}
+
+// merge adds to first what another configuration asks for that boots the same:
+// that it is the default, or that of the next boot. How long to wait goes with it.
+func merge(first, other *boot.Entry) {
+	if other.Timeout != nil && (other.Default && !first.Default || other.Once != "" && first.Once == "") {
+		first.Timeout = other.Timeout
+	}
+	first.Default = first.Default || other.Default
+	if first.Once == "" {
+		first.Once = other.Once
+	}
 }
 
 // inOrder sorts entries as a menu shows them: one volume after another, those

@@ -21,26 +21,27 @@ import (
 	"github.com/alpboot/alpboot/boot/kernel"
 )
 
-// found is what looking at one device has brought.
-type found struct {
-	status  boot.VolumeStatus // without the notes of formats
-	roots   []bare.Root       // the root filesystems on it
-	fsys    Filesystem        // nil when there is none
-	view    *view             // of fsys
-	member  *assemble.Member  // of a set of volumes
-	devices int               // of how many its filesystem consists, when it is several
-	images  []string          // image files on it
+// target is a device to be probed.
+type target struct {
+	node   string
+	block  device.Block
+	volume boot.Volume // what is known before it is probed
+	image  bool        // it is an image file
 }
 
-func (f *found) close() {
-	if f.fsys != nil {
-		f.fsys.Close()
-		f.fsys = nil
-	}
+// probed is what probing has found.
+type probed struct {
+	status   boot.VolumeStatus // without the notes of formats
+	unusable bool              // for the reason in status
+	roots    []bare.Root       // the root filesystems on it
+	view     *view             // of its filesystem; nil when it has none
+	member   *assemble.Member  // of a set of volumes
+	devices  int               // of how many its filesystem consists, when it is several
+	images   []string          // image files on it
 }
 
-// read is what the formats have read on one volume.
-type read struct {
+// parsed is what the formats have read on one volume.
+type parsed struct {
 	entries    []boot.Entry
 	notes      []boot.Note
 	problem    string
@@ -54,30 +55,33 @@ type read struct {
 // filesystem is no news: GRUB's and the firmware's own ones are that small.
 const quietSize = 8 << 20
 
-// look probes and mounts one device.
-func look(ctx context.Context, s *Scanner, v *volume) (f found) {
-	path := v.block.Path
-	f.status.Volume = volumeOf(v)
+// probe probes a device and mounts its filesystem.
+func probe(ctx context.Context, s *Scanner, at target) (f probed) {
+	path := at.block.Path
+	f.status.Volume = at.volume
 	problem := func(format string, args ...any) {
 		// The machine's errors name the node.
-		f.status.Problem = strings.ReplaceAll(sentence(format, args...), v.node, path)
+		f.status.Problem = strings.ReplaceAll(sentence(format, args...), at.node, path)
+		f.unusable = true
 	}
 	defer func() {
 		// What lies on a disk may be made to break us: the menu goes on.
 		if r := recover(); r != nil {
-			f.close()
-			f = found{status: boot.VolumeStatus{Volume: f.status.Volume, Problem: defect(path, r)}}
+			if f.view != nil {
+				f.view.close()
+			}
+			f = probed{status: boot.VolumeStatus{Volume: f.status.Volume, Problem: defect(path, r)}, unusable: true}
 		}
 	}()
 
-	sb, err := s.Machine.Probe(v.node)
+	sb, err := s.Machine.Probe(at.node)
 	f.status.Volume.Type, f.status.Volume.UUID, f.status.Volume.Label = sb.Type, sb.UUID, sb.Label
 	f.devices = sb.Devices
 	switch {
 	case errors.Is(err, syscall.ENOMEDIUM):
 		return f // an empty drive is no news
 	case errors.Is(err, superblock.ErrUnknown):
-		if v.block.Partitions == 0 && v.block.Size > quietSize {
+		if at.block.Partitions == 0 && at.block.Size > quietSize {
 			problem("%s holds no filesystem that alpboot knows", path)
 		}
 		return f
@@ -93,13 +97,13 @@ func look(ctx context.Context, s *Scanner, v *volume) (f found) {
 	case "crypto_LUKS":
 		f.roots = bare.FindRoots(nil, f.status.Volume) // there may be one in it
 		f.status.Locked = true
-		problem("%s is encrypted (LUKS), and its passphrase has not been given", path)
+		f.status.Problem = sentence("%s is encrypted (LUKS), and its passphrase has not been given", path)
 		return f
 	case "LVM2_member", "linux_raid_member":
 		if s.Maker == nil {
 			return f // what it is part of is looked at by itself, or not at all
 		}
-		m, err := s.Maker.Member(v.node, sb)
+		m, err := s.Maker.Member(at.node, sb)
 		switch {
 		case errors.Is(err, device.ErrInUse): // what it is part of is listed by itself
 		case err != nil:
@@ -112,31 +116,17 @@ func look(ctx context.Context, s *Scanner, v *volume) (f found) {
 		problem("%s belongs to a ZFS pool, which alpboot cannot read: keep /boot on another filesystem", path)
 		return f
 	}
-	fsys, err := s.Machine.Mount(ctx, v.node, sb)
+	fsys, err := s.Machine.Mount(ctx, at.node, sb)
 	if err != nil {
 		problem("%v", err)
 		return f
 	}
-	f.fsys, f.view = fsys, newView(fsys)
+	f.view = newView(fsys)
 	f.roots = bare.FindRoots(f.view, f.status.Volume)
-	if v.image == "" && s.Maker != nil {
+	if !at.image && s.Maker != nil {
 		f.images = iso.Find(f.view)
 	}
 	return f
-}
-
-// volumeOf gives what is known of a device before it is probed.
-func volumeOf(v *volume) boot.Volume {
-	b := v.block
-	vol := boot.Volume{Device: b.Path, Disk: b.Disk, Partition: b.Partition, PartUUID: b.PartUUID, PartLabel: b.PartLabel}
-	for _, of := range v.from { // these have been found, or nothing could have been made of them
-		if at := of.found.status.Volume; at.Type == "crypto_LUKS" {
-			vol.Crypt = at.UUID
-		} else if at.Crypt != "" {
-			vol.Crypt = at.Crypt
-		}
-	}
-	return vol
 }
 
 func defect(device string, what any) string {
@@ -144,11 +134,11 @@ func defect(device string, what any) string {
 }
 
 // parse reads the volume at with all formats. Others are all mounted volumes.
-func parse(formats []boot.Format, at boot.MountedVolume, others boot.Volumes) (r read) {
+func parse(formats []boot.Format, at boot.MountedVolume, others boot.Volumes) (r parsed) {
 	vol := at.Volume
 	defer func() {
-		if what := recover(); what != nil { // as in look
-			r = read{problem: defect(vol.Device, what)}
+		if what := recover(); what != nil { // as in probe
+			r = parsed{problem: defect(vol.Device, what)}
 		}
 	}()
 	configured := map[string]bool{} // the kernels of configured entries; true when one can be booted

@@ -1,0 +1,161 @@
+package discover
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device"
+)
+
+// phase is where a volume is in its life. docs/architecture.md shows it as a
+// table.
+type phase uint8
+
+const (
+	queued  phase = iota // waits for its turn to be probed
+	probing              // is probed, and mounted if it has a filesystem
+	mounted              // waits for its turn to be parsed
+	parsing              // is read by the formats
+	ready                // all is known of it
+	writing              // is unmounted, written to and mounted again
+	failed               // cannot be used: its status has the reason
+	overdue              // has not answered within the limit, and still may
+	gone                 // is no longer there
+)
+
+func (p phase) String() string {
+	return [...]string{"queued", "probing", "mounted", "parsing", "ready", "writing", "failed", "overdue", "gone"}[p]
+}
+
+// next returns the phases that may follow p. Each volume may go at any time.
+func (p phase) next() []phase {
+	switch p {
+	case queued:
+		return []phase{probing, gone}
+	case probing:
+		return []phase{mounted, ready, failed, overdue, gone} // ready where there is nothing to parse
+	case mounted:
+		return []phase{parsing, gone}
+	case parsing:
+		return []phase{ready, overdue, gone}
+	case ready:
+		return []phase{mounted, writing, gone} // mounted to be parsed again
+	case writing:
+		return []phase{mounted, failed, gone}
+	case overdue:
+		return []phase{mounted, ready, failed, gone} // by an answer that comes late
+	case failed:
+		return []phase{gone}
+	}
+	return nil
+}
+
+// volume is a device as the scan knows it. Only the loop uses it: goroutines
+// get copies of what they need.
+type volume struct {
+	block  device.Block // Path is what a user calls it
+	node   string       // what the machine calls it
+	phase  phase
+	since  time.Time // when the phase began
+	probed           // what probing found; until then, status has what is known before
+	mount  *mount    // of its filesystem; nil until probing begins
+	parsed *parsed   // what the formats read last; nil until then
+	again  bool      // they are to read it again
+	writes []write   // that wait for it to be ready
+
+	written chan struct{} // closed when it is no longer being written to; nil when it is not
+
+	// Of a device that was made: how it is removed, what it was made of, and for
+	// an image file its name on the filesystem of that.
+	close func() error
+	from  []*volume
+	image string
+
+	assemblies []*assembly // of which it is the first member
+}
+
+// write is what somebody wants to write to a volume.
+type write struct {
+	ctx  context.Context
+	do   func(root *os.Root) error
+	done chan<- error // has room for the outcome
+}
+
+// mount is a filesystem that is mounted, or will be when done is closed.
+type mount struct {
+	done chan struct{}
+	view *view // nil when there is none
+}
+
+// closer is how a volume is closed: it is unmounted, and removed if it was made.
+type closer struct {
+	node   string
+	mount  *mount
+	remove func() error // nil when it was not made
+}
+
+// close closes a volume. It waits for an answer that is still to come.
+func (c closer) close() {
+	if c.mount != nil {
+		if <-c.mount.done; c.mount.view != nil {
+			c.mount.view.close()
+		}
+	}
+	if c.remove != nil {
+		c.remove()
+	}
+}
+
+// newVolume returns a volume for a device that is made of others, if any.
+func newVolume(b device.Block, node string, from ...*volume) *volume {
+	vol := boot.Volume{Device: b.Path, Disk: b.Disk, Partition: b.Partition, PartUUID: b.PartUUID, PartLabel: b.PartLabel}
+	for _, of := range from {
+		if outer := of.status.Volume; outer.Type == "crypto_LUKS" {
+			vol.Crypt = outer.UUID
+		} else if outer.Crypt != "" {
+			vol.Crypt = outer.Crypt
+		}
+	}
+	return &volume{block: b, node: node, from: from, probed: probed{status: boot.VolumeStatus{Volume: vol}}}
+}
+
+// to moves v to another phase. That it cannot go there is a defect of the scan.
+func (st *state) to(v *volume, p phase) {
+	if !slices.Contains(v.phase.next(), p) {
+		panic(fmt.Sprintf("%s: %v after %v", v.block.Path, p, v.phase))
+	}
+	v.phase, v.since = p, time.Now()
+	st.changed = true
+	if p == overdue || p == failed || p == gone {
+		reason := errGone
+		if p == overdue {
+			reason = errSilent
+		}
+		for _, w := range v.writes {
+			w.done <- fmt.Errorf("%s: %w", v.block.Path, reason)
+		}
+		v.writes = nil
+	}
+}
+
+// busy reports whether v has yet to answer for the first time.
+func (v *volume) busy() bool {
+	return v.phase == queued || v.phase == probing || v.parsed == nil && (v.phase == mounted || v.phase == parsing)
+}
+
+// usable reports whether files of v can be opened, now or after a write.
+func (v *volume) usable() bool { return v.phase != gone && v.view != nil || v.phase == writing }
+
+// target returns what of v probing needs.
+func (v *volume) target() target {
+	return target{v.node, v.block, v.status.Volume, v.image != ""}
+}
+
+// mounted returns v for the formats to read. It must have been mounted.
+func (v *volume) mounted() boot.MountedVolume {
+	return boot.MountedVolume{Volume: v.status.Volume, FS: v.view}
+}
