@@ -127,8 +127,9 @@ const stopLimit = 5 * time.Second
 
 // Stop ends the scan: it waits for all goroutines of the scan, unmounts
 // everything and removes the devices that were made. Only a device that hangs in
-// the kernel for more than five seconds is left behind, with the goroutine that
-// waits for it; when it answers, it is released all the same.
+// the kernel is left behind, with the goroutine that waits for it: at once when it
+// has had its time already, else after five seconds. When it answers, it is
+// released all the same.
 func (sc *Scan) Stop() {
 	sc.cancel()
 	select {

@@ -200,11 +200,7 @@ func TestScanProblems(t *testing.T) {
 				m := hardware.New(tt.dev, alpine("/dev/sdb1", "u2", "virt"))
 				sc := scanner(m).Start(t.Context())
 				defer func() {
-					m.Release()
-					sc.Stop()
-					if err := m.CheckStopped(); err != nil {
-						t.Error(err)
-					}
+					stop(t, sc, m)
 				}()
 				inv := settled(t, sc)
 				if got := problems(inv); (got == "") != (tt.volume == "") || !strings.Contains(got, tt.volume) {

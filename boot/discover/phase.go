@@ -63,6 +63,7 @@ type volume struct {
 	since  time.Time // when the phase began
 	probed           // what probing found; until then, status has what is known before
 	mount  *mount    // of its filesystem; nil until probing begins
+	job    *job      // that probes or parses it, or did last
 	parsed *parsed   // what the formats read last; nil until then
 	again  bool      // they are to read it again
 	writes []write   // that wait for it to be ready
@@ -96,6 +97,7 @@ type closer struct {
 	node   string
 	mount  *mount
 	remove func() error // nil when it was not made
+	late   bool         // it has not answered within the limit
 }
 
 // close closes a volume. It waits for an answer that is still to come.

@@ -18,6 +18,7 @@ type assembly struct {
 	members []*volume
 	image   string // name of an image file on the only member
 	since   time.Time
+	job     *job
 	done    bool
 	problem string // why it could not be made
 }
@@ -40,8 +41,9 @@ type state struct {
 	complete   bool                 // the sets are as complete as they will be for now
 	problems   map[string]string    // of members of sets, by node
 
-	answers  chan func()     // what goroutines have the loop do when they are done
-	running  int             // goroutines that have yet to answer
+	answers  chan answer
+	running  int             // jobs that have yet to answer
+	late     int             // those of them that have had their time
 	removing map[string]bool // nodes of devices that are being removed
 
 	relistAt time.Time // when the devices are to be listed again; the zero Time for not
@@ -54,6 +56,15 @@ type state struct {
 	out       chan<- boot.Inventory // nil once the inventory has been taken
 	paceAt    time.Time             // not to be made again before, unless it has settled
 	eventsErr error
+}
+
+// job is a goroutine that has yet to answer.
+type job struct{ late bool } // it has had its time: Stop does not wait for it
+
+// answer is how a job ends: the loop calls done.
+type answer struct {
+	job  *job
+	done func()
 }
 
 // relistDelay lets a burst of events, as a disk with its partitions makes, end
@@ -73,7 +84,7 @@ func (sc *Scan) run(ctx context.Context) {
 	s := sc.scanner
 	st := &state{
 		Scan: sc, ctx: ctx, vols: map[string]*volume{}, assemblies: map[string]*assembly{},
-		answers: make(chan func()), removing: map[string]bool{},
+		answers: make(chan answer), removing: map[string]bool{},
 		quietAt: time.Now(), loading: s.Ready != nil, changed: true,
 	}
 	defer st.shutDown()
@@ -106,9 +117,8 @@ func (sc *Scan) run(ctx context.Context) {
 			return
 		case st.out <- st.inventory:
 			st.out = nil
-		case done := <-st.answers:
-			st.running--
-			done()
+		case a := <-st.answers:
+			st.take(a)
 		case do := <-sc.calls:
 			do(st)
 		case <-ready:
@@ -126,23 +136,48 @@ func (sc *Scan) run(ctx context.Context) {
 }
 
 // do runs work in a goroutine of its own, and what it returns in the loop.
-func (st *state) do(work func() (done func())) {
+func (st *state) do(work func() (done func())) *job {
 	st.running++
-	go func() { st.answers <- work() }()
+	j := &job{}
+	go func() { st.answers <- answer{j, work()} }()
+	return j
 }
 
-// shutDown releases everything and waits for all goroutines.
+// take takes in an answer.
+func (st *state) take(a answer) {
+	st.running--
+	if a.job.late {
+		st.late--
+	}
+	a.done()
+}
+
+// expire notes that a job has had its time.
+func (st *state) expire(j *job) {
+	if !j.late {
+		j.late = true
+		st.late++
+	}
+}
+
+// shutDown releases everything and waits for all jobs, of which it lets Stop know
+// as soon as only those are left that have had their time.
 func (st *state) shutDown() {
 	for _, path := range st.listed {
 		st.drop(st.vols[path])
 	}
 	close(st.inventories)
-	for st.running > 0 {
-		done := <-st.answers
-		st.running--
-		done()
+	stopped := st.stopped
+	for {
+		if st.running == st.late && stopped != nil {
+			close(stopped)
+			stopped = nil
+		}
+		if st.running == 0 {
+			return
+		}
+		st.take(<-st.answers)
 	}
-	close(st.stopped)
 }
 
 // situation returns what decides what comes next.
@@ -182,12 +217,14 @@ func (st *state) carryOut(p plan) bool {
 	order := slices.Clone(st.order) // its places are those of the plan
 	for _, i := range p.overdue {
 		st.to(order[i], overdue)
+		st.expire(order[i].job)
 	}
 	if p.unanswered {
 		for _, a := range st.assemblies {
 			if !a.done && a.problem == "" && !time.Now().Before(a.since.Add(st.scanner.Limit)) {
 				a.problem = notAnswering(a.members[0].block.Path, st.scanner.Limit)
 				st.changed = true
+				st.expire(a.job)
 			}
 		}
 	}
@@ -292,7 +329,7 @@ func (st *state) probe(v *volume) {
 	st.to(v, probing)
 	v.mount = &mount{done: make(chan struct{})}
 	s, at, mount := st.scanner, v.target(), v.mount
-	st.do(func() func() {
+	v.job = st.do(func() func() {
 		found := probe(st.ctx, s, at)
 		mount.view = found.view
 		close(mount.done)
@@ -366,7 +403,7 @@ func (st *state) parse(v *volume) {
 	if v.image != "" {
 		formats = iso.Formats(iso.Image{Path: v.image, Outer: v.from[0].status.Volume, FS: at.FS}, formats)
 	}
-	st.do(func() func() {
+	v.job = st.do(func() func() {
 		r := parse(formats, at, all)
 		return func() {
 			if v.phase == gone {
@@ -433,7 +470,7 @@ func (st *state) make(key string, a *assembly, do func() (Made, error)) {
 	a.since = time.Now()
 	st.assemblies[key] = a
 	a.members[0].assemblies = append(a.members[0].assemblies, a)
-	st.do(func() func() {
+	a.job = st.do(func() func() {
 		made, err := do()
 		return func() {
 			a.done, a.problem, st.changed = true, "", true
@@ -593,6 +630,7 @@ func (st *state) forget(vols ...*volume) (out []closer) {
 		if v.phase == gone {
 			continue
 		}
+		late := v.phase == overdue
 		st.to(v, gone)
 		delete(st.vols, v.block.Path)
 		out = append(out, st.forget(st.inside(v)...)...)
@@ -607,7 +645,7 @@ func (st *state) forget(vols ...*volume) (out []closer) {
 			st.removing[v.node] = true
 		}
 		st.lost(v)
-		out = append(out, closer{v.node, v.mount, v.close})
+		out = append(out, closer{v.node, v.mount, v.close, late})
 	}
 	return out
 }
@@ -620,10 +658,13 @@ func (st *state) drop(v *volume) {
 	}
 	vols := st.forget(v)
 	st.complete = false
-	st.do(func() func() {
+	j := st.do(func() func() {
 		closeAll(vols)
 		return func() { st.removed(vols) }
 	})
+	if slices.ContainsFunc(vols, func(c closer) bool { return c.late }) {
+		st.expire(j)
+	}
 }
 
 // eject unmounts a medium that somebody wants to take out.

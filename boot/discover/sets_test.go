@@ -227,11 +227,7 @@ func TestAssemblyThatHangs(t *testing.T) {
 		if got := time.Since(start); got != s.Limit || titles(inv) != "Linux lts" {
 			t.Errorf("it settled after %v with %q", got, titles(inv))
 		}
-		m.Release()
-		sc.Stop()
-		if err := m.CheckStopped(); err != nil {
-			t.Error(err)
-		}
+		stop(t, sc, m)
 	})
 }
 

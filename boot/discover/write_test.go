@@ -21,6 +21,7 @@ func stop(t *testing.T, sc *Scan, m *hardware.Machine) {
 	t.Helper()
 	m.Release()
 	sc.Stop()
+	time.Sleep(time.Second) // what hung until now has its turn
 	if err := m.CheckStopped(); err != nil {
 		t.Error(err)
 	}

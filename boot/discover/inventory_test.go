@@ -1,0 +1,122 @@
+package discover
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest/hardware"
+)
+
+func TestInOrder(t *testing.T) {
+	entry := func(id string, guessed, snapshot bool) boot.Entry {
+		device, _, _ := strings.Cut(id, "-")
+		return boot.Entry{ID: id, Volume: boot.Volume{Device: device}, Guessed: guessed, Snapshot: snapshot}
+	}
+	list := []boot.Entry{
+		entry("stick-guess", true, false),
+		entry("root-guess", true, false),
+		entry("root-snap", false, true),
+		entry("root-2", false, false),
+		entry("root-1", false, false),
+		entry("other-1", false, false),
+		entry("root-snapguess", true, true),
+	}
+	inOrder(list)
+	var got []string
+	for _, e := range list {
+		got = append(got, e.ID)
+	}
+	const want = "root-2 root-1 root-guess root-snap root-snapguess other-1 stick-guess"
+	if s := strings.Join(got, " "); s != want {
+		t.Errorf("got  %s\nwant %s", s, want)
+	}
+}
+
+// What GRUB asks for at the next boot counts, also where another configuration
+// lists the same kernel first.
+func TestNextBootIsKeptWhereEntriesAreMerged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := alpine("/dev/sda1", "u1", "lts")
+		delete(files(d), "boot/extlinux.conf")
+		env := "# GRUB Environment Block\nnext_entry=two\n"
+		for name, content := range map[string]string{
+			"loader/entries/a.conf": "title A\nlinux /boot/vmlinuz-lts\noptions root=/dev/sda1\n",
+			"loader/entries/b.conf": "title B\nlinux /boot/vmlinuz-edge\noptions root=/dev/sda1\n",
+			"grub/grubenv":          env + strings.Repeat("#", 1024-len(env)),
+			"grub/grub.cfg": "load_env\nset timeout=7\nif [ \"$next_entry\" ]; then\nset default=\"$next_entry\"\nset next_entry=\nsave_env next_entry\nelse\nset default=one\nfi\n" +
+				"menuentry One --id one {\nlinux /boot/vmlinuz-lts root=/dev/sda1\n}\nmenuentry Two --id two {\nlinux /boot/vmlinuz-edge root=/dev/sda1\n}\n",
+		} {
+			files(d)[name] = text(content)
+		}
+		files(d)["boot/vmlinuz-edge"] = bzImage("6.13.1-0-edge")
+		m := hardware.New(d)
+		sc := scanner(m).Start(t.Context())
+		defer stop(t, sc, m)
+		inv := settled(t, sc)
+		if titles(inv) != "B, A" {
+			t.Fatalf("got %q", titles(inv))
+		}
+		if b, a := inv.Entries[0], inv.Entries[1]; a.Once != "" || b.Once == "" || b.Timeout == nil || *b.Timeout != 7*time.Second {
+			t.Errorf("once %q and %q, timeout of the latter %v", a.Once, b.Once, b.Timeout)
+		}
+	})
+}
+
+func TestMerge(t *testing.T) {
+	three, seven := 3*time.Second, 7*time.Second
+	for _, tt := range []struct{ first, other, want boot.Entry }{
+		{boot.Entry{}, boot.Entry{Default: true, Timeout: &seven}, boot.Entry{Default: true, Timeout: &seven}},
+		{boot.Entry{Timeout: &three}, boot.Entry{Once: "x", Timeout: &seven}, boot.Entry{Once: "x", Timeout: &seven}},
+		{boot.Entry{Default: true, Timeout: &three}, boot.Entry{Default: true, Timeout: &seven}, boot.Entry{Default: true, Timeout: &three}},
+		{boot.Entry{Once: "x", Timeout: &three}, boot.Entry{Once: "y", Timeout: &seven}, boot.Entry{Once: "x", Timeout: &three}},
+		{boot.Entry{Timeout: &three}, boot.Entry{Timeout: &seven}, boot.Entry{Timeout: &three}},
+	} {
+		got := tt.first
+		merge(&got, &tt.other)
+		if got.Default != tt.want.Default || got.Once != tt.want.Once || got.Timeout != tt.want.Timeout {
+			t.Errorf("%+v with %+v: got %+v", tt.first, tt.other, got)
+		}
+	}
+}
+
+// A stick that was made with 256 partitions of one UUID makes one note, and takes
+// no time.
+func TestManyTwins(t *testing.T) {
+	st := answered(256)
+	for _, v := range st.vols {
+		v.status.Volume.UUID = "0000-0000"
+		for i := range v.parsed.entries {
+			e := &v.parsed.entries[i]
+			e.Volume = v.status.Volume
+			e.Cmdline = strings.Repeat("0000-0001 ", 200) + "root=UUID=0000-0000 " + strings.Repeat("0000-0000 ", 200)
+		}
+	}
+	began := time.Now()
+	inv := st.makeInventory()
+	took := time.Since(began)
+	notes, warned := 0, 0
+	for _, v := range inv.Volumes {
+		for _, n := range v.Notes {
+			notes++
+			if !strings.Contains(n.Text, "/dev/vd1, /dev/vd2, /dev/vd3, /dev/vd4 and 252 more have the same UUID") {
+				t.Errorf("got %q", n.Text)
+			}
+		}
+	}
+	for _, e := range inv.Entries {
+		if len(e.Notes) == 1 && strings.Contains(e.Notes[0], "256 volumes have the UUID") {
+			warned++
+		}
+	}
+	if notes != 1 || warned != 256 || took > time.Second {
+		t.Errorf("%d notes, %d entries with one, %v", notes, warned, took)
+	}
+	inv.Entries = nil
+	if b, _ := json.Marshal(inv); len(b) > 256<<10 {
+		t.Errorf("the volumes take %d bytes", len(b))
+	}
+}
