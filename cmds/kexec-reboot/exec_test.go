@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
@@ -61,7 +60,7 @@ func TestExec(t *testing.T) {
 // A reboot that did not begin leaves no marker: the next poweroff is one.
 func TestExecFails(t *testing.T) {
 	f := newFake(t, with(alpine(), "/etc/runlevels/shutdown/kexec-exec", "-> /etc/init.d/kexec-exec", "/run/openrc/started/kexec-load", "x"))
-	f.run = func(string, ...string) error { return errors.New("boom") }
+	f.Run = func(string, ...string) error { return errors.New("boom") }
 	_, stderr := f.do(t, exitFailed, "exec")
 	if !strings.Contains(stderr, "boom") || f.exists(marker) {
 		t.Errorf("says %q, marker there: %v", stderr, f.exists(marker))
@@ -148,13 +147,13 @@ func TestStatus(t *testing.T) {
 		{name: "ready", files: ready(), code: exitDone, says: []string{"can kexec (kexec_file_load, kexec_load)", "poweroff powers off", "vmlinuz-lts", "Linux virt", "nothing"}},
 		{name: "forbidden", files: ready(), setUp: func(f *fake) { f.isDisabled = true }, code: exitFailed,
 			says: []string{"kexec_load_disabled=0", "of no use while this kernel cannot kexec: reboot goes through the firmware", "next      nothing"}, not: []string{"in place: reboot"}},
-		{name: "forbidden after a load", files: with(ready(), choiceFile, "-a"), setUp: func(f *fake) { f.isLoaded, f.isDisabled = true, true }, code: exitFailed,
+		{name: "forbidden after a load", files: with(ready(), choiceFile, "{}"), setUp: func(f *fake) { f.isLoaded, f.isDisabled = true, true }, code: exitFailed,
 			says: []string{"reboot goes through the firmware", "next      nothing"}, not: []string{"in place: reboot"}},
 		{name: "locked down without kexec_file_load", files: ready(), setUp: func(f *fake) {
 			f.lacks[unix.SYS_KEXEC_FILE_LOAD] = true
-			f.lockdown = func() string { return "integrity" }
+			f.Lockdown = func() string { return "integrity" }
 		}, code: exitFailed, says: []string{"forbids kexec: it is locked down (integrity)", "reboot goes through the firmware", "next      nothing"}, not: []string{"in place: reboot"}},
-		{name: "locked down", files: ready(), setUp: func(f *fake) { f.lockdown = func() string { return "integrity" } },
+		{name: "locked down", files: ready(), setUp: func(f *fake) { f.Lockdown = func() string { return "integrity" } },
 			says: []string{"can kexec (kexec_file_load)", "only kernels that are signed", "reboot starts the next kernel if it is signed"}},
 		{name: "only kexec_load", files: ready(), setUp: func(f *fake) { f.lacks[unix.SYS_KEXEC_FILE_LOAD] = true }, says: []string{"can kexec (kexec_load)"}},
 		{name: "no services", files: alpine(), code: exitFirmware, says: []string{"kexec-reboot install"}},
@@ -163,7 +162,7 @@ func TestStatus(t *testing.T) {
 		{name: "an older busybox", files: with(ready(), "/bin/busybox", oldBusybox), code: exitFirmware, says: []string{"kexec-reboot exec only"}},
 		{name: "no modules", files: with(ready(), "/boot/vmlinuz-lts", "x"), code: exitFirmware, says: []string{"not a kernel"}},
 		{name: "loaded by another program", files: ready(), setUp: func(f *fake) { f.isLoaded = true }, says: []string{"by another program", "what another program has loaded"}},
-		{name: "loaded by hand", files: with(ready(), choiceFile, "--entry=Linux virt"), setUp: func(f *fake) { f.isLoaded = true }, says: []string{"read again", "of=virt"}},
+		{name: "loaded by hand", files: with(ready(), choiceFile, `{"Entry":"Linux virt"}`), setUp: func(f *fake) { f.isLoaded = true }, says: []string{"read again", "of=virt"}},
 		{name: "an entry that is broken", files: with(ready(), "/boot/vmlinuz-virt", ""), says: []string{"! 1", "/boot/vmlinuz-virt is missing"}},
 		{name: "an entry whose kernel is truncated", files: with(ready(), "/boot/vmlinuz-virt", string(boottest.BzImage("6.12.9-0-virt")[:2048])), says: []string{"! 1", "/boot/vmlinuz-virt cannot be used: the file is truncated"}},
 		{name: "systemd", files: with(alpine(), "/proc/1/exe", "-> /lib/systemd/systemd"), code: exitFirmware, says: []string{"systemctl kexec"}},
@@ -191,45 +190,5 @@ func TestStatus(t *testing.T) {
 				t.Errorf("status changed something:\n%s", diff)
 			}
 		})
-	}
-}
-
-// mountinfoText is of a real machine, with an image on a disk, a bind mount, a
-// space in a path, and filesystems that are on no disk.
-const mountinfoText = `21 1 8:3 / / rw,noatime shared:1 - ext4 /dev/sda3 rw,errors=remount-ro
-22 21 0:5 / /dev rw,nosuid - devtmpfs devtmpfs rw,size=1k
-23 21 8:1 / /boot rw,nosuid,nodev - ext4 /dev/sda1 rw
-24 21 8:2 / /boot/efi ro - vfat /dev/sda2 ro
-25 21 7:0 / /mnt/an\040image rw - ext4 /dev/loop0 rw
-26 21 8:3 /srv /export rw - ext4 /dev/sda3 rw
-27 21 0:40 / /home rw - nfs4 server:/home rw,vers=4.2
-28 21 0:31 /@ /media/btrfs rw,relatime - btrfs /dev/sdb1 rw,subvolid=256,subvol=/@
-nonsense
-29 21 8:17 / broken - ext4
-`
-
-func TestMountinfo(t *testing.T) {
-	mounts := parseMountinfo(mountinfoText)
-	if len(mounts) != 8 || mounts[4].point != "/mnt/an image" || mounts[7].root != "/@" {
-		t.Fatalf("got %+v", mounts)
-	}
-	var settled []string
-	for _, m := range toSettle(mounts) {
-		settled = append(settled, m.point)
-	}
-	// Later ones first, each filesystem once, nothing that is read-only already.
-	if want := []string{"/media/btrfs", "/export", "/mnt/an image", "/boot"}; !slices.Equal(settled, want) {
-		t.Errorf("to be made read-only: %q, want %q", settled, want)
-	}
-	if !mounts[6].onNetwork() || mounts[0].onNetwork() || mounts[1].onDisk() {
-		t.Error("a filesystem is in the wrong place")
-	}
-	if got := mounts[2].flags(); got != unix.MS_NOSUID|unix.MS_NODEV {
-		t.Errorf("flags %#x", got)
-	}
-	for in, want := range map[string]string{`a\040b\134c`: `a b\c`, `\04`: `\04`, `\999x`: `\999x`, "": ""} {
-		if got := unescape(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
 	}
 }

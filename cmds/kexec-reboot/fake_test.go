@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/kexec"
+	"github.com/alpboot/alpboot/boot/reboot"
 )
 
 // fakeKernel takes note of what it is asked for.
@@ -37,9 +40,10 @@ func (k *fakeKernel) Unload() error {
 }
 func (k *fakeKernel) Reboot() error { k.jumps++; return k.err }
 
-// fake is a system in a folder, whose kernel is loaded when a test says so.
+// fake is a system in a directory, whose kernel is loaded when a test says so.
 type fake struct {
-	*system
+	command
+	root       string
 	kernel     *fakeKernel
 	isLoaded   bool
 	isDisabled bool
@@ -52,32 +56,76 @@ type fake struct {
 
 const release = "6.12.1-0-lts"
 
-// newFake gives a system with files, which runs the kernel of the flavour lts.
+// newFake returns a system with files, which runs the kernel of the flavour lts.
 func newFake(t *testing.T, files map[string]string) *fake {
 	t.Helper()
 	f := &fake{kernel: &fakeKernel{}, lacks: map[uintptr]bool{}}
-	f.system = &system{
-		root: t.TempDir(), kernel: f.kernel, release: release,
-		loaded:   func() bool { return f.isLoaded || f.kernel.loads > f.kernel.unloads },
-		disabled: func() bool { return f.isDisabled },
-		lockdown: func() string { return "" },
-		has:      func(call uintptr) bool { return !f.lacks[call] },
-		hangup:   func() error { f.hangups++; return nil },
-		probe: func(device string) (superblock.Superblock, error) {
+	f.root = t.TempDir()
+	f.System = &reboot.System{
+		Root: f.root, Kernel: f.kernel, Release: release,
+		Loaded:   func() bool { return f.isLoaded || f.kernel.loads > f.kernel.unloads },
+		Disabled: func() bool { return f.isDisabled },
+		Lockdown: func() string { return "" },
+		Has:      func(call uintptr) bool { return !f.lacks[call] },
+		Hangup:   func() error { f.hangups++; return nil },
+		Probe: func(device string) (superblock.Superblock, error) {
 			if uuid := f.uuids[device]; uuid != "" {
 				return superblock.Superblock{Type: "ext4", UUID: uuid}, nil
 			}
 			return superblock.Superblock{}, superblock.ErrUnknown
 		},
-		stdout: &f.out, stderr: &f.err,
+		Stdout: &f.out, Stderr: &f.err,
 	}
-	f.run = func(name string, args ...string) error {
+	f.Run = func(name string, args ...string) error {
 		f.ran = append(f.ran, strings.Join(append([]string{name}, args...), " "))
 		return nil
 	}
 	f.write(t, files)
 	f.write(t, map[string]string{"/run/utmp": ""})
 	return f
+}
+
+// The files that users and services find, and what install adds to inittab.
+const (
+	marker      = "/run/kexec-reboot"
+	choiceFile  = "/run/kexec-reboot.choice"
+	confFile    = "/etc/conf.d/kexec-load"
+	journalFile = "/etc/kexec-reboot/installed"
+	savedDir    = "/etc/kexec-reboot/saved"
+	rebootLine  = "::reboot:/sbin/openrc reboot"
+)
+
+var (
+	confNames = []string{"BOOTPART", "KERNEL", "INITRD", "UCODE", "APPEND", "ENTRY"}
+	runlevels = map[string]string{"kexec-load": "default", "kexec-exec": "shutdown"}
+)
+
+func kexecLoad(t *testing.T) string { return service(t, "kexec-load") }
+func kexecExec(t *testing.T) string { return service(t, "kexec-exec") }
+
+// service returns the script of a service.
+func service(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("../../boot/reboot/openrc", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func sum(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+
+func (f *fake) path(name string) string { return filepath.Join(f.root, name) }
+
+func (f *fake) exists(name string) bool {
+	_, err := os.Lstat(f.path(name))
+	return err == nil
+}
+
+// read returns the content of a file without white space around it.
+func (f *fake) read(name string) string {
+	b, _ := os.ReadFile(f.path(name))
+	return strings.TrimSpace(string(b))
 }
 
 func (f *fake) write(t *testing.T, files map[string]string) {
@@ -99,7 +147,7 @@ func (f *fake) write(t *testing.T, files map[string]string) {
 	}
 }
 
-// all gives every file of the system with its content, mode and, of a link, its
+// all returns every file of the system with its content, mode and, of a link, its
 // target.
 func (f *fake) all(t *testing.T) map[string]string {
 	t.Helper()
@@ -187,7 +235,7 @@ LABEL lts
 	}
 }
 
-// with gives files with some changed; an empty value leaves one out.
+// with returns files with some changed; an empty value leaves one out.
 func with(files map[string]string, changes ...string) map[string]string {
 	for i := 0; i < len(changes); i += 2 {
 		if files[changes[i]] = changes[i+1]; changes[i+1] == "" {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -76,9 +75,9 @@ func TestUninstallLeavesWhatWasThere(t *testing.T) {
 			if b, _ := os.ReadFile(f.path("/etc/inittab")); string(b) != tt.inittab {
 				t.Errorf("inittab is %q, want %q", b, tt.inittab)
 			}
-			for name, want := range map[string][]byte{"/etc/init.d/kexec-load": kexecLoad, "/etc/init.d/kexec-exec": kexecExec} {
+			for name, want := range map[string]string{"/etc/init.d/kexec-load": kexecLoad(t), "/etc/init.d/kexec-exec": kexecExec(t)} {
 				st, err := os.Stat(f.path(name))
-				if b, _ := os.ReadFile(f.path(name)); string(b) != string(want) || err != nil || st.Mode().Perm() != 0o755 {
+				if b, _ := os.ReadFile(f.path(name)); string(b) != want || err != nil || st.Mode().Perm() != 0o755 {
 					t.Errorf("%s is not what was to be installed", name)
 				}
 			}
@@ -138,7 +137,7 @@ func TestInstallUpdates(t *testing.T) {
 	old := "#!/sbin/openrc-run\n# of an older version\n"
 	f.write(t, map[string]string{"/etc/init.d/kexec-load": old})
 	journal, _ := os.ReadFile(f.path(journalFile))
-	f.write(t, map[string]string{journalFile: strings.Replace(string(journal), sum(kexecLoad), sum([]byte(old)), 1)})
+	f.write(t, map[string]string{journalFile: strings.Replace(string(journal), sum(kexecLoad(t)), sum(old), 1)})
 	if out, _ := f.do(t, exitDone, "install", "--root", f.root); !strings.Contains(out, "updated   /etc/init.d/kexec-load") {
 		t.Errorf("install says\n%s", out)
 	}
@@ -186,8 +185,7 @@ func TestInstallOnTheRunningSystem(t *testing.T) {
 	if len(f.ran) != 1 || f.hangups != 1 {
 		t.Errorf("the second install ran %q with %d hangups", f.ran, f.hangups)
 	}
-	in := installer{system: f.system, live: true}
-	if err := in.uninstall(); err != nil {
+	if err := f.Uninstall("", false); err != nil {
 		t.Fatal(err)
 	}
 	if f.ran[len(f.ran)-1] != "rc-service kexec-load stop" || f.hangups != 2 {
@@ -197,8 +195,7 @@ func TestInstallOnTheRunningSystem(t *testing.T) {
 
 func (f *fake) installLive(t *testing.T) {
 	t.Helper()
-	in := installer{system: f.system, live: true}
-	if err := in.install(); err != nil {
+	if err := f.Install("", false); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -218,7 +215,7 @@ func TestUninstallStartsWhatWasRunning(t *testing.T) {
 		}
 		before := f.all(t)
 		script := ""
-		f.run = func(name string, args ...string) error {
+		f.Run = func(name string, args ...string) error {
 			line := strings.Join(append([]string{name}, args...), " ")
 			f.ran = append(f.ran, line)
 			script = f.read("/etc/init.d/kexec-load")
@@ -229,8 +226,7 @@ func TestUninstallStartsWhatWasRunning(t *testing.T) {
 		}
 		f.installLive(t)
 		f.installLive(t)
-		in := installer{system: f.system, live: true}
-		if err := in.uninstall(); err != nil {
+		if err := f.Uninstall("", false); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(before, f.all(t)); diff != "" {
@@ -251,74 +247,6 @@ func TestInstallInAChroot(t *testing.T) {
 	}
 }
 
-// What a shell finds wrong in the services would show only on a shutdown.
-func TestServicesAreShell(t *testing.T) {
-	for name, content := range map[string][]byte{"kexec-load": kexecLoad, "kexec-exec": kexecExec, "conf": kexecLoadConf} {
-		f := newFake(t, map[string]string{"/" + name: string(content)})
-		if err := realSystem(&f.out, &f.err).run("/bin/sh", "-n", filepath.Join(f.root, name)); err != nil {
-			t.Errorf("%s: %v %s", name, err, f.err.String())
-		}
-	}
-}
-
-func TestChangesAreReadBack(t *testing.T) {
-	for _, c := range []change{
-		{kind: "file", name: "/etc/x", sum: "0123", saved: true},
-		{kind: "started", name: "kexec-load"},
-		{kind: "link", name: "/etc/runlevels/default/x"},
-		{kind: "insert", name: "/etc/inittab", text: "\n::reboot:/sbin/openrc reboot"},
-	} {
-		if got, err := parseChange(c.String()); err != nil || got != c {
-			t.Errorf("%q was read as %+v (%v)", c.String(), got, err)
-		}
-	}
-	for _, line := range []string{"", "file /x 12 maybe", "insert /x text", `insert /x ""`, "run /x"} {
-		if c, err := parseChange(line); err == nil {
-			t.Errorf("%q was read as %+v", line, c)
-		}
-	}
-}
-
-// Whatever an inittab looks like, the reboot action is in effect once it was
-// added, and taken out again leaves every byte as it was.
-func FuzzInittab(f *testing.F) {
-	for _, text := range []string{
-		"", inittabText, strings.TrimSpace(inittabText), "::sysinit:x\n", "#" + rebootLine + "\n" + inittabText,
-		"::shutdown:x\n" + rebootLine + "x\n", "x\n#" + rebootLine, "\n\n", "::shutdown:x\r\n",
-	} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		if hasAction(text, "reboot") {
-			return
-		}
-		added, insert := addReboot(text)
-		if !hasAction(added, "reboot") {
-			t.Errorf("%q has no reboot action", added)
-		}
-		if back, ok := cut(added, insert); !ok || back != text {
-			t.Errorf("%q became %q and %q", text, added, back)
-		}
-	})
-}
-
-// The journal may have been damaged: a line is understood as it was written, or
-// refused.
-func FuzzParseChange(f *testing.F) {
-	f.Add("file /etc/x 0123 true")
-	f.Add("link /etc/runlevels/default/x")
-	f.Add(`insert /etc/inittab "\n::reboot:/sbin/openrc reboot"`)
-	f.Fuzz(func(t *testing.T, line string) {
-		c, err := parseChange(line)
-		if err != nil {
-			return
-		}
-		if again, err := parseChange(c.String()); err != nil || again != c {
-			t.Errorf("%q is %+v, and written again %+v (%v)", line, c, again, err)
-		}
-	})
-}
-
 // A power cut at any moment of install leaves a system from which uninstall, and
 // also another install and then uninstall, lead back to what was there.
 func TestInstallCutOffIsUndone(t *testing.T) {
@@ -330,7 +258,7 @@ func TestInstallCutOffIsUndone(t *testing.T) {
 			f.cutAfter(t, writes)
 			if again {
 				f.do(t, exitDone, "install", "--root", f.root)
-				if got := f.read("/etc/init.d/kexec-load"); got != strings.TrimSpace(string(kexecLoad)) {
+				if got := f.read("/etc/init.d/kexec-load"); got != strings.TrimSpace(kexecLoad(t)) {
 					t.Errorf("cut after %d writes: install leaves kexec-load as %q", writes, got)
 				}
 			}
@@ -357,12 +285,13 @@ func (f *fake) cutAfter(t *testing.T, writes int) {
 			panic(r)
 		}
 	}()
-	in := installer{system: f.system, written: func() {
+	f.BeforeWrite = func() {
 		if writes--; writes < 0 {
 			panic("power cut")
 		}
-	}}
-	if err := in.install(); err != nil {
+	}
+	defer func() { f.BeforeWrite = nil }()
+	if err := f.Install(f.root, false); err != nil {
 		t.Fatal(err)
 	}
 }

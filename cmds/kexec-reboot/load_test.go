@@ -5,18 +5,14 @@ import (
 	"os"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
-	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
-	"github.com/alpboot/alpboot/boot/remember"
 )
 
 // needAMD64 skips a test whose kernel images are for amd64.
@@ -144,7 +140,7 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "a kernel without kexec", files: alpine(), setUp: func(f *fake) { f.lacks = lacksAll }, code: exitFailed, says: "built without kexec"},
 		{name: "locked down without kexec_file_load", files: alpine(), code: exitFailed, says: "locked down", setUp: func(f *fake) {
 			f.lacks[unix.SYS_KEXEC_FILE_LOAD] = true
-			f.lockdown = func() string { return "integrity" }
+			f.Lockdown = func() string { return "integrity" }
 		}},
 		{name: "no modules", files: with(alpine(), "/lib/modules/"+release+"/modules.dep", ""), setUp: func(f *fake) { os.Remove(f.path("/lib/modules/" + release)) },
 			code: exitFailed, says: "no folder /lib/modules/" + release},
@@ -210,18 +206,11 @@ func TestLoadByConf(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFake(t, with(tt.files, confFile, tt.conf+"\n"))
-			get, err := f.readConf()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, name := range confNames {
-				t.Setenv(name, get(name)) // as the service does
-			}
 			code := exitDone
 			if tt.says != "" {
 				code = exitFailed
 			}
-			out, stderr := f.do(t, code, "load", "--conf")
+			out, stderr := f.do(t, code, "load")
 			if tt.says != "" {
 				if !strings.Contains(stderr, tt.says) || f.kernel.loads != 0 {
 					t.Errorf("says %q, want %q; %d loads", stderr, tt.says, f.kernel.loads)
@@ -258,6 +247,11 @@ func TestLoadByConfAfterALoad(t *testing.T) {
 	if f.kernel.unloads != 1 || f.exists(choiceFile) {
 		t.Errorf("%d unloads; the choice is remembered: %v", f.kernel.unloads, f.exists(choiceFile))
 	}
+
+	f = newFake(t, alpine())
+	t.Setenv("KERNEL", "vmlinuz-virt")
+	out, _ = f.do(t, exitDone, "load", "--conf")
+	checkShown(t, out, "vmlinuz-virt", "initramfs-virt", "root=UUID=1 modules=ext4 quiet")
 
 	f = newFake(t, alpine())
 	f.isLoaded = true
@@ -314,73 +308,6 @@ func TestOneChoice(t *testing.T) {
 	}
 }
 
-func TestOptionsAreReadBack(t *testing.T) {
-	for _, args := range [][]string{
-		nil,
-		{"--entry=Linux lts", "--append=a b"},
-		{"--kernel=/boot/vmlinuz", "--initrd=/boot/a", "--initrd=/boot/b", "--cmdline=", "--no-modules", "-c"},
-		{"--kernel=/boot/vmlinuz", "--reuse-cmdline", "-s"},
-	} {
-		o, err := parseLoad(args)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if args == nil {
-			args = []string{"-a"}
-		}
-		if got := o.args(); !slices.Equal(got, args) {
-			t.Errorf("%q became %q", args, got)
-		}
-	}
-}
-
-func TestPick(t *testing.T) {
-	lts := boot.Entry{ID: "lts", Title: "lts", Version: "6.12.1-0-lts", Kernel: "boot/vmlinuz-lts"}
-	virt := boot.Entry{ID: "virt", Title: "virt", Kernel: "boot/vmlinuz-virt"} // an image that does not tell its version
-	def := boot.Entry{ID: "def", Title: "def", Default: true, Kernel: "boot/vmlinuz-edge"}
-	broken := boot.Entry{ID: "broken", Title: "broken", Version: "6.12.1-0-virt", Problem: "Its kernel is missing."}
-	guess := boot.Entry{ID: "guess", Title: "guess", Version: "6.12.1-0-virt", Guessed: true}
-	tests := []struct {
-		name    string
-		entries []boot.Entry
-		want    string
-		wants   choice.Wants
-		id      string // "" for an error
-	}{
-		{name: "the running flavour", entries: []boot.Entry{lts, virt}, id: "virt"},
-		{name: "the default", entries: []boot.Entry{lts, virt, def}, id: "def"},
-		{name: "what the menu remembers", entries: []boot.Entry{lts, virt, def}, wants: choice.Wants{State: remember.State{Default: "lts"}}, id: "lts"},
-		{name: "what the menu's settings say", entries: []boot.Entry{lts, virt, def}, wants: choice.Wants{Default: "lts", State: remember.State{Default: "virt"}}, id: "lts"},
-		{name: "not what never came up", entries: []boot.Entry{lts, virt, def}, wants: choice.Wants{State: remember.State{Failed: []string{"def"}}}, id: "lts"},
-		{name: "what was booted last", entries: []boot.Entry{lts, virt}, wants: choice.Wants{State: remember.State{Last: "lts"}}, id: "lts"},
-		{name: "none of the running flavour", entries: []boot.Entry{lts}, id: "lts"},
-		{name: "not a broken one", entries: []boot.Entry{lts, broken}, id: "lts"},
-		{name: "not a guess", entries: []boot.Entry{lts, guess}, id: "lts"},
-		{name: "a wish", entries: []boot.Entry{lts, virt, def}, want: "lts", id: "lts"},
-		{name: "a wish that cannot be met", entries: []boot.Entry{lts, broken}, want: "broken"},
-		{name: "nothing", entries: []boot.Entry{broken}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			e, err := pick(boot.Inventory{Entries: tt.entries, Settled: true}, tt.want, tt.wants, "6.12.3-0-virt")
-			if e.ID != tt.id || (err != nil) != (tt.id == "") {
-				t.Errorf("got %q, %v", e.ID, err)
-			}
-		})
-	}
-}
-
-func TestFlavour(t *testing.T) {
-	for release, want := range map[string]string{
-		"6.12.1-0-lts": "lts", "6.18.32-0-virt": "virt", "6.1.0-56-cloud-amd64": "cloud-amd64",
-		"6.12.117-alpboot": "alpboot", "6.6.0-rc1-0-edge": "edge", "5.10.0": "5.10.0", "": "",
-	} {
-		if got := flavour(release); got != want {
-			t.Errorf("%q: got %q, want %q", release, got, want)
-		}
-	}
-}
-
 // Loaded first and forbidden afterwards, what is loaded cannot be unloaded any
 // more, and a reboot goes through the firmware: both in a sentence.
 func TestForbiddenAfterALoad(t *testing.T) {
@@ -400,7 +327,7 @@ func TestForbiddenAfterALoad(t *testing.T) {
 }
 
 func TestUnload(t *testing.T) {
-	f := newFake(t, with(alpine(), choiceFile, "-a"))
+	f := newFake(t, with(alpine(), choiceFile, "{}"))
 	f.do(t, exitDone, "unload")
 	if f.kernel.unloads != 1 || f.exists(choiceFile) {
 		t.Errorf("%d unloads; choice there: %v", f.kernel.unloads, f.exists(choiceFile))

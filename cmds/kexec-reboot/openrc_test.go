@@ -29,9 +29,9 @@ echo "$*" >>"` + f.root + `/run/asked"
 			if err := os.Chmod(f.path("/bin/kexec-reboot"), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			service := func(b []byte, call string) {
+			service := func(text, call string) {
 				script := `yesno() { [ "$1" = YES ]; }; eerror() { :; }; einfo() { :; }; ewarn() { :; }; ebegin() { :; }; eend() { return $1; }
-` + string(b) + "\n" + call
+` + text + "\n" + call
 				for _, dir := range []string{"/run/", "/sys/", "/proc/"} {
 					script = strings.ReplaceAll(script, " "+dir, " "+f.root+dir)
 				}
@@ -44,9 +44,9 @@ echo "$*" >>"` + f.root + `/run/asked"
 					t.Fatalf("%s: %v\n%s", call, err, out)
 				}
 			}
-			service(kexecLoad, "start")
-			service(kexecLoad, "stop")
-			service(kexecExec, "start")
+			service(kexecLoad(t), "start")
+			service(kexecLoad(t), "stop")
+			service(kexecExec(t), "start")
 			if got := strings.Contains(f.read("/run/asked"), "exec --now"); got != tt.jumps {
 				t.Errorf("jumps: %v, want %v; asked for\n%s", got, tt.jumps, f.read("/run/asked"))
 			}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/remember"
 )
 
@@ -35,16 +34,18 @@ func (f *fake) file() *remember.File {
 	}}
 }
 
-// idOf gives the ID of the entry with a title.
+// idOf returns the ID of the entry with a title.
 func (f *fake) idOf(t *testing.T, title string) string {
 	t.Helper()
-	scan, inv, _ := f.discover(t.Context())
-	scan.Stop()
-	e, ok := choice.Find(inv.Entries, title)
-	if !ok {
-		t.Fatalf("no entry %q", title)
+	f.main([]string{"status"})
+	defer f.out.Reset()
+	for line := range strings.Lines(f.out.String()) {
+		if words := strings.Fields(strings.TrimLeft(line, "*!")); len(words) > 2 && strings.HasPrefix(strings.Join(words[2:], " "), title) {
+			return words[1]
+		}
 	}
-	return e.ID
+	t.Fatalf("no entry %q", title)
+	return ""
 }
 
 // What the boot menu keeps in a file, and what its settings say, counts for what

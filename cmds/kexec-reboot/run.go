@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot/kexec"
+	"github.com/alpboot/alpboot/boot/reboot"
 	"github.com/alpboot/alpboot/boot/version"
 )
 
@@ -46,7 +47,7 @@ install    puts the OpenRC services kexec-load and kexec-exec in place: then
            reboot does it, and poweroff still powers off
 uninstall  undoes what install did
   --root DIR         of the system that is mounted at DIR
-good       tells the boot menu that this system has come up (its setting confirm)
+good       reports to the boot menu that this system has come up (its setting confirm)
   --dry-run          (load, exec, install, uninstall) only say what would be done
   --version          print the version
 
@@ -66,95 +67,87 @@ const (
 )
 
 // errMisuse is at the end of what a user did wrong on the command line.
-var errMisuse = errors.New("kexec-reboot --help tells the usage")
+var errMisuse = errors.New("kexec-reboot --help prints the usage")
 
 func misuse(format string, args ...any) error {
 	return fmt.Errorf("%s; %w", fmt.Sprintf(format, args...), errMisuse)
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	return realSystem(stdout, stderr).main(args)
+	return command{reboot.New("/", stdout, stderr)}.main(args)
 }
 
-func (s *system) main(args []string) int {
+// command is kexec-reboot on a system.
+type command struct{ *reboot.System }
+
+func (c command) main(args []string) int {
 	if len(args) == 0 {
-		fmt.Fprint(s.stderr, usage)
+		fmt.Fprint(c.Stderr, usage)
 		return exitMisuse
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	code, err := s.command(ctx, args[0], args[1:])
+	code, err := c.do(ctx, args[0], args[1:])
 	switch {
 	case err == nil:
 		return code
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(s.stdout, usage)
+		fmt.Fprint(c.Stdout, usage)
 		return exitDone
 	}
-	s.warn("%v", err)
+	c.Warn("%v", err)
 	if errors.Is(err, errMisuse) {
 		return exitMisuse
 	}
 	return exitFailed
 }
 
-func (s *system) command(ctx context.Context, name string, args []string) (code int, err error) {
+func (c command) do(ctx context.Context, name string, args []string) (code int, err error) {
+	f := newFlags()
 	switch name {
 	case "status":
-		if err := noMore(newFlags(), args); err != nil {
+		if err := noMore(f, args); err != nil {
 			return 0, err
 		}
-		return s.status(ctx), nil
+		return map[reboot.Outcome]int{reboot.ByKexec: exitDone, reboot.CannotKexec: exitFailed, reboot.ByTheFirmware: exitFirmware}[c.Status(ctx)], nil
 	case "load":
-		o, err := parseLoad(args)
-		if err != nil {
-			return 0, err
-		}
-		return 0, s.loadCommand(ctx, o, args)
+		return 0, c.load(ctx, f, args)
 	case "unload":
-		if err := noMore(newFlags(), args); err != nil {
+		if err := noMore(f, args); err != nil {
 			return 0, err
 		}
-		return 0, s.unload()
+		return 0, c.Unload()
 	case "exec":
-		f := newFlags()
 		now, dryRun := f.Bool("now", false, ""), f.Bool("dry-run", false, "")
 		if err := noMore(f, args); err != nil {
 			return 0, err
 		}
 		if *now {
-			return 0, s.execNow(ctx, nowOptions{dryRun: *dryRun})
+			return 0, c.Jump(ctx, reboot.JumpOptions{DryRun: *dryRun})
 		}
-		return 0, s.exec(*dryRun)
+		return 0, c.Shutdown(*dryRun)
 	case "install", "uninstall":
-		f := newFlags()
 		root, dryRun := f.String("root", "", ""), f.Bool("dry-run", false, "")
 		if err := noMore(f, args); err != nil {
 			return 0, err
 		}
-		in := installer{system: s, live: *root == "" || filepath.Clean(*root) == "/", dryRun: *dryRun}
-		if !in.live {
-			other := *s
-			other.root = *root
-			in.system = &other
-		}
 		if name == "install" {
-			return 0, in.install()
+			return 0, c.Install(*root, *dryRun)
 		}
-		return 0, in.uninstall()
+		return 0, c.Uninstall(*root, *dryRun)
 	case "good":
-		if err := noMore(newFlags(), args); err != nil {
+		if err := noMore(f, args); err != nil {
 			return 0, err
 		}
-		return 0, s.good(ctx)
+		return 0, c.ConfirmBoot(ctx)
 	case "help":
 		return 0, flag.ErrHelp
 	case "version", "--version", "-version", "-v":
-		s.say("kexec-reboot %s", version.String())
-		return 0, nil
+		_, err := fmt.Fprintln(c.Stdout, "kexec-reboot", version.String())
+		return 0, err
 	}
 	if strings.HasPrefix(name, "-") {
-		return 0, s.tools(ctx, append([]string{name}, args...))
+		return 0, c.tools(ctx, f, append([]string{name}, args...))
 	}
 	return 0, misuse("%s is no command", name)
 }
@@ -167,7 +160,7 @@ func newFlags() *flag.FlagSet {
 }
 
 // parse parses args, which may mix flags with other words as kexec-tools lets
-// them, and gives these words.
+// them, and returns these words.
 func parse(f *flag.FlagSet, args []string) (words []string, err error) {
 	for {
 		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -191,19 +184,17 @@ func noMore(f *flag.FlagSet, args []string) error {
 	return err
 }
 
-// paths is a flag that may be given several times.
-type paths []string
-
-func (p *paths) String() string     { return strings.Join(*p, ",") }
-func (p *paths) Set(s string) error { *p = append(*p, s); return nil }
-
 // loadFlags adds to f what load and kexec-tools have in common.
-func loadFlags(f *flag.FlagSet, o *loadOptions) {
-	f.Var((*paths)(&o.initrds), "initrd", "")
-	f.BoolVar(&o.reuse, "reuse-cmdline", false, "")
-	f.StringVar(&o.append, "append", "", "")
-	f.BoolVar(&o.noModules, "no-modules", false, "")
-	f.BoolVar(&o.dryRun, "dry-run", false, "")
+func loadFlags(f *flag.FlagSet, o *reboot.Options) {
+	f.Func("initrd", "", func(v string) error {
+		name, err := filepath.Abs(v)
+		o.Initrds = append(o.Initrds, name)
+		return err
+	})
+	f.BoolVar(&o.Reuse, "reuse-cmdline", false, "")
+	f.StringVar(&o.Append, "append", "", "")
+	f.BoolVar(&o.NoModules, "no-modules", false, "")
+	f.BoolVar(&o.DryRun, "dry-run", false, "")
 	for _, m := range []struct {
 		names  string
 		method kexec.Method
@@ -211,108 +202,50 @@ func loadFlags(f *flag.FlagSet, o *loadOptions) {
 		{"s kexec-file-syscall", kexec.FileLoad}, {"c kexec-syscall", kexec.Load}, {"a kexec-syscall-auto", kexec.Auto},
 	} {
 		for name := range strings.FieldsSeq(m.names) {
-			f.BoolFunc(name, "", func(string) error { o.method = m.method; return nil })
+			f.BoolFunc(name, "", func(string) error { o.Method = m.method; return nil })
 		}
 	}
 }
 
-func parseLoad(args []string) (loadOptions, error) {
-	var o loadOptions
-	f := newFlags()
+func (c command) load(ctx context.Context, f *flag.FlagSet, args []string) error {
+	var o reboot.Options
 	loadFlags(f, &o)
-	f.StringVar(&o.entry, "entry", "", "")
-	f.StringVar(&o.kernel, "kernel", "", "")
-	f.Func("cmdline", "", func(s string) error { o.cmdline = &s; return nil })
-	f.BoolVar(&o.conf, "conf", false, "")
-	f.DurationVar(&o.limit, "limit", 0, "")
+	f.StringVar(&o.Entry, "entry", "", "")
+	f.Func("kernel", "", func(v string) (err error) { o.Kernel, err = filepath.Abs(v); return err })
+	f.Func("cmdline", "", func(v string) error { o.Cmdline = &v; return nil })
+	conf, limit := f.Bool("conf", false, ""), f.Duration("limit", 0, "")
 	if err := noMore(f, args); err != nil {
-		return o, err
+		return err
 	}
-	return o, o.check()
-}
-
-// check refuses what contradicts itself.
-func (o *loadOptions) check() error {
-	switch {
-	case o.entry != "" && o.kernel != "":
-		return misuse("--entry and --kernel exclude each other")
-	case len(o.initrds) > 0 && o.kernel == "":
-		return misuse("--initrd goes with --kernel: an entry has its own")
-	case o.cmdline != nil && o.reuse:
-		return misuse("--cmdline and --reuse-cmdline exclude each other; --append adds words")
-	case o.conf && (o.entry != "" || o.kernel != ""):
+	switch err := check(o); {
+	case err != nil:
+		return err
+	case *conf && (o.Entry != "" || o.Kernel != ""):
 		return misuse("--conf takes kernel and entry from the settings of the service")
+	case *limit > 0:
+		return withLimit(*limit, append([]string{"load"}, args...))
+	case *conf:
+		return c.LoadAtShutdown(ctx, o)
 	}
-	return nil
+	return c.Load(ctx, o)
 }
 
-// args gives the options as parseLoad takes them, with absolute paths.
-func (o loadOptions) args() []string {
-	var args []string
-	add := func(name, value string) {
-		if value != "" {
-			args = append(args, name+"="+value)
-		}
-	}
-	abs := func(name string) string {
-		if full, err := filepath.Abs(name); name != "" && err == nil {
-			return full
-		}
-		return name
-	}
-	add("--entry", o.entry)
-	add("--kernel", abs(o.kernel))
-	for _, name := range o.initrds {
-		add("--initrd", abs(name))
-	}
-	if o.cmdline != nil {
-		args = append(args, "--cmdline="+*o.cmdline)
-	}
-	add("--append", o.append)
-	for _, b := range []struct {
-		name string
-		set  bool
-	}{
-		{"--reuse-cmdline", o.reuse}, {"--no-modules", o.noModules}, {"-s", o.method == kexec.FileLoad}, {"-c", o.method == kexec.Load},
-	} {
-		if b.set {
-			args = append(args, b.name)
-		}
-	}
-	if len(args) == 0 {
-		args = []string{"-a"} // an empty list would read as one empty word
-	}
-	return args
-}
-
-// loadCommand is load as a user or the service calls it.
-func (s *system) loadCommand(ctx context.Context, o loadOptions, args []string) error {
+// check refuses options that contradict each other.
+func check(o reboot.Options) error {
 	switch {
-	case o.limit > 0:
-		return s.withLimit(o.limit, append([]string{"load"}, args...))
-	case o.conf:
-		return s.loadByConf(ctx, o)
-	}
-	o, err := s.chosen(o)
-	if err != nil && !errors.Is(err, errForeign) { // what another program has loaded is replaced
-		return err
-	}
-	resolved, err := s.resolve(o, s.readConf)
-	if err != nil {
-		return err
-	}
-	if err := s.load(ctx, resolved); err != nil || o.dryRun {
-		return err
-	}
-	if err := s.remember(o); err != nil {
-		s.warn("the service kexec-load will not know that this was chosen: %v", err)
+	case o.Entry != "" && o.Kernel != "":
+		return misuse("--entry and --kernel exclude each other")
+	case len(o.Initrds) > 0 && o.Kernel == "":
+		return misuse("--initrd goes with --kernel: an entry has its own")
+	case o.Cmdline != nil && o.Reuse:
+		return misuse("--cmdline and --reuse-cmdline exclude each other; --append adds words")
 	}
 	return nil
 }
 
 // withLimit runs this program with args and stops waiting for it after a
 // limit: a process that reads from a dead disk cannot be ended.
-func (s *system) withLimit(limit time.Duration, args []string) error {
+func withLimit(limit time.Duration, args []string) error {
 	cmd := exec.Command("/proc/self/exe", append(args, "--limit=0")...) // the last one counts
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {

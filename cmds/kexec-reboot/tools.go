@@ -1,14 +1,19 @@
 package main
 
-import "context"
+import (
+	"context"
+	"flag"
+	"path/filepath"
+
+	"github.com/alpboot/alpboot/boot/reboot"
+)
 
 // tools does what the flags of kexec-tools ask for: kexec(8).
-func (s *system) tools(ctx context.Context, args []string) error {
-	var o loadOptions
+func (c command) tools(ctx context.Context, f *flag.FlagSet, args []string) error {
+	var o reboot.Options
 	var load, exec, unload, panicKernel, force, keepUp, ignored bool
-	f := newFlags()
 	loadFlags(f, &o)
-	f.Func("command-line", "", func(v string) error { o.cmdline = &v; return nil })
+	f.Func("command-line", "", func(v string) error { o.Cmdline = &v; return nil })
 	for _, b := range []struct {
 		p     *bool
 		names [2]string
@@ -28,26 +33,28 @@ func (s *system) tools(ctx context.Context, args []string) error {
 	case panicKernel:
 		return misuse("-p loads a kernel for the case of a crash, which this program does not: use kexec-tools")
 	case unload && len(kernels) == 0 && !load && !exec:
-		return s.unload()
+		return c.Unload()
 	case exec && !load && !force:
 		if len(kernels) > 0 {
 			return misuse("-e starts what is loaded, and takes no kernel")
 		}
-		return s.execNow(ctx, nowOptions{dryRun: o.dryRun, keepNetwork: keepUp})
+		return c.Jump(ctx, reboot.JumpOptions{DryRun: o.DryRun, KeepNetwork: keepUp})
 	case !load && !force:
 		return misuse("kexec-tools would load and reboot here: -l only loads, -f loads and jumps at once, kexec-reboot exec reboots in order")
 	case len(kernels) != 1:
 		return misuse("one kernel is needed, and %d were given", len(kernels))
 	}
-	o.kernel = kernels[0]
-	if text := o.append; o.cmdline == nil && !o.reuse && text != "" { // it is all there is
-		o.cmdline, o.append = &text, ""
-	}
-	if err := o.check(); err != nil {
+	if o.Kernel, err = filepath.Abs(kernels[0]); err != nil {
 		return err
 	}
-	if err := s.loadCommand(ctx, o, nil); err != nil || !exec && !force {
+	if text := o.Append; o.Cmdline == nil && !o.Reuse && text != "" { // it is all there is
+		o.Cmdline, o.Append = &text, ""
+	}
+	if err := check(o); err != nil {
 		return err
 	}
-	return s.execNow(ctx, nowOptions{dryRun: o.dryRun, keepNetwork: keepUp})
+	if err := c.Load(ctx, o); err != nil || !exec && !force {
+		return err
+	}
+	return c.Jump(ctx, reboot.JumpOptions{DryRun: o.DryRun, KeepNetwork: keepUp})
 }

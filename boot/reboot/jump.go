@@ -1,4 +1,4 @@
-package main
+package reboot
 
 import (
 	"context"
@@ -15,10 +15,10 @@ import (
 	"github.com/alpboot/alpboot/boot/kexec"
 )
 
-// nowOptions say how to jump.
-type nowOptions struct {
-	dryRun      bool
-	keepNetwork bool // as kexec-tools' -x
+// JumpOptions are how to jump.
+type JumpOptions struct {
+	DryRun      bool // only print what would be done
+	KeepNetwork bool // leave it up, as kexec-tools' -x
 }
 
 // How long the steps before the jump may take. A disk that is gone must not
@@ -28,15 +28,15 @@ const (
 	mountLimit = 5 * time.Second // for one filesystem
 )
 
-// execNow jumps to what is loaded: what was written is on the disks, these are
+// Jump jumps to what is loaded: what was written is on the disks, these are
 // read-only or frozen, and the network is down. Should the jump fail, all of
 // this is undone.
-func (s *system) execNow(ctx context.Context, o nowOptions) error {
-	if !s.loaded() {
+func (s *System) Jump(ctx context.Context, o JumpOptions) error {
+	if !s.Loaded() {
 		return errors.New("no kernel is loaded: kexec-reboot load loads one")
 	}
 	mounts := s.mounts()
-	if o.dryRun {
+	if o.DryRun {
 		for _, m := range toSettle(mounts) {
 			s.say("would make %s read-only", m.point)
 		}
@@ -50,7 +50,7 @@ func (s *system) execNow(ctx context.Context, o nowOptions) error {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
 
 	if err := within(syncLimit, func() error { unix.Sync(); return nil }); err != nil {
-		s.warn("writing everything out: %v", err)
+		s.Warn("writing everything out: %v", err)
 	}
 	var busy []mount
 	var undo []func()
@@ -61,7 +61,7 @@ func (s *system) execNow(ctx context.Context, o nowOptions) error {
 		}
 		undo = append(undo, m.remountWriteable)
 	}
-	if !o.keepNetwork && !slices.ContainsFunc(mounts, func(m mount) bool { return m.onNetwork() && (m.point == "/" || m.point == "/usr") }) {
+	if !o.KeepNetwork && !slices.ContainsFunc(mounts, func(m mount) bool { return m.onNetwork() && (m.point == "/" || m.point == "/usr") }) {
 		undo = append(undo, s.networkDown())
 	}
 	// Files that are open for writing keep a filesystem writeable. Frozen, it
@@ -77,7 +77,7 @@ func (s *system) execNow(ctx context.Context, o nowOptions) error {
 		}
 		undo = append(undo, thaw)
 	}
-	err := (&kexec.Loader{Sys: s.kernel}).Exec()
+	err := (&kexec.Loader{Sys: s.Kernel}).Exec()
 	for _, f := range slices.Backward(undo) {
 		f()
 	}
@@ -98,7 +98,7 @@ func within(limit time.Duration, f func() error) error {
 	}
 }
 
-// toSettle gives the filesystems that can still be written to, each once, those
+// toSettle returns the filesystems that can still be written to, each once, those
 // that were mounted last first: an image before the disk that it lies on.
 func toSettle(mounts []mount) []mount {
 	var list []mount
@@ -120,7 +120,7 @@ func (m mount) remountWriteable() {
 	unix.Mount("", m.point, "", unix.MS_REMOUNT|m.flags(), "") // nothing can be done about a failure
 }
 
-// flags gives the options that belong to the mount, which a remount would
+// flags returns the options that belong to the mount, which a remount would
 // forget.
 func (m mount) flags() uintptr {
 	var flags uintptr
@@ -168,13 +168,13 @@ func freeze(point string) (thaw func(), err error) {
 
 // networkDown takes the network interfaces down, so that no card writes into
 // memory that belongs to the next kernel. up brings them back.
-func (s *system) networkDown() (up func()) {
+func (s *System) networkDown() (up func()) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return func() {} // a kernel without a network
 	}
 	var down []*unix.Ifreq
-	links, _ := os.ReadDir("/sys/class/net")
+	links, _ := os.ReadDir(s.path("/sys/class/net"))
 	for _, l := range links {
 		req, err := unix.NewIfreq(l.Name())
 		if err != nil || unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, req) != nil || req.Uint16()&(unix.IFF_UP|unix.IFF_LOOPBACK) != unix.IFF_UP {

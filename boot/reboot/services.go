@@ -1,4 +1,4 @@
-package main
+package reboot
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,11 +48,9 @@ func runlevelLink(service string) string {
 // installer changes the system below its root, and nothing outside: a symbolic
 // link that leads out is refused.
 type installer struct {
-	*system
-	live   bool // it is the running one
+	*System
+	live   bool // it is the system that runs here
 	dryRun bool
-
-	written func() // for tests: called before each write; nil for none
 
 	dir     *os.Root
 	journal []change
@@ -104,7 +103,7 @@ func parseChange(line string) (c change, err error) {
 // open opens the root and reads the journal.
 func (in *installer) open() error {
 	var err error
-	if in.dir, err = os.OpenRoot(in.root); err != nil {
+	if in.dir, err = os.OpenRoot(in.Root); err != nil {
 		return err
 	}
 	b, err := in.dir.ReadFile(rel(journalFile))
@@ -127,12 +126,33 @@ func (in *installer) open() error {
 // rel gives a path as os.Root takes it.
 func rel(name string) string { return strings.TrimPrefix(name, "/") }
 
+// installer returns what changes the system below root; "" is the running one.
+func (s *System) installer(root string, dryRun bool) *installer {
+	in := &installer{System: s, live: root == "" || filepath.Clean(root) == "/", dryRun: dryRun}
+	if !in.live {
+		other := *s
+		other.Root = root
+		in.System = &other
+	}
+	return in
+}
+
+// Install puts the OpenRC services in place in the system below root, "" for
+// the running one, and starts them there.
+func (s *System) Install(root string, dryRun bool) error { return s.installer(root, dryRun).install() }
+
+// Uninstall undoes what [System.Install] has done, and keeps what was changed
+// by hand since.
+func (s *System) Uninstall(root string, dryRun bool) error {
+	return s.installer(root, dryRun).uninstall()
+}
+
 func (in *installer) install() error {
 	if !in.hasOpenRC() {
 		if in.live && in.manager() == systemd {
 			return errors.New("nothing to install: systemd reboots by kexec with systemctl kexec, once kexec-reboot load has loaded a kernel")
 		}
-		return fmt.Errorf("%s has no OpenRC: there is no /etc/init.d and /etc/runlevels", in.root)
+		return fmt.Errorf("%s has no OpenRC: there is no /etc/init.d and /etc/runlevels", in.Root)
 	}
 	if err := in.open(); err != nil {
 		return err
@@ -180,15 +200,15 @@ func (in *installer) activate(newInittab bool) {
 		in.rereadInittab()
 	}
 	if in.exists("/run/openrc/softlevel") && !in.loadsByItself() {
-		if err := in.run("rc-service", "kexec-load", "start"); err != nil {
-			in.warn("%v: until that works, or the next boot, reboot goes through the firmware", err)
+		if err := in.Run("rc-service", "kexec-load", "start"); err != nil {
+			in.Warn("%v: until that works, or the next boot, reboot goes through the firmware", err)
 		}
 	}
-	if in.disabled() {
-		in.warn("%v", in.cannot())
+	if in.Disabled() {
+		in.Warn("%v", in.cannot())
 	}
 	if in.manager() == busybox && !in.knowsReboot("/proc/1/exe") {
-		in.warn("this busybox cannot tell reboot from poweroff (Alpine's from 1.37.0-r13 on can): kexec-reboot exec reboots by kexec, reboot goes through the firmware")
+		in.Warn("this busybox cannot tell reboot from poweroff (Alpine's from 1.37.0-r13 on can): kexec-reboot exec reboots by kexec, reboot goes through the firmware")
 	}
 }
 
@@ -200,8 +220,8 @@ func (in *installer) rereadInittab() {
 	if err1 != nil || err2 != nil || !os.SameFile(own, first) || in.manager() != busybox {
 		return
 	}
-	if err := in.hangup(); err != nil {
-		in.warn("init has not read its new inittab (kill -HUP 1 does that): %v", err)
+	if err := in.Hangup(); err != nil {
+		in.Warn("init has not read its new inittab (kill -HUP 1 does that): %v", err)
 	}
 }
 
@@ -288,7 +308,7 @@ func (in *installer) note(c change) error {
 	return in.writeJournal()
 }
 
-// isSaved tells whether b is the file as it was before c, which has then not
+// isSaved reports whether b is the file as it was before c, which has then not
 // been done.
 func (in *installer) isSaved(c change, b []byte) bool {
 	if !c.saved {
@@ -312,7 +332,7 @@ type attributes struct {
 	uid, gid int
 }
 
-// attributesOf gives the attributes of a file that is there.
+// attributesOf returns the attributes of a file that is there.
 func (in *installer) attributesOf(name string) (attributes, error) {
 	st, err := in.dir.Stat(rel(name))
 	if err != nil {
@@ -331,8 +351,8 @@ func (in *installer) write(name string, content []byte, a attributes) error {
 	if in.dryRun {
 		return nil
 	}
-	if in.written != nil {
-		in.written()
+	if in.BeforeWrite != nil {
+		in.BeforeWrite()
 	}
 	name = rel(name)
 	if err := in.dir.MkdirAll(path.Dir(name), 0o755); err != nil {
@@ -456,11 +476,11 @@ func cut(text, insert string) (rest string, ok bool) {
 	return text, false
 }
 
-// busyboxTab tells whether an inittab is one of busybox: the runlevels in the
+// busyboxTab reports whether an inittab is one of busybox: the runlevels in the
 // second field are always empty there.
 func busyboxTab(text string) bool { return hasAction(text, "sysinit") }
 
-// hasAction tells whether an inittab of busybox has a line with an action.
+// hasAction reports whether an inittab of busybox has a line with an action.
 func hasAction(text, action string) bool {
 	for line := range strings.Lines(text) {
 		f := strings.SplitN(strings.TrimSpace(line), ":", 4)
@@ -473,7 +493,7 @@ func hasAction(text, action string) bool {
 
 // knowsReboot reports whether the init of a busybox has the reboot action: the
 // names of all actions stand in the program one after the other.
-func (s *system) knowsReboot(program string) bool {
+func (s *System) knowsReboot(program string) bool {
 	b, err := os.ReadFile(s.path(program))
 	return err == nil && bytes.Contains(b, []byte("shutdown\x00reboot\x00"))
 }
@@ -499,8 +519,8 @@ func (in *installer) uninstall() error {
 		return nil
 	}
 	if in.live && !in.dryRun && in.loadsByItself() {
-		if err := in.run("rc-service", "kexec-load", "stop"); err != nil {
-			in.warn("%v", err)
+		if err := in.Run("rc-service", "kexec-load", "stop"); err != nil {
+			in.Warn("%v", err)
 		}
 	}
 	var left []change // what could not be undone
@@ -545,7 +565,7 @@ func (in *installer) undo(c change) (done bool, err error) {
 		if in.dryRun {
 			return true, nil
 		}
-		return true, in.run("rc-service", c.name, "start")
+		return true, in.Run("rc-service", c.name, "start")
 	}
 	b, err := in.dir.ReadFile(rel(c.name))
 	if c.kind == "link" {

@@ -1,4 +1,4 @@
-package main
+package reboot
 
 import (
 	"context"
@@ -24,7 +24,7 @@ type menuMemory struct {
 // menuMemory finds the memory of the boot menu on the filesystems of a scan.
 // What only the image of the menu or its kernel parameters say is not known
 // here.
-func (s *system) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
+func (s *System) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 	var list []settings.Candidate
 	var open []discover.Filesystem
 	sysfs := os.DirFS(s.path("/sys"))
@@ -46,7 +46,7 @@ func (s *system) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 		}
 	}
 	for _, note := range mem.asked.Notes {
-		s.warn("%s", note)
+		s.Warn("%s", note)
 	}
 	vars := efivar.Dir(s.path(efivars))
 	switch {
@@ -79,7 +79,7 @@ func (s *system) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 const efivars = "/" + efivar.Path
 
 // writeTo calls do with the root of a mounted filesystem.
-func (s *system) writeTo(m mount, do func(*os.Root) error) error {
+func (s *System) writeTo(m mount, do func(*os.Root) error) error {
 	switch {
 	case m.root != "/":
 		return fmt.Errorf("%s shows only %s of its filesystem", m.point, m.root)
@@ -96,12 +96,12 @@ func (s *system) writeTo(m mount, do func(*os.Root) error) error {
 
 // wants gives what bears on the default entry besides the entries. What the
 // menu shall do once, when it starts next, is left to it.
-func (s *system) wants(m *mounted, inv boot.Inventory) choice.Wants {
+func (s *System) wants(m *mounted, inv boot.Inventory) choice.Wants {
 	mem := s.menuMemory(m, inv)
 	defer mem.done()
 	all, err := mem.store.Load()
 	if err != nil {
-		s.warn("what the boot menu remembers cannot be read: %v", err)
+		s.Warn("what the boot menu remembers cannot be read: %v", err)
 	}
 	w := choice.Wants{Default: mem.asked.Default, State: remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault}}
 	if mem.asked.Confirm {
@@ -110,8 +110,9 @@ func (s *system) wants(m *mounted, inv boot.Inventory) choice.Wants {
 	return w
 }
 
-// good tells the boot menu that the system which it has started last is up.
-func (s *system) good(ctx context.Context) error {
+// ConfirmBoot reports to the boot menu that the system which it has started
+// last is up.
+func (s *System) ConfirmBoot(ctx context.Context) error {
 	m := s.machine()
 	scan, inv := s.scan(ctx, m)
 	defer scan.Stop()

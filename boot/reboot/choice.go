@@ -1,8 +1,9 @@
-package main
+package reboot
 
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,7 +30,7 @@ func environment() (func(string) string, error) { return os.Getenv, nil }
 
 // readConf returns the settings as the service would see them: a shell reads
 // them, since they may be any shell script.
-func (s *system) readConf() (get func(string) string, err error) {
+func (s *System) readConf() (get func(string) string, err error) {
 	values := map[string]string{}
 	get = func(name string) string { return values[name] }
 	if !s.exists(confFile) {
@@ -52,19 +53,19 @@ func (s *system) readConf() (get func(string) string, err error) {
 	return get, nil
 }
 
-// byConf makes options of the service's settings. The names and defaults are
+// byConf returns the options that the service's settings stand for. The names and defaults are
 // those of Alpine's wiki, https://wiki.alpinelinux.org/wiki/Kexec; UCODE and
 // ENTRY are new. Where a default names a file that is not there, what the boot
 // menu would boot is taken.
-func (s *system) byConf(get func(string) string) (o loadOptions, err error) {
+func (s *System) byConf(get func(string) string) (o Options, err error) {
 	value := func(name, def string) string {
 		if v := get(name); v != "" {
 			return v
 		}
 		return def
 	}
-	o.append = get("APPEND")
-	if o.entry = get("ENTRY"); o.entry != "" {
+	o.Append = get("APPEND")
+	if o.Entry = get("ENTRY"); o.Entry != "" {
 		return o, nil
 	}
 	dir := value("BOOTPART", "/boot")
@@ -76,40 +77,61 @@ func (s *system) byConf(get func(string) string) (o loadOptions, err error) {
 	}
 	there := func(name string) bool { _, err := os.Stat(in(name)); return err == nil }
 
-	kernel := value("KERNEL", "vmlinuz-"+flavour(s.release))
+	kernel := value("KERNEL", "vmlinuz-"+flavour(s.Release))
 	initrd := value("INITRD", "initramfs-"+strings.TrimPrefix(path.Base(kernel), "vmlinuz-"))
 	if get("KERNEL") == "" && !there(kernel) || get("INITRD") == "" && !there(initrd) {
 		if get("KERNEL") != "" {
 			return o, fmt.Errorf("%s is missing: INITRD in %s says which initrds belong to %s, or none", in(initrd), confFile, kernel)
 		}
-		o.entry = menuDefault
+		o.Entry = menuDefault
 		return o, nil
 	}
-	o.kernel, o.reuse = in(kernel), true
+	o.Kernel, o.Reuse = in(kernel), true
 	if initrd == "none" {
 		return o, nil
 	}
 	for _, name := range strings.Fields(value("UCODE", "intel-ucode.img amd-ucode.img")) {
 		if there(name) {
-			o.initrds = append(o.initrds, in(name))
+			o.Initrds = append(o.Initrds, in(name))
 		}
 	}
 	for _, name := range strings.Fields(initrd) {
 		if !there(name) {
 			return o, fmt.Errorf("%s is missing: INITRD in %s names it", in(name), confFile)
 		}
-		if f := in(name); !slices.Contains(o.initrds, f) {
-			o.initrds = append(o.initrds, f)
+		if f := in(name); !slices.Contains(o.Initrds, f) {
+			o.Initrds = append(o.Initrds, f)
 		}
 	}
 	return o, nil
 }
 
-// loadByConf is what the service does when the system goes down to be
-// restarted. A kernel that was loaded by hand stays the choice, and is read
-// again: an upgrade may have replaced it. When that fails nothing stays loaded,
-// so that the old kernel is not started by mistake.
-func (s *system) loadByConf(ctx context.Context, o loadOptions) error {
+// Load loads what o asks for, by hand: a reboot will load it again. What was
+// loaded before is replaced.
+func (s *System) Load(ctx context.Context, o Options) error {
+	o, err := s.chosen(o)
+	if err != nil && !errors.Is(err, errForeign) {
+		return err
+	}
+	resolved, err := s.resolve(o, s.readConf)
+	if err != nil {
+		return err
+	}
+	if err := s.load(ctx, resolved); err != nil || o.DryRun {
+		return err
+	}
+	if err := s.remember(o); err != nil {
+		s.Warn("the service kexec-load will not know that this was chosen: %v", err)
+	}
+	return nil
+}
+
+// LoadAtShutdown is what the service does when the system goes down to be
+// restarted; its settings are in the environment. A kernel that was loaded by
+// hand stays the choice, and is read again: an upgrade may have replaced it.
+// When that fails nothing stays loaded, so that the old kernel is not started
+// by mistake.
+func (s *System) LoadAtShutdown(ctx context.Context, o Options) error {
 	chosen, err := s.chosen(o)
 	if errors.Is(err, errForeign) {
 		s.say("The kernel that another program has loaded is kept")
@@ -121,8 +143,8 @@ func (s *system) loadByConf(ctx context.Context, o loadOptions) error {
 	if err == nil {
 		err = s.load(ctx, chosen)
 	}
-	if err != nil && !o.dryRun && s.loaded() && s.cannot() == nil {
-		return errors.Join(err, s.unload())
+	if err != nil && !o.DryRun && s.Loaded() && s.cannot() == nil {
+		return errors.Join(err, s.Unload())
 	}
 	return err
 }
@@ -132,8 +154,8 @@ var errForeign = errors.New("another program has loaded a kernel, which is kept"
 
 // chosen completes options that name neither a kernel nor an entry by what was
 // loaded by hand before, which a reboot loads again.
-func (s *system) chosen(o loadOptions) (loadOptions, error) {
-	if o.entry != "" || o.kernel != "" || !s.loaded() {
+func (s *System) chosen(o Options) (Options, error) {
+	if o.Entry != "" || o.Kernel != "" || !s.Loaded() {
 		return o, nil
 	}
 	b, err := os.ReadFile(s.path(choiceFile))
@@ -143,8 +165,8 @@ func (s *system) chosen(o loadOptions) (loadOptions, error) {
 	if err != nil {
 		return o, err
 	}
-	before, err := parseLoad(strings.Split(string(b), "\x00"))
-	if err != nil {
+	var before Options
+	if err := json.Unmarshal(b, &before); err != nil {
 		return o, fmt.Errorf("%s: %w", choiceFile, err)
 	}
 	return o.over(before), nil
@@ -152,8 +174,8 @@ func (s *system) chosen(o loadOptions) (loadOptions, error) {
 
 // resolve completes options that still name neither a kernel nor an entry by
 // the settings of the service, which read returns.
-func (s *system) resolve(o loadOptions, read func() (func(string) string, error)) (loadOptions, error) {
-	if o.entry != "" || o.kernel != "" {
+func (s *System) resolve(o Options, read func() (func(string) string, error)) (Options, error) {
+	if o.Entry != "" || o.Kernel != "" {
 		return o, nil
 	}
 	get, err := read()
@@ -164,25 +186,29 @@ func (s *system) resolve(o loadOptions, read func() (func(string) string, error)
 	if err != nil {
 		return o, err
 	}
-	words := strings.TrimSpace(conf.append + " " + o.append)
+	words := strings.TrimSpace(conf.Append + " " + o.Append)
 	o = o.over(conf)
-	o.append = words
+	o.Append = words
 	return o, nil
 }
 
 // over returns base with what o asks for besides a kernel or an entry.
-func (o loadOptions) over(base loadOptions) loadOptions {
-	if o.cmdline != nil || o.reuse {
-		base.cmdline, base.reuse = o.cmdline, o.reuse
+func (o Options) over(base Options) Options {
+	if o.Cmdline != nil || o.Reuse {
+		base.Cmdline, base.Reuse = o.Cmdline, o.Reuse
 	}
-	base.append = cmp.Or(o.append, base.append)
-	base.method = cmp.Or(o.method, base.method)
-	base.noModules = base.noModules || o.noModules
-	base.dryRun = o.dryRun
+	base.Append = cmp.Or(o.Append, base.Append)
+	base.Method = cmp.Or(o.Method, base.Method)
+	base.NoModules = base.NoModules || o.NoModules
+	base.DryRun = o.DryRun
 	return base
 }
 
 // remember keeps a choice that was made by hand.
-func (s *system) remember(o loadOptions) error {
-	return os.WriteFile(s.path(choiceFile), []byte(strings.Join(o.args(), "\x00")), 0o600)
+func (s *System) remember(o Options) error {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.path(choiceFile), b, 0o600)
 }

@@ -1,4 +1,4 @@
-package main
+package reboot
 
 import (
 	"context"
@@ -11,22 +11,31 @@ import (
 	"github.com/alpboot/alpboot/boot/choice"
 )
 
-// status prints what a reboot will do, and why. It changes nothing.
-func (s *system) status(ctx context.Context) (code int) {
+// Outcome is what a reboot will end in.
+type Outcome int
+
+const (
+	ByKexec       Outcome = iota // it starts the next kernel
+	CannotKexec                  // the running kernel cannot
+	ByTheFirmware                // it could, but the reboot goes through the firmware
+)
+
+// Status prints what a reboot will do, and why. It changes nothing.
+func (s *System) Status(ctx context.Context) (outcome Outcome) {
 	row := func(name, format string, args ...any) { s.say("%-9s %s", name, fmt.Sprintf(format, args...)) }
 
 	cannot := s.cannot()
 	if cannot != nil {
-		row("kernel", "%s: %v", s.release, cannot)
-		code = exitFailed
+		row("kernel", "%s: %v", s.Release, cannot)
+		outcome = CannotKexec
 	} else {
-		row("kernel", "%s can kexec (%s)", s.release, s.method())
+		row("kernel", "%s can kexec (%s)", s.Release, s.method())
 	}
 	if s.lockedDown() && cannot == nil {
-		row("lockdown", "%s: only kernels that are signed can be loaded", s.lockdown())
+		row("lockdown", "%s: only kernels that are signed can be loaded", s.Lockdown())
 	}
 	switch {
-	case !s.loaded():
+	case !s.Loaded():
 		row("loaded", "nothing")
 	case s.exists(choiceFile):
 		row("loaded", "by kexec-reboot load; its files are read again at the reboot")
@@ -36,8 +45,8 @@ func (s *system) status(ctx context.Context) (code int) {
 
 	services := s.services(cannot)
 	row("services", "%s", services.text)
-	if code == exitDone && !services.ready {
-		code = exitFirmware
+	if outcome == ByKexec && !services.ready {
+		outcome = ByTheFirmware
 	}
 
 	scan, inv, wants := s.discover(ctx)
@@ -51,8 +60,8 @@ func (s *system) status(ctx context.Context) (code int) {
 		row("next", "what another program has loaded")
 	} else if err != nil {
 		row("next", "nothing: %v", err)
-		if code == exitDone {
-			code = exitFirmware
+		if outcome == ByKexec {
+			outcome = ByTheFirmware
 		}
 	} else {
 		row("next", "%s%s, %s", t.title, inParentheses(t.release), t.Kernel.Name())
@@ -76,13 +85,13 @@ func (s *system) status(ctx context.Context) (code int) {
 			s.say("    %s", e.Problem)
 		}
 	}
-	return code
+	return outcome
 }
 
-// next gives what the next reboot will load: what was chosen by hand, or what
+// next returns what the next reboot will load: what was chosen by hand, or what
 // the settings of the service say.
-func (s *system) next(ctx context.Context) (*target, error) {
-	o, err := s.chosen(loadOptions{})
+func (s *System) next(ctx context.Context) (*target, error) {
+	o, err := s.chosen(Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +102,7 @@ func (s *system) next(ctx context.Context) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !o.noModules {
+	if !o.NoModules {
 		if err := s.checkModules(t); err != nil {
 			t.close()
 			return nil, err
@@ -103,8 +112,8 @@ func (s *system) next(ctx context.Context) (*target, error) {
 }
 
 // method names the system calls that this kernel has.
-func (s *system) method() string {
-	switch file, load := s.has(unix.SYS_KEXEC_FILE_LOAD), s.has(unix.SYS_KEXEC_LOAD); {
+func (s *System) method() string {
+	switch file, load := s.Has(unix.SYS_KEXEC_FILE_LOAD), s.Has(unix.SYS_KEXEC_LOAD); {
 	case file && load && !s.lockedDown():
 		return "kexec_file_load, kexec_load"
 	case file:
@@ -113,18 +122,18 @@ func (s *system) method() string {
 	return "kexec_load"
 }
 
-// serviceState says whether a plain reboot ends in kexec.
+// serviceState is whether a plain reboot ends in kexec.
 type serviceState struct {
 	ready bool
 	text  string
 }
 
-func (s *system) services(cannot error) serviceState {
+func (s *System) services(cannot error) serviceState {
 	switch s.manager() {
 	case systemd:
-		return serviceState{s.loaded(), "none are needed: systemd runs here, and systemctl kexec starts what is loaded"}
+		return serviceState{s.Loaded(), "none are needed: systemd runs here, and systemctl kexec starts what is loaded"}
 	case openrcInit:
-		return serviceState{s.loaded(), "none are needed: openrc-shutdown --kexec starts what is loaded"}
+		return serviceState{s.Loaded(), "none are needed: openrc-shutdown --kexec starts what is loaded"}
 	}
 	switch {
 	case !s.hasOpenRC():

@@ -1,4 +1,4 @@
-package main
+package reboot
 
 import (
 	"context"
@@ -157,13 +157,13 @@ func deviceNumber(node string) string {
 }
 
 // machine gives the running system to discovery.
-func (s *system) machine() *mounted {
+func (s *System) machine() *mounted {
 	real := machine.Machine{Sysfs: os.DirFS(s.path("/sys"))}
 	all, _ := real.Devices() // a device that cannot be read is none that is mounted
 	m := newMounted(s.mounts(), all, deviceNumber)
-	m.probe = s.probe
+	m.probe = s.Probe
 	m.open = openAlone
-	if s.root != "/" { // a test: no number is right, and the folders lie elsewhere
+	if s.Root != "/" { // a test: no number is right, and the folders lie elsewhere
 		m.open = func(mnt mount) (discover.Filesystem, error) { return device.Folder(s.path(mnt.point)) }
 	}
 	return m
@@ -173,7 +173,7 @@ func (s *system) machine() *mounted {
 const deviceLimit = 10 * time.Second
 
 // scan looks at all filesystems of m. The caller stops the scan.
-func (s *system) scan(ctx context.Context, m *mounted) (*discover.Scan, boot.Inventory) {
+func (s *System) scan(ctx context.Context, m *mounted) (*discover.Scan, boot.Inventory) {
 	var efiVars fs.FS
 	if s.exists(efivars) {
 		efiVars = os.DirFS(s.path(efivars))
@@ -190,7 +190,7 @@ func (s *system) scan(ctx context.Context, m *mounted) (*discover.Scan, boot.Inv
 
 // discover looks at all filesystems where kernels lie, and for what the boot
 // menu goes by. The caller stops the scan.
-func (s *system) discover(ctx context.Context) (*discover.Scan, boot.Inventory, choice.Wants) {
+func (s *System) discover(ctx context.Context) (*discover.Scan, boot.Inventory, choice.Wants) {
 	m := s.machine()
 	scan, inv := s.scan(ctx, m)
 	return scan, inv, s.wants(m, inv)

@@ -1,4 +1,4 @@
-package main
+package reboot
 
 import (
 	"errors"
@@ -10,9 +10,9 @@ import (
 // poweroff (busybox before 1.37.0-r13 of Alpine) that it is a reboot.
 const marker = "/run/kexec-reboot"
 
-// exec has the service manager shut the system down and then start what is
+// Shutdown has the service manager shut the system down and then start what is
 // loaded.
-func (s *system) exec(dryRun bool) error {
+func (s *System) Shutdown(dryRun bool) error {
 	if err := s.cannot(); err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (s *system) exec(dryRun bool) error {
 	default:
 		return errors.New("what runs as PID 1 is neither busybox init nor OpenRC nor systemd, and has no way to end in kexec that is known here: kexec-reboot exec --now jumps at once")
 	}
-	if !s.loaded() && !s.loadsByItself() {
+	if !s.Loaded() && !s.loadsByItself() {
 		return errors.New("no kernel is loaded: kexec-reboot load loads one")
 	}
 	if dryRun {
@@ -40,21 +40,21 @@ func (s *system) exec(dryRun bool) error {
 		return nil
 	}
 	if program != "reboot" {
-		return s.run(program, args...)
+		return s.Run(program, args...)
 	}
 	if err := os.WriteFile(s.path(marker), nil, 0o600); err != nil {
 		return fmt.Errorf("leaving a note for the services: %w", err)
 	}
-	if err := s.run(program); err != nil {
+	if err := s.Run(program); err != nil {
 		os.Remove(s.path(marker)) // so that a later poweroff is one
 		return err
 	}
 	return nil
 }
 
-// loadsByItself tells whether the service kexec-load will load a kernel when
+// loadsByItself reports whether the service kexec-load will load a kernel when
 // the system goes down.
-func (s *system) loadsByItself() bool { return s.exists("/run/openrc/started/kexec-load") }
+func (s *System) loadsByItself() bool { return s.exists("/run/openrc/started/kexec-load") }
 
 func shellWords(program string, args []string) string {
 	for _, a := range args {

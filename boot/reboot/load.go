@@ -1,4 +1,4 @@
-package main
+package reboot
 
 import (
 	"bytes"
@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/kernel"
@@ -23,21 +22,19 @@ import (
 // menuDefault as an entry is the one that the boot menu would boot.
 const menuDefault = "default"
 
-// loadOptions say what to load. Without a kernel and an entry that is what a
-// reboot loads: [system.chosen], [system.resolve].
-type loadOptions struct {
-	entry     string
-	kernel    string
-	initrds   []string
-	cmdline   *string
-	reuse     bool
-	append    string
-	method    kexec.Method
-	noModules bool
-	dryRun    bool
-
-	conf  bool          // the settings of the service say what
-	limit time.Duration // 0 for none
+// Options are what to load, and how. Without a kernel and an entry that is what
+// a reboot loads: what was loaded by hand before, else what the settings of the
+// service name.
+type Options struct {
+	Entry     string       // an entry by ID, title or number, or "default"
+	Kernel    string       // a kernel file, by its absolute path
+	Initrds   []string     // files that go with Kernel, by their absolute paths
+	Cmdline   *string      // the kernel command line in place of the entry's
+	Reuse     bool         // that of the running kernel
+	Append    string       // words to add to it
+	Method    kexec.Method // system call
+	NoModules bool         // load even a kernel whose modules are missing
+	DryRun    bool         `json:"-"` // only print what would be loaded
 }
 
 // target is what will be loaded, with all files open.
@@ -56,7 +53,7 @@ func (t *target) close() {
 }
 
 // load opens, checks and loads what o asks for.
-func (s *system) load(ctx context.Context, o loadOptions) error {
+func (s *System) load(ctx context.Context, o Options) error {
 	if err := s.cannot(); err != nil {
 		return err
 	}
@@ -65,27 +62,27 @@ func (s *system) load(ctx context.Context, o loadOptions) error {
 		return err
 	}
 	defer t.close()
-	if !o.noModules {
+	if !o.NoModules {
 		if err := s.checkModules(t); err != nil {
 			return err
 		}
 	}
 	s.describe(t)
-	if o.dryRun {
+	if o.DryRun {
 		return nil
 	}
-	loader := kexec.Loader{Sys: s.kernel, Method: o.method}
+	loader := kexec.Loader{Sys: s.Kernel, Method: o.Method}
 	if err := loader.Load(ctx, t.Target); err != nil {
 		return err
 	}
 	if s.reused("kexec_load_disabled=0") && !slices.Contains(cmdline.Parse(t.Cmdline), "kexec_load_disabled=0") {
-		s.warn("the command line of %s lacks kexec_load_disabled=0: if its kernel is one of Alpine's, the reboot after this one goes through the firmware (--append adds it)", t.title)
+		s.Warn("the command line of %s lacks kexec_load_disabled=0: if its kernel is one of Alpine's, the reboot after this one goes through the firmware (--append adds it)", t.title)
 	}
 	return nil
 }
 
 // describe prints what is loaded.
-func (s *system) describe(t *target) {
+func (s *System) describe(t *target) {
 	s.say("%s", t.title)
 	s.say("  kernel   %s%s", t.Kernel.Name(), inParentheses(t.release))
 	for _, f := range t.Initrds {
@@ -102,10 +99,10 @@ func inParentheses(s string) string {
 }
 
 // target opens the files that o asks for, and completes the command line.
-func (s *system) target(ctx context.Context, o loadOptions) (*target, error) {
+func (s *System) target(ctx context.Context, o Options) (*target, error) {
 	var t *target
 	var err error
-	if o.kernel != "" {
+	if o.Kernel != "" {
 		t, err = s.files(o)
 	} else {
 		t, err = s.entry(ctx, o)
@@ -121,13 +118,13 @@ func (s *system) target(ctx context.Context, o loadOptions) (*target, error) {
 }
 
 // files opens the kernel and initrds that o names.
-func (s *system) files(o loadOptions) (*target, error) {
-	t := &target{title: filepath.Base(o.kernel)}
+func (s *System) files(o Options) (*target, error) {
+	t := &target{title: filepath.Base(o.Kernel)}
 	var err error
-	if t.Kernel, err = os.Open(o.kernel); err != nil {
+	if t.Kernel, err = os.Open(o.Kernel); err != nil {
 		return nil, err
 	}
-	for _, name := range o.initrds {
+	for _, name := range o.Initrds {
 		f, err := os.Open(name)
 		if err != nil {
 			t.close()
@@ -139,17 +136,17 @@ func (s *system) files(o loadOptions) (*target, error) {
 }
 
 // entry opens the files of the entry that o names, or of the default one.
-func (s *system) entry(ctx context.Context, o loadOptions) (*target, error) {
+func (s *System) entry(ctx context.Context, o Options) (*target, error) {
 	scan, inv, wants := s.discover(ctx)
 	defer scan.Stop()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	want := o.entry
+	want := o.Entry
 	if want == menuDefault {
 		want = ""
 	}
-	e, err := pick(inv, want, wants, s.release)
+	e, err := pick(inv, want, wants, s.Release)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +184,7 @@ func (s *system) entry(ctx context.Context, o loadOptions) (*target, error) {
 
 // complete identifies the kernel, puts the initrds in order and makes the
 // command line.
-func (s *system) complete(t *target, o loadOptions) error {
+func (s *System) complete(t *target, o Options) error {
 	st, err := t.Kernel.Stat()
 	if err != nil {
 		return err
@@ -220,14 +217,14 @@ func (s *system) complete(t *target, o loadOptions) error {
 	})
 
 	switch {
-	case o.cmdline != nil:
-		t.Cmdline = *o.cmdline
-	case o.reuse:
+	case o.Cmdline != nil:
+		t.Cmdline = *o.Cmdline
+	case o.Reuse:
 		t.Cmdline = s.cmdline()
-	case o.kernel != "" && !unified:
+	case o.Kernel != "" && !unified:
 		return errors.New("a command line is needed: --reuse-cmdline takes that of the running kernel, --cmdline another")
 	}
-	t.Cmdline = strings.TrimSpace(settings.ForTarget(t.Cmdline) + " " + o.append)
+	t.Cmdline = strings.TrimSpace(settings.ForTarget(t.Cmdline) + " " + o.Append)
 	return nil
 }
 
@@ -242,17 +239,17 @@ func isMicrocode(f *os.File) bool {
 }
 
 // cmdline gives the command line of the running kernel.
-func (s *system) cmdline() string { return settings.ForTarget(s.read("/proc/cmdline")) }
+func (s *System) cmdline() string { return settings.ForTarget(s.read("/proc/cmdline")) }
 
 // reused tells whether the running kernel was given a parameter.
-func (s *system) reused(word string) bool {
+func (s *System) reused(word string) bool {
 	return slices.Contains(cmdline.Parse(s.read("/proc/cmdline")), word)
 }
 
 // checkModules refuses a kernel that would come up on this root filesystem
 // without its modules, as the old one does after an upgrade and the new one
 // when an upgrade was broken off.
-func (s *system) checkModules(t *target) error {
+func (s *System) checkModules(t *target) error {
 	root := parameter(t.Cmdline, "root")
 	if t.release == "" || root == "" || root != parameter(s.read("/proc/cmdline"), "root") {
 		return nil // not known, or not the system that runs here
@@ -263,7 +260,7 @@ func (s *system) checkModules(t *target) error {
 	return fmt.Errorf("%s is Linux %s, whose modules are missing: there is no folder /lib/modules/%s (apk fix puts a kernel package right; --no-modules is for kernels that need none)", t.title, t.release, t.release)
 }
 
-func (s *system) modules(release string) bool {
+func (s *System) modules(release string) bool {
 	for _, dir := range []string{"/lib/modules", "/usr/lib/modules"} {
 		if st, err := os.Stat(s.path(path.Join(dir, release))); err == nil && st.IsDir() {
 			return true
@@ -278,9 +275,9 @@ func parameter(line, name string) string {
 	return value
 }
 
-// unload forgets what is loaded, and that it was chosen.
-func (s *system) unload() error {
-	if err := (&kexec.Loader{Sys: s.kernel}).Unload(); err != nil {
+// Unload forgets what is loaded, and that it was chosen.
+func (s *System) Unload() error {
+	if err := (&kexec.Loader{Sys: s.Kernel}).Unload(); err != nil {
 		return fmt.Errorf("what is loaded cannot be unloaded: %w", cmp.Or(s.cannot(), err))
 	}
 	if err := os.Remove(s.path(choiceFile)); !errors.Is(err, fs.ErrNotExist) {
