@@ -199,7 +199,7 @@ func (m machine) unlock() {
 	m.text(drawLimit, "Passphrase of")
 	m.typed(secret)
 	m.Type(vm.Enter)
-	m.text(drawLimit, "is open")
+	m.text(drawLimit, "is unlocked")
 	m.all()
 }
 

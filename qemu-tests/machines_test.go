@@ -159,8 +159,8 @@ func TestTPM(t *testing.T) {
 	m.Await(drawLimit, vm.OnScreen("TPM 2.0"))
 	before := len(m.Serial(0).Log())
 	m.Type("exit\r")
-	m.Await(drawLimit, vm.LogAfter(before, "looking at"))
-	m.without("looking at")
+	m.Await(drawLimit, vm.LogAfter(before, "reading"))
+	m.without("reading")
 	m.bootsTarget(w)
 	m.Await(0, vm.InLog("TPMEventLog=")) // the target knows what was measured
 }

@@ -22,7 +22,7 @@ func TestStartedAnewAndFirmwareSetup(t *testing.T) {
 	m := startPayload(t, o)
 	m.row(menuLimit, "Linux lts", inList(w.kernel.Release))
 	m.Type("p")
-	m.text(drawLimit, "start alpboot anew, without the firmware")
+	m.text(drawLimit, "restart alpboot, without the firmware")
 	before := len(m.Serial(0).Log())
 	m.Type("a")
 	m.Await(targetLimit, vm.LogAfter(before, "Starting alpboot."))
@@ -58,7 +58,7 @@ func TestScreenAndUSBKeyboardAfterKexec(t *testing.T) {
 	m.text(menuLimit, "Nothing that can be booted")
 	// The serial line may be ahead of the screen.
 	first := m.litAtLeast(1000, "before")
-	press("p", "start alpboot anew, without the firmware")
+	press("p", "restart alpboot, without the firmware")
 	before := len(m.Serial(0).Log())
 	press("a", "Starting alpboot.")
 	m.Await(menuLimit, vm.LogAfter(before, "Nothing that can be booted"))

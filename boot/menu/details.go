@@ -8,6 +8,49 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
+// details is the page with all that is known of the selected item, and with
+// why it cannot be booted where that was asked for.
+type details struct{ why bool }
+
+func (d details) keys(m Model, _ pager) []binding {
+	e, isEntry := m.selected()
+	it, any := m.selectedItem()
+	edit := binding{keys: "e", foot: "edit", help: helpEdit, do: quietly(Model.edit)}
+	if any && it.entry == nil {
+		edit.foot = ""
+	}
+	bs := []binding{edit}
+	if d.why && isEntry && e.Kernel != "" {
+		bs = append(bs, binding{keys: "t", foot: "try it anyway", help: "boot it although something is missing", do: func(m Model, _ KeyMsg) (Model, Action) {
+			return m.boot(e, false, false)
+		}})
+	}
+	return bs
+}
+
+func (d details) lines(m Model, w int, cs Charset) []line {
+	it, ok := m.selectedItem()
+	switch {
+	case !ok:
+		return []line{{{textNothing, Normal}}}
+	case d.why:
+		return m.detailLines(it, "Why it cannot be booted", w, cs)
+	}
+	return m.detailLines(it, "Details", w, cs)
+}
+
+const textNothing = "Nothing is selected."
+
+// details shows the details of what is selected, and asks for more of them.
+func (m Model) details(KeyMsg) (Model, Action) {
+	e, ok := m.selected()
+	m = m.open(pager{doc: details{}})
+	if !ok {
+		return m, nil
+	}
+	return m, Inspect{Entry: e}
+}
+
 // fact is a labelled text, such as the kernel of an entry.
 type fact struct {
 	label string
@@ -15,7 +58,7 @@ type fact struct {
 	style Style
 }
 
-// wrapLines gives the facts as lines of w columns with the labels in a column
+// wrapLines returns the facts as lines of w columns with the labels in a column
 // of their own.
 func wrapLines(facts []fact, w int) []line {
 	const least = 9
@@ -28,7 +71,7 @@ func wrapLines(facts []fact, w int) []line {
 	var lines []line
 	for _, f := range facts {
 		if f.style == Bad {
-			// The label tells what is wrong: it may be long.
+			// The label is part of the sentence: it may be long.
 			for _, s := range wrap(f.label+": "+f.text, w) {
 				lines = append(lines, line{{s, Bad}})
 			}
@@ -43,7 +86,7 @@ func wrapLines(facts []fact, w int) []line {
 	return lines
 }
 
-// summary is what the list tells about an item, in at most height lines.
+// summary is what the list shows of the selected item, in at most height lines.
 func (m Model) summary(it item, w, height int, cs Charset) []line {
 	if it.entry == nil {
 		lines := wrapLines(m.volumeFacts(it.volume, cs), w)
@@ -53,16 +96,16 @@ func (m Model) summary(it item, w, height int, cs Charset) []line {
 	facts := m.troubles(e, cs)
 	if height > 3 {
 		if !m.several() {
-			facts = append(facts, fact{wordVolume, describe(e.Volume, cs), Normal})
+			facts = append(facts, fact{"Volume", describe(e.Volume, cs), Normal})
 		}
-		facts = append(facts, fact{wordFrom, from(e, cs), Normal})
+		facts = append(facts, fact{"From", from(e, cs), Normal})
 	}
 	files := m.files(e, cs)
 	if height <= 2 {
 		files = files[:1] // the kernel
 	}
 	facts = append(facts, files...)
-	facts = append(facts, fact{wordCmdline, orNone(clean(e.Cmdline, cs)), Normal})
+	facts = append(facts, fact{"Cmdline", orNone(clean(e.Cmdline, cs)), Normal})
 	facts = append(facts, notesOf(e, cs)...)
 	lines := wrapLines(facts, w)
 	if len(lines) > height {
@@ -80,10 +123,10 @@ func (m Model) summary(it item, w, height int, cs Charset) []line {
 func (m Model) troubles(e boot.Entry, cs Charset) []fact {
 	var facts []fact
 	if reason, failed := m.failed[e.ID]; failed {
-		facts = append(facts, fact{wordDidNotBoot, clean(reason, cs), Bad})
+		facts = append(facts, fact{"Failed", clean(reason, cs), Bad})
 	}
 	if e.Problem != "" {
-		facts = append(facts, fact{wordCannotBoot, clean(e.Problem, cs), Bad})
+		facts = append(facts, fact{"Cannot boot", clean(e.Problem, cs), Bad})
 	}
 	return facts
 }
@@ -103,13 +146,13 @@ func from(e boot.Entry, cs Charset) string {
 
 func orNone(s string) string {
 	if strings.TrimSpace(s) == "" {
-		return wordNone
+		return "none"
 	}
 	return s
 }
 
 func (m Model) files(e boot.Entry, cs Charset) []fact {
-	kernel, initrds := wordMissing, make([]string, len(e.Initrds))
+	kernel, initrds := "missing", make([]string, len(e.Initrds))
 	if e.Kernel != "" {
 		kernel = "/" + clean(e.Kernel, cs)
 	}
@@ -117,8 +160,8 @@ func (m Model) files(e boot.Entry, cs Charset) []fact {
 		initrds[i] = "/" + clean(s, cs)
 	}
 	return []fact{
-		{wordKernel, kernel, Normal},
-		{wordInitrd, orNone(strings.Join(initrds, ", ")), Normal},
+		{"Kernel", kernel, Normal},
+		{"Initrd", orNone(strings.Join(initrds, ", ")), Normal},
 	}
 }
 
@@ -142,15 +185,15 @@ func (m Model) fileFacts(e boot.Entry, cs Charset) []fact {
 		facts = append(facts, fact{label, clean(text, cs), style})
 	}
 	if e.Kernel == "" {
-		facts = append(facts, fact{wordKernel, wordMissing, Normal})
+		facts = append(facts, fact{"Kernel", "missing", Normal})
 	} else {
-		add(wordKernel, e.Kernel)
+		add("Kernel", e.Kernel)
 	}
 	for _, name := range e.Initrds {
-		add(wordInitrd, name)
+		add("Initrd", name)
 	}
 	if len(e.Initrds) == 0 {
-		facts = append(facts, fact{wordInitrd, wordNone, Normal})
+		facts = append(facts, fact{"Initrd", "none", Normal})
 	}
 	return facts
 }
@@ -158,47 +201,22 @@ func (m Model) fileFacts(e boot.Entry, cs Charset) []fact {
 func notesOf(e boot.Entry, cs Charset) []fact {
 	var facts []fact
 	if e.Guessed {
-		facts = append(facts, fact{wordNoteLabel, wordGuessedLong, Normal})
+		facts = append(facts, fact{"Note", "No configuration file set the command line: it was guessed from what is on the volume.", Normal})
 	}
 	for _, n := range e.Notes {
-		facts = append(facts, fact{wordNoteLabel, clean(n, cs), Normal})
+		facts = append(facts, fact{"Note", clean(n, cs), Normal})
 	}
 	return facts
 }
 
-// text gives the lines of the text screen that the model is at, for a console
-// of width columns.
-func (m Model) text(columns int, cs Charset) []line {
-	w := max(columns, minWidth) - 2*margin
-	switch m.at {
-	case detailsScreen, reasonScreen:
-		it, ok := m.selectedItem()
-		if !ok {
-			return []line{{{wordNothingChosen, Normal}}}
-		}
-		head := wordDetails
-		if m.at == reasonScreen {
-			head = wordReason
-		}
-		return m.detailLines(it, head, w, cs)
-	case logScreen, searchScreen:
-		return m.logLines(w, cs)
-	case systemScreen:
-		return m.systemLines(w, cs)
-	case helpScreen:
-		return helpLines(w)
-	}
-	return nil
-}
-
-func heading(s string) line { return line{{s, Heading}} }
+const textLockedLong = "encrypted: Enter in the list asks for the passphrase"
 
 func (m Model) detailLines(it item, head string, w int, cs Charset) []line {
 	lines := []line{heading(head), nil}
 	if it.entry == nil {
-		facts := []fact{{wordTitleLabel, clean(it.name(), cs), Normal}}
+		facts := []fact{{"Title", clean(it.name(), cs), Normal}}
 		if it.locked {
-			facts[0] = fact{wordStateLabel, wordLockedLong, Normal}
+			facts[0] = fact{"State", textLockedLong, Normal}
 		}
 		return append(lines, wrapLines(append(facts, m.volumeFacts(it.volume, cs)...), w)...)
 	}
@@ -206,28 +224,28 @@ func (m Model) detailLines(it item, head string, w int, cs Charset) []line {
 	if facts := m.troubles(e, cs); len(facts) > 0 {
 		lines = append(append(lines, wrapLines(facts, w)...), nil)
 	}
-	facts := []fact{{wordTitleLabel, clean(title(e), cs), Normal}}
+	facts := []fact{{"Title", clean(title(e), cs), Normal}}
 	add := func(label, text string) {
 		if text != "" {
 			facts = append(facts, fact{label, clean(text, cs), Normal})
 		}
 	}
-	add(wordSubmenu, strings.Join(e.Submenu, " > "))
-	add(wordVersion, e.Version)
-	facts = append(facts, fact{wordFrom, from(e, cs), Normal})
+	add("Submenu", strings.Join(e.Submenu, " > "))
+	add("Version", e.Version)
+	facts = append(facts, fact{"From", from(e, cs), Normal})
 	facts = append(facts, m.fileFacts(e, cs)...)
-	facts = append(facts, fact{wordCmdline, orNone(clean(e.Cmdline, cs)), Normal})
+	facts = append(facts, fact{"Cmdline", orNone(clean(e.Cmdline, cs)), Normal})
 	facts = append(facts, m.volumeFacts(e.Volume, cs)...)
 	if e.Timeout != nil {
-		text := wordForEver
+		text := "waits forever"
 		if *e.Timeout >= 0 {
-			text = fmt.Sprintf(wordSeconds, e.Timeout.Seconds())
+			text = fmt.Sprintf("%g s", e.Timeout.Seconds())
 		}
-		add(wordTimeout, text)
+		add("Timeout", text)
 	}
-	add(wordIdentity, e.ID)
+	add("ID", e.ID)
 	for _, s := range m.facts[e.ID].Notes {
-		add(wordNoteLabel, s)
+		add("Note", s)
 	}
 	return append(lines, wrapLines(append(facts, notesOf(e, cs)...), w)...)
 }
@@ -236,12 +254,12 @@ func (m Model) detailLines(it item, head string, w int, cs Charset) []line {
 func (m Model) volumeFacts(v boot.Volume, cs Charset) []fact {
 	var facts []fact
 	for _, f := range []fact{
-		{wordVolume, v.Device, Normal},
-		{wordFilesystem, v.Type, Normal},
-		{wordLabel, v.Label, Normal},
-		{wordUUID, v.UUID, Normal},
-		{wordPartUUID, v.PartUUID, Normal},
-		{wordPartLabel, v.PartLabel, Normal},
+		{"Volume", v.Device, Normal},
+		{"Filesystem", v.Type, Normal},
+		{"Label", v.Label, Normal},
+		{"UUID", v.UUID, Normal},
+		{"PARTUUID", v.PartUUID, Normal},
+		{"Partition", v.PartLabel, Normal},
 	} {
 		if f.text != "" {
 			f.text = clean(f.text, cs)
@@ -253,69 +271,8 @@ func (m Model) volumeFacts(v boot.Volume, cs Charset) []fact {
 			continue
 		}
 		for _, n := range s.Notes {
-			facts = append(facts, fact{wordNoteLabel, clean(n.String(), cs), Normal})
+			facts = append(facts, fact{"Note", clean(n.String(), cs), Normal})
 		}
 	}
 	return facts
-}
-
-func volumeText(v boot.Volume, cs Charset) string {
-	s := describe(v, cs)
-	if v.UUID != "" {
-		s += ", " + wordUUID + " " + clean(v.UUID, cs)
-	}
-	return s
-}
-
-// helpColumn is where the help for a key begins on a console of width w.
-func helpColumn(w int) int {
-	if w < narrowWidth {
-		return 12
-	}
-	return 24
-}
-
-// helpKey gives keys and what they do, with the help in a column of its own.
-func helpKey(keys, help string, w int) []line {
-	var lines []line
-	column := helpColumn(w)
-	keys = "  " + keys
-	if width(keys) >= column {
-		lines = append(lines, line{{keys, KeyName}})
-		keys = ""
-	}
-	for _, s := range wrap(help, w-column) {
-		lines = append(lines, line{{pad(keys, column), KeyName}, {s, Normal}})
-		keys = ""
-	}
-	return lines
-}
-
-func keyList(keys string) string { return strings.ReplaceAll(keys, " ", ", ") }
-
-func helpLines(w int) []line {
-	lines := []line{heading(wordHelp)}
-	entry := func(keys, help string) { lines = append(lines, helpKey(keys, help, w)...) }
-	section := ""
-	for _, k := range Keys() {
-		if k.Screen != section {
-			section = k.Screen
-			lines = append(lines, nil, heading(section))
-		}
-		entry(keyList(k.Keys), k.Help)
-	}
-	lines = append(lines, nil, heading(wordMarks))
-	for _, m := range []struct {
-		letter     rune
-		word, help string
-	}{
-		{markDefault, wordDefault, wordHelpDefault},
-		{markLast, wordLast, wordHelpLast},
-		{markFailed, wordFailed, wordHelpFailed},
-		{markCannot, wordCannot, wordHelpCannot},
-		{markGuessed, wordGuessed, wordHelpGuessed},
-	} {
-		entry(string(m.letter)+" "+m.word, m.help)
-	}
-	return lines
 }

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// editor is a line of text being edited. Its methods give the next one and
+// editor is a line of text being edited. Its methods return the next one and
 // leave the receiver as it is. Bytes that are no UTF-8 are kept as they are.
 type editor struct {
 	text     string
@@ -73,6 +73,9 @@ func (e editor) kill(i, j int) editor {
 	}
 	return e.change(i, j, "")
 }
+
+// delete deletes the rune under the cursor.
+func (e editor) delete() editor { return e.change(e.pos, e.right(), "") }
 
 func (e editor) takeBack() editor {
 	if n := len(e.undo); n > 0 {

@@ -8,18 +8,82 @@ import (
 	"unicode/utf8"
 
 	"github.com/alpboot/alpboot/boot"
-	"github.com/alpboot/alpboot/boot/cmdline"
 )
 
-// form is an entry being edited: its command line, the path of its kernel and
-// those of its initrds. Its methods give the next one and leave the receiver as
-// it is.
+// form is the page on which an entry is edited: its command line, the path of
+// its kernel and those of its initrds.
+//
+// What is shown of a text is one cell for each of its runes, so that a control
+// character in it is a question mark; what is booted has it as it was, unless
+// the user deletes it.
 type form struct {
 	entry  boot.Entry // as it was found
 	fields []field    // never changed in place
 	at     int        // the field that the cursor is in
 	asked  string     // path that is being completed
 	seq    int        // of the question; 0 when none is open
+}
+
+func (f form) keys(Model) []binding {
+	l := f.line()
+	to := func(e editor) deed { return quietly(func(m Model) Model { return m.set(f.with(e)) }) }
+	return []binding{
+		{keys: "Enter Ctrl-X F10", foot: "boot", help: "boot with this command line", do: f.boot},
+		{keys: "Esc", also: "Ctrl-C", foot: "back", help: "back to the list; the edit is kept for the next e", do: quietly(func(m Model) Model { m.draft = f; return m.back() })},
+		{keys: "F2 Ctrl-O", foot: "changes", help: "common changes to the command line", do: func(m Model, k KeyMsg) (Model, Action) { return m.open(additions{console: k.Console}), nil }},
+		{keys: "Tab", foot: "complete", help: "complete a path; in the command line, go to the paths", do: f.complete},
+		{keys: "Ctrl-R", foot: "original", help: "the command line as it was found", do: to(l.change(0, len(l.text), l.original))},
+		{keys: "Ctrl-Z Ctrl-_", foot: "undo", help: "undo the last change", do: to(l.takeBack())},
+		{keys: "Left Right", also: "Ctrl-B Ctrl-F", help: "a character left or right", do: to(l.moveTo(l.left())), second: to(l.moveTo(l.right()))},
+		{keys: "Ctrl-Left Ctrl-Right", also: "Alt-b Alt-f", help: "a word left or right", do: to(l.moveTo(l.wordLeft())), second: to(l.moveTo(l.wordRight()))},
+		{keys: "Up Down", also: "Ctrl-P Ctrl-N", help: "a line up or down; beyond the command line are the paths of kernel and initrds", do: f.lines(-1), second: f.lines(1)},
+		{keys: "Home Ctrl-A", help: "to the beginning", do: to(l.moveTo(0))},
+		{keys: "End Ctrl-E", help: "to the end", do: to(l.moveTo(len(l.text)))},
+		{keys: "Backspace Ctrl-H", help: helpBackspace, do: to(l.change(l.left(), l.pos, ""))},
+		{keys: "Delete Ctrl-D", help: "delete the character under the cursor", do: to(l.delete())},
+		{keys: "Ctrl-W", help: helpKillWord, do: to(l.kill(l.parameterLeft(), l.pos))},
+		{keys: "Ctrl-U", help: helpKillStart, do: to(l.kill(0, l.pos))},
+		{keys: "Ctrl-K", help: "delete all after the cursor", do: to(l.kill(l.pos, len(l.text)))},
+		{keys: "Ctrl-Y", help: "put back what was deleted last", do: to(l.change(l.pos, l.pos, l.killed))},
+	}
+}
+
+// edit shows the form for the selected entry, with the draft that there is of it.
+func (m Model) edit() Model {
+	e, ok := m.selected()
+	if !ok {
+		return m
+	}
+	f := newForm(e)
+	m.pages = nil
+	if m.draft.same(e) && m.draft.edited() {
+		return m.open(m.draft).say("This is your edit from before. Ctrl-R brings a line back as it was found.")
+	}
+	return m.open(f)
+}
+
+func (f form) boot(m Model, _ KeyMsg) (Model, Action) {
+	m.draft = f
+	return m.boot(f.result(), f.edited(), false)
+}
+
+// lines is a deed that moves the cursor by lines, and at the first or last one
+// to another field.
+func (f form) lines(by int) deed {
+	return func(m Model, k KeyMsg) (Model, Action) {
+		l := f.line()
+		if to := l.lines(by, f.width(k.Size.W, f.at)); to.pos != l.pos {
+			return m.set(f.with(to)), nil
+		}
+		return m.set(f.move(by)), nil
+	}
+}
+
+func (f form) write(m Model, text string, pasted bool) Model {
+	if pasted {
+		return m.set(f.with(f.line().paste(text)))
+	}
+	return m.set(f.with(f.line().insert(text)))
 }
 
 // field is a line of a form. A path is edited with its leading slash.
@@ -36,17 +100,17 @@ func newForm(e boot.Entry) form {
 	if e.Kernel != "" {
 		kernel = "/" + e.Kernel
 	}
-	f := form{entry: e, fields: []field{{"", newEditor(e.Cmdline)}, {wordKernel, newEditor(kernel)}}}
+	f := form{entry: e, fields: []field{{"", newEditor(e.Cmdline)}, {"Kernel", newEditor(kernel)}}}
 	for _, name := range e.Initrds {
-		f.fields = append(f.fields, field{wordInitrd, newEditor("/" + name)})
+		f.fields = append(f.fields, field{"Initrd", newEditor("/" + name)})
 	}
 	return f.roomy()
 }
 
-// roomy sees to it that the last field is an empty one for a further initrd.
+// roomy makes sure that the last field is an empty one for a further initrd.
 func (f form) roomy() form {
 	if f.fields[len(f.fields)-1].editor.text != "" && len(f.fields) < 2+maxInitrds {
-		f.fields = append(slices.Clip(f.fields), field{wordInitrd, newEditor("")})
+		f.fields = append(slices.Clip(f.fields), field{"Initrd", newEditor("")})
 	}
 	return f
 }
@@ -92,28 +156,33 @@ func (f form) result() boot.Entry {
 	return e
 }
 
-// same tells whether f edits e as it is now.
+// same reports whether f edits e as it is now.
 func (f form) same(e boot.Entry) bool {
 	return f.fields != nil && f.entry.ID == e.ID && f.entry.Cmdline == e.Cmdline && f.entry.Kernel == e.Kernel && slices.Equal(f.entry.Initrds, e.Initrds)
 }
 
 // complete asks for the paths that begin with what stands before the cursor.
-func (f form) complete(seq int) (form, Action) {
+func (f form) complete(m Model, _ KeyMsg) (Model, Action) {
+	if f.at == 0 {
+		return m.set(f.move(1)), nil
+	}
+	m.seq++
 	l := f.line()
-	f.asked, f.seq = strings.TrimLeft(l.text[:l.pos], "/"), seq
-	return f, Complete{Volume: f.entry.Volume, Prefix: f.asked, Seq: seq}
+	f.asked, f.seq = strings.TrimLeft(l.text[:l.pos], "/"), m.seq
+	return m.set(f), Complete{Volume: f.entry.Volume, Prefix: f.asked, Seq: f.seq}
 }
 
-// completed fills in what all names begin with, and tells which there are.
-func (f form) completed(msg CompletionMsg) (form, message) {
+// completed fills in what all names begin with, and shows which there are.
+func (f form) completed(m Model, msg CompletionMsg) Model {
+	m.message = message{}
 	l := f.line()
 	if msg.Seq != f.seq || f.at == 0 || strings.TrimLeft(l.text[:l.pos], "/") != f.asked {
-		return f, message{}
+		return m
 	}
 	f.seq = 0
 	names := slices.DeleteFunc(slices.Clone(msg.Names), func(s string) bool { return !strings.HasPrefix(s, f.asked) })
 	if len(names) == 0 {
-		return f, warn(wordNoFile, device(f.entry.Volume), f.asked)
+		return m.set(f).warn("Nothing on %s begins with /%s.", device(f.entry.Volume), f.asked)
 	}
 	common := names[0]
 	for _, s := range names {
@@ -125,14 +194,15 @@ func (f form) completed(msg CompletionMsg) (form, message) {
 	if len(common) > len(f.asked) {
 		f = f.with(l.change(0, l.pos, "/"+common))
 	}
+	m = m.set(f)
 	if len(names) == 1 {
-		return f, message{}
+		return m
 	}
-	folder := len(f.asked[:strings.LastIndexByte(f.asked, '/')+1])
+	dir := strings.LastIndexByte(f.asked, '/') + 1
 	for i := range names {
-		names[i] = names[i][folder:]
+		names[i] = names[i][dir:]
 	}
-	return f, message{text: strings.Join(names, " ")}
+	return m.say("%s", strings.Join(names, " "))
 }
 
 // formRow is a row of a form on the screen.
@@ -163,7 +233,7 @@ func (f form) rows(w int) (rows []formRow, cursor Point) {
 		case i == 0:
 			indent = 0
 		case i > 1 && i == len(f.fields)-1 && len(text) == 0:
-			label = wordMoreInitrd
+			label = "+Initrd"
 		}
 		if i == f.at {
 			cursor = Point{indent + before%n, len(rows) + before/n}
@@ -182,216 +252,38 @@ func (f form) rows(w int) (rows []formRow, cursor Point) {
 	return rows, cursor
 }
 
-func (m Model) edit() Model {
-	e, ok := m.selected()
-	if !ok {
-		return m
-	}
-	m.at, m.form = editScreen, newForm(e)
-	if m.draft.same(e) && m.draft.edited() {
-		m.form = m.draft
-		m.message = tell(wordDraft)
-	}
-	return m
-}
-
-func (m Model) editKey(k KeyMsg) (Model, Action) {
-	f := m.form
-	e := f.line()
-	w := f.width(k.Size.W, f.at)
-	cmd := find(editorKeys(), k)
-	switch cmd {
-	case cmdBoot:
-		m.draft = f
-		return m.boot(f.result(), f.edited(), false)
-	case cmdBack:
-		m.draft = f
-		m.at = listScreen
-		return m, nil
-	case cmdAdditions:
-		m.at, m.picked, m.here = addScreen, 0, k.Console
-		return m, nil
-	case cmdComplete:
-		if f.at == 0 {
-			m.form = f.move(1)
-			return m, nil
-		}
-		m.seq++
-		var a Action
-		m.form, a = f.complete(m.seq)
-		return m, a
-	case cmdUp, cmdDown:
-		by := map[command]int{cmdUp: -1, cmdDown: 1}[cmd]
-		if to := e.lines(by, w); to.pos != e.pos {
-			m.form = f.with(to)
-		} else {
-			m.form = f.move(by)
-		}
-		return m, nil
-	case cmdOriginal:
-		e = e.change(0, len(e.text), e.original)
-	case cmdUndo:
-		e = e.takeBack()
-	case cmdLeft:
-		e = e.moveTo(e.left())
-	case cmdRight:
-		e = e.moveTo(e.right())
-	case cmdWordLeft:
-		e = e.moveTo(e.wordLeft())
-	case cmdWordRight:
-		e = e.moveTo(e.wordRight())
-	case cmdHome:
-		e = e.moveTo(0)
-	case cmdEnd:
-		e = e.moveTo(len(e.text))
-	case cmdBackspace:
-		e = e.change(e.left(), e.pos, "")
-	case cmdDelete:
-		i, j := e.pos, e.right()
-		e = e.change(i, j, "")
-	case cmdKillWord:
-		e = e.kill(e.parameterLeft(), e.pos)
-	case cmdKillStart:
-		e = e.kill(0, e.pos)
-	case cmdKillEnd:
-		e = e.kill(e.pos, len(e.text))
-	case cmdYank:
-		e = e.change(e.pos, e.pos, e.killed)
-	default:
-		if k.Key == KeyRune && k.Mod == 0 && k.Rune >= ' ' && k.Rune != 0x7f && utf8.ValidRune(k.Rune) {
-			e = e.insert(string(k.Rune))
-		}
-	}
-	m.form = f.with(e)
-	return m, nil
-}
-
-func (m Model) paintEditor(p *painter) {
+func (f form) paint(m Model, p *painter) {
 	w := p.Size.W - 2*margin
 	y, height := 1, bodyHeight(p.Size)
 
-	n, style := len(m.form.fields[0].editor.text), Dim
-	length := fmt.Sprintf(wordBytes, n)
+	n, style := len(f.fields[0].editor.text), Dim
+	length := fmt.Sprintf("%d bytes", n)
 	if limit := m.config.CmdlineLimit; limit > 0 {
-		length = fmt.Sprintf(wordLength, n, limit)
+		length = fmt.Sprintf("%d of %d bytes", n, limit)
 		if n > limit {
 			style = Bad
 		}
 	}
-	head := fit(fmt.Sprintf(wordEdit, clean(title(m.form.entry), p.charset)), w-width(length)-2)
+	head := fit(fmt.Sprintf("Edit %s, for this boot only", clean(title(f.entry), p.charset)), w-width(length)-2)
 	p.line(y, line{{pad(head, w-width(length)), Heading}, {length, style}})
 	y, height = y+1, height-1
 	if height > 6 {
 		y, height = y+1, height-1
 	}
-	rows, cursor := m.form.rows(p.Size.W)
+	rows, cursor := f.rows(p.Size.W)
 	first := min(max(0, cursor.Y-height+1), max(0, len(rows)-height))
-	for i, r := range rows[first:min(first+height, len(rows))] {
-		p.put(margin, y+i, margin+formLabels, r.label, Heading)
-		p.put(margin+r.indent, y+i, p.Size.W-margin, string(r.text), Input)
-	}
-	p.more(y, height, first, len(rows))
+	p.scrolled(y, height, first, len(rows), func(y, i int) {
+		p.put(margin, y, margin+formLabels, rows[i].label, Heading)
+		p.put(margin+rows[i].indent, y, p.Size.W-margin, string(rows[i].text), Input)
+	})
 	p.Cursor = &Point{margin + cursor.X, y + cursor.Y - first}
 }
 
-// addition is something that is often put on a command line, or taken off it.
-type addition struct {
-	word string
-	take bool // taking word off is what is wanted
-	help string
-}
-
-// additions are those offered on the console m.here.
-func (m Model) additions() []addition {
-	as := []addition{
-		{word: "single", help: helpSingle},
-		{word: "overlaytmpfs=yes", help: helpOverlay},
-		{word: "debug_init", help: helpDebugInit},
-		{word: "quiet", take: true, help: helpNoQuiet},
-		{word: "nomodeset", help: helpNoModeset},
-		{word: "kexec_load_disabled=0", help: helpAllowKexec},
+// editWidth is the length of the lines into which a form breaks its text on a
+// console of width w.
+func editWidth(w int) int {
+	if w < minWidth {
+		return 0
 	}
-	if m.here != "" {
-		as = append(as, addition{word: "console=" + m.consoleName(m.here), help: helpConsoleHere})
-	}
-	return as
-}
-
-// consoleName is what console= calls the console dev.
-func (m Model) consoleName(dev string) string {
-	if name := m.config.Consoles[dev]; name != "" {
-		return name
-	}
-	name := strings.TrimPrefix(dev, "/dev/")
-	if n, ok := strings.CutPrefix(name, "tty"); ok && n != "" && strings.Trim(n, "0123456789") == "" {
-		return "tty0"
-	}
-	return name
-}
-
-// made tells whether the command line is as a wants it.
-func (a addition) made(line string) bool {
-	return slices.Contains(cmdline.Parse(line), a.word) != a.take
-}
-
-// toggle puts the word on the command line or takes it off.
-func (a addition) toggle(e editor) editor {
-	words := cmdline.Parse(e.text)
-	if !slices.Contains(words, a.word) {
-		return e.change(0, len(e.text), strings.TrimLeft(strings.TrimRight(e.text, " ")+" "+a.word, " "))
-	}
-	words = slices.DeleteFunc(words, func(w string) bool { return w == a.word })
-	return e.change(0, len(e.text), words.String())
-}
-
-func (m Model) addKey(k KeyMsg) Model {
-	as := m.additions()
-	switch find(addKeys(), k) {
-	case cmdBack:
-		m.at = editScreen
-		return m
-	case cmdUp:
-		m.picked = max(m.picked-1, 0)
-		return m
-	case cmdDown:
-		m.picked = min(m.picked+1, len(as)-1)
-		return m
-	case cmdJump:
-		if n := int(k.Rune - '1'); n < len(as) {
-			m.picked = n
-			break
-		}
-		return m
-	case cmdToggle:
-	default:
-		return m
-	}
-	f := m.form
-	f.at = 0
-	m.form = f.with(as[m.picked].toggle(f.line()))
-	return m
-}
-
-// addRows are the additions as they are offered, w columns wide.
-func (m Model) addRows(w int, cs Charset) []string {
-	var rows []string
-	as := m.additions()
-	widest := 0
-	name := func(a addition) string {
-		if a.take {
-			return fmt.Sprintf(wordWithout, a.word)
-		}
-		return clean(a.word, cs)
-	}
-	for _, a := range as {
-		widest = max(widest, width(name(a)))
-	}
-	for i, a := range as {
-		text := name(a)
-		if w >= narrowWidth {
-			text = pad(text, widest) + "  " + a.help
-		}
-		rows = append(rows, fmt.Sprintf("%d ", i+1)+ticked(a.made(m.form.fields[0].editor.text), text))
-	}
-	return rows
+	return w - 2*margin
 }

@@ -2,7 +2,6 @@ package menu
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -10,7 +9,7 @@ import (
 )
 
 // item is a row of the list that can be selected: an entry, a fold that hides
-// entries, or a volume that a passphrase opens.
+// entries, or a volume that a passphrase unlocks.
 type item struct {
 	id     string // what the selection is kept by
 	depth  int    // of the folds that it lies in
@@ -26,6 +25,8 @@ type item struct {
 	locked bool
 }
 
+const textLocked = "encrypted"
+
 // The IDs of items that are no entries begin with a byte that the ID of an
 // entry cannot have, and so cannot be taken for one.
 const (
@@ -34,12 +35,12 @@ const (
 	lockedID   = "\x02"
 )
 
-// items gives what the list shows, from top to bottom: the entries of one
+// items returns what the list shows, from top to bottom: the entries of one
 // volume after those of another, in folds where they lie in some, and then the
 // volumes that are locked. With a filter there are no folds.
 func (m Model) items() []item {
 	groups, devices := map[string][]int{}, []string(nil)
-	shown := m.matcher()
+	shown := matcher(m.list.filter)
 	for i := range m.inventory.Entries {
 		e := &m.inventory.Entries[i]
 		if !shown(e.Title, e.Version, flavour(*e), e.Format, e.Volume.Device, e.Volume.Label, e.Volume.Type) {
@@ -53,7 +54,7 @@ func (m Model) items() []item {
 	}
 	var items []item
 	for _, dev := range devices {
-		if m.filter != "" {
+		if m.list.filter != "" {
 			for _, i := range groups[dev] {
 				items = append(items, m.entryItem(i, 0))
 			}
@@ -63,30 +64,18 @@ func (m Model) items() []item {
 	}
 	for i := range m.inventory.Volumes {
 		v := &m.inventory.Volumes[i]
-		if v.Locked && shown(v.Volume.Device, v.Volume.Label, v.Volume.Type, wordLocked) {
+		if v.Locked && shown(v.Volume.Device, v.Volume.Label, v.Volume.Type, textLocked) {
 			items = append(items, item{id: lockedID + v.Volume.Device, volume: v.Volume, locked: true})
 		}
 	}
 	return items
 }
 
-// several tells whether the entries lie on more than one volume.
+// several reports whether the entries lie on more than one volume.
 func (m Model) several() bool {
 	return slices.ContainsFunc(m.inventory.Entries, func(e boot.Entry) bool {
 		return e.Volume.Device != m.inventory.Entries[0].Volume.Device
 	})
-}
-
-// matcher tells whether texts hold all words of the filter, each in any of them.
-func (m Model) matcher() func(texts ...string) bool {
-	words := strings.Fields(strings.ToLower(m.filter))
-	return func(texts ...string) bool {
-		if len(words) == 0 {
-			return true
-		}
-		text := strings.ToLower(strings.Join(texts, " "))
-		return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
-	}
 }
 
 func (m Model) entryItem(i, depth int) item {
@@ -110,8 +99,8 @@ func (m Model) group(items []item, dev string, entries []int) []item {
 		return items
 	}
 	id := snapshotID + dev
-	items = append(items, item{id: id, volume: m.inventory.Entries[snapshots[0]].Volume, fold: true, title: wordSnapshots, count: len(snapshots), open: m.open[id]})
-	if m.open[id] {
+	items = append(items, item{id: id, volume: m.inventory.Entries[snapshots[0]].Volume, fold: true, title: "Snapshots", count: len(snapshots), open: m.list.open[id]})
+	if m.list.open[id] {
 		for _, i := range snapshots {
 			items = append(items, m.entryItem(i, 1))
 		}
@@ -141,15 +130,15 @@ func (m Model) submenu(items []item, entries []int, path string, depth int) []it
 			}
 		}
 		id := path + foldID + name
-		items = append(items, item{id: id, volume: m.inventory.Entries[i].Volume, fold: true, title: name, count: len(inside), open: m.open[id], depth: depth})
-		if m.open[id] {
+		items = append(items, item{id: id, volume: m.inventory.Entries[i].Volume, fold: true, title: name, count: len(inside), open: m.list.open[id], depth: depth})
+		if m.list.open[id] {
 			items = m.submenu(items, inside, id, depth+1)
 		}
 	}
 	return items
 }
 
-// folds gives the IDs of the folds that e lies in, outermost first.
+// folds returns the IDs of the folds that e lies in, outermost first.
 func folds(e boot.Entry) []string {
 	if e.Snapshot {
 		return []string{snapshotID + e.Volume.Device}
@@ -163,15 +152,9 @@ func folds(e boot.Entry) []string {
 	return ids
 }
 
-// setOpen opens or closes folds, in a new map: older models keep theirs.
-func (m Model) setOpen(open bool, ids ...string) Model {
-	m.open = maps.Clone(m.open)
-	if m.open == nil {
-		m.open = map[string]bool{}
-	}
-	for _, id := range ids {
-		m.open[id] = open
-	}
+// setOpen opens or closes a fold.
+func (m Model) setOpen(open bool, id string) Model {
+	m.list.open = with(m.list.open, id, open)
 	return m
 }
 
@@ -183,20 +166,20 @@ func (m Model) reveal(id string, always bool) Model {
 		return m
 	}
 	for _, f := range folds(e) {
-		if open, known := m.open[f]; !open && (always || !known) {
+		if open, known := m.list.open[f]; !open && (always || !known) {
 			m = m.setOpen(true, f)
 		}
 	}
 	return m
 }
 
-// around gives the fold that it is or lies in and that is open; "" for none.
+// around returns the fold that it is or lies in and that is open; "" for none.
 func (m Model) around(it item) string {
 	if it.fold && it.open {
 		return it.id
 	}
 	switch {
-	case m.filter != "":
+	case m.list.filter != "":
 	case it.entry != nil:
 		if fs := folds(*it.entry); len(fs) > 0 {
 			return fs[len(fs)-1]
@@ -215,7 +198,7 @@ func (it item) name() string {
 	case it.locked:
 		return device(it.volume)
 	}
-	return fmt.Sprintf(wordFold, it.title, it.count)
+	return fmt.Sprintf("%s (%d)", it.title, it.count)
 }
 
 // title is what an entry is called, "" never.
@@ -226,11 +209,11 @@ func title(e boot.Entry) string {
 	if e.Kernel != "" {
 		return "/" + e.Kernel
 	}
-	return wordUntitled
+	return "(no title)"
 }
 
-// flavour is what the name of the kernel file says besides that it is one, such
-// as lts; "" when it says nothing.
+// flavour is the part of the name of the kernel file that tells it apart, such
+// as lts; "" when there is none.
 func flavour(e boot.Entry) string {
 	name := e.Kernel[strings.LastIndexByte(e.Kernel, '/')+1:]
 	for _, p := range []string{"vmlinuz-", "vmlinux-", "linux-", "kernel-", "Image-"} {
@@ -242,7 +225,7 @@ func flavour(e boot.Entry) string {
 }
 
 // release is what the list shows behind a title: the version, and the flavour
-// where neither of them tells it.
+// where neither of them contains it.
 func release(e boot.Entry) string {
 	f := flavour(e)
 	if f == "" || strings.Contains(e.Version, f) || strings.Contains(strings.ToLower(e.Title), strings.ToLower(f)) {

@@ -1,287 +1,139 @@
 package menu
 
-// command is what a key asks for.
-type command uint8
+import (
+	"slices"
+	"strings"
 
-const (
-	cmdNone command = iota
-	cmdUp
-	cmdDown
-	cmdPgUp
-	cmdPgDn
-	cmdFirst
-	cmdLast
-	cmdJump
-	cmdBoot
-	cmdTry
-	cmdEdit
-	cmdDetails
-	cmdFilter
-	cmdLog
-	cmdRescan
-	cmdShell
-	cmdPower
-	cmdOpen
-	cmdClose
-	cmdHelp
-	cmdBack
-	cmdReboot
-	cmdPowerOff
-	cmdLeft
-	cmdRight
-	cmdWordLeft
-	cmdWordRight
-	cmdHome
-	cmdEnd
-	cmdBackspace
-	cmdDelete
-	cmdKillWord
-	cmdKillStart
-	cmdKillEnd
-	cmdYank
-	cmdUndo
-	cmdOriginal
-	cmdHandOn
-	cmdComplete
-	cmdAdditions
-	cmdToggle
-	cmdSystem
-	cmdDefault
-	cmdAlways
-	cmdOnce
-	cmdForget
-	cmdKeymap
-	cmdSearch
-	cmdLevel
-	cmdSave
-	cmdFirmware
-	cmdAgain
+	"github.com/alpboot/alpboot/boot"
 )
 
-// needsItem tells whether c does nothing in an empty list.
-func (c command) needsItem() bool {
-	return c == cmdBoot || c == cmdDetails || c == cmdFilter || c.needsEntry()
+// page is one of the screens of the menu: a type in a file of its own, with
+// what it shows, its keys and what they do. A page is a value: a key that
+// changes it leaves a new one in the model.
+type page interface {
+	// keys is the table from which come what keys do, the footer, the help
+	// page and the documentation.
+	keys(m Model) []binding
+
+	// paint paints what is between the header and the messages.
+	paint(m Model, p *painter)
 }
 
-// needsEntry tells whether c does nothing with an item that is no entry.
-func (c command) needsEntry() bool { return c == cmdEdit || c == cmdDefault }
-
-// chord is a key with its modifiers.
-type chord struct {
-	key  Key
-	rune rune
-	mod  Mod
+// writer is a page that text is typed into.
+type writer interface {
+	// write takes a rune that was typed and means nothing else, or what was pasted.
+	write(m Model, text string, pasted bool) Model
 }
 
-func on(k Key) chord       { return chord{key: k} }
-func typed(r rune) chord   { return chord{key: KeyRune, rune: r} }
-func ctrl(r rune) chord    { return chord{key: KeyRune, rune: r, mod: ModCtrl} }
-func alt(r rune) chord     { return chord{key: KeyRune, rune: r, mod: ModAlt} }
-func ctrlKey(k Key) chord  { return chord{key: k, mod: ModCtrl} }
-func (k KeyMsg) is() chord { return chord{k.Key, k.Rune, k.Mod} }
+// deed is what a key does.
+type deed func(m Model, k KeyMsg) (Model, Action)
 
-// action is one chord and what it asks for.
-type action struct {
-	chord chord
-	do    command
+// quietly is a deed that asks for nothing outside.
+func quietly(f func(Model) Model) deed {
+	return func(m Model, _ KeyMsg) (Model, Action) { return f(m), nil }
 }
 
-// binding is a line of the table of keys, from which come what keys do, the
-// footer, the help screen and the documentation.
+// binding is a line of the table of keys of a page. What it does is done by all
+// of its keys; where there is a second deed, by every other one.
 type binding struct {
-	keys string // how they are written, the most usual one first
-	foot string // the word in the footer; "" when it is not there
-	help string // what it does
-	do   []action
+	keys   string // as they are written, separated by spaces, the most usual one first
+	also   string // keys that are not documented
+	foot   string // the word in the footer; "" when it is not there
+	help   string // what it does; "" when it is not documented
+	do     deed
+	second deed
 }
 
-func one(c command, chords ...chord) []action {
-	var as []action
-	for _, ch := range chords {
-		as = append(as, action{ch, c})
-	}
-	return as
-}
-
-// The footer is filled in the order of the table, as far as there is room, but
-// always ends with the key for help. No screen binds the right arrow to
-// anything that boots: in the list it opens a fold, and Esc never loses anything.
-
-func listKeys() []binding {
-	return []binding{
-		{keyEnter, footBoot, helpBoot, one(cmdBoot, on(KeyEnter))},
-		{"e", footEdit, helpEdit, one(cmdEdit, typed('e'))},
-		{"s", footShell, helpShell, one(cmdShell, typed('s'))},
-		{"p", footPower, helpPower, one(cmdPower, typed('p'))},
-		{"i", footDetails, helpDetails, one(cmdDetails, typed('i'))},
-		{"r", footRescan, helpRescan, one(cmdRescan, typed('r'))},
-		{"/", footFilter, helpFilter, one(cmdFilter, typed('/'))},
-		{"l", footLog, helpLog, one(cmdLog, typed('l'))},
-		{"d", footDefault, helpDefault, one(cmdDefault, typed('d'))},
-		{"m", footSystem, helpSystem, one(cmdSystem, typed('m'))},
-		{"K", footKeymap, helpKeymap, one(cmdKeymap, typed('K'))},
-		{keyUp, "", helpUp, one(cmdUp, on(KeyUp), typed('k'), ctrl('p'))},
-		{keyDown, "", helpDown, one(cmdDown, on(KeyDown), typed('j'), ctrl('n'))},
-		{keyPgUp, "", helpPgUp, one(cmdPgUp, on(KeyPgUp))},
-		{keyPgDnList, "", helpPgDn, one(cmdPgDn, on(KeyPgDn))},
-		{keyFirst, "", helpFirst, one(cmdFirst, on(KeyHome), typed('g'))},
-		{keyLast, "", helpLast, one(cmdLast, on(KeyEnd), typed('G'))},
-		{keyJump, "", helpJump, one(cmdJump, digits()...)},
-		{keyOpen, "", helpOpen, one(cmdOpen, typed('+'), on(KeyRight))},
-		{keyClose, "", helpClose, one(cmdClose, typed('-'), on(KeyLeft))},
-		{keyEsc, "", helpEsc, one(cmdBack, on(KeyEsc), ctrl('c'))},
-		helpBinding(),
-	}
-}
-
-func helpBinding() binding {
-	return binding{keyHelp, footHelp, helpHelp, one(cmdHelp, typed('?'), typed('h'), on(KeyF1))}
-}
-
-func textKeys() []binding {
-	return []binding{
-		backBinding(),
-		{keyUp, "", helpLineUp, one(cmdUp, on(KeyUp), typed('k'), ctrl('p'))},
-		{keyDown, "", helpLineDown, one(cmdDown, on(KeyDown), typed('j'), ctrl('n'))},
-		{keyPgUp, "", helpPgUp, one(cmdPgUp, on(KeyPgUp))},
-		{keyPgDn, "", helpPgDn, one(cmdPgDn, on(KeyPgDn), typed(' '))},
-		{keyFirst, "", helpTop, one(cmdFirst, on(KeyHome), typed('g'))},
-		{keyLast, "", helpBottom, one(cmdLast, on(KeyEnd), typed('G'))},
-	}
-}
-
-func detailsKeys() []binding {
-	return append(textKeys(), binding{"e", footEdit, helpEdit, one(cmdEdit, typed('e'))})
-}
-
-func reasonKeys() []binding {
-	return append(detailsKeys(), binding{"t", footTry, helpTry, one(cmdTry, typed('t'))})
-}
-
-func editorKeys() []binding {
-	return []binding{
-		{keyEditBoot, footBoot, helpBootEdited, one(cmdBoot, on(KeyEnter), ctrl('x'), on(KeyF10))},
-		{keyEsc, footBack, helpEditBack, one(cmdBack, on(KeyEsc), ctrl('c'))},
-		{keyAdditions, footAdditions, helpAdditions, one(cmdAdditions, on(KeyF2), ctrl('o'))},
-		{keyTab, footComplete, helpComplete, one(cmdComplete, on(KeyTab))},
-		{keyOriginal, footOriginal, helpOriginal, one(cmdOriginal, ctrl('r'))},
-		{keyUndo, footUndo, helpUndo, one(cmdUndo, ctrl('z'), ctrl('_'))},
-		{keyLeftRight, "", helpLeft, append(one(cmdLeft, on(KeyLeft), ctrl('b')), one(cmdRight, on(KeyRight), ctrl('f'))...)},
-		{keyWords, "", helpWord, append(one(cmdWordLeft, ctrlKey(KeyLeft), alt('b')), one(cmdWordRight, ctrlKey(KeyRight), alt('f'))...)},
-		{keyLines, "", helpFieldMove, append(one(cmdUp, on(KeyUp), ctrl('p')), one(cmdDown, on(KeyDown), ctrl('n'))...)},
-		{keyHome, "", helpHome, one(cmdHome, on(KeyHome), ctrl('a'))},
-		{keyEnd, "", helpEnd, one(cmdEnd, on(KeyEnd), ctrl('e'))},
-		{keyBackspace, "", helpBackspace, one(cmdBackspace, on(KeyBackspace), ctrl('h'))},
-		{keyDelete, "", helpDelete, one(cmdDelete, on(KeyDelete), ctrl('d'))},
-		{keyKillWord, "", helpKillWord, one(cmdKillWord, ctrl('w'))},
-		{keyKillStart, "", helpKillStart, one(cmdKillStart, ctrl('u'))},
-		{keyKillEnd, "", helpKillEnd, one(cmdKillEnd, ctrl('k'))},
-		{keyYank, "", helpYank, one(cmdYank, ctrl('y'))},
-	}
-}
-
-func addKeys() []binding {
-	return []binding{
-		{keyPick, footToggle, helpToggle, append(one(cmdToggle, on(KeyEnter), typed(' ')), one(cmdJump, digits()...)...)},
-		{keyBack, footBack, helpAddBack, one(cmdBack, on(KeyEsc), typed('q'), ctrl('c'))},
-		{keyLines, "", helpLineMove, append(one(cmdUp, on(KeyUp), typed('k'), ctrl('p')), one(cmdDown, on(KeyDown), typed('j'), ctrl('n'))...)},
-	}
-}
-
-func digits() []chord {
-	var cs []chord
-	for r := '1'; r <= '9'; r++ {
-		cs = append(cs, typed(r))
-	}
-	return cs
-}
-
-func filterKeys() []binding {
-	return []binding{
-		{keyEnter, footKeep, helpKeep, one(cmdBoot, on(KeyEnter))},
-		{keyEsc, footAll, helpAll, one(cmdBack, on(KeyEsc), ctrl('c'))},
-		lineBinding(),
-		{keyBackspace, "", helpBackspace, one(cmdBackspace, on(KeyBackspace), ctrl('h'))},
-		{keyKillWord, "", helpKillWord, one(cmdKillWord, ctrl('w'))},
-		{keyKillStart, "", helpKillStart, one(cmdKillStart, ctrl('u'))},
-	}
-}
-
-// unlockKeys are only the way back while a passphrase is tried.
-func unlockKeys(busy bool) []binding {
-	back := binding{keyEsc, footBack, helpBack, one(cmdBack, on(KeyEsc), ctrl('c'))}
-	if busy {
-		return []binding{back}
-	}
-	return []binding{
-		{keyEnter, footOpen, helpUnlock, one(cmdBoot, on(KeyEnter))},
-		back,
-		{keyTab, footHandOn, helpHandOn, one(cmdHandOn, on(KeyTab))},
-		{keyKillStart, footClear, helpClear, one(cmdKillStart, ctrl('u'))},
-		{keyBackspace, "", helpBackspace, one(cmdBackspace, on(KeyBackspace), ctrl('h'))},
-	}
-}
-
-// powerKeys are those that make sense on the machine of c.
-func powerKeys(c Config) []binding {
-	bs := []binding{
-		{"r", footReboot, helpReboot, one(cmdReboot, typed('r'))},
-		{"o", footPowerOff, helpOff, one(cmdPowerOff, typed('o'))},
-	}
-	if c.Firmware {
-		bs = append(bs, binding{"f", footFirmware, helpFirmware, one(cmdFirmware, typed('f'))})
-	}
-	if c.Relaunch {
-		bs = append(bs, binding{"a", footAgain, helpAgain, one(cmdAgain, typed('a'))})
-	}
-	return append(bs, backBinding())
-}
-
-func backBinding() binding {
-	return binding{keyBack, footBack, helpBack, one(cmdBack, on(KeyEsc), typed('q'), ctrl('c'))}
-}
-
-func defaultKeys() []binding {
-	return []binding{
-		{"d", footAlways, helpAlways, one(cmdAlways, typed('d'))},
-		{"o", footOnce, helpOnce, one(cmdOnce, typed('o'))},
-		{"f", footForget, helpForget, one(cmdForget, typed('f'))},
-		backBinding(),
-	}
-}
-
-func logKeys() []binding {
-	return append(textKeys(),
-		binding{"/", footSearch, helpSearch, one(cmdSearch, typed('/'))},
-		binding{"v", footLevel, helpLevel, one(cmdLevel, typed('v'))},
-		binding{"w", footSave, helpSave, one(cmdSave, typed('w'))},
-	)
-}
-
-// pickKeys leave the letters to what is typed.
-func pickKeys() []binding {
-	return []binding{
-		{keyEnter, footPick, helpPick, one(cmdBoot, on(KeyEnter))},
-		{keyEsc, footBack, helpPickBack, one(cmdBack, on(KeyEsc), ctrl('c'))},
-		lineBinding(),
-	}
-}
-
-func lineBinding() binding {
-	return binding{keyLines, "", helpLineMove, append(one(cmdUp, on(KeyUp), ctrl('p')), one(cmdDown, on(KeyDown), ctrl('n'))...)}
-}
-
-// find gives what k asks for, cmdNone when it is bound to nothing.
-func find(bs []binding, k KeyMsg) command {
+// find returns what k does, nil when it is bound to nothing.
+func find(bs []binding, k KeyMsg) deed {
 	for _, b := range bs {
-		for _, a := range b.do {
-			if a.chord == k.is() {
-				return a.do
-			}
+		i := slices.IndexFunc(b.names(), k.is)
+		switch {
+		case i < 0:
+		case i%2 == 1 && b.second != nil:
+			return b.second
+		default:
+			return b.do
 		}
 	}
-	return cmdNone
+	return nil
 }
+
+func (b binding) names() []string { return strings.Fields(b.keys + " " + b.also) }
+
+// is reports whether k is the key that is written as name, such as Ctrl-P, or
+// among those written so: 1-9.
+func (k KeyMsg) is(name string) bool {
+	if name == "1-9" {
+		return k.Key == KeyRune && k.Mod == 0 && k.Rune >= '1' && k.Rune <= '9'
+	}
+	mod := Mod(0)
+	if rest, ok := strings.CutPrefix(name, "Ctrl-"); ok {
+		name, mod = rest, ModCtrl
+	} else if rest, ok := strings.CutPrefix(name, "Alt-"); ok {
+		name, mod = rest, ModAlt
+	}
+	if k.Mod != mod {
+		return false
+	}
+	if i := slices.Index(keyNames[:], name); i >= 0 {
+		return k.Key == Key(i)
+	}
+	switch {
+	case name == "Space":
+		name = " "
+	case mod != 0:
+		name = strings.ToLower(name)
+	}
+	return k.Key == KeyRune && string(k.Rune) == name
+}
+
+// keyNames are the names of keys as the tables write them.
+var keyNames = [...]string{
+	KeyOther: "other", KeyRune: "rune",
+	KeyEnter: "Enter", KeyEsc: "Esc", KeyTab: "Tab", KeyBackspace: "Backspace", KeyDelete: "Delete",
+	KeyUp: "Up", KeyDown: "Down", KeyLeft: "Left", KeyRight: "Right",
+	KeyHome: "Home", KeyEnd: "End", KeyPgUp: "PgUp", KeyPgDn: "PgDn",
+	KeyF1: "F1", KeyF10: "F10", KeyF2: "F2",
+}
+
+// back is the way back to the page below.
+func back() binding {
+	return binding{keys: "Esc q", also: "Ctrl-C", foot: "back", help: "back to the list", do: quietly(Model.back)}
+}
+
+// maxQuery is the length of what can be searched for.
+const maxQuery = 200
+
+// query returns what a text to search for is when more is written into it.
+func query(text, more string) string {
+	if more = newEditor("").paste(more).text; len(text)+len(more) > maxQuery {
+		return text
+	}
+	return text + more
+}
+
+// queryKeys edit a text to search for, of which set makes the next model.
+func queryKeys(text string, set func(Model, string) Model) []binding {
+	e := newEditor(text)
+	to := func(text string) deed { return quietly(func(m Model) Model { return set(m, text) }) }
+	return []binding{
+		{keys: "Backspace Ctrl-H", help: helpBackspace, do: to(e.change(e.left(), e.pos, "").text)},
+		{keys: "Ctrl-W", help: helpKillWord, do: to(e.change(e.parameterLeft(), e.pos, "").text)},
+		{keys: "Ctrl-U", help: helpKillStart, do: to("")},
+	}
+}
+
+// What the same keys do on several pages.
+const (
+	helpEdit      = "edit its command line for one boot"
+	helpLine      = "a line up or down"
+	helpPgUp      = "a page up"
+	helpPgDn      = "a page down"
+	helpBackspace = "delete the character before the cursor"
+	helpKillWord  = "delete the word before the cursor"
+	helpKillStart = "delete all before the cursor"
+)
 
 // KeyHelp is a line of the documentation of keys.
 type KeyHelp struct {
@@ -290,29 +142,43 @@ type KeyHelp struct {
 	Help   string // what they do
 }
 
-// Keys gives every key that the menu knows, from the table that the footer and
-// the help screen are made from.
+// Keys returns every key that the menu knows, from the tables that the footer
+// and the help page are made from.
 func Keys() []KeyHelp {
 	var ks []KeyHelp
-	for _, s := range []struct {
-		name     string
-		bindings []binding
-	}{
-		{wordHelpList, listKeys()},
-		{wordHelpFilter, filterKeys()},
-		{wordHelpEditor, editorKeys()},
-		{wordHelpAdd, addKeys()},
-		{wordHelpText, reasonKeys()},
-		{wordHelpUnlock, unlockKeys(false)},
-		{wordHelpLog, logKeys()[len(textKeys()):]},
-		{wordHelpPick, pickKeys()},
-		{wordHelpMakeDefault, defaultKeys()},
-		{wordHelpPower, powerKeys(Config{Firmware: true, Relaunch: true})},
-		{wordAllKeys, []binding{{keys: keyRedraw, help: helpRedraw}}},
-	} {
+	for _, s := range sections() {
 		for _, b := range s.bindings {
-			ks = append(ks, KeyHelp{s.name, b.keys, b.help})
+			if b.help != "" {
+				ks = append(ks, KeyHelp{s.name, b.keys, b.help})
+			}
 		}
 	}
 	return ks
+}
+
+// section is the keys of a page as help lists them.
+type section struct {
+	name     string
+	bindings []binding
+}
+
+// sections are the pages that have keys of their own, on a machine that offers
+// everything. A new page has its line here.
+func sections() []section {
+	m := Model{config: Config{Firmware: true, Relaunch: true}}
+	e := boot.Entry{ID: "any", Kernel: "any"}
+	m.inventory.Entries = []boot.Entry{e}
+	return []section{
+		{"In the list", list{}.keys(m)},
+		{"While filtering", list{filtering: true}.keys(m)},
+		{"While editing the command line", newForm(e).keys(m)},
+		{"In the list of common changes", additions{}.keys(m)},
+		{"In help, details and notes", pager{doc: details{why: true}}.keys(m)},
+		{"While a passphrase is asked for", unlock{}.keys(m)},
+		{"In the log", logText{}.keys(m, pager{})},
+		{"In a list of volumes or keyboard layouts", pick{}.keys(m)},
+		{"When asked for a default", makeDefault{}.keys(m)},
+		{"In the power menu", power{}.keys(m)},
+		{"On every screen", []binding{{keys: "Ctrl-L", help: "redraw the screen", do: redraw}}},
+	}
 }

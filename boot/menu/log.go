@@ -4,37 +4,74 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 
 	"github.com/alpboot/alpboot/boot"
 )
 
+// logText is the page of the notes and the log.
+type logText struct {
+	search string // words that a line must contain to be shown
+	typing bool   // they are being typed
+}
+
 // maxLog is how many lines of the log are kept.
 const maxLog = 2000
 
-// follow is the first line of a text screen that shows its end, also when more
-// lines come.
-const follow = 1 << 30
-
 // levels are the least levels that the log can be shown from.
-var levels = [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
-
-func levelName(i int) string {
-	return [len(levels)]string{wordLevelAll, wordLevelInfo, wordLevelWarn, wordLevelError}[i]
+var levels = [...]struct {
+	least slog.Level
+	name  string
+}{
+	{slog.LevelDebug, "everything"},
+	{slog.LevelInfo, "without debugging"},
+	{slog.LevelWarn, "warnings and errors"},
+	{slog.LevelError, "errors"},
 }
 
-// logLines gives the notes and the log, as far as level and search let them
+func (l logText) keys(_ Model, p pager) []binding {
+	return []binding{
+		{keys: "/", foot: "search", help: "show only lines that contain some words", do: quietly(func(m Model) Model {
+			return m.set(pager{doc: logText{typing: true}})
+		})},
+		{keys: "v", foot: "level", help: "change the lowest level that the log is shown from", do: quietly(func(m Model) Model {
+			m.level = (m.level + 1) % len(levels)
+			return m.say("Log: %s.", levels[m.level].name) // at the same line, as far as that goes
+		})},
+		{keys: "w", foot: "save", help: "save the log to a file on a volume, which is asked for", do: quietly(Model.askSave)},
+	}
+}
+
+func (l logText) searchKeys(p pager) []binding {
+	show := func(text string) deed {
+		return quietly(func(m Model) Model { return m.set(pager{doc: logText{search: text}}) })
+	}
+	return append([]binding{
+		{keys: "Enter", foot: "keep", do: show(l.search)},
+		{keys: "Esc", also: "Ctrl-C", foot: "show all", do: show("")},
+	}, queryKeys(l.search, l.searchFor)...)
+}
+
+func (l logText) searchFor(m Model, words string) Model {
+	return m.set(pager{doc: logText{search: words, typing: true}})
+}
+
+// lines returns the notes and the log, as far as level and search let them
 // through.
-func (m Model) logLines(w int, cs Charset) []line {
-	head := wordNotesHead
+func (l logText) lines(m Model, w int, cs Charset) []line {
+	head := "Notes and log"
 	if m.level > 0 {
-		head += ", " + levelName(m.level)
+		head += ", " + levels[m.level].name
 	}
-	if m.search != "" {
-		head += ", " + fmt.Sprintf(wordSearched, clean(m.search, cs))
+	if l.search != "" {
+		head += fmt.Sprintf(", with \"%s\"", clean(l.search, cs))
 	}
-	found := Model{filter: m.search}.matcher()
+	found := matcher(l.search)
 	lines := []line{heading(fit(head, w))}
+	indented := func(text string, style Style) {
+		for _, s := range wrap(clean(text, cs), w-2) {
+			lines = append(lines, line{{"  " + s, style}})
+		}
+	}
 	section := func(name string, notes []string, style Style) {
 		notes = slices.DeleteFunc(notes, func(n string) bool { return !found(name, n) })
 		if len(notes) == 0 {
@@ -42,13 +79,11 @@ func (m Model) logLines(w int, cs Charset) []line {
 		}
 		lines = append(lines, nil, heading(fit(name, w)))
 		for _, n := range notes {
-			for _, s := range wrap(clean(n, cs), w-2) {
-				lines = append(lines, line{{"  " + s, style}})
-			}
+			indented(n, style)
 		}
 	}
-	section(wordNoteMachine, slices.Clone(m.notices), Bad)
-	section(wordNoteChoice, slices.Clone(m.choice), Normal)
+	section("This machine", slices.Clone(m.notices), Bad)
+	section("Settings and choice", slices.Clone(m.choice), Normal)
 	for _, v := range m.inventory.Volumes {
 		var notes []string
 		style := Normal
@@ -58,23 +93,27 @@ func (m Model) logLines(w int, cs Charset) []line {
 		case v.Busy:
 			notes = append(notes, m.busyText(v.Volume))
 		case v.Locked:
-			notes = append(notes, wordLockedLong)
+			notes = append(notes, textLockedLong)
 		}
 		for _, n := range v.Notes {
 			notes = append(notes, n.String())
 		}
 		if len(notes) == 0 {
-			notes, style = append(notes, wordNoteClean), Dim
+			notes, style = append(notes, "nothing to note"), Dim
 		}
-		section(volumeText(v.Volume, cs), notes, style)
+		name := describe(v.Volume, cs)
+		if v.Volume.UUID != "" {
+			name += ", UUID " + clean(v.Volume.UUID, cs)
+		}
+		section(name, notes, style)
 	}
 	first := true
 	for _, l := range m.log {
-		if l.Level < levels[m.level] || !found(l.Text) {
+		if l.Level < levels[m.level].least || !found(l.Text) {
 			continue
 		}
 		if first {
-			lines = append(lines, nil, heading(wordLog))
+			lines = append(lines, nil, heading("Log"))
 			first = false
 		}
 		style := Normal
@@ -84,14 +123,12 @@ func (m Model) logLines(w int, cs Charset) []line {
 		case l.Level < slog.LevelInfo:
 			style = Dim
 		}
-		for _, s := range wrap(clean(l.Text, cs), w-2) {
-			lines = append(lines, line{{"  " + s, style}})
-		}
+		indented(l.Text, style)
 	}
 	if len(lines) == 1 {
-		text := wordNoteNothing
-		if m.search != "" {
-			text = wordNotFound
+		text := "There is nothing to note."
+		if l.search != "" {
+			text = "No line has these words. Esc goes back."
 		}
 		lines = append(lines, nil, line{{text, Normal}})
 	}
@@ -104,39 +141,8 @@ func (m Model) addLog(lines []LogLine) Model {
 	return m
 }
 
-// systemLines gives what is known of the machine.
-func (m Model) systemLines(w int, cs Charset) []line {
-	lines := []line{heading(wordSystem)}
-	if len(m.system) == 0 {
-		return append(lines, nil, line{{wordAsking, Normal}})
-	}
-	for _, s := range m.system {
-		if strings.HasSuffix(s, ":") {
-			lines = append(lines, nil, heading(fit(clean(s, cs), w)))
-			continue
-		}
-		for _, part := range wrap(clean(s, cs), w-2) {
-			lines = append(lines, line{{"  " + part, Normal}})
-		}
-	}
-	return lines
-}
-
-func (m Model) searchKey(k KeyMsg) Model {
-	switch find(filterKeys(), k) {
-	case cmdBoot:
-		m.at = logScreen
-	case cmdBack:
-		m.at, m.search = logScreen, ""
-	default:
-		m.search = typeInto(m.search, k)
-	}
-	m.top = 0
-	return m
-}
-
-// writable gives the volumes that the log could be saved to: not those that lie
-// in others, which are only ever read.
+// writable returns the volumes that the log could be saved to: not those that
+// lie in others, which are only ever read.
 func (m Model) writable() []boot.Volume {
 	var vs []boot.Volume
 	for _, v := range m.inventory.Volumes {
@@ -152,62 +158,17 @@ func (m Model) writable() []boot.Volume {
 	return vs
 }
 
-// saveKey picks the volume that the log is saved to.
-func (m Model) saveKey(k KeyMsg) (Model, Action) {
-	vs := m.writable()
-	switch find(pickKeys(), k) {
-	case cmdBoot:
-		m.at = logScreen
-		if len(vs) == 0 {
-			return m, nil
+// askSave asks for the volume that the log is saved to.
+func (m Model) askSave() Model {
+	if len(m.writable()) == 0 {
+		return m.warn("There is no volume that the log could be saved to.")
+	}
+	hint := "One file is written there. Nothing else on it is changed."
+	return m.open(pick{head: "Save the log to a volume", hint: hint, rows: func(m Model) []choice {
+		var all []choice
+		for _, v := range m.writable() {
+			all = append(all, choice{describe(v, UTF8), SaveLog{Device: v.Device}, fmt.Sprintf("Saving the log to %s ...", device(v))})
 		}
-		v := vs[min(m.picked, len(vs)-1)]
-		m.message = tell(wordSaving, device(v))
-		return m, SaveLog{Device: v.Device}
-	case cmdBack:
-		m.at = logScreen
-	case cmdUp:
-		m.picked = max(m.picked-1, 0)
-	case cmdDown:
-		m.picked = max(0, min(m.picked+1, len(vs)-1))
-	}
-	return m, nil
-}
-
-func (m Model) saveRows(cs Charset) []string {
-	var rows []string
-	for _, v := range m.writable() {
-		rows = append(rows, describe(v, cs))
-	}
-	return rows
-}
-
-// keymaps are those whose names hold what was typed.
-func (m Model) keymaps() []string {
-	return slices.DeleteFunc(slices.Clone(m.config.Keymaps), func(s string) bool { return !strings.Contains(s, m.search) })
-}
-
-// keymapKey picks a keyboard layout.
-func (m Model) keymapKey(k KeyMsg) (Model, Action) {
-	names := m.keymaps()
-	switch find(pickKeys(), k) {
-	case cmdBoot:
-		if len(names) == 0 {
-			return m, nil
-		}
-		name := names[min(m.picked, len(names)-1)]
-		m.at, m.search = listScreen, ""
-		m.message = tell(wordKeymapSet, name)
-		return m, SetKeymap{Name: name}
-	case cmdBack:
-		m.at, m.search = listScreen, ""
-	case cmdUp:
-		m.picked = max(m.picked-1, 0)
-	case cmdDown:
-		m.picked = max(0, min(m.picked+1, len(names)-1))
-	default:
-		m.search = typeInto(m.search, k)
-		m.picked = 0
-	}
-	return m, nil
+		return all
+	}})
 }

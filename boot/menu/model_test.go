@@ -142,13 +142,13 @@ func TestKeys(t *testing.T) {
 		{name: "a number too high does nothing", msgs: []any{all, text("9")}, selected: "root-lts"},
 		{name: "Enter in an empty list", msgs: []any{found(""), key(KeyEnter), typedKey('e'), typedKey('i'), key(KeyEsc)}},
 		{name: "Ctrl-L", msgs: []any{all, control('l')}, want: "redraw", selected: "root-lts"},
-		{name: "rescan", msgs: []any{all, text("r")}, want: "rescan", selected: "root-lts", shows: wordRescan},
+		{name: "rescan", msgs: []any{all, text("r")}, want: "rescan", selected: "root-lts", shows: "Scanning all disks again ..."},
 		{name: "restart", msgs: []any{all, text("pr")}, want: "reboot", selected: "root-lts"},
 		{name: "power off", msgs: []any{all, text("po")}, want: "poweroff", selected: "root-lts"},
 		{name: "Esc leaves the power menu", msgs: []any{all, text("p"), key(KeyEsc), text("o")}, selected: "root-lts"},
 		{name: "o and r in the list do not switch off", msgs: []any{all, text("oq")}, selected: "root-lts"},
 		{name: "shell", msgs: []any{all, text("s"), ShellDoneMsg{"exit status 1"}}, want: "shell", selected: "root-lts", shows: "exit status 1"},
-		{name: "Enter on a problem tells it", msgs: []any{all, key(KeyEnd), key(KeyEnter)}, want: "inspect", selected: "stick-edge", shows: wordReason},
+		{name: "Enter on a problem tells it", msgs: []any{all, key(KeyEnd), key(KeyEnter)}, want: "inspect", selected: "stick-edge", shows: "Why it cannot be booted"},
 		{name: "and Enter again does not boot", msgs: []any{all, key(KeyEnd), key(KeyEnter), key(KeyEnter)}, want: "inspect", selected: "stick-edge"},
 		{name: "but t does", msgs: []any{all, key(KeyEnd), key(KeyEnter), text("t")}, want: "inspect, boot stick-edge", selected: "stick-edge"},
 		{name: "unless there is no kernel", msgs: []any{loose, key(KeyEnd), key(KeyEnter), text("t")}, want: "inspect", selected: "stick-edge"},
@@ -158,7 +158,7 @@ func TestKeys(t *testing.T) {
 		{name: "Ctrl-X and F10 boot too", msgs: []any{all, text("e"), key(KeyF10), FailedMsg{"root-lts", "No."}, text("e"), control('x')}, want: "boot root-lts, boot root-lts", selected: "root-lts", cmdline: lts().Cmdline},
 		{name: "Esc changes nothing", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), key(KeyEnter)}, want: "boot root-lts", selected: "root-lts", cmdline: lts().Cmdline},
 		{name: "but the edit is there again", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), text("e"), key(KeyEnter)}, want: "boot root-lts edited", selected: "root-lts", cmdline: lts().Cmdline + " debug"},
-		{name: "which is said", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), text("e")}, selected: "root-lts", shows: wordDraft},
+		{name: "which is said", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), text("e")}, selected: "root-lts", shows: "This is your edit from before."},
 		{name: "not for another entry", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), text("je"), key(KeyEnter)}, want: "boot root-virt", selected: "root-virt", cmdline: virt().Cmdline},
 		{name: "and after a failure", msgs: []any{all, text("e"), text(" debug"), key(KeyEnter), FailedMsg{"root-lts", "No."}, text("e"), control('r'), key(KeyEnter)}, want: "boot root-lts edited, boot root-lts", selected: "root-lts", cmdline: lts().Cmdline},
 		{name: "an entry that goes away can still be booted from the editor", msgs: []any{all, text("e"), found("", virt()), key(KeyEnter)}, want: "boot root-lts", selected: "root-lts"},
@@ -298,31 +298,31 @@ func TestUnlock(t *testing.T) {
 		msgs   []any
 		want   []string // passphrases handed out
 		handOn bool
-		at     screen
+		closed bool // the prompt has gone
 		shows  string
 	}{
-		{name: "Enter asks", msgs: open, at: unlockScreen, shows: "Passphrase of sda3"},
-		{name: "Enter hands it out", msgs: join(open, word), want: []string{"hunter2"}, at: unlockScreen, shows: "Opening sda3"},
-		{name: "letters beyond ASCII, Backspace", msgs: join(open, []any{text("aéЖ"), key(KeyBackspace), key(KeyEnter)}), want: []string{"aé"}, at: unlockScreen},
-		{name: "Ctrl-U clears", msgs: join(open, []any{text("abc"), control('u')}, word), want: []string{"hunter2"}, at: unlockScreen},
-		{name: "a paste, without its line end", msgs: join(open, []any{PasteMsg{"pass word\n"}, key(KeyEnter)}), want: []string{"pass word"}, at: unlockScreen},
-		{name: "nothing typed, nothing sent", msgs: join(open, []any{key(KeyEnter)}), at: unlockScreen, shows: wordNoPassphrase},
-		{name: "too long", msgs: join(open, []any{PasteMsg{strings.Repeat("x", 513)}}), at: unlockScreen, shows: "at most 512"},
-		{name: "Esc cancels and forgets", msgs: join(open, []any{text("abc"), key(KeyEsc), key(KeyEnter), key(KeyEnter)}), at: unlockScreen, shows: wordNoPassphrase},
-		{name: "letters are no commands", msgs: join(open, []any{text("spqre?"), key(KeyEnter)}), want: []string{"spqre?"}, at: unlockScreen},
-		{name: "Tab hands it on", msgs: join(open, []any{key(KeyTab)}, word), want: []string{"hunter2"}, handOn: true, at: unlockScreen},
-		{name: "and back", msgs: join(open, []any{key(KeyTab), key(KeyTab)}, word), want: []string{"hunter2"}, at: unlockScreen},
-		{name: "a wrong one asks again", msgs: join(open, word, []any{wrong}), want: []string{"hunter2"}, at: unlockScreen, shows: "Tries left: 2"},
-		{name: "and nothing of it is left", msgs: join(open, word, []any{wrong, key(KeyEnter)}), want: []string{"hunter2"}, at: unlockScreen, shows: wordNoPassphrase},
-		{name: "three wrong ones end it", msgs: join(open, word, []any{wrong}, word, []any{wrong}, word, []any{wrong}), want: []string{"hunter2", "hunter2", "hunter2"}, at: listScreen, shows: "3 passphrases were wrong"},
-		{name: "nothing is typed while one is tried", msgs: join(open, word, []any{text("abc"), key(KeyEnter)}), want: []string{"hunter2"}, at: unlockScreen},
-		{name: "Esc meanwhile goes back, Enter comes back", msgs: join(open, word, []any{key(KeyEsc), key(KeyEnter), wrong, text("x"), key(KeyEnter)}), want: []string{"hunter2", "x"}, at: unlockScreen},
-		{name: "wrong, seen in the list", msgs: join(open, word, []any{key(KeyEsc), wrong}), want: []string{"hunter2"}, at: listScreen, shows: "does not open sda3"},
-		{name: "an error ends it", msgs: join(open, word, []any{UnlockedMsg{Device: "/dev/sda3", Error: "This kernel lacks dm-crypt."}}), want: []string{"hunter2"}, at: listScreen, shows: "lacks dm-crypt"},
-		{name: "open", msgs: join(open, word, []any{opened}), want: []string{"hunter2"}, at: listScreen, shows: "sda3 is open"},
-		{name: "its entry is selected when it comes", msgs: join(open, word, []any{opened, found("root-lts", lts()), found("root-lts", lts(), virt())}), want: []string{"hunter2"}, at: listScreen, shows: "sda3 is open: Alpine Linux 3.22, linux-virt is selected"},
-		{name: "the answer about another one is ignored", msgs: join(open, word, []any{UnlockedMsg{Device: "/dev/sdz"}}), want: []string{"hunter2"}, at: unlockScreen, shows: "Opening"},
-		{name: "the disk is pulled out", msgs: join(open, []any{text("abc"), found("", lts())}), at: listScreen, shows: "sda3 is gone"},
+		{name: "Enter asks", msgs: open, shows: "Passphrase of sda3"},
+		{name: "Enter hands it out", msgs: join(open, word), want: []string{"hunter2"}, shows: "Unlocking sda3"},
+		{name: "letters beyond ASCII, Backspace", msgs: join(open, []any{text("aéЖ"), key(KeyBackspace), key(KeyEnter)}), want: []string{"aé"}},
+		{name: "Ctrl-U clears", msgs: join(open, []any{text("abc"), control('u')}, word), want: []string{"hunter2"}},
+		{name: "a paste, without its line end", msgs: join(open, []any{PasteMsg{"pass word\n"}, key(KeyEnter)}), want: []string{"pass word"}},
+		{name: "nothing typed, nothing sent", msgs: join(open, []any{key(KeyEnter)}), shows: "No passphrase was typed yet."},
+		{name: "too long", msgs: join(open, []any{PasteMsg{strings.Repeat("x", 513)}}), shows: "at most 512"},
+		{name: "Esc cancels and forgets", msgs: join(open, []any{text("abc"), key(KeyEsc), key(KeyEnter), key(KeyEnter)}), shows: "No passphrase was typed yet."},
+		{name: "letters are no commands", msgs: join(open, []any{text("spqre?"), key(KeyEnter)}), want: []string{"spqre?"}},
+		{name: "Tab hands it on", msgs: join(open, []any{key(KeyTab)}, word), want: []string{"hunter2"}, handOn: true},
+		{name: "and back", msgs: join(open, []any{key(KeyTab), key(KeyTab)}, word), want: []string{"hunter2"}},
+		{name: "a wrong one asks again", msgs: join(open, word, []any{wrong}), want: []string{"hunter2"}, shows: "Tries left: 2"},
+		{name: "and nothing of it is left", msgs: join(open, word, []any{wrong, key(KeyEnter)}), want: []string{"hunter2"}, shows: "No passphrase was typed yet."},
+		{name: "three wrong ones end it", msgs: join(open, word, []any{wrong}, word, []any{wrong}, word, []any{wrong}), want: []string{"hunter2", "hunter2", "hunter2"}, closed: true, shows: "3 passphrases were wrong"},
+		{name: "nothing is typed while one is tried", msgs: join(open, word, []any{text("abc"), key(KeyEnter)}), want: []string{"hunter2"}},
+		{name: "Esc meanwhile goes back, Enter comes back", msgs: join(open, word, []any{key(KeyEsc), key(KeyEnter), wrong, text("x"), key(KeyEnter)}), want: []string{"hunter2", "x"}},
+		{name: "wrong, seen in the list", msgs: join(open, word, []any{key(KeyEsc), wrong}), want: []string{"hunter2"}, closed: true, shows: "does not unlock sda3"},
+		{name: "an error ends it", msgs: join(open, word, []any{UnlockedMsg{Device: "/dev/sda3", Error: "This kernel lacks dm-crypt."}}), want: []string{"hunter2"}, closed: true, shows: "lacks dm-crypt"},
+		{name: "open", msgs: join(open, word, []any{opened}), want: []string{"hunter2"}, closed: true, shows: "sda3 is unlocked"},
+		{name: "its entry is selected when it comes", msgs: join(open, word, []any{opened, found("root-lts", lts()), found("root-lts", lts(), virt())}), want: []string{"hunter2"}, closed: true, shows: "sda3 is unlocked: Alpine Linux 3.22, linux-virt is selected"},
+		{name: "the answer about another one is ignored", msgs: join(open, word, []any{UnlockedMsg{Device: "/dev/sdz"}}), want: []string{"hunter2"}, shows: "Unlocking"},
+		{name: "the disk is pulled out", msgs: join(open, []any{text("abc"), found("", lts())}), closed: true, shows: "sda3 is gone"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -343,8 +343,8 @@ func TestUnlock(t *testing.T) {
 			if !slices.Equal(got, tt.want) || handOn != tt.handOn {
 				t.Errorf("handed out %q, hand on %t; want %q, %t", got, handOn, tt.want, tt.handOn)
 			}
-			if m.at != tt.at {
-				t.Errorf("at screen %d, want %d", m.at, tt.at)
+			if _, open := m.page().(unlock); open == tt.closed {
+				t.Errorf("the page is %T", m.page())
 			}
 			shown := m.View(Size{100, 30}, ASCII).String()
 			if !strings.Contains(shown, tt.shows) {
@@ -358,7 +358,7 @@ func TestUnlock(t *testing.T) {
 	t.Run("what was typed is overwritten", func(t *testing.T) {
 		for _, way := range []Msg{key(KeyEsc), control('u'), RequestMsg{Boot{Entry: lts()}}, found("", lts())} {
 			m, _ := run(New(config()), append(open, text("hunter2"))...)
-			b := m.prompt.typed.b[:maxSecret]
+			b := m.page().(unlock).secret.b[:maxSecret]
 			run(m, way)
 			if string(b) != string(make([]byte, maxSecret)) {
 				t.Errorf("%#v leaves %q", way, b)
@@ -388,10 +388,10 @@ func TestLoading(t *testing.T) {
 		{name: "no bar at first", msgs: begin, want: "boot root-lts", shows: "Booting Alpine", without: "10 MB"},
 		{name: "a bar after half a second", msgs: append(begin, at(0.8)), want: "boot root-lts", shows: "Loading initramfs-lts: 10 MB of 40 MB"},
 		{name: "progress of another one", msgs: append(begin, at(0.8), ProgressMsg{"x", "Loading x", 1, 2}), want: "boot root-lts", without: "Loading x"},
-		{name: "Esc stops it", msgs: append(begin, at(0.8), key(KeyEsc)), want: "boot root-lts, cancel", shows: wordCancelling},
+		{name: "Esc stops it", msgs: append(begin, at(0.8), key(KeyEsc)), want: "boot root-lts, cancel", shows: "Stopping ..."},
 		{name: "once", msgs: append(begin, key(KeyEsc), key(KeyEsc), control('c')), want: "boot root-lts, cancel"},
 		{name: "Ctrl-C too", msgs: append(begin, control('c')), want: "boot root-lts, cancel"},
-		{name: "stopped", msgs: append(begin, key(KeyEsc), CancelledMsg{}), want: "boot root-lts, cancel", shows: wordCancelled},
+		{name: "stopped", msgs: append(begin, key(KeyEsc), CancelledMsg{}), want: "boot root-lts, cancel", shows: "Stopped. Nothing was booted."},
 		{name: "and can be booted again", msgs: append(begin, key(KeyEsc), CancelledMsg{}, key(KeyEnter)), want: "boot root-lts, cancel, boot root-lts", shows: "Booting"},
 		{name: "Esc without loading does nothing", msgs: []any{found("root-lts", lts()), key(KeyEsc)}},
 		{name: "a failure after that", msgs: append(begin, key(KeyEsc), FailedMsg{"root-lts", "No."}, key(KeyEsc)), want: "boot root-lts, cancel"},
@@ -530,7 +530,7 @@ func TestAdditions(t *testing.T) {
 			c := config()
 			c.Consoles = map[string]string{"/dev/ttyS0": "ttyS0,115200"}
 			m, actions := run(New(c), append([]any{found("", e), typedKey('e'), tt.open}, tt.msgs...)...)
-			if got := m.form.result().Cmdline; got != tt.want || len(actions) > 0 {
+			if got := formOf(m).result().Cmdline; got != tt.want || len(actions) > 0 {
 				t.Errorf("got %q and %q, want %q", got, asked(actions), tt.want)
 			}
 		})
@@ -555,28 +555,28 @@ func TestScreens(t *testing.T) {
 		{name: "a level", msgs: []any{all, log, text("lvv")}, shows: "read error", without: "has 2 entries"},
 		{name: "all levels again", msgs: []any{all, log, text("lvvvv")}, shows: "4 partitions"},
 		{name: "search", msgs: []any{all, log, text("l/ENTRIES ext"), key(KeyEnter)}, shows: "has 2 entries", without: "read error"},
-		{name: "search finds nothing", msgs: []any{all, log, text("l/nonsense")}, shows: wordNotFound},
+		{name: "search finds nothing", msgs: []any{all, log, text("l/nonsense")}, shows: "No line has these words."},
 		{name: "Esc ends the search", msgs: []any{all, log, text("l/entries"), key(KeyEsc)}, shows: "read error"},
 		{name: "notes of a volume are found by its name", msgs: []any{all, log, text("l/sdb1")}, shows: "BEEP", without: "4 partitions"},
-		{name: "save asks where", msgs: []any{all, log, text("lw")}, shows: wordSaveWarning},
+		{name: "save asks where", msgs: []any{all, log, text("lw")}, shows: "One file is written there."},
 		{name: "and saves there", msgs: []any{all, log, text("lw"), key(KeyDown), key(KeyEnter)}, want: []Action{SaveLog{"/dev/sdb1"}}, shows: "Saving the log to sdb1"},
 		{name: "or not", msgs: []any{all, log, text("lw"), key(KeyEsc)}, shows: "4 partitions"},
-		{name: "where there is no volume", msgs: []any{InventoryMsg{}, text("lw")}, shows: wordNoVolume},
-		{name: "the machine", msgs: []any{all, text("m")}, want: []Action{System{}}, shows: wordAsking},
+		{name: "where there is no volume", msgs: []any{InventoryMsg{}, text("lw")}, shows: "There is no volume"},
+		{name: "the machine", msgs: []any{all, text("m")}, want: []Action{System{}}, shows: "Not known yet ..."},
 		{name: "told", msgs: []any{all, text("m"), SystemMsg{[]string{"Firmware:", "UEFI 2.7, Secure Boot is off"}}}, want: []Action{System{}}, shows: "  UEFI 2.7"},
 		{name: "a default for always", msgs: []any{kept, text("jdd")}, want: []Action{SetDefault{ID: "root-virt"}}},
 		{name: "for once", msgs: []any{kept, text("jdo")}, want: []Action{SetDefault{ID: "root-virt", Once: true}}},
 		{name: "forgotten", msgs: []any{kept, text("df")}, want: []Action{SetDefault{}}},
 		{name: "not after Esc", msgs: []any{kept, text("d"), key(KeyEsc)}},
 		{name: "where it is kept", msgs: []any{kept, text("d")}, shows: kept.Memory},
-		{name: "nowhere", msgs: []any{all, text("dd")}, shows: wordNoMemory},
+		{name: "nowhere", msgs: []any{all, text("dd")}, shows: "A default cannot be remembered"},
 		{name: "firmware setup", config: func(c *Config) { c.Firmware = true }, msgs: []any{all, text("pf")}, want: []Action{FirmwareSetup{}}},
-		{name: "not offered", msgs: []any{all, text("pfa")}, without: helpFirmware},
+		{name: "not offered", msgs: []any{all, text("pfa")}, without: "setup of the firmware"},
 		{name: "alpboot anew", config: func(c *Config) { c.Relaunch = true }, msgs: []any{all, text("pa")}, want: []Action{Relaunch{}}},
 		{name: "keyboard", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("K"), key(KeyDown), key(KeyEnter)}, want: []Action{SetKeymap{"de/de"}}, shows: "Keyboard layout: de/de."},
 		{name: "by name", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("Klatin"), key(KeyEnter)}, want: []Action{SetKeymap{"de/de-latin1"}}},
 		{name: "none of that name", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("Kxyz"), key(KeyEnter), key(KeyEsc)}},
-		{name: "no layouts", msgs: []any{all, text("K")}, shows: wordNoKeymaps},
+		{name: "no layouts", msgs: []any{all, text("K")}, shows: "This image has no keyboard layouts."},
 		{name: "what the files are", msgs: []any{all, InspectedMsg{"root-lts", []File{{"boot/vmlinuz-lts", 11_400_000, "bzImage for x86_64", ""}, {"boot/initramfs-lts", -1, "", "it is cut off"}}, nil}, text("i")},
 			want: []Action{Inspect{lts()}}, shows: "/boot/vmlinuz-lts, bzImage for x86_64, 11 MB"},
 		{name: "and what is wrong with them", msgs: []any{all, InspectedMsg{"root-lts", []File{{"boot/initramfs-lts", -1, "", "it is cut off"}}, nil}, text("i")},
@@ -668,7 +668,7 @@ func TestEditor(t *testing.T) {
 			e := lts()
 			e.Cmdline = tt.text
 			m, _ := run(New(config()), append([]any{found("", e), typedKey('e')}, tt.msgs...)...)
-			if e := m.form.fields[0].editor; e.text[:e.pos]+"|"+e.text[e.pos:] != tt.want {
+			if e := m.page().(form).fields[0].editor; e.text[:e.pos]+"|"+e.text[e.pos:] != tt.want {
 				t.Errorf("got  %q, cursor at %d\nwant %q", e.text, e.pos, tt.want)
 			}
 			for _, size := range sizes {
@@ -680,6 +680,16 @@ func TestEditor(t *testing.T) {
 
 func alt2(r rune) Msg { return KeyMsg{Key: KeyRune, Rune: r, Mod: ModAlt} }
 
+func edited(m Model) string { return m.page().(form).line().text }
+
+// formOf returns the form that is shown, or that the list of changes lies above.
+func formOf(m Model) form {
+	if f, ok := m.page().(form); ok {
+		return f
+	}
+	return m.back().page().(form)
+}
+
 // TestEditorShares fails when an edit of one model shows in another one that
 // was made from the same.
 func TestEditorShares(t *testing.T) {
@@ -688,8 +698,8 @@ func TestEditorShares(t *testing.T) {
 	two, _ := run(m, text(" two"))
 	one, _ = run(one, control('z'), control('z'))
 	two, _ = run(two, control('z'))
-	if one.form.line().text != "a" || two.form.line().text != "a b" {
-		t.Errorf("undone to %q and %q", one.form.line().text, two.form.line().text)
+	if edited(one) != "a" || edited(two) != "a b" {
+		t.Errorf("undone to %q and %q", edited(one), edited(two))
 	}
 }
 
@@ -733,7 +743,7 @@ func TestRandom(t *testing.T) {
 		case n < 90:
 			return []Msg{
 				UnlockedMsg{Device: vault.Device, Wrong: rng.IntN(3) > 0}, UnlockedMsg{Device: vault.Device, Error: "No."},
-				CancelledMsg{}, ProgressMsg{m.booting, "Loading", rng.Int64N(9), rng.Int64N(9)}, ResultMsg{"Done.", rng.IntN(2) == 0},
+				CancelledMsg{}, ProgressMsg{m.booting.id, "Loading", rng.Int64N(9), rng.Int64N(9)}, ResultMsg{"Done.", rng.IntN(2) == 0},
 				CompletionMsg{m.seq, []string{"boot/", "boot/vmlinuz-lts\x1b", "漢"}[:rng.IntN(4)]},
 				LogMsg{[]LogLine{{slog.Level(rng.IntN(5)*4 - 8), strings.Repeat("log\x1b ", rng.IntN(60))}}}, SystemMsg{[]string{"Machine:", "CPU: x\x1b"}},
 				RequestMsg{[]Action{Boot{Entry: pool[rng.IntN(len(pool))]}, Unlock{Device: vault.Device}, Cancel{}, Rescan{}, Shell{}, Reboot{}}[rng.IntN(6)]},
@@ -765,7 +775,7 @@ func TestRandom(t *testing.T) {
 		}
 		return ShellDoneMsg{}
 	}
-	seen := map[screen]bool{}
+	seen := map[string]bool{}
 	for step := range steps {
 		msg := one()
 		before := m
@@ -779,7 +789,7 @@ func TestRandom(t *testing.T) {
 			t.Fatalf("step %d: %#v changed the model before it from\n%s\nto\n%s", step, msg, shown, show())
 		}
 		m = next
-		seen[m.at] = true
+		seen[pageName(m)] = true
 		if b, ok := action.(Boot); ok {
 			if b.Entry.Kernel == "" {
 				t.Fatalf("step %d: %#v boots an entry without a kernel", step, msg)
@@ -793,13 +803,13 @@ func TestRandom(t *testing.T) {
 		if (len(items) > 0) != (i >= 0) || i >= len(items) {
 			t.Fatalf("step %d: %#v leaves selection %d of %d", step, msg, i, len(items))
 		}
-		if _, isKey := msg.(KeyMsg); !isKey && m.touched && m.entryIndex(m.wanted) >= 0 && m.filter == "" && items[i].id != m.wanted {
-			t.Fatalf("step %d: %#v moves the selection to %q from %q", step, msg, items[i].id, m.wanted)
+		if _, isKey := msg.(KeyMsg); !isKey && m.typed && m.entryIndex(m.list.wanted) >= 0 && m.list.filter == "" && items[i].id != m.list.wanted {
+			t.Fatalf("step %d: %#v moves the selection to %q from %q", step, msg, items[i].id, m.list.wanted)
 		}
 		size, cs := anySize(), Charset(rng.IntN(2))
 		s := m.View(size, cs)
 		checkCells(t, s, cs)
-		if m.at == listScreen && size.W >= 40 && size.H >= 12 && i >= 0 {
+		if pageName(m) == "menu.list" && size.W >= 40 && size.H >= 12 && i >= 0 {
 			if !slices.ContainsFunc(s.Cells, func(c Cell) bool { return c.Style == Selected }) {
 				t.Fatalf("step %d: the selection is not on the screen of %v:\n%s", step, size, s)
 			}
@@ -808,35 +818,65 @@ func TestRandom(t *testing.T) {
 			continue
 		}
 		back, actions := run(m, key(KeyEsc), key(KeyEsc))
-		if a := asked(actions); back.at != listScreen || a != "" && (a != "cancel" || m.booting == "") {
-			t.Fatalf("step %d: Esc leads to screen %d and asks for %q", step, back.at, asked(actions))
+		if a := asked(actions); pageName(back) != "menu.list" || a != "" && (a != "cancel" || m.booting.id == "") {
+			t.Fatalf("step %d: Esc leads to %s and asks for %q", step, pageName(back), asked(actions))
 		}
 	}
-	if len(seen) != int(keymapScreen)+1 && !testing.Short() {
-		t.Errorf("only screens %v were seen", seen)
+	if len(seen) != 15 && !testing.Short() {
+		t.Errorf("only pages %v were seen", seen)
 	}
 }
 
-// TestTables fails where a key means two things on one screen, or where the
-// footer of a screen lacks the way back.
+// pageName tells apart what a user would call different screens.
+func pageName(m Model) string {
+	name := fmt.Sprintf("%T", m.page())
+	switch p := m.page().(type) {
+	case list:
+		if p.filtering {
+			name += " filtering"
+		}
+	case pick:
+		name += " " + p.head
+	case pager:
+		name += fmt.Sprintf(" %T", p.doc)
+		switch doc := p.doc.(type) {
+		case details:
+			name += fmt.Sprint(doc.why)
+		case logText:
+			name += fmt.Sprint(doc.typing)
+		}
+	}
+	return name
+}
+
+// TestTables fails where a key means two things on one page or has a name that
+// is none, or where the footer of a page lacks the way back.
 func TestTables(t *testing.T) {
-	for name, bs := range map[string][]binding{
-		"list": listKeys(), "unlock": unlockKeys(false), "additions": addKeys(), "filter": filterKeys(), "editor": editorKeys(), "reason": reasonKeys(), "log": logKeys(), "pick": pickKeys(), "default": defaultKeys(), "power": powerKeys(Config{Firmware: true, Relaunch: true}),
-	} {
-		seen := map[chord]string{}
-		for _, b := range bs {
-			for _, a := range b.do {
-				if other, ok := seen[a.chord]; ok {
-					t.Errorf("%s: %+v is bound to %q and %q", name, a.chord, other, b.help)
+	pages := sections()
+	log, everywhere := &pages[6], pages[len(pages)-1]
+	log.bindings = pager{doc: logText{}}.keys(Model{})
+	for _, s := range append(pages[:len(pages)-1], section{"searching", logText{}.searchKeys(pager{})}, section{"keyboard", pick{searches: true}.keys(Model{})}) {
+		seen := map[string]string{}
+		for _, b := range append(s.bindings, everywhere.bindings...) {
+			if b.do == nil {
+				t.Errorf("%s: %s does nothing", s.name, b.keys)
+			}
+			for _, name := range b.names() {
+				if other, ok := seen[name]; ok {
+					t.Errorf("%s: %s is bound to %q and %q", s.name, name, other, b.help)
 				}
-				seen[a.chord] = b.help
+				seen[name] = b.help
+				base := name[strings.LastIndexByte(name[:len(name)-1], '-')+1:]
+				if len(base) > 1 && base != "Space" && name != "1-9" && !slices.Contains(keyNames[KeyEnter:], base) {
+					t.Errorf("%s: there is no key %s", s.name, name)
+				}
 			}
 		}
-		if find(bs, KeyMsg{Key: KeyEsc}) != cmdBack {
-			t.Errorf("%s: Esc does not lead back", name)
+		if help := seen["Right"]; help != "" && !strings.HasPrefix(help, "a character") && !strings.HasPrefix(help, "open a group") {
+			t.Errorf("%s: the right arrow does %q", s.name, help)
 		}
-		if c := find(bs, KeyMsg{Key: KeyRight}); c != cmdNone && c != cmdRight && c != cmdOpen {
-			t.Errorf("%s: the right arrow is bound to %d", name, c)
+		if find(s.bindings, key(KeyEsc)) == nil {
+			t.Errorf("%s: Esc does nothing", s.name)
 		}
 	}
 	for _, size := range sizes {

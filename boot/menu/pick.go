@@ -1,32 +1,111 @@
 package menu
 
-import "fmt"
+import (
+	"slices"
+	"strings"
+)
 
-// paintPick paints a heading, what there is to say, and rows of which one is
-// picked, which is always on the screen.
-func paintPick(p *painter, head string, say []line, rows []string, picked int) {
-	y, height := 1, bodyHeight(p.Size)
-	lines := append([]line{heading(fit(head, p.Size.W-2*margin))}, say...)
+// pick is a page with a list of names, of which one is picked.
+type pick struct {
+	head string
+	hint string // a sentence below the head
+	rows func(m Model) []choice
+
+	searches bool   // rows are found by typing
+	search   string // what they must contain
+	picked   int
+}
+
+// choice is a row to pick.
+type choice struct {
+	name   string
+	action Action
+	says   string // what goes on then
+}
+
+// choices are the rows that are shown now.
+func (pk pick) choices(m Model) []choice {
+	return slices.DeleteFunc(pk.rows(m), func(c choice) bool { return !strings.Contains(c.name, pk.search) })
+}
+
+// The letters are left to what is typed.
+func (pk pick) keys(m Model) []binding {
+	bs := []binding{
+		{keys: "Enter", foot: "choose", help: "choose it", do: pk.choose},
+		{keys: "Esc", also: "Ctrl-C", foot: "back", help: "back without choosing", do: quietly(Model.back)},
+		{keys: "Up Down", also: "Ctrl-P Ctrl-N", help: helpLine, do: pk.move(-1), second: pk.move(1)},
+	}
+	if pk.searches {
+		bs = append(bs, queryKeys(pk.search, pk.searchFor)...)
+	}
+	return bs
+}
+
+func (pk pick) move(by int) deed {
+	return quietly(func(m Model) Model {
+		pk.picked = max(0, min(pk.picked+by, len(pk.choices(m))-1))
+		return m.set(pk)
+	})
+}
+
+func (pk pick) choose(m Model, _ KeyMsg) (Model, Action) {
+	switch all := pk.choices(m); {
+	case len(all) > 0:
+		c := all[min(pk.picked, len(all)-1)]
+		return m.back().say("%s", c.says), c.action
+	case pk.searches:
+		return m, nil
+	}
+	return m.back(), nil
+}
+
+func (pk pick) write(m Model, text string, _ bool) Model {
+	if !pk.searches {
+		return m
+	}
+	return pk.searchFor(m, query(pk.search, text))
+}
+
+func (pk pick) searchFor(m Model, text string) Model {
+	pk.search, pk.picked = text, 0
+	return m.set(pk)
+}
+
+func (pk pick) paint(m Model, p *painter) {
+	hint := pk.hint
+	if pk.search != "" {
+		hint = "Filter: " + pk.search
+	}
+	var rows []string
+	for _, c := range pk.choices(m) {
+		rows = append(rows, clean(c.name, p.charset))
+	}
+	paintPick(p, pk.head, paragraph(hint, p), rows, pk.picked)
+}
+
+// paintPick paints a heading, some lines, and rows of which one is picked,
+// which is always on the screen.
+func paintPick(p *painter, head string, above []line, rows []string, picked int) {
+	height := bodyHeight(p.Size)
+	lines := append([]line{heading(fit(head, p.Size.W-2*margin))}, above...)
 	if height > len(lines)+len(rows) {
 		lines = append(lines, nil)
 	}
 	lines = lines[:min(len(lines), max(1, height-3))]
 	p.lines(lines)
-	y, height = y+len(lines), height-len(lines)
-	first := max(0, min(picked-height/2, len(rows)-height))
-	for i, r := range rows[first:min(first+height, len(rows))] {
-		l := line{{"  ", Normal}, {" " + fit(r, p.Size.W-2*margin-4) + " ", Normal}}
-		if first+i == picked {
+	height -= len(lines)
+	p.scrolled(1+len(lines), height, max(0, min(picked-height/2, len(rows)-height)), len(rows), func(y, i int) {
+		l := line{{"  ", Normal}, {" " + fit(rows[i], p.Size.W-2*margin-4) + " ", Normal}}
+		if i == picked {
 			l[0].text = string(p.charset.glyphs().pointer) + " "
 			l[1].style = Selected
 		}
-		p.line(y+i, l)
-	}
-	p.more(y, height, first, len(rows))
+		p.line(y, l)
+	})
 }
 
-// say breaks a sentence into lines, with an empty one after them.
-func say(text string, p *painter) []line {
+// paragraph breaks a sentence into lines, with an empty one after them.
+func paragraph(text string, p *painter) []line {
 	var lines []line
 	for _, s := range wrap(clean(text, p.charset), p.Size.W-2*margin) {
 		lines = append(lines, line{{s, Normal}})
@@ -34,22 +113,16 @@ func say(text string, p *painter) []line {
 	return append(lines, nil)
 }
 
-// paintDefault asks for how long the selected entry shall be the default, and
-// says where that is remembered.
-func (m Model) paintDefault(p *painter) {
-	it, _ := m.selectedItem()
-	name := fit(clean(it.name(), p.charset), p.Size.W-2*margin-width(fmt.Sprintf(wordMakeDefault, "")))
-	paintKeys(p, fmt.Sprintf(wordMakeDefault, name), say(m.memory, p), defaultKeys())
-}
-
-func (m Model) paintKeymaps(p *painter) {
-	var rows []string
-	for _, name := range m.keymaps() {
-		rows = append(rows, clean(name, p.charset))
+// pickKeymap asks for a keyboard layout.
+func (m Model) pickKeymap() Model {
+	if len(m.config.Keymaps) == 0 {
+		return m.say("This image has no keyboard layouts.")
 	}
-	typed := wordKeymapHint
-	if m.search != "" {
-		typed = wordFilter + m.search
-	}
-	paintPick(p, wordKeymaps, say(typed, p), rows, m.picked)
+	return m.open(pick{head: "Keyboard layout", hint: "Type to find one.", searches: true, rows: func(m Model) []choice {
+		var all []choice
+		for _, name := range m.config.Keymaps {
+			all = append(all, choice{name, SetKeymap{Name: name}, "Keyboard layout: " + name + "."})
+		}
+		return all
+	}})
 }

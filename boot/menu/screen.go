@@ -38,10 +38,10 @@ type Screen struct {
 	Cursor *Point // nil when the cursor is hidden
 }
 
-// At gives the cell in column x of row y.
+// At returns the cell in column x of row y.
 func (s Screen) At(x, y int) Cell { return s.Cells[y*s.Size.W+x] }
 
-// String gives the text of the screen, a line for each row, without trailing
+// String returns the text of the screen, a line for each row, without trailing
 // spaces.
 func (s Screen) String() string {
 	var b strings.Builder
@@ -80,8 +80,8 @@ func newPainter(size Size, cs Charset) *painter {
 	return p
 }
 
-// put paints s from column x of row y, not reaching column end, and gives the
-// column after it.
+// put paints s from column x of row y, not reaching column end, and returns
+// the column after it.
 func (p *painter) put(x, y, end int, s string, style Style) int {
 	end = min(end, p.Size.W)
 	if y < 0 || y >= p.Size.H {
@@ -111,6 +111,31 @@ func (p *painter) line(y int, l line) {
 func (p *painter) fill(y int, r rune, style Style) {
 	p.put(0, y, p.Size.W, strings.Repeat(string(r), p.Size.W), style)
 }
+
+// lines paints text from the top of the body, as far as there is room.
+func (p *painter) lines(lines []line) {
+	for i, l := range lines[:min(len(lines), bodyHeight(p.Size))] {
+		p.line(1+i, l)
+	}
+}
+
+// scrolled paints into height rows from top those of all rows that begin with
+// first, each by paint, and marks in the last column what lies above and below.
+func (p *painter) scrolled(top, height, first, all int, paint func(y, i int)) {
+	for i := first; i < min(first+height, all); i++ {
+		paint(top+i-first, i)
+	}
+	g := p.charset.glyphs()
+	x := p.Size.W - 1
+	if first > 0 {
+		p.put(x, top, x+1, string(g.up), Dim)
+	}
+	if first+height < all {
+		p.put(x, top+height-1, x+1, string(g.down), Dim)
+	}
+}
+
+func heading(s string) line { return line{{s, Heading}} }
 
 // margin is the columns that are left free at each side.
 const margin = 1

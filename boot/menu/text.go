@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// cell gives the rune to show for r on a console of the given character set:
+// cell returns the rune to show for r on a console of the given character set:
 // r itself when it takes exactly one column and does nothing else, otherwise
 // '?'. Nothing that reaches a terminal goes around it.
 //
@@ -23,13 +23,13 @@ func cell(r rune, cs Charset) rune {
 	return '?'
 }
 
-// shown tells whether r, beyond ASCII, is one column wide on any terminal with
+// shown reports whether r, beyond ASCII, is one column wide on any terminal with
 // UTF-8.
 func shown(r rune) bool {
 	return r >= 0xa1 && r < 0x530 && r != 0xad && unicode.IsPrint(r) && !unicode.Is(unicode.M, r)
 }
 
-// clean gives s as it can be shown, in which every rune is one column. Marks
+// clean returns s as it can be shown, in which every rune is one column. Marks
 // that combine with the letter before them are left out, and typographic signs
 // become ASCII.
 func clean(s string, cs Charset) string {
@@ -60,7 +60,7 @@ func clean(s string, cs Charset) string {
 	return b.String()
 }
 
-// Clean gives s as it can be written on a console of the given character set,
+// Clean returns s as it can be written on a console of the given character set,
 // for texts that are not part of a [Screen]: no control characters, line ends
 // included, and one column for every rune.
 func Clean(s string, cs Charset) string { return clean(s, cs) }
@@ -74,7 +74,7 @@ func plain(s string) bool {
 	return true
 }
 
-// width is the number of columns of a string that clean has given.
+// width is the number of columns of a string that clean has returned.
 func width(s string) int { return utf8.RuneCountInString(s) }
 
 // fit cuts s to w columns; dots show that something is missing.
@@ -99,7 +99,7 @@ func pad(s string, w int) string {
 }
 
 // wrap breaks s into lines of at most w columns, between words where it can.
-// It gives at least one line.
+// It returns at least one line.
 func wrap(s string, w int) []string {
 	w = max(w, 1)
 	var lines []string

@@ -67,7 +67,7 @@ var mono = [styles]Look{
 	KeyName:  {Bold: true},
 }
 
-// Look gives what s looks like.
+// Look returns what s looks like.
 func (t Theme) Look(s Style) Look {
 	if t.set[s] {
 		return t.looks[s]
@@ -75,7 +75,7 @@ func (t Theme) Look(s Style) Look {
 	return builtin[s]
 }
 
-// Mono gives what s looks like without colours.
+// Mono returns what s looks like without colours.
 func (t Theme) Mono(s Style) Look {
 	l, m := t.Look(s), mono[s]
 	return Look{Bold: l.Bold || m.Bold, Dim: l.Dim || m.Dim, Underline: l.Underline || m.Underline, Reverse: l.Reverse || m.Reverse}
@@ -103,7 +103,7 @@ func ParseTheme(s string) (Theme, error) {
 		name, value, _ := strings.Cut(part, "=")
 		i := slices.Index(roleNames[:], strings.TrimSpace(name))
 		if i < 0 {
-			return Theme{}, fmt.Errorf(wordBadRole, name, strings.Join(roleNames[:], ", "))
+			return Theme{}, fmt.Errorf("theme: %q is none of %s", name, strings.Join(roleNames[:], ", "))
 		}
 		l, err := parseLook(strings.TrimSpace(value))
 		if err != nil {
@@ -144,7 +144,7 @@ func parseLook(s string) (Look, error) {
 		case "reverse":
 			l.Reverse = !l.Reverse
 		default:
-			return l, fmt.Errorf(wordBadAttribute, a)
+			return l, fmt.Errorf("theme: %q is none of bold, dim, underline, reverse", a)
 		}
 	}
 	return l, nil
@@ -154,5 +154,5 @@ func parseColor(s string) (Color, error) {
 	if i := slices.Index(colors[:], s); i >= 0 {
 		return Color(i), nil
 	}
-	return DefaultColor, fmt.Errorf(wordBadColor, s, strings.Join(colors[:], ", "))
+	return DefaultColor, fmt.Errorf("theme: %q is none of the colours %s", s, strings.Join(colors[:], ", "))
 }

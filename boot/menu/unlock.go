@@ -8,14 +8,16 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
+// unlock is the page that asks for the passphrase of the volume of the prompt.
+type unlock struct{ secret *secret }
+
 // maxTries is how many wrong passphrases the prompt takes before it goes away.
 const maxTries = 3
 
-// prompt asks for the passphrase of a volume.
+// prompt is the volume that is being unlocked, also while another page is shown.
 type prompt struct {
 	volume boot.Volume
-	typed  *secret
-	wrong  int  // passphrases that did not open it
+	wrong  int  // passphrases that did not unlock it
 	busy   bool // one is being tried
 }
 
@@ -34,7 +36,7 @@ const maxSecret = 512
 // memory.
 func newSecret() *secret { return &secret{make([]byte, 0, maxSecret)} }
 
-// add tells whether there is room for s.
+// add reports whether there is room for text, and adds it then.
 func (s *secret) add(text string) bool {
 	if len(s.b)+len(text) > maxSecret {
 		return false
@@ -43,85 +45,71 @@ func (s *secret) add(text string) bool {
 	return true
 }
 
-// back takes the last letter away.
-func (s *secret) back() {
+// deleteLast takes the last letter away.
+func (s *secret) deleteLast() {
 	_, n := utf8.DecodeLastRune(s.b)
 	clear(s.b[len(s.b)-n:])
 	s.b = s.b[:len(s.b)-n]
 }
 
 func (s *secret) wipe() {
-	if s != nil {
-		clear(s.b[:cap(s.b)])
-		s.b = s.b[:0]
-	}
+	clear(s.b[:cap(s.b)])
+	s.b = s.b[:0]
 }
 
-// ask opens the prompt for a locked volume.
-func (m Model) ask(v boot.Volume) Model {
-	m.at = unlockScreen
-	if m.prompt.busy {
-		m.prompt.typed = newSecret()
-		if m.prompt.volume.Device != v.Device {
-			m.at = listScreen
-			m.message = warn(wordBusyOpening, device(m.prompt.volume))
-		}
-		return m
+// askPassphrase opens the prompt for a locked volume.
+func (m Model) askPassphrase(v boot.Volume) Model {
+	switch {
+	case !m.prompt.busy:
+		m = m.leavePrompt()
+		m.prompt = prompt{volume: v}
+	case m.prompt.volume.Device != v.Device:
+		return m.warnUnlocking()
 	}
-	m.prompt.typed.wipe()
-	m.prompt = prompt{volume: v, typed: newSecret()}
-	return m
+	return m.open(unlock{newSecret()})
 }
 
-// leavePrompt forgets what was typed.
+func (m Model) warnUnlocking() Model {
+	return m.warn("%s is still being unlocked.", device(m.prompt.volume))
+}
+
+// leavePrompt closes the page, if it is shown, and wipes what was typed.
 func (m Model) leavePrompt() Model {
-	m.prompt.typed.wipe()
-	m.prompt.typed = nil
-	if m.at == unlockScreen {
-		m.at = listScreen
+	if u, ok := m.page().(unlock); ok {
+		u.secret.wipe()
+		m = m.back()
 	}
 	return m
 }
 
-func (m Model) unlockKey(k KeyMsg) (Model, Action) {
-	cmd := find(m.bindings(), k)
-	if cmd == cmdBack {
-		return m.leavePrompt(), nil
-	}
+// While a passphrase is tried there is only the way back.
+func (u unlock) keys(m Model) []binding {
+	back := binding{keys: "Esc", also: "Ctrl-C", foot: "back", help: "back to the list", do: quietly(Model.leavePrompt)}
 	if m.prompt.busy {
-		return m, nil
+		return []binding{back}
 	}
-	typed := m.prompt.typed
-	switch cmd {
-	case cmdBoot:
-		if len(typed.b) == 0 {
-			m.message = tell(wordNoPassphrase)
-			return m, nil
-		}
-		// The only copy goes out: whoever gets it wipes it.
-		a := Unlock{Device: m.prompt.volume.Device, Passphrase: typed.b, HandOn: m.handOn}
-		m.prompt.typed, m.prompt.busy = newSecret(), true
-		return m, a
-	case cmdHandOn:
-		m.handOn = !m.handOn
-	case cmdKillStart:
-		typed.wipe()
-	case cmdBackspace:
-		typed.back()
-	default:
-		if k.Key == KeyRune && k.Mod == 0 && k.Rune >= ' ' && utf8.ValidRune(k.Rune) {
-			m = m.typeSecret(string(k.Rune))
-		}
+	return []binding{
+		{keys: "Enter", foot: "unlock", help: "unlock the volume with the passphrase", do: u.try},
+		back,
+		{keys: "Tab", foot: "pass on", help: "pass the passphrase on to the system that is booted, or not", do: quietly(func(m Model) Model { m.handOn = !m.handOn; return m })},
+		{keys: "Ctrl-U", foot: "clear", help: "clear what was typed", do: quietly(func(m Model) Model { u.secret.wipe(); return m })},
+		{keys: "Backspace Ctrl-H", help: helpBackspace, do: quietly(func(m Model) Model { u.secret.deleteLast(); return m })},
 	}
-	return m, nil
 }
 
-func (m Model) typeSecret(s string) Model {
-	if m.prompt.busy {
-		return m
+func (u unlock) try(m Model, _ KeyMsg) (Model, Action) {
+	if len(u.secret.b) == 0 {
+		return m.say("No passphrase was typed yet."), nil
 	}
-	if !m.prompt.typed.add(strings.TrimRight(s, "\r\n")) {
-		m.message = warn(wordLongPassphrase, maxSecret)
+	// The only copy goes out: whoever gets it wipes it.
+	m = m.set(unlock{newSecret()})
+	m.prompt.busy = true
+	return m, Unlock{Device: m.prompt.volume.Device, Passphrase: u.secret.b, HandOn: m.handOn}
+}
+
+func (u unlock) write(m Model, text string, _ bool) Model {
+	if !m.prompt.busy && !u.secret.add(strings.TrimRight(text, "\r\n")) {
+		return m.warn("A passphrase has at most %d bytes; this is not part of it any more.", maxSecret)
 	}
 	return m
 }
@@ -136,51 +124,56 @@ func (m Model) unlocked(msg UnlockedMsg) Model {
 	switch {
 	case msg.Wrong:
 		m.prompt.wrong++
-		if left := maxTries - m.prompt.wrong; left > 0 {
-			if m.at != unlockScreen {
-				m.message = warn(wordWrong, name, left)
-			}
-			return m
+		left := maxTries - m.prompt.wrong
+		if left <= 0 {
+			return m.leavePrompt().warn("%d passphrases were wrong: %s stays locked. Enter asks again.", maxTries, name)
 		}
-		m = m.leavePrompt()
-		m.message = warn(wordNoMoreTries, maxTries, name)
+		if _, shown := m.page().(unlock); !shown {
+			m = m.warn(textWrong, name, left)
+		}
+		return m
 	case msg.Error != "":
-		m = m.leavePrompt()
-		m.message = message{text: msg.Error, bad: true}
-	default:
-		m = m.leavePrompt()
-		m.opened = msg.Device
-		m.message = tell(wordOpened, name)
+		return m.leavePrompt().show(message{text: msg.Error, bad: true})
 	}
-	return m
+	m = m.leavePrompt()
+	m.awaited = msg.Device
+	return m.say("%s is unlocked. Looking for entries on it ...", name)
 }
 
-// promptLines is what the prompt shows. Nothing of it depends on what is typed.
-func (m Model) promptLines(w int, cs Charset) []line {
-	name := clean(device(m.prompt.volume), cs)
-	lines := []line{heading(fit(fmt.Sprintf(wordPrompt, describe(boot.Volume{Device: m.prompt.volume.Device, Label: m.prompt.volume.Label}, cs)), w)), nil}
+const (
+	textUnlocking = "Unlocking %s ... This may take some seconds."
+	textWrong     = "This passphrase does not unlock %s. Tries left: %d."
+)
+
+// paint shows the prompt. Nothing of it depends on what is typed.
+func (unlock) paint(m Model, p *painter) {
+	w := p.Size.W - 2*margin
+	v := m.prompt.volume
+	name := clean(device(v), p.charset)
+	lines := []line{heading(fit("Passphrase of "+describe(boot.Volume{Device: v.Device, Label: v.Label}, p.charset), w)), nil}
 	say := func(s string, style Style) {
 		for _, l := range wrap(s, w) {
 			lines = append(lines, line{{l, style}})
 		}
 	}
-	switch {
-	case m.prompt.busy:
-		say(fmt.Sprintf(wordOpening, name), Normal)
-		return lines
-	case m.prompt.wrong > 0:
-		say(fmt.Sprintf(wordWrong, name, maxTries-m.prompt.wrong), Bad)
+	if m.prompt.busy {
+		say(fmt.Sprintf(textUnlocking, name), Normal)
+		p.lines(lines)
+		return
 	}
-	say(wordTypeHidden, Normal)
+	if m.prompt.wrong > 0 {
+		say(fmt.Sprintf(textWrong, name, maxTries-m.prompt.wrong), Bad)
+	}
+	say("Type the passphrase and press Enter. Nothing of it is shown.", Normal)
 	lines = append(lines, nil)
-	say(ticked(m.handOn, wordHandOn), Normal)
-	return lines
+	say(checkbox(m.handOn, "Pass it on to the booted system, so that it does not ask again (Tab)"), Normal)
+	p.lines(lines)
 }
 
-// ticked shows a choice that is made or not.
-func ticked(on bool, text string) string {
+// checkbox shows a choice that is made or not.
+func checkbox(on bool, text string) string {
 	if on {
-		return fmt.Sprintf(wordTicked, text)
+		return "[x] " + text
 	}
-	return fmt.Sprintf(wordUnticked, text)
+	return "[ ] " + text
 }

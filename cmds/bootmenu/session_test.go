@@ -437,9 +437,9 @@ func TestListWhileLooking(t *testing.T) {
 		}
 		b.hw.mu.Unlock()
 		b.press("r", menu.KeyEnd)
-		b.shows("Linux lts", "Linux virt", "sda1: still being looked at", "sda2 is encrypted: Enter opens it")
+		b.shows("Linux lts", "Linux virt", "sda1: still being read", "sda2 is encrypted: Enter unlocks it")
 		b.press(menu.KeyEnter, "right", menu.KeyEnter)
-		b.shows("Opening sda2")
+		b.shows("Unlocking sda2")
 		b.wait(time.Minute)
 		b.shows("/dev/sda2: the volume is gone.", "has not answered")
 		if text := b.screen.text(); strings.Contains(text, "Linux lts") {
@@ -562,9 +562,9 @@ func TestUnlocking(t *testing.T) {
 		b.start("alpboot.timeout=-1")
 		b.shows("sda2", "encrypted")
 		b.press(menu.KeyEnter, "wrong", menu.KeyEnter)
-		b.shows("This passphrase does not open sda2. Tries left: 2.")
+		b.shows("This passphrase does not unlock sda2. Tries left: 2.")
 		b.press("right", menu.KeyEnter)
-		b.shows("Linux lts", "sda2 is open")
+		b.shows("Linux lts", "sda2 is unlocked")
 		for i, p := range b.hw.unlocked {
 			if strings.Trim(string(p), "\x00") != "" {
 				t.Errorf("passphrase %d is still in memory: %q", i, p)
@@ -585,7 +585,7 @@ func TestUnlockingWhileLooking(t *testing.T) {
 		b.start("alpboot.timeout=-1")
 		b.burst("r", menu.KeyEnter, "right", menu.KeyEnter)
 		b.wait(time.Second)
-		b.shows("Linux lts", "sda2 is open")
+		b.shows("Linux lts", "sda2 is unlocked")
 	})
 }
 
@@ -601,8 +601,8 @@ func TestOpenIsNotLocked(t *testing.T) {
 			b.session.unlocked(t.Context(), "/dev/sda2", nil)
 		})
 		synctest.Wait()
-		b.shows("sda2 is open")
-		if text := b.screen.text(); strings.Contains(text, "Enter opens it") {
+		b.shows("sda2 is unlocked")
+		if text := b.screen.text(); strings.Contains(text, "Enter unlocks it") {
 			t.Errorf("it can be opened again: %s", text)
 		}
 	})

@@ -12,7 +12,7 @@ import (
 
 // dialog is what was told so far, and what the next line answers.
 type dialog struct {
-	now     menu.Now
+	now     menu.Report
 	numbers map[string]int    // of rows, by ID
 	rows    []menu.Row        // that were told
 	told    map[string]string // their texts, by ID
@@ -57,7 +57,7 @@ func (c *Console) show() {
 	}
 	c.model = m
 	before := c.now
-	c.now = m.Now(c.o.Charset)
+	c.now = m.Report(c.o.Charset)
 	if c.now.Hidden {
 		if !c.hidden {
 			c.hidden = true
@@ -74,7 +74,7 @@ func (c *Console) show() {
 		c.say(fmt.Sprintf(wordWarning, s))
 	}
 	c.notices = len(c.now.Notices)
-	if s := c.now.Message; s != "" && (s != before.Message || c.now.Serial != before.Serial) {
+	if s := c.now.Message; s != "" && c.now.Messages != before.Messages {
 		c.say(s)
 	}
 	c.tellStatus(before)
@@ -99,7 +99,7 @@ func (c *Console) show() {
 	}
 }
 
-func (c *Console) tellStatus(before menu.Now) {
+func (c *Console) tellStatus(before menu.Report) {
 	if s := c.now.Status; s != "" && s != before.Status {
 		c.say(s)
 	}

@@ -6,9 +6,9 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// Now is what a console without a screen, such as a teletype, tells of a
+// Report is what a console without a screen, such as a teletype, writes of a
 // [Model]. All texts are clean: see [Clean].
-type Now struct {
+type Report struct {
 	Rows    []Row    // all entries, also those in folds, then locked volumes
 	Empty   []string // why there are none and what can be done, in sentences
 	Settled bool     // every device has answered
@@ -17,14 +17,14 @@ type Now struct {
 	Counting bool   // and the countdown is on
 	Left     int    // seconds of it
 
-	Booting string   // ID of the entry that is being booted; "" when none is
-	Status  string   // what is going on
-	Message string   // what came of the last key or attempt
-	Serial  int      // changes with every key: the same Message may be a new one
-	Hidden  bool     // nothing is to be shown but Status, until somebody types
-	Answers int      // how many [InspectedMsg] and [SystemMsg] have come
-	Notices []string // warnings about the machine
-	Memory  string   // where a default is remembered; "" for nowhere
+	Booting  string   // ID of the entry that is being booted; "" when none is
+	Status   string   // what is going on
+	Message  string   // what came of the last key or attempt
+	Messages int      // how many there have been: the same Message may be a new one
+	Hidden   bool     // nothing is to be shown but Status, until somebody types
+	Answers  int      // how many [InspectedMsg] and [SystemMsg] have come
+	Notices  []string // warnings about the machine
+	Memory   string   // where a default is remembered; "" for nowhere
 
 	Firmware, Relaunch bool // as in [Config]
 }
@@ -38,11 +38,11 @@ type Row struct {
 	Entry  boot.Entry // of an entry
 }
 
-// Now gives what there is to tell, for a console with the given characters.
-func (m Model) Now(cs Charset) Now {
-	n := Now{
+// Report returns what there is to write, for a console with the given characters.
+func (m Model) Report(cs Charset) Report {
+	n := Report{
 		Settled: m.inventory.Settled, Default: m.defaultID, Counting: m.countdown.on,
-		Booting: m.booting, Status: clean(m.status, cs), Message: clean(m.message.text, cs), Serial: m.keys,
+		Booting: m.booting.id, Status: clean(m.activity(), cs), Message: clean(m.message.text, cs), Messages: m.messages,
 		Hidden: m.hidden, Answers: m.answers,
 		Memory: clean(m.memory, cs), Firmware: m.config.Firmware, Relaunch: m.config.Relaunch,
 	}
@@ -52,7 +52,7 @@ func (m Model) Now(cs Charset) Now {
 	for _, s := range m.notices {
 		n.Notices = append(n.Notices, clean(s, cs))
 	}
-	m.filter = ""
+	m.list.filter = ""
 	for _, e := range m.inventory.Entries {
 		for _, id := range folds(e) {
 			m = m.setOpen(true, id)
@@ -64,7 +64,7 @@ func (m Model) Now(cs Charset) Now {
 		case it.fold:
 			continue
 		case it.locked:
-			r.Locked, r.Text = it.volume.Device, clean(device(it.volume), cs)+" ("+wordLocked+")"
+			r.Locked, r.Text = it.volume.Device, clean(device(it.volume), cs)+" ("+textLocked+")"
 		default:
 			r.Entry = *it.entry
 			parts := []string{clean(title(r.Entry), cs)}
@@ -85,27 +85,29 @@ func (m Model) Now(cs Charset) Now {
 	return n
 }
 
-// Details gives all that is known of the row with that ID, broken into lines of
+// Details returns all that is known of the row with that ID, broken into lines of
 // so many columns.
 func (m Model) Details(id string, columns int, cs Charset) []string {
 	m = m.reveal(id, true)
-	m.filter = ""
+	m.list.filter = ""
 	for _, it := range m.items() {
 		if it.id == id {
-			return texts(m.detailLines(it, wordDetails, columns, cs))
+			return texts(m.detailLines(it, "Details", columns, cs))
 		}
 	}
-	return []string{wordNothingChosen}
+	return []string{textNothing}
 }
 
-// Log gives the notes and the log, broken into lines of so many columns.
+// Log returns the notes and the log, broken into lines of so many columns.
 func (m Model) Log(columns int, cs Charset) []string {
-	m.search, m.level = "", 0
-	return texts(m.logLines(columns, cs))
+	m.level = 0
+	return texts(logText{}.lines(m, columns, cs))
 }
 
-// Machine gives what [SystemMsg] told, broken into lines of so many columns.
-func (m Model) Machine(columns int, cs Charset) []string { return texts(m.systemLines(columns, cs)) }
+// Machine returns what [SystemMsg] brought, broken into lines of so many columns.
+func (m Model) Machine(columns int, cs Charset) []string {
+	return texts(machine{}.lines(m, columns, cs))
+}
 
 func texts(lines []line) []string {
 	var ss []string
