@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/alpboot/alpboot/boot/version"
 )
 
 // Block is one block device as sysfs shows it.
@@ -80,7 +82,7 @@ func List(sysfs fs.FS) ([]Block, []error) {
 	for _, b := range byName {
 		blocks = append(blocks, *b)
 	}
-	slices.SortFunc(blocks, func(a, b Block) int { return compareNatural(a.Name, b.Name) })
+	slices.SortStableFunc(blocks, func(a, b Block) int { return version.Compare(a.Name, b.Name) })
 	return blocks, errs
 }
 
@@ -175,34 +177,4 @@ func eachPair(b []byte, sep byte, f func(key, value string)) {
 			f(string(key), string(value))
 		}
 	}
-}
-
-// compareNatural orders names with their numbers taken as numbers.
-func compareNatural(a, b string) int {
-	for a != "" && b != "" {
-		na, restA := leadingNumber(a)
-		nb, restB := leadingNumber(b)
-		if na == "" || nb == "" {
-			if a[0] != b[0] {
-				return int(a[0]) - int(b[0])
-			}
-			a, b = a[1:], b[1:]
-			continue
-		}
-		// Without leading zeros the longer number is the larger one.
-		na, nb = strings.TrimLeft(na, "0"), strings.TrimLeft(nb, "0")
-		if len(na) != len(nb) {
-			return len(na) - len(nb)
-		}
-		if c := strings.Compare(na, nb); c != 0 {
-			return c
-		}
-		a, b = restA, restB
-	}
-	return len(a) - len(b)
-}
-
-func leadingNumber(s string) (digits, rest string) {
-	rest = strings.TrimLeft(s, "0123456789")
-	return s[:len(s)-len(rest)], rest
 }

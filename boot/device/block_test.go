@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/alpboot/alpboot/boot/version"
 )
 
 // sysfs makes a tree of files; a name that ends in a slash is a folder.
@@ -111,8 +113,8 @@ func TestCompareNatural(t *testing.T) {
 	sorted := []string{"", "dm-0", "dm-1", "dm-10", "nvme0n1", "nvme0n1p1", "nvme0n1p2", "nvme0n1p10", "nvme0n2", "nvme1n1", "nvme10n1", "sd", "sda", "sda1", "sda2", "sda10", "sda184467440737095516160", "sdb"}
 	for i, a := range sorted {
 		for j, b := range sorted {
-			if c := compareNatural(a, b); (c < 0) != (i < j) || (c == 0) != (i == j) {
-				t.Errorf("compareNatural(%q, %q) = %d", a, b, c)
+			if c := version.Compare(a, b); (c < 0) != (i < j) || (c == 0) != (i == j) {
+				t.Errorf("version.Compare(%q, %q) = %d", a, b, c)
 			}
 		}
 	}

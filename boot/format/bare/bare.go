@@ -18,6 +18,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/format/subvolume"
+	"github.com/alpboot/alpboot/boot/version"
 )
 
 const (
@@ -198,7 +199,7 @@ func findPairs(list []fs.DirEntry) []pair {
 		av, bv := flavour(a.kernel), flavour(b.kernel)
 		switch {
 		case isVersion(av) && isVersion(bv):
-			return compareVersions(bv, av)
+			return version.Compare(bv, av)
 		case isVersion(av):
 			return 1
 		case isVersion(bv):
@@ -248,35 +249,6 @@ func isBackup(name string) bool {
 		}
 	}
 	return false
-}
-
-// compareVersions compares runs of digits as numbers, and the rest as text.
-func compareVersions(a, b string) int {
-	digits := func(s string) int {
-		if i := strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
-			return i
-		}
-		return len(s)
-	}
-	for a != "" && b != "" {
-		i, j := digits(a), digits(b)
-		if i > 0 && j > 0 {
-			x, y := strings.TrimLeft(a[:i], "0"), strings.TrimLeft(b[:j], "0")
-			if len(x) != len(y) {
-				return len(x) - len(y)
-			}
-			if x != y {
-				return strings.Compare(x, y)
-			}
-			a, b = a[i:], b[j:]
-			continue
-		}
-		if a[0] != b[0] {
-			return int(a[0]) - int(b[0])
-		}
-		a, b = a[1:], b[1:]
-	}
-	return len(a) - len(b)
 }
 
 // entry returns the entry for a pair in the directory dir, without a command line.

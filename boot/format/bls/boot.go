@@ -13,6 +13,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/format/fspath"
 	"github.com/alpboot/alpboot/boot/format/subvolume"
+	"github.com/alpboot/alpboot/boot/version"
 )
 
 // Boot is a directory that the specification may mean by $BOOT, and the settings
@@ -249,14 +250,14 @@ func compare(a, b Item) int {
 		if r := cmp.Or(
 			strings.Compare(a.SortKey, b.SortKey),
 			strings.Compare(a.MachineID, b.MachineID),
-			CompareVersions(b.Version, a.Version),
+			version.Compare(b.Version, a.Version),
 		); r != 0 {
 			return r
 		}
 	}
 	nameA, _, leftA, doneA := a.name()
 	nameB, _, leftB, doneB := b.name()
-	return cmp.Or(CompareVersions(nameB, nameA), cmp.Compare(leftB, leftA), cmp.Compare(doneA, doneB))
+	return cmp.Or(version.Compare(nameB, nameA), cmp.Compare(leftB, leftA), cmp.Compare(doneA, doneB))
 }
 
 // compareBool sorts true behind false.

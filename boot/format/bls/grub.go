@@ -50,14 +50,14 @@ func (x *expansion) expand(s string) string {
 		if !ok {
 			return b.String()
 		}
-		name, after := cutWhile(rest, isName)
+		name, after := cutName(rest)
 		if inner, isBraced := strings.CutPrefix(rest, "{"); isBraced {
-			name, after = cutWhile(inner, isName)
+			name, after = cutName(inner)
 			if after, isBraced = strings.CutPrefix(after, "}"); !isBraced {
 				name = ""
 			}
 		}
-		if name == "" || isDigit(name[0]) { // no variable
+		if name == "" || '0' <= name[0] && name[0] <= '9' { // no variable
 			b.WriteByte('$')
 			s = rest
 			continue
@@ -75,7 +75,11 @@ func (x *expansion) expand(s string) string {
 	}
 }
 
-func isName(c byte) bool { return isLetter(c) || isDigit(c) || c == '_' }
+// cutName cuts s behind the name of a variable that it begins with.
+func cutName(s string) (name, after string) {
+	after = strings.TrimLeft(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+	return s[:len(s)-len(after)], after
+}
 
 // grubenv returns a lookup of the variables in the environment block of b, which
 // is read when it is first asked for one.

@@ -1,11 +1,12 @@
 package refind
 
 import (
-	"cmp"
 	"io/fs"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/alpboot/alpboot/boot/version"
 )
 
 // findKernels returns the names of the kernels in a directory, the newest first.
@@ -31,7 +32,7 @@ func findKernels(list []fs.DirEntry) []string {
 		}
 		switch hasA, hasB := digits(a.name) != "", digits(b.name) != ""; {
 		case hasA && hasB:
-			return compareNumbers(b.name, a.name)
+			return version.Compare(b.name, a.name)
 		case hasA:
 			return 1
 		case hasB:
@@ -61,23 +62,6 @@ func isKernel(name string) bool {
 		}
 	}
 	return false
-}
-
-// compareNumbers compares names with runs of digits in them as numbers.
-func compareNumbers(a, b string) int {
-	const digits = "0123456789"
-	for {
-		i, j := strings.IndexAny(a, digits), strings.IndexAny(b, digits)
-		if i < 0 || j < 0 || a[:i] != b[:j] {
-			return strings.Compare(a, b)
-		}
-		a, b = strings.TrimLeft(a[i:], "0"), strings.TrimLeft(b[j:], "0")
-		i, j = len(a)-len(strings.TrimLeft(a, digits)), len(b)-len(strings.TrimLeft(b, digits))
-		if c := cmp.Or(cmp.Compare(i, j), strings.Compare(a[:i], b[:j])); c != 0 {
-			return c
-		}
-		a, b = a[i:], b[j:]
-	}
 }
 
 // findInitrd returns the name of the initrd in a directory that goes with a kernel,

@@ -16,6 +16,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/version"
 )
 
 // What is read of one volume, so that none can keep the menu waiting.
@@ -182,7 +183,7 @@ func (w *walk) directory(root Root, list []fs.DirEntry, depth int) {
 // timeshift DATE/@; with others each directory is one.
 func (w *walk) container(dir string) {
 	list, _ := w.list(dir)
-	slices.SortFunc(list, func(a, b fs.DirEntry) int { return compareNames(b.Name(), a.Name()) })
+	slices.SortFunc(list, func(a, b fs.DirEntry) int { return version.Compare(b.Name(), a.Name()) })
 	for _, d := range list {
 		if len(w.snapshots) >= maxSnapshots {
 			w.older++
@@ -267,18 +268,6 @@ func matches(s, form string) bool {
 		}
 	}
 	return true
-}
-
-// compareNames compares numbers by their value, and anything else as text.
-func compareNames(a, b string) int {
-	const digits = "0123456789"
-	if strings.Trim(a, digits) == "" && strings.Trim(b, digits) == "" {
-		a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
-		if len(a) != len(b) {
-			return len(a) - len(b)
-		}
-	}
-	return strings.Compare(a, b)
 }
 
 // Mark sets Snapshot for those entries of a configuration on vol whose root

@@ -1,14 +1,14 @@
-package bls_test
+package version_test
 
 import (
 	"testing"
 
-	"github.com/alpboot/alpboot/boot/format/bls"
+	"github.com/alpboot/alpboot/boot/version"
 )
 
-// TestCompareVersions holds the examples of the Version Format Specification,
+// TestCompare holds the examples of the Version Format Specification,
 // and what they leave open.
-func TestCompareVersions(t *testing.T) {
+func TestCompare(t *testing.T) {
 	tests := []struct {
 		a    string
 		want int
@@ -52,10 +52,10 @@ func TestCompareVersions(t *testing.T) {
 		{"1\xff2", 0, "1_2"},
 	}
 	for _, tt := range tests {
-		if got := bls.CompareVersions(tt.a, tt.b); got != tt.want {
+		if got := version.Compare(tt.a, tt.b); got != tt.want {
 			t.Errorf("%q, %q: got %d, want %d", tt.a, tt.b, got, tt.want)
 		}
-		if got := bls.CompareVersions(tt.b, tt.a); got != -tt.want {
+		if got := version.Compare(tt.b, tt.a); got != -tt.want {
 			t.Errorf("%q, %q: got %d, want %d", tt.b, tt.a, got, -tt.want)
 		}
 	}
@@ -69,24 +69,24 @@ func TestCompareVersions(t *testing.T) {
 			} else if i > j {
 				want = 1
 			}
-			if got := bls.CompareVersions(a, b); got != want {
+			if got := version.Compare(a, b); got != want {
 				t.Errorf("%q, %q: got %d, want %d", a, b, got, want)
 			}
 		}
 	}
 }
 
-// FuzzCompareVersions asserts that it ends, and that it makes no difference
+// FuzzCompare asserts that it ends, and that it makes no difference
 // which of two is asked about first.
-func FuzzCompareVersions(f *testing.F) {
+func FuzzCompare(f *testing.F) {
 	f.Add("6.12.1-0-lts", "6.12.1~rc1")
 	f.Add("-^.0a", "-^.~")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		r := bls.CompareVersions(a, b)
-		if back := bls.CompareVersions(b, a); back != -r || r < -1 || r > 1 {
+		r := version.Compare(a, b)
+		if back := version.Compare(b, a); back != -r || r < -1 || r > 1 {
 			t.Errorf("%d, and the other way %d", r, back)
 		}
-		if bls.CompareVersions(a, a) != 0 {
+		if version.Compare(a, a) != 0 {
 			t.Errorf("%q is not equal to itself", a)
 		}
 	})

@@ -1,14 +1,14 @@
-package bls
+package version
 
 import (
 	"cmp"
 	"strings"
 )
 
-// CompareVersions compares two version strings as the UAPI Version Format
-// Specification says. It returns -1 when a is older than b, 1 when it is newer,
+// Compare compares two version strings, or names with numbers in them, by the
+// UAPI Version Format Specification. It returns -1 when a is older than b, 1 when it is newer,
 // and 0 when they are equal, as 1 and 01 are.
-func CompareVersions(a, b string) int {
+func Compare(a, b string) int {
 	for {
 		a, b = strings.TrimLeftFunc(a, isIgnored), strings.TrimLeftFunc(b, isIgnored)
 		for _, mark := range []string{"~", "-", "^", "."} {
