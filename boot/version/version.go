@@ -1,4 +1,4 @@
-// Package version says which alpboot this is.
+// Package version is which alpboot this is, and how versions compare.
 package version
 
 import (
