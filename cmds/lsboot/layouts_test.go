@@ -25,6 +25,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/superblock/raidtest"
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/format/all"
+	"github.com/alpboot/alpboot/boot/list"
 	"github.com/alpboot/alpboot/cmds/lsboot/layouttest"
 )
 
@@ -190,7 +191,7 @@ func TestLayouts(t *testing.T) {
 		fmt.Fprintf(&doc, "\n## %s\n\n%s\n\nConfiguration: %s.\n\n%s", l.Name, l.About, configurations(inv.Entries), shown(inv))
 		t.Run(l.Name, func(t *testing.T) {
 			var got bytes.Buffer
-			if err := printJSON(&got, inv.Entries); err != nil {
+			if err := list.JSON(&got, inv.Entries); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, filepath.Join(layoutsDir, l.Name+".json"), got.String())
@@ -246,10 +247,10 @@ func configurations(entries []boot.Entry) string {
 // shown returns a list with an item for each entry, and one for each note about
 // a volume.
 func shown(inv boot.Inventory) string {
-	var list strings.Builder
+	var items strings.Builder
 	for _, e := range inv.Entries {
 		line := boottest.Path(e)
-		if mark := markOf(e); mark != "" {
+		if mark := list.Mark(e); mark != "" {
 			line = `\` + mark + " " + line
 		}
 		if e.Version != "" {
@@ -261,23 +262,23 @@ func shown(inv boot.Inventory) string {
 		if e.Problem != "" {
 			line += ": " + e.Problem
 		}
-		fmt.Fprintf(&list, "- %s\n", line)
+		fmt.Fprintf(&items, "- %s\n", line)
 		for _, n := range e.Notes {
-			fmt.Fprintf(&list, "  - *%s*\n", n)
+			fmt.Fprintf(&items, "  - *%s*\n", n)
 		}
 	}
-	if list.Len() == 0 {
-		list.WriteString("- no entry\n")
+	if items.Len() == 0 {
+		items.WriteString("- no entry\n")
 	}
 	for _, v := range inv.Volumes {
 		for _, n := range v.Notes {
-			fmt.Fprintf(&list, "- *%s*\n", n)
+			fmt.Fprintf(&items, "- *%s*\n", n)
 		}
 		if v.Problem != "" {
-			fmt.Fprintf(&list, "- *%s*\n", v.Problem)
+			fmt.Fprintf(&items, "- *%s*\n", v.Problem)
 		}
 	}
-	return list.String()
+	return items.String()
 }
 
 // TestLayoutFolders asserts that lsboot finds the same configured entries when

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/list"
 )
 
 // write puts a tree of files into the folder dir.
@@ -109,7 +111,7 @@ func TestTableOfGroups(t *testing.T) {
 		Volumes: []boot.VolumeStatus{{Locked: true, Problem: "/dev/sdc1 is encrypted (LUKS), and its passphrase has not been given."}},
 	}
 	var got bytes.Buffer
-	if err := printAll(&got, &got, inv, false); err != nil {
+	if err := errors.Join(list.Table(&got, inv.Entries), list.Problems(&got, inv.Volumes)); err != nil {
 		t.Fatal(err)
 	}
 	want := `      TITLE                                              VERSION       VOLUME

@@ -1,4 +1,4 @@
-package main
+package list
 
 import (
 	"context"
@@ -17,28 +17,30 @@ import (
 	"github.com/alpboot/alpboot/boot/discover"
 )
 
-// targets are the folders, devices and image files named as arguments, as a
-// machine that has nothing else.
-type targets struct {
+// Targets are directories, devices and image files, as a machine that has
+// nothing else.
+type Targets struct {
 	system *system.Machine
 	blocks []device.Block
 	pieces map[string]piece // by the Path of their block; devices have none
 }
 
-// piece is a folder, or a part of an image file.
+// piece is a directory, or a part of an image file.
 type piece struct {
-	folder      string
+	directory   string
 	image       string
 	start, size int64
 }
 
 var (
-	_ discover.Machine = (*targets)(nil)
-	_ discover.Maker   = (*targets)(nil)
+	_ discover.Machine = (*Targets)(nil)
+	_ discover.Maker   = (*Targets)(nil)
 )
 
-func newTargets(machine *system.Machine, args []string) (*targets, error) {
-	t := &targets{system: machine, pieces: map[string]piece{}}
+// NewTargets returns the targets named by args; devices and mounts are those of
+// machine.
+func NewTargets(machine *system.Machine, args []string) (*Targets, error) {
+	t := &Targets{system: machine, pieces: map[string]piece{}}
 	for _, arg := range args {
 		if err := t.add(arg); err != nil {
 			return nil, err
@@ -47,26 +49,26 @@ func newTargets(machine *system.Machine, args []string) (*targets, error) {
 	return t, nil
 }
 
-func (t *targets) add(arg string) error {
+func (t *Targets) add(arg string) error {
 	st, err := os.Stat(arg)
 	switch {
 	case err != nil:
 		return err
 	case st.IsDir():
 		t.blocks = append(t.blocks, device.Block{Path: arg})
-		t.pieces[arg] = piece{folder: arg}
+		t.pieces[arg] = piece{directory: arg}
 		return nil
 	case st.Mode().IsRegular():
 		return t.addImage(arg, st.Size())
 	case st.Mode()&os.ModeDevice != 0 && st.Mode()&os.ModeCharDevice == 0:
 		return t.addDevice(arg)
 	}
-	return fmt.Errorf("%s is neither a folder nor a block device nor an image file", arg)
+	return fmt.Errorf("%s is neither a directory nor a block device nor an image file", arg)
 }
 
 // addImage adds an image file and its partitions: loop devices have no nodes
 // for these everywhere.
-func (t *targets) addImage(name string, size int64) error {
+func (t *Targets) addImage(name string, size int64) error {
 	f, err := os.Open(name)
 	if err != nil {
 		return err
@@ -91,7 +93,7 @@ func (t *targets) addImage(name string, size int64) error {
 }
 
 // addDevice adds a block device, by whatever path it was named, and its partitions.
-func (t *targets) addDevice(arg string) error {
+func (t *Targets) addDevice(arg string) error {
 	path, err := filepath.EvalSymlinks(arg)
 	if err != nil {
 		return err
@@ -105,21 +107,21 @@ func (t *targets) addDevice(arg string) error {
 		}
 	}
 	if len(t.blocks) == n {
-		return fmt.Errorf("%s is no device that could hold a system", arg)
+		return fmt.Errorf("%s is not a device that could hold a system", arg)
 	}
 	return nil
 }
 
 // Devices implements [discover.Machine].
-func (t *targets) Devices() ([]device.Block, []error) { return slices.Clone(t.blocks), nil }
+func (t *Targets) Devices() ([]device.Block, []error) { return slices.Clone(t.blocks), nil }
 
 // Probe implements [discover.Machine].
-func (t *targets) Probe(path string) (superblock.Superblock, error) {
+func (t *Targets) Probe(path string) (superblock.Superblock, error) {
 	p, ok := t.pieces[path]
 	switch {
 	case !ok:
 		return t.system.Probe(path)
-	case p.folder != "":
+	case p.directory != "":
 		return superblock.Superblock{}, nil
 	}
 	f, err := os.Open(p.image)
@@ -131,13 +133,13 @@ func (t *targets) Probe(path string) (superblock.Superblock, error) {
 }
 
 // Mount implements [discover.Machine].
-func (t *targets) Mount(ctx context.Context, path string, sb superblock.Superblock) (discover.Filesystem, error) {
+func (t *Targets) Mount(ctx context.Context, path string, sb superblock.Superblock) (discover.Filesystem, error) {
 	p, ok := t.pieces[path]
 	switch {
 	case !ok:
 		return t.system.Mount(ctx, path, sb)
-	case p.folder != "":
-		return device.Folder(p.folder)
+	case p.directory != "":
+		return device.Folder(p.directory)
 	}
 	loop, err := p.loop(path)
 	if err != nil {
@@ -155,14 +157,14 @@ func (t *targets) Mount(ctx context.Context, path string, sb superblock.Superblo
 func (p piece) loop(path string) (*device.LoopDevice, error) {
 	loop, err := device.Loop(p.image, p.start, p.size)
 	if errors.Is(err, os.ErrPermission) {
-		return nil, fmt.Errorf("looking into %s needs root rights: %w", path, err)
+		return nil, fmt.Errorf("reading %s needs root rights: %w", path, err)
 	}
 	return loop, err
 }
 
 // Member implements [discover.Maker]. The loop device of an image stays until
 // lsboot ends: what is made of the set lies on it.
-func (t *targets) Member(path string, sb superblock.Superblock) (assemble.Member, error) {
+func (t *Targets) Member(path string, sb superblock.Superblock) (assemble.Member, error) {
 	if p, ok := t.pieces[path]; ok {
 		loop, err := p.loop(path)
 		if err != nil {
@@ -174,18 +176,18 @@ func (t *targets) Member(path string, sb superblock.Superblock) (assemble.Member
 }
 
 // Map implements [discover.Maker].
-func (t *targets) Map(m assemble.Mapping) (discover.Made, error) { return t.system.Map(m) }
+func (t *Targets) Map(m assemble.Mapping) (discover.Made, error) { return t.system.Map(m) }
 
 // Unlock implements [discover.Maker]. Nobody is asked for a passphrase here.
-func (t *targets) Unlock(ctx context.Context, path string, passphrase []byte) (discover.Made, error) {
+func (t *Targets) Unlock(ctx context.Context, path string, passphrase []byte) (discover.Made, error) {
 	return t.system.Unlock(ctx, path, passphrase)
 }
 
 // Image implements [discover.Maker].
-func (t *targets) Image(fsys discover.Filesystem, name string) (discover.Made, error) {
+func (t *Targets) Image(fsys discover.Filesystem, name string) (discover.Made, error) {
 	made, err := t.system.Image(fsys, name)
 	if errors.Is(err, os.ErrPermission) {
-		err = errors.New("looking into it needs root rights")
+		err = errors.New("reading it needs root rights")
 	}
 	return made, err
 }

@@ -1,4 +1,6 @@
-package main
+// Package list prints what can be booted, as a table or as JSON, and takes
+// directories, devices and image files by name for a machine.
+package list
 
 import (
 	"fmt"
@@ -27,7 +29,8 @@ type jsonEntry struct {
 	Problem  string      `json:"problem"`
 }
 
-func printJSON(w io.Writer, entries []boot.Entry) error {
+// JSON writes entries as an array of objects.
+func JSON(w io.Writer, entries []boot.Entry) error {
 	out := []jsonEntry{} // an empty array, not null
 	for _, e := range entries {
 		j := jsonEntry{
@@ -53,7 +56,7 @@ func rooted(name string) string {
 
 // The table is at most 80 columns wide. Each row begins with a mark and the
 // number; the title gets what it needs before the version does, but a version
-// cut shorter than Alpine's own would tell nothing. What lies in a submenu, or is
+// cut shorter than Alpine's own would be of no use. What lies in a submenu, or is
 // a snapshot, is indented below a line that says so.
 const (
 	width        = 80
@@ -63,8 +66,8 @@ const (
 	versionLeast = 14
 )
 
-// printTable lists the entries with the numbers that alpboot.default takes.
-func printTable(w io.Writer, entries []boot.Entry) error {
+// Table lists entries with the numbers that alpboot.default takes.
+func Table(w io.Writer, entries []boot.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -90,7 +93,7 @@ func printTable(w io.Writer, entries []boot.Entry) error {
 		if g := groupOf(e); g != "" && (i == 0 || g != groupOf(entries[i-1]) || e.Volume != entries[i-1].Volume) {
 			b.WriteString(strings.Repeat(" ", numberWidth) + fit(g+":", width-numberWidth) + "\n")
 		}
-		mark := markOf(e)
+		mark := Mark(e)
 		marks += mark
 		line(mark, fmt.Sprint(i+1), e)
 		if e.Problem != "" {
@@ -106,7 +109,7 @@ func printTable(w io.Writer, entries []boot.Entry) error {
 	return err
 }
 
-// groupOf says below which line an entry stands; "" when below none.
+// groupOf returns the line that an entry stands below, or "".
 func groupOf(e boot.Entry) string {
 	if e.Snapshot {
 		return strings.Join(append([]string{"Snapshots"}, e.Submenu...), " / ")
@@ -114,7 +117,7 @@ func groupOf(e boot.Entry) string {
 	return strings.Join(e.Submenu, " / ")
 }
 
-// rowTitle gives the title of an entry as it stands in the table.
+// rowTitle returns the title of an entry as it stands in the table.
 func rowTitle(e boot.Entry) string {
 	if groupOf(e) == "" {
 		return e.Title
@@ -128,7 +131,8 @@ var marksMeaning = [...]struct{ mark, meaning string }{
 	{"!", "cannot be booted"},
 }
 
-func markOf(e boot.Entry) string {
+// Mark returns the mark that stands before an entry in the table, or "".
+func Mark(e boot.Entry) string {
 	switch {
 	case e.Problem != "":
 		return "!"
@@ -140,20 +144,23 @@ func markOf(e boot.Entry) string {
 	return ""
 }
 
-// printProblems tells about volumes that could not be used, and what their
-// configurations hold that was not understood.
-func printProblems(w io.Writer, volumes []boot.VolumeStatus) {
+// Problems writes why volumes could not be used, and what in their
+// configurations was not understood.
+func Problems(w io.Writer, volumes []boot.VolumeStatus) error {
+	var b strings.Builder
 	for _, v := range volumes {
 		if v.Problem != "" {
-			io.WriteString(w, wrap(v.Problem, ""))
+			b.WriteString(wrap(v.Problem, ""))
 		}
 		for _, n := range v.Notes {
-			io.WriteString(w, wrap(v.Volume.Device+": "+n.String(), ""))
+			b.WriteString(wrap(v.Volume.Device+": "+n.String(), ""))
 		}
 	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
-// pad gives s in exactly n columns.
+// pad returns s in exactly n columns.
 func pad(s string, n int) string {
 	s = fit(s, n)
 	return s + strings.Repeat(" ", n-utf8.RuneCountInString(s))
