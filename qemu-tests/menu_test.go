@@ -141,7 +141,7 @@ func TestHidden(t *testing.T) {
 }
 
 // What a user makes the default is remembered in a file on the volume that the
-// settings name. A system that was started and never said that it is up is
+// settings name. A system that was started and never reported that it is up is
 // passed over at the next start, and the screen says so.
 func TestRememberedInAFile(t *testing.T) {
 	needQEMU(t)
@@ -165,7 +165,7 @@ func TestRememberedInAFile(t *testing.T) {
 	})
 	t.Run("second start", func(t *testing.T) {
 		m := start(t, ownKernel, "alpboot.timeout=5"+settings, file)
-		m.text(menuLimit, "Linux virt did not boot: It was started before and never said that it is up.")
+		m.text(menuLimit, "Linux virt did not boot: It was started before and never reported that it is up.")
 		m.row(drawLimit, "Linux lts", "default")
 		m.row(drawLimit, "Linux virt", "failed")
 		m.target(want{lts, cmdline, map[string]string{"flavour": "lts"}})

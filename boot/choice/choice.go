@@ -110,10 +110,10 @@ func (c *chooser) explain(wished, best boot.Entry) {
 	if c.w.Failed[wished.ID] {
 		c.note("%s could not be started just now: it is passed over.", wished.Title)
 	} else if wished.ID != best.ID {
-		c.note("%s was started before and never said that it is up: it is passed over.", wished.Title)
+		c.note("%s was started before and never reported that it is up: it is passed over.", wished.Title)
 	}
 	if slices.Contains(c.w.State.Failed, best.ID) {
-		c.note("%s was started before and never said that it is up. There is no other: it is tried again.", best.Title)
+		c.note("%s was started before and never reported that it is up. There is no other: it is tried again.", best.Title)
 	}
 }
 

@@ -1,78 +1,29 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/alpboot/alpboot/boot/menu"
 )
 
 // shells are tried in this order.
 var shells = [...]string{"/bin/defaultsh", "/bbin/gosh", "/bin/sh"}
 
-// shell runs a shell on the console device dev. Disks are let go of meanwhile,
-// so that it can do with them what it likes.
-func (s *session) shell(ctx context.Context, dev string) {
-	if !s.asked.Shell {
-		s.update(ctx, menu.ShellDoneMsg{Error: wordShellOff})
-		return
-	}
-	i := slices.IndexFunc(s.consoles, func(c console) bool { return c.device == dev })
-	if i < 0 {
-		i = 0
-	}
-	on := s.consoles[i]
-	name := ""
-	for _, sh := range shells {
-		if _, err := os.Stat(sh); err == nil {
-			name = sh
-			break
+// shell runs a shell on the console device dev.
+func shell(dev string) error {
+	for _, name := range shells {
+		if _, err := os.Stat(name); err == nil {
+			// On a processor without a random generator nothing else seeds the kernel's,
+			// and dhclient would wait for it. Asking makes the kernel see to it.
+			go unix.Getrandom(make([]byte, 1), 0)
+			return runShell(name, dev)
 		}
 	}
-	if name == "" {
-		s.update(ctx, menu.ShellDoneMsg{Error: wordNoShell})
-		return
-	}
-	s.shells++
-	s.outdate()
-	s.scan.Stop()
-	if err := on.Suspend(wordShellHint + "\r\n"); err != nil {
-		go func() { // it may be suspended all the same
-			err := errors.Join(err, on.Resume())
-			s.later(ctx, func() { s.shellEnded(ctx, err) })
-		}()
-		return
-	}
-	s.machine.messages(true)
-	// On a processor without a random generator nothing else seeds the kernel's,
-	// and dhclient would wait for it. Asking makes the kernel see to it.
-	go unix.Getrandom(make([]byte, 1), 0)
-	go func() {
-		err := runShell(name, on.device)
-		s.later(ctx, func() { s.shellEnded(ctx, errors.Join(err, on.Resume())) })
-	}()
-}
-
-// shellEnded shows the menu again. Disks are looked at when no other shell may
-// be at work on them.
-func (s *session) shellEnded(ctx context.Context, err error) {
-	s.shells--
-	var done menu.ShellDoneMsg
-	if err != nil {
-		done.Error = sentence(err)
-	}
-	if s.shells == 0 {
-		s.machine.messages(false)
-		s.startScan()
-	}
-	s.update(ctx, done)
+	return errors.New("this image has no shell")
 }
 
 // runShell runs a shell with the terminal dev as its own, job control included.

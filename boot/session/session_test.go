@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"context"
@@ -20,8 +20,8 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/boottest/hardware"
 	"github.com/alpboot/alpboot/boot/device"
-	"github.com/alpboot/alpboot/boot/device/assemble"
 	"github.com/alpboot/alpboot/boot/device/luks"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/discover"
@@ -33,132 +33,29 @@ import (
 	"github.com/alpboot/alpboot/boot/settings"
 )
 
-// disk is a volume of the fake machine; its files lie in a folder.
-type disk struct {
-	block  device.Block
-	sb     superblock.Superblock
-	dir    string
-	inside *disk // what a passphrase opens
-	hangs  bool  // it never answers
+// target is what the fake kexec loads and starts, on a fake machine.
+type target struct {
+	disks *hardware.Machine
+	mu    sync.Mutex
+	done  []string // what was done to the machine
+
+	initrd  string // what was loaded last
+	cmdline string
+	loadErr error
+	held    chan struct{} // FileLoad waits for it; nil does not wait
+	jumpErr error
+	shell   chan error    // what a shell ends with; nil ends at once
+	stuck   time.Duration // how long reading or writing a firmware variable takes
 }
 
-// hardware is the fake machine, as discovery and kexec see it. What is done to
-// it is noted.
-type hardware struct {
-	mu      sync.Mutex
-	disks   []disk
-	mounted map[string]int // by device
-	done    []string
-
-	initrd   string // what the target got
-	cmdline  string
-	loadErr  error
-	held     chan struct{} // FileLoad waits for it; nil does not wait
-	unlocked [][]byte      // passphrases that were tried
-}
-
-func (h *hardware) note(format string, args ...any) {
+func (h *target) note(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.done = append(h.done, fmt.Sprintf(format, args...))
 }
 
-func (h *hardware) Devices() ([]device.Block, []error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var blocks []device.Block
-	for _, d := range h.disks {
-		blocks = append(blocks, d.block)
-	}
-	return blocks, nil
-}
-
-func (h *hardware) disk(path string) disk {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.disks[slices.IndexFunc(h.disks, func(d disk) bool { return d.block.Path == path })]
-}
-
-func (h *hardware) Probe(path string) (superblock.Superblock, error) {
-	d := h.disk(path)
-	if d.hangs {
-		time.Sleep(time.Hour)
-	}
-	return d.sb, nil
-}
-
-// root is a mounted folder.
-type root struct {
-	*device.Root
-	close func()
-}
-
-func (r root) Close() error { r.close(); return r.Root.Close() }
-
-func (h *hardware) Mount(_ context.Context, path string, _ superblock.Superblock) (discover.Filesystem, error) {
-	r, err := device.Folder(h.disk(path).dir)
-	if err != nil {
-		return nil, err
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.mounted[path]++
-	return root{r, func() { h.mu.Lock(); h.mounted[path]--; h.mu.Unlock() }}, nil
-}
-
-func (h *hardware) Write(path string, do func(*os.Root) error) error {
-	h.mu.Lock()
-	n := h.mounted[path]
-	h.mu.Unlock()
-	if n != 0 {
-		return fmt.Errorf("%s is mounted %d times", path, n)
-	}
-	r, err := os.OpenRoot(h.disk(path).dir)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	h.note("write %s", path)
-	return do(r)
-}
-
-func (h *hardware) Member(string, superblock.Superblock) (assemble.Member, error) {
-	return assemble.Member{}, device.ErrInUse
-}
-
-func (h *hardware) Map(assemble.Mapping) (discover.Made, error) {
-	return discover.Made{}, errors.ErrUnsupported
-}
-
-func (h *hardware) Image(discover.Filesystem, string) (discover.Made, error) {
-	return discover.Made{}, errors.ErrUnsupported
-}
-
-func (h *hardware) Unlock(_ context.Context, path string, passphrase []byte) (discover.Made, error) {
-	h.mu.Lock()
-	h.unlocked = append(h.unlocked, passphrase)
-	h.mu.Unlock()
-	switch string(passphrase) {
-	case "right":
-	case "short of memory":
-		return discover.Made{}, fmt.Errorf("%w: key slot 0 needs 1.0 GiB", luks.ErrMemory)
-	default:
-		return discover.Made{}, luks.ErrPassphrase
-	}
-	in := *h.disk(path).inside
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.disks = append(h.disks, in)
-	return discover.Made{Node: in.block.Path, Close: func() error {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.disks = slices.DeleteFunc(slices.Clone(h.disks), func(d disk) bool { return d.block.Path == in.block.Path })
-		return nil
-	}}, nil
-}
-
 // FileLoad implements kexec.Syscalls.
-func (h *hardware) FileLoad(kernel, initrd *os.File, cmdline string) error {
+func (h *target) FileLoad(kernel, initrd *os.File, cmdline string) error {
 	if h.held != nil {
 		<-h.held
 	}
@@ -177,20 +74,14 @@ func (h *hardware) FileLoad(kernel, initrd *os.File, cmdline string) error {
 	return nil
 }
 
-func (h *hardware) Load(uint64, []kexec.Segment) error { return errors.ErrUnsupported }
-func (h *hardware) Unload() error                      { h.note("unload"); return nil }
+func (h *target) Load(uint64, []kexec.Segment) error { return errors.ErrUnsupported }
+func (h *target) Unload() error                      { h.note("unload"); return nil }
 
 // Reboot implements kexec.Syscalls: the jump. Then the machine is another one:
-// the goroutine stays here.
-func (h *hardware) Reboot() error {
-	h.mu.Lock()
-	n := 0
-	for _, m := range h.mounted {
-		n += m
-	}
-	h.mu.Unlock()
-	h.note("jump with %d mounted", n)
-	return errors.New("the jump failed")
+// here it fails.
+func (h *target) Reboot() error {
+	h.note("jump with %d mounted", h.disks.Mounted())
+	return h.jumpErr
 }
 
 // screenshot is a console whose screen is asked for.
@@ -227,11 +118,13 @@ func (c *screenshot) text() string {
 
 // efiVariables are those of a fake firmware.
 type efiVariables struct {
+	hw       *target
 	values   map[string]string
 	readOnly bool
 }
 
 func (v efiVariables) Get(name, vendor string) ([]byte, error) {
+	time.Sleep(v.hw.stuck)
 	s, ok := v.values[name]
 	if !ok {
 		return nil, fs.ErrNotExist
@@ -240,6 +133,7 @@ func (v efiVariables) Get(name, vendor string) ([]byte, error) {
 }
 
 func (v efiVariables) Set(name, vendor string, value []byte) error {
+	time.Sleep(v.hw.stuck)
 	if v.readOnly {
 		return fs.ErrPermission
 	}
@@ -248,6 +142,7 @@ func (v efiVariables) Set(name, vendor string, value []byte) error {
 }
 
 func (v efiVariables) Delete(name, vendor string) error {
+	time.Sleep(v.hw.stuck)
 	if v.readOnly {
 		return fs.ErrPermission
 	}
@@ -255,19 +150,23 @@ func (v efiVariables) Delete(name, vendor string) error {
 	return nil
 }
 
-// bench is a session that runs, and what is around it.
-type bench struct {
+// rig is a session that runs, and what is around it.
+type rig struct {
 	t       *testing.T
-	hw      *hardware
+	hw      *target
+	disks   *hardware.Machine
 	vars    efiVariables
 	screen  *screenshot
 	session *session
 	files   fstest.MapFS // of the image, sysfs and procfs
-	stop    func()
+
+	mu       sync.Mutex
+	unlocked [][]byte // passphrases that were tried
+	stop     func()
 }
 
 // bootDisk makes a disk with entries Linux lts and Linux virt.
-func bootDisk(t *testing.T, path, uuid, options string) disk {
+func bootDisk(t *testing.T, path, uuid, options string) hardware.Device {
 	t.Helper()
 	dir := t.TempDir()
 	conf := "TIMEOUT 30\nDEFAULT lts\n"
@@ -277,7 +176,7 @@ func bootDisk(t *testing.T, path, uuid, options string) disk {
 		conf += fmt.Sprintf("LABEL %s\n MENU LABEL Linux %s\n LINUX vmlinuz-%s\n INITRD initramfs-%s\n APPEND root=UUID=%s %s\n", flavour, flavour, flavour, flavour, uuid, options)
 	}
 	writeFile(t, filepath.Join(dir, "boot/extlinux.conf"), conf)
-	return disk{block: device.Block{Path: path, Disk: "/dev/sda", Size: 1 << 30, Partition: 1}, sb: superblock.Superblock{Type: "ext4", UUID: uuid}, dir: dir}
+	return hardware.Device{Block: device.Block{Path: path, Disk: "/dev/sda", Size: 1 << 30, Partition: 1}, Superblock: superblock.Superblock{Type: "ext4", UUID: uuid}, Dir: dir}
 }
 
 func writeFile(t *testing.T, name, text string) {
@@ -290,56 +189,94 @@ func writeFile(t *testing.T, name, text string) {
 	}
 }
 
-// newBench makes a machine with disks.
-func newBench(t *testing.T, disks ...disk) *bench {
-	return &bench{
-		t: t, hw: &hardware{disks: disks, mounted: map[string]int{}},
-		vars:  efiVariables{values: map[string]string{}},
+// newRig makes a machine with disks, where each step takes 100 ms.
+func newRig(t *testing.T, disks ...hardware.Device) *rig {
+	m := hardware.New(disks...)
+	m.Latency = 100 * time.Millisecond
+	hw := &target{disks: m, jumpErr: errors.New("the jump failed")}
+	return &rig{
+		t: t, hw: hw, disks: m,
+		vars:  efiVariables{hw: hw, values: map[string]string{}},
 		stop:  func() {},
 		files: fstest.MapFS{"proc/sys/kernel/osrelease": boottest.File("6.12.1-alpboot\n")},
 	}
 }
 
+// maker is the machine, and records passphrases and writing.
+type maker struct {
+	*hardware.Machine
+	rig *rig
+}
+
+func (m maker) Unlock(ctx context.Context, node string, passphrase []byte) (device.Made, error) {
+	m.rig.mu.Lock()
+	m.rig.unlocked = append(m.rig.unlocked, passphrase)
+	m.rig.mu.Unlock()
+	return m.Machine.Unlock(ctx, node, passphrase)
+}
+
+func (m maker) Write(node string, do func(*os.Root) error) error {
+	m.rig.hw.note("write %s", node)
+	return m.Machine.Write(node, do)
+}
+
+// The rest implements Machine.
+
+func (b *rig) Scan(ctx context.Context, asked settings.Settings) *discover.Scan {
+	return (&discover.Scanner{Machine: maker{b.disks, b}, Maker: maker{b.disks, b}, Formats: all.Formats(nil), Events: b.disks.Events, Settle: asked.Settle, Limit: asked.DeviceLimit}).Start(ctx)
+}
+
+func (b *rig) Shell(console string) error {
+	b.hw.note("shell on %s with %d mounted", console, b.disks.Mounted())
+	if b.hw.shell == nil {
+		return nil
+	}
+	return <-b.hw.shell
+}
+
+func (b *rig) Keyboard() (Keyboard, error) { return &keys{rig: b}, nil }
+func (b *rig) KernelMessages(bool)         {}
+func (b *rig) HandOver(*slog.Logger)       { b.hw.note("hand over") }
+func (b *rig) Restart() error              { b.hw.note("restart"); return errors.New("the machine stays") }
+func (b *rig) PowerOff() error             { b.hw.note("power off"); return nil }
+
 // start starts the menu, in a bubble of package synctest, with kernel
 // parameters; one that is running ends.
-func (b *bench) start(cmdline string) {
+func (b *rig) start(cmdline string) {
 	b.t.Helper()
 	b.stop()
 	ctx, cancel := context.WithCancel(b.t.Context())
-	asked := settings.Read(b.files, "alpboot.method=file "+cmdline)
-	book := &logbook{}
 	b.screen = &screenshot{events: make(chan menu.Msg, 64)}
-	var firmware remember.Store = remember.SystemdBoot{Store: remember.EFI{Vars: b.vars}, Vars: b.vars}
-	b.session = &session{
-		machine: machine{
-			root: b.files,
-			scan: func(asked settings.Settings) *discover.Scan {
-				return (&discover.Scanner{Machine: b.hw, Maker: b.hw, Formats: all.Formats(nil), Settle: asked.Settle, Limit: asked.DeviceLimit}).Start(ctx)
-			},
-			kexec: b.hw, mayKexec: true, vars: b.vars, firmware: firmware,
-			handOver: func(*slog.Logger) { b.hw.note("hand over") },
-			reboot:   func(how int) error { b.hw.note("reboot %x", how); return errors.New("the machine stays") },
-			messages: func(bool) {},
-			keyboard: func() (keyboard, error) { return &keys{bench: b}, nil },
-		},
-		base: asked, asked: asked, cmdline: cmdline, book: book, log: slog.New(book),
-		consoles: []console{{b.screen, "/dev/ttyS0"}},
-	}
+	b.session = newSession(Config{
+		Machine: b, Root: b.files, Kexec: b.hw, KexecAllowed: true,
+		Firmware: Firmware{Vars: b.vars, ReadOnly: b.vars.readOnly, Store: remember.SystemdBoot{Store: remember.EFI{Vars: b.vars}, Vars: b.vars}},
+		Settings: settings.Read(b.files, "alpboot.method=file "+cmdline), Cmdline: cmdline,
+		Consoles: []Console{{b.screen, "/dev/ttyS0"}}, Log: &LogBuffer{},
+	})
 	ended := make(chan struct{})
 	go func() { b.session.run(ctx); close(ended) }()
-	b.stop = func() { cancel(); <-ended }
-	b.t.Cleanup(b.stop)
+	b.stop = func() {
+		cancel()
+		<-ended
+		b.disks.Release()
+		b.wait(time.Minute) // what was given up ends too
+		if err := b.disks.CheckStopped(); err != nil {
+			b.t.Error(err)
+		}
+		b.stop = func() {}
+	}
+	b.t.Cleanup(func() { b.stop() })
 	b.wait(2 * time.Second)
 }
 
 // wait lets time pass and everything settle.
-func (b *bench) wait(d time.Duration) {
+func (b *rig) wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
 // press presses keys; letters in text are typed.
-func (b *bench) press(keys ...any) {
+func (b *rig) press(keys ...any) {
 	for _, k := range keys {
 		b.burst(k)
 		b.wait(time.Second)
@@ -347,7 +284,7 @@ func (b *bench) press(keys ...any) {
 }
 
 // burst types keys without looking at what they do.
-func (b *bench) burst(keys ...any) {
+func (b *rig) burst(keys ...any) {
 	for _, k := range keys {
 		switch k := k.(type) {
 		case string:
@@ -361,7 +298,7 @@ func (b *bench) burst(keys ...any) {
 }
 
 // shows checks that the screen has texts.
-func (b *bench) shows(texts ...string) {
+func (b *rig) shows(texts ...string) {
 	b.t.Helper()
 	for _, text := range texts {
 		if got := b.screen.text(); !strings.Contains(got, text) {
@@ -371,7 +308,7 @@ func (b *bench) shows(texts ...string) {
 }
 
 // did checks what was done to the machine, and forgets it.
-func (b *bench) did(want ...string) {
+func (b *rig) did(want ...string) {
 	b.t.Helper()
 	synctest.Wait()
 	b.hw.mu.Lock()
@@ -390,7 +327,7 @@ func bootedVirt() []string {
 
 func TestBooting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", "quiet console=tty0"))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", "quiet console=tty0"))
 		b.start("alpboot.timeout=-1 alpboot.console-policy=add console=ttyS0,9600")
 		b.shows("Linux lts", "default")
 		b.press(menu.KeyDown, menu.KeyEnter)
@@ -412,11 +349,11 @@ func TestBooting(t *testing.T) {
 	})
 }
 
-// An entry that is chosen before its disk has been looked at again is booted
+// An entry that is chosen before its disk has been scanned again is booted
 // when that has been done.
 func TestBootingWhileLooking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1")
 		b.shows("Linux virt")
 		b.burst("r", menu.KeyEnter)
@@ -425,17 +362,15 @@ func TestBootingWhileLooking(t *testing.T) {
 	})
 }
 
-// What was listed stays while all disks are looked at again, until it is certain
+// What was listed stays while all disks are scanned again, until it is certain
 // that it has gone.
 func TestListWhileLooking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""), encrypted(t))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""), encrypted(t))
 		b.start("alpboot.timeout=-1")
-		b.hw.mu.Lock()
-		for i := range b.hw.disks {
-			b.hw.disks[i].hangs = true
+		for _, path := range b.disks.Paths() {
+			b.disks.SetFault(path, hardware.Probe, hardware.Fault{Hang: true})
 		}
-		b.hw.mu.Unlock()
 		b.press("r", menu.KeyEnd)
 		b.shows("Linux lts", "Linux virt", "sda1: still being read", "sda2 is encrypted: Enter unlocks it")
 		b.press(menu.KeyEnter, "right", menu.KeyEnter)
@@ -445,18 +380,17 @@ func TestListWhileLooking(t *testing.T) {
 		if text := b.screen.text(); strings.Contains(text, "Linux lts") {
 			t.Errorf("what has gone is shown: %s", text)
 		}
-		if b.hw.unlocked != nil {
-			t.Errorf("tried %q", b.hw.unlocked)
+		if b.unlocked != nil {
+			t.Errorf("tried %q", b.unlocked)
 		}
 		b.did()
-		b.wait(2 * time.Hour) // so that its goroutines end
 	})
 }
 
 // What the menu shows is what is booted, and what was typed is taken as it is.
 func TestEditedCommandLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", "quiet console=tty0"))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", "quiet console=tty0"))
 		b.start("alpboot.timeout=-1 alpboot.console-policy=replace console=ttyS0,9600")
 		b.shows("root=UUID=u1 quiet console=ttyS0,9600")
 		b.press("e")
@@ -476,8 +410,8 @@ func TestEditedCommandLine(t *testing.T) {
 func TestAdvice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := bootDisk(t, "/dev/sda1", "u1", "")
-		writeFile(t, filepath.Join(d.dir, "boot/config-lts"), "#\nCONFIG_SMP=y\n")
-		b := newBench(t, d)
+		writeFile(t, filepath.Join(d.Dir, "boot/config-lts"), "#\nCONFIG_SMP=y\n")
+		b := newRig(t, d)
 		b.start("alpboot.timeout=-1")
 		b.press("i")
 		b.shows("The kernel was built without", "ext4")
@@ -486,7 +420,7 @@ func TestAdvice(t *testing.T) {
 
 func TestUnattended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("")
 		b.did()
 		b.wait(4 * time.Second) // as its configuration says
@@ -504,14 +438,14 @@ func TestUnattended(t *testing.T) {
 func TestOwnEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := bootDisk(t, "/dev/sda1", "u1", "")
-		writeFile(t, filepath.Join(d.dir, "boot/alpboot/vmlinuz"), string(boottest.BzImage("6.12.1-alpboot")))
-		file := filepath.Join(d.dir, "boot/extlinux.conf")
+		writeFile(t, filepath.Join(d.Dir, "boot/alpboot/vmlinuz"), string(boottest.BzImage("6.12.1-alpboot")))
+		file := filepath.Join(d.Dir, "boot/extlinux.conf")
 		conf, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		writeFile(t, file, strings.Replace(string(conf), "DEFAULT lts", "DEFAULT alpboot\nLABEL alpboot\n MENU LABEL alpboot\n LINUX alpboot/vmlinuz", 1))
-		b := newBench(t, d)
+		b := newRig(t, d)
 		b.start("alpboot.timeout=3 alpboot.default=alpboot")
 		b.shows("alpboot", "Linux lts")
 		b.wait(3 * time.Second)
@@ -524,7 +458,7 @@ func TestOwnEntry(t *testing.T) {
 
 func TestFailureToLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.hw.loadErr = errors.New("no room")
 		b.start("alpboot.timeout=-1")
 		b.press(menu.KeyEnter)
@@ -535,7 +469,7 @@ func TestFailureToLoad(t *testing.T) {
 
 func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.hw.held = make(chan struct{})
 		b.start("alpboot.timeout=-1")
 		b.press(menu.KeyEnter, menu.KeyEsc)
@@ -550,22 +484,22 @@ func TestCancel(t *testing.T) {
 
 // encrypted is a disk that "right" opens; its entries tell initramfs-init to
 // open it.
-func encrypted(t *testing.T) disk {
+func encrypted(t *testing.T) hardware.Device {
 	in := bootDisk(t, "/dev/mapper/luks-c1", "u1", "cryptroot=UUID=c1 cryptdm=root")
-	in.block.Partition = 0
-	return disk{block: device.Block{Path: "/dev/sda2", Disk: "/dev/sda", Size: 1 << 30, Partition: 2}, sb: superblock.Superblock{Type: "crypto_LUKS", UUID: "c1"}, inside: &in}
+	in.Block.Partition = 0
+	return hardware.Device{Block: device.Block{Path: "/dev/sda2", Disk: "/dev/sda", Size: 1 << 30, Partition: 2}, Superblock: superblock.Superblock{Type: "crypto_LUKS", UUID: "c1"}, Inside: &in}
 }
 
 func TestUnlocking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, encrypted(t))
+		b := newRig(t, encrypted(t))
 		b.start("alpboot.timeout=-1")
 		b.shows("sda2", "encrypted")
 		b.press(menu.KeyEnter, "wrong", menu.KeyEnter)
 		b.shows("This passphrase does not unlock sda2. Tries left: 2.")
 		b.press("right", menu.KeyEnter)
 		b.shows("Linux lts", "sda2 is unlocked")
-		for i, p := range b.hw.unlocked {
+		for i, p := range b.unlocked {
 			if strings.Trim(string(p), "\x00") != "" {
 				t.Errorf("passphrase %d is still in memory: %q", i, p)
 			}
@@ -578,10 +512,10 @@ func TestUnlocking(t *testing.T) {
 	})
 }
 
-// A volume is opened when its disk has been looked at again.
+// A volume is opened when its disk has been scanned again.
 func TestUnlockingWhileLooking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, encrypted(t))
+		b := newRig(t, encrypted(t))
 		b.start("alpboot.timeout=-1")
 		b.burst("r", menu.KeyEnter, "right", menu.KeyEnter)
 		b.wait(time.Second)
@@ -592,13 +526,13 @@ func TestUnlockingWhileLooking(t *testing.T) {
 // A volume that is open is offered no more, even before what is in it is known.
 func TestOpenIsNotLocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, encrypted(t))
+		b := newRig(t, encrypted(t))
 		b.start("alpboot.timeout=-1")
 		b.press(menu.KeyEnter)
-		b.session.later(t.Context(), func() {
+		b.session.later(func() {
 			b.session.model, _ = b.session.model.Update(menu.KeyMsg{Key: menu.KeyRune, Rune: 'x'})
 			b.session.model, _ = b.session.model.Update(menu.KeyMsg{Key: menu.KeyEnter})
-			b.session.unlocked(t.Context(), "/dev/sda2", nil)
+			b.session.unlocked("/dev/sda2", nil)
 		})
 		synctest.Wait()
 		b.shows("sda2 is unlocked")
@@ -621,7 +555,7 @@ func TestHandingOn(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, encrypted(t))
+				b := newRig(t, encrypted(t))
 				b.start("alpboot.timeout=-1 " + tt.cmdline)
 				b.press(tt.keys...)
 				b.shows("Linux lts")
@@ -639,17 +573,18 @@ func TestHandingOn(t *testing.T) {
 
 func TestUnlockingWithoutMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, encrypted(t))
+		b := newRig(t, encrypted(t))
 		b.start("alpboot.timeout=-1")
-		b.press(menu.KeyEnter, "short of memory", menu.KeyEnter)
+		b.disks.SetFault("/dev/sda2", hardware.Unlock, hardware.Fault{Err: fmt.Errorf("%w: key slot 0 needs 1.0 GiB", luks.ErrMemory)})
+		b.press(menu.KeyEnter, "whatever", menu.KeyEnter)
 		b.shows("/dev/sda2: not enough memory: key slot 0 needs 1.0 GiB.")
 	})
 }
 
 // idOf gives the ID of the entry with a title, from the screen's details.
-func (b *bench) idOf(title string) string {
+func (b *rig) idOf(title string) string {
 	b.t.Helper()
-	for _, e := range b.session.inventory.Entries {
+	for _, e := range b.session.view.inventory.Entries {
 		if e.Title == title {
 			return e.ID
 		}
@@ -660,7 +595,7 @@ func (b *bench) idOf(title string) string {
 
 func TestRemembering(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1")
 		virt := b.idOf("Linux virt")
 		b.press(menu.KeyDown, "dd")
@@ -686,7 +621,7 @@ func TestRemembering(t *testing.T) {
 
 func TestNextOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1 alpboot.remember-last")
 		lts, virt := b.idOf("Linux lts"), b.idOf("Linux virt")
 		b.press(menu.KeyDown, "do")
@@ -699,7 +634,7 @@ func TestNextOnly(t *testing.T) {
 		}
 		for _, want := range [][]string{bootedVirt(), booted} {
 			b.start("alpboot.timeout=2")
-			b.wait(time.Second)
+			b.wait(2 * time.Second)
 			b.did(want...)
 			if got, ok := b.vars.values["AlpbootNext"]; ok {
 				t.Errorf("%s is still to be booted", got)
@@ -712,12 +647,12 @@ func TestNextOnly(t *testing.T) {
 // written down.
 func TestOnceThatCannotBeSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1")
 		b.vars.values["AlpbootNext"] = b.idOf("Linux virt")
 		b.vars.readOnly = true
 		b.start("alpboot.timeout=2")
-		b.wait(time.Second)
+		b.wait(2 * time.Second)
 		b.did()
 		b.shows("Linux virt did not boot", "It was to be booted once, and that it has been cannot be remembered")
 		b.press(menu.KeyDown, menu.KeyEnter)
@@ -725,23 +660,15 @@ func TestOnceThatCannotBeSaved(t *testing.T) {
 	})
 }
 
-// slowStore is a place on a slow disk.
-type slowStore struct{ remember.Store }
-
-func (s slowStore) Save(state remember.State) error {
-	time.Sleep(3 * time.Second)
-	return s.Store.Save(state)
-}
-
 // TestDefaultAndBootAtOnce: a default is kept although an entry is booted before
 // it has been written, or while one is being loaded.
 func TestDefaultAndBootAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1")
-		b.session.store = slowStore{b.session.store}
+		b.hw.stuck = 300 * time.Millisecond // a Save takes seconds
 		b.hw.held = make(chan struct{})
-		time.AfterFunc(4*time.Second, func() { close(b.hw.held) })
+		time.AfterFunc(6*time.Second, func() { close(b.hw.held) })
 		b.burst(menu.KeyDown, "dd", menu.KeyHome, menu.KeyEnter)
 		b.wait(time.Second)
 		b.did()
@@ -780,7 +707,7 @@ func TestMetOnce(t *testing.T) {
 		{"with all there", boot.Inventory{Entries: []boot.Entry{lts}, Settled: true, Volumes: []boot.VolumeStatus{{}}}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := &session{inventory: tt.inv, state: remember.State{Kept: true, Used: []string{"met"}}}
+			s := &session{view: view{inventory: tt.inv}, memory: &memory{state: remember.State{Kept: true, Used: []string{"met"}}}}
 			if got := s.starting("lts").Used; !slices.Equal(got, tt.want) {
 				t.Errorf("met: %q, want %q", got, tt.want)
 			}
@@ -790,15 +717,15 @@ func TestMetOnce(t *testing.T) {
 
 func TestPassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=2 alpboot.confirm")
-		b.wait(time.Second)
+		b.wait(2 * time.Second)
 		b.did(booted...)
 		if got := b.vars.values["AlpbootTrying"]; got != b.idOf("Linux lts") {
 			t.Fatalf("AlpbootTrying is %q", got)
 		}
 		b.start("alpboot.timeout=3 alpboot.confirm")
-		b.shows("Linux lts did not boot", "never said that it is up", "Booting in", "Linux virt")
+		b.shows("Linux lts did not boot", "never reported that it is up", "Booting in", "Linux virt")
 		b.wait(4 * time.Second)
 		b.did(bootedVirt()...)
 	})
@@ -807,7 +734,7 @@ func TestPassedOver(t *testing.T) {
 func TestRememberingInAFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := bootDisk(t, "/dev/sda1", "u1", "")
-		b := newBench(t, d)
+		b := newRig(t, d)
 		const file = "alpboot.timeout=3 alpboot.remember=UUID=u1:/alpboot.state"
 		b.start(file)
 		b.press(menu.KeyDown, "d")
@@ -837,12 +764,12 @@ func TestRememberingInAFile(t *testing.T) {
 
 // addESP adds an EFI system partition with files to the machine, on a disk that
 // is built in.
-func (b *bench) addESP(files map[string]string) string {
+func (b *rig) addESP(files map[string]string) string {
 	dir := b.t.TempDir()
 	for name, text := range files {
 		writeFile(b.t, filepath.Join(dir, name), text)
 	}
-	b.hw.disks = append(b.hw.disks, disk{block: device.Block{Path: "/dev/sda9", Disk: "/dev/sda", Size: 1 << 30, Partition: 9}, sb: superblock.Superblock{Type: "vfat", UUID: "1234-ABCD"}, dir: dir})
+	b.disks.Plug(hardware.Device{Block: device.Block{Path: "/dev/sda9", Disk: "/dev/sda", Size: 1 << 30, Partition: 9}, Superblock: superblock.Superblock{Type: "vfat", UUID: "1234-ABCD"}, Dir: dir})
 	b.files["sys/class/block/sda"] = boottest.Link("../../devices/pci0000:00/0000:00:1f.2/ata1/block/sda")
 	b.files["sys/devices/pci0000:00/0000:00:1f.2/ata1/block/sda/removable"] = boottest.File("0\n")
 	return dir
@@ -850,7 +777,7 @@ func (b *bench) addESP(files map[string]string) string {
 
 func TestSettingsOnAVolume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", "console=ttyS9"))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", "console=ttyS9"))
 		b.addESP(map[string]string{"EFI/alpboot/alpboot.conf": "timeout = 30\ndefault = Linux virt\nshell = no\ntheme = nonsense\n"})
 		b.start("")
 		b.wait(20 * time.Second) // the configuration would have it after 3
@@ -867,20 +794,19 @@ func TestSettingsOnAVolume(t *testing.T) {
 // machine from booting.
 func TestDiskThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.hw.disks = append(b.hw.disks, disk{block: device.Block{Path: "/dev/sdb", Size: 1 << 30}, hangs: true})
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b.disks.Plug(hardware.Device{Block: device.Block{Path: "/dev/sdb", Size: 1 << 30}, Faults: map[hardware.Step]hardware.Fault{hardware.Probe: {Hang: true}}})
 		b.start("alpboot.timeout=2 alpboot.device-limit=3")
 		b.did()
 		b.wait(4 * time.Second)
 		b.did(booted...)
-		b.wait(2 * time.Hour) // so that its goroutine ends
 	})
 }
 
 func TestSavingTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := bootDisk(t, "/dev/sda1", "u1", "")
-		b := newBench(t, d)
+		b := newRig(t, d)
 		b.start(`alpboot.timeout=-1 alpboot.default="A # B"`)
 		b.did()
 		b.press("l", "w", menu.KeyEnter)
@@ -888,7 +814,7 @@ func TestSavingTheLog(t *testing.T) {
 		b.press("w", menu.KeyEnter)
 		b.shows("The log is in the file /alpboot-log-2.txt on /dev/sda1.")
 		b.did("write /dev/sda1", "write /dev/sda1")
-		text, err := os.ReadFile(filepath.Join(d.dir, "alpboot-log.txt"))
+		text, err := os.ReadFile(filepath.Join(d.Dir, "alpboot-log.txt"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -907,7 +833,7 @@ func TestSavingTheLog(t *testing.T) {
 
 func TestFirmwareSetup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1")
 		b.press("p")
 		if strings.Contains(b.screen.text(), "firmware") {
@@ -917,7 +843,7 @@ func TestFirmwareSetup(t *testing.T) {
 		b.vars.values["OsIndications"] = string(binary.LittleEndian.AppendUint64(nil, 4))
 		b.start("alpboot.timeout=-1")
 		b.press("pf")
-		b.did("hand over", "reboot 1234567")
+		b.did("hand over", "restart")
 		if got := binary.LittleEndian.Uint64([]byte(b.vars.values["OsIndications"])); got != 5 {
 			t.Errorf("OsIndications is %#x, want 5", got)
 		}
@@ -928,7 +854,7 @@ func TestFirmwareSetup(t *testing.T) {
 
 func TestAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1")
 		b.press("pa")
 		b.did() // it does not know itself
@@ -950,11 +876,11 @@ func TestAgain(t *testing.T) {
 
 func TestPower(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1")
 		b.press("po")
-		b.did("hand over", "reboot 4321fedc")
-		if !strings.Contains(b.screen.last, "Switching off") {
+		b.did("hand over", "power off")
+		if !strings.Contains(b.screen.last, "Powering off") {
 			t.Errorf("the last words are %q", b.screen.last)
 		}
 	})
@@ -962,7 +888,7 @@ func TestPower(t *testing.T) {
 
 func TestShellNotAllowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1 alpboot.shell=no")
 		b.press("s")
 		b.shows("The settings do not allow a shell here.")
@@ -971,7 +897,7 @@ func TestShellNotAllowed(t *testing.T) {
 
 func TestDetailsAndMachine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1 alpboot.rearm=60")
 		b.press("i")
 		b.shows("/boot/vmlinuz-lts, bzImage for amd64, Linux 6.12.1-0-lts, 4096 bytes", "/boot/initramfs-lts, gzip, 21 bytes")
@@ -982,7 +908,7 @@ func TestDetailsAndMachine(t *testing.T) {
 
 func TestCompletion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, bootDisk(t, "/dev/sda1", "u1", ""))
+		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1")
 		b.press("e", menu.KeyTab) // to the kernel's path
 		for range len("boot/vmlinuz-lts") + 1 {
@@ -1011,7 +937,7 @@ func TestCompletions(t *testing.T) {
 }
 
 // keys is the keyboard table of the fake machine: what its key 30 gives.
-type keys struct{ bench *bench }
+type keys struct{ rig *rig }
 
 func (k *keys) Entry(table, key uint8) (uint16, error) {
 	if table > 0 {
@@ -1022,7 +948,7 @@ func (k *keys) Entry(table, key uint8) (uint16, error) {
 
 func (k *keys) SetEntry(table, key uint8, value uint16) error {
 	if table == 0 && key == 30 {
-		k.bench.hw.note("key 30 is %d", value)
+		k.rig.hw.note("key 30 is %d", value)
 	}
 	return nil
 }
@@ -1042,9 +968,9 @@ func bkeymap() string {
 func TestKeymaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := bootDisk(t, "/dev/sda2", "u1", "")
-		writeFile(t, filepath.Join(d.dir, "usr/share/bkeymaps/de/de.bmap"), bkeymap())
-		swap := disk{block: device.Block{Path: "/dev/sda1", Disk: "/dev/sda", Size: 1 << 30, Partition: 1}, sb: superblock.Superblock{Type: "swap", UUID: "u0"}}
-		b := newBench(t, swap, d)
+		writeFile(t, filepath.Join(d.Dir, "usr/share/bkeymaps/de/de.bmap"), bkeymap())
+		swap := hardware.Device{Block: device.Block{Path: "/dev/sda1", Disk: "/dev/sda", Size: 1 << 30, Partition: 1}, Superblock: superblock.Superblock{Type: "swap", UUID: "u0"}}
+		b := newRig(t, swap, d)
 		b.start("alpboot.timeout=-1 alpboot.keymap=de")
 		b.did("key 30 is 1030") // from the installed system
 		b.press("K", "us", menu.KeyEnter)
@@ -1063,11 +989,11 @@ func TestSnapshots(t *testing.T) {
 	inv := boot.Inventory{Entries: []boot.Entry{{ID: "a"}, {ID: "b", Snapshot: true}}}
 	for asked, want := range map[string]int{"": 1, "alpboot.snapshots": 2} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBench(t)
+			b := newRig(t)
 			b.start(asked)
-			b.session.later(t.Context(), func() { b.session.take(t.Context(), inv) })
+			b.session.later(func() { b.session.take(inv) })
 			synctest.Wait()
-			if got := len(b.session.inventory.Entries); got != want {
+			if got := len(b.session.view.inventory.Entries); got != want {
 				t.Errorf("%q: %d entries, want %d", asked, got, want)
 			}
 		})

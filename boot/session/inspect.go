@@ -1,10 +1,12 @@
-package main
+package session
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"slices"
+	"strings"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/discover"
@@ -16,14 +18,10 @@ import (
 	"github.com/alpboot/alpboot/boot/version"
 )
 
-// inspect looks at the files of an entry, and at what its kernel may lack.
-func (s *session) inspect(ctx context.Context, e boot.Entry) {
-	scan := s.scan
-	var volumes []boot.Volume
-	for _, v := range s.inventory.Volumes {
-		volumes = append(volumes, v.Volume)
-	}
-	go func() {
+// inspect reads what kind of files an entry has, and what its kernel may lack.
+func (s *session) inspect(e boot.Entry) {
+	scan, volumes := s.view.scan, s.view.volumes()
+	s.wg.Go(func() {
 		msg := menu.InspectedMsg{ID: e.ID, Notes: kexec.Advise(volumeFS{scan, e.Volume}, e, volumes)}
 		if e.Kernel != "" {
 			msg.Files = append(msg.Files, inspectFile(scan, e.Volume, e.Kernel, aboutKernel))
@@ -31,11 +29,11 @@ func (s *session) inspect(ctx context.Context, e boot.Entry) {
 		for _, name := range e.Initrds {
 			msg.Files = append(msg.Files, inspectFile(scan, e.Volume, name, aboutInitrd))
 		}
-		s.send(ctx, msg)
-	}()
+		s.send(msg)
+	})
 }
 
-// inspectFile says what a file is; about tells what it is as a kernel or initrd.
+// inspectFile returns what a file is; about is what it is as a kernel or initrd.
 func inspectFile(scan *discover.Scan, v boot.Volume, name string, about func(r readerAt, size int64) (string, error)) menu.File {
 	f := menu.File{Path: name, Size: -1}
 	file, err := openFile(scan, v, name)
@@ -74,24 +72,59 @@ func aboutKernel(r readerAt, size int64) (string, error) {
 
 func aboutInitrd(r readerAt, size int64) (string, error) { return kernel.IdentifyInitrd(r, size) }
 
-// systemLines gives a function that tells what there is to know about the
+// systemLines returns a function that returns what there is to know about the
 // machine, and which settings are not the built-in ones.
 func (s *session) systemLines() func() []string {
-	asked, root := s.asked, s.machine.root
-	memory := fmt.Sprintf(wordWhere, s.store.Where())
+	asked, memory := s.asked, "A default is remembered in "+s.memory.store.Where()
 	return func() []string {
-		lines := sysinfo.Lines(root, "alpboot "+version.String(), memory)
+		lines := sysinfo.Lines(s.Root, "alpboot "+version.String(), memory)
 		head := false
 		for _, v := range asked.Values() {
 			if v.Source == (settings.Source{}) {
-				continue
+				continue // built in
 			}
 			if !head {
 				head = true
 				lines = append(lines, "Settings:")
 			}
-			lines = append(lines, fmt.Sprintf(wordSettingOf, v, v.Source))
+			lines = append(lines, fmt.Sprintf("%s (%s)", v, v.Source))
 		}
 		return lines
 	}
+}
+
+// complete finds the paths on a volume that begin as what was typed.
+func (s *session) complete(a menu.Complete) {
+	fsys := volumeFS{s.view.scan, a.Volume}
+	s.wg.Go(func() { s.send(menu.CompletionMsg{Seq: a.Seq, Names: completions(fsys, a.Prefix)}) })
+}
+
+// completions returns the paths on fsys that begin with prefix, in order;
+// directories end in a slash.
+func completions(fsys fs.FS, prefix string) []string {
+	const most = 1000 // more than anybody reads
+	dir, base := path.Split(prefix)
+	where := path.Clean("./" + dir)
+	if !fs.ValidPath(where) {
+		return nil
+	}
+	entries, _ := fs.ReadDir(fsys, where)
+	var names []string
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), base) || len(names) == most {
+			continue
+		}
+		name := path.Join(where, e.Name())
+		isDir := e.IsDir()
+		if e.Type()&fs.ModeSymlink != 0 {
+			st, err := fs.Stat(fsys, name)
+			isDir = err == nil && st.IsDir()
+		}
+		if isDir {
+			name += "/"
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }

@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"log/slog"
@@ -14,34 +14,6 @@ import (
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
 )
-
-func TestConsoleDevices(t *testing.T) {
-	const active, vt = "sys/class/tty/console/active", "sys/class/vtconsole/"
-	for _, tt := range []struct {
-		name  string
-		files map[string]string
-		asked []string
-		want  string
-	}{
-		{name: "serial alone", files: map[string]string{active: "ttyS0\n", vt + "vtcon0/name": "(S) dummy device\n"}, want: "/dev/ttyS0"},
-		{name: "VGA text beside it", files: map[string]string{active: "ttyS0\n", vt + "vtcon0/name": "(S) VGA+\n"}, want: "/dev/ttyS0 /dev/tty1"},
-		{name: "a framebuffer beside it", files: map[string]string{active: "ttyS0\n", "sys/class/graphics/fb0/name": "simpledrmdrmfb\n"}, want: "/dev/ttyS0 /dev/tty1"},
-		{name: "no framebuffer yet", files: map[string]string{active: "ttyS0\n", "sys/class/graphics/fbcon/rotate": "0\n"}, want: "/dev/ttyS0"},
-		{name: "both named", files: map[string]string{active: "tty0 ttyS0\n", "sys/class/graphics/fb0/name": "x\n"}, want: "/dev/tty1 /dev/ttyS0"},
-		{name: "asked for", files: map[string]string{active: "tty0 ttyS0\n", "sys/class/graphics/fb0/name": "x\n"}, asked: []string{"ttyS1", "tty2"}, want: "/dev/ttyS1 /dev/tty2"},
-		{name: "nothing known", want: "/dev/console"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			root := fstest.MapFS{}
-			for name, text := range tt.files {
-				root[name] = boottest.File(text)
-			}
-			if got := strings.Join(consoleDevices(root, tt.asked), " "); got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
-		})
-	}
-}
 
 func TestConsoleNames(t *testing.T) {
 	for _, tt := range []struct {
@@ -64,40 +36,20 @@ func TestConsoleNames(t *testing.T) {
 	}
 }
 
-func TestKernelLine(t *testing.T) {
-	for _, tt := range []struct {
-		record string
-		level  slog.Level
-		text   string
-		ok     bool
-	}{
-		{"6,339,5140900,-;NET: Registered protocol family 10\n SUBSYSTEM=net\n", slog.LevelDebug, "    5.141 kernel: NET: Registered protocol family 10", true},
-		{"3,340,12,-,caller=T1;ata1: failed; gave up", slog.LevelError, "    0.000 kernel: ata1: failed; gave up", true},
-		{"12,341,61000000,-;hello\n", slog.LevelWarn, "   61.000 kernel: hello", true},
-		{"no record", 0, "", false},
-		{"x,1,2,-;text", 0, "", false},
-	} {
-		level, text, ok := kernelLine(tt.record)
-		if level != tt.level || text != tt.text || ok != tt.ok {
-			t.Errorf("%q: got %v, %q, %v", tt.record, level, text, ok)
-		}
-	}
-}
-
-func TestLogbook(t *testing.T) {
-	b := &logbook{}
+func TestLogBuffer(t *testing.T) {
+	b := &LogBuffer{}
 	slog.New(b).Warn("what", "device", "/dev/sda")
 	lines := b.take()
 	if len(lines) != 1 || lines[0].Level != slog.LevelWarn || !strings.HasSuffix(lines[0].Text, " what device=/dev/sda") {
 		t.Errorf("got %v", lines)
 	}
-	b.add(slog.LevelInfo, "  200.000 later")
-	b.add(slog.LevelDebug, "   99.000 kernel: read after that")
+	b.Add(slog.LevelInfo, "  200.000 later")
+	b.Add(slog.LevelDebug, "   99.000 kernel: read after that")
 	if lines := b.take(); len(lines) != 2 || !strings.HasSuffix(lines[1].Text, "later") {
 		t.Errorf("the kernel's line does not come first: %v", lines)
 	}
 	for range 3*maxLog + 5 {
-		b.add(slog.LevelInfo, "line")
+		b.Add(slog.LevelInfo, "line")
 	}
 	if n, all := len(b.take()), len(b.all()); n != maxLog || all != maxLog || len(b.take()) != 0 {
 		t.Errorf("took %d, kept %d of too many lines, want %d", n, all, maxLog)
@@ -131,17 +83,6 @@ func TestSaveText(t *testing.T) {
 	}
 	if name, err := saveText(root, ""); err == nil {
 		t.Errorf("the log got the name %q", name)
-	}
-}
-
-func TestMountPoints(t *testing.T) {
-	const mounts = `rootfs / rootfs rw 0 0
-proc /proc proc rw 0 0
-/dev/sda1 /mnt ext4 rw 0 0
-/dev/mapper/vg-lv /mnt/a\040b\134 xfs ro 0 0
-`
-	if got := strings.Join(mountPoints(mounts), "|"); got != `/mnt/a b\|/mnt` {
-		t.Errorf("got %q", got)
 	}
 }
 

@@ -1,0 +1,103 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/settings"
+)
+
+// consoleNames returns for each device what console= is for it: what the
+// kernel was started with, else its name. Ours are all of them for the command
+// line of a target, in such an order that its /dev/console is ours.
+func consoleNames(line string, devices []string) (names map[string]string, ours []string) {
+	names = map[string]string{}
+	for _, dev := range devices {
+		name := strings.TrimPrefix(dev, "/dev/")
+		if name == "tty1" {
+			name = "tty0"
+		}
+		names[dev] = name
+	}
+	var named []string // in the order of the command line
+	for _, value := range cmdline.Parse(line).All("console") {
+		for _, dev := range devices {
+			if cmdline.ConsoleDevice(names[dev]) == cmdline.ConsoleDevice(value) {
+				names[dev] = value
+				named = append(slices.DeleteFunc(named, func(d string) bool { return d == dev }), dev)
+			}
+		}
+	}
+	for _, dev := range devices {
+		if !slices.Contains(named, dev) && dev != "/dev/console" {
+			ours = append(ours, names[dev])
+		}
+	}
+	for _, dev := range named {
+		ours = append(ours, names[dev])
+	}
+	return names, ours
+}
+
+// restyle has all screens look as the settings ask. A theme that cannot be
+// understood leaves a note, and the built-in one.
+func (s *session) restyle() {
+	theme, err := menu.ParseTheme(s.asked.Theme)
+	if err != nil {
+		s.asked.Notes = append(slices.Clip(s.asked.Notes), sentence(err))
+	}
+	before, style := s.style, fmt.Sprint(theme, s.asked.Color)
+	s.style = style
+	if before == "" || before == style { // as they were opened; painting all of it takes a serial line seconds
+		return
+	}
+	for _, c := range s.Consoles {
+		if d, ok := c.Display.(interface{ Restyle(menu.Theme, bool) }); ok {
+			d.Restyle(theme, s.asked.Color == settings.Mono)
+		}
+	}
+}
+
+// suspend leaves all consoles to the next kernel, with a last line of text.
+func (s *session) suspend(last string) {
+	for _, c := range s.Consoles {
+		c.Suspend(last + "\r\n") // a console that is gone is no reason to stay
+	}
+	s.Machine.KernelMessages(true)
+}
+
+// resume shows the menu again on all consoles.
+func (s *session) resume() {
+	s.Machine.KernelMessages(false)
+	for _, c := range s.Consoles {
+		c.Resume() // what is wrong with it is shown by its silence
+	}
+}
+
+// shell runs a shell on a console. No disk is in use meanwhile.
+func (s *session) shell(device string) {
+	if !s.asked.Shell {
+		s.update(menu.ShellDoneMsg{Error: "The settings do not allow a shell here."})
+		return
+	}
+	i := max(0, slices.IndexFunc(s.Consoles, func(c Console) bool { return c.Device == device }))
+	on := s.Consoles[i]
+	s.restart(func() error {
+		// Suspended or not, the console is the menu's again afterwards.
+		err := on.Suspend("Type exit to come back to the menu. Commands: ls /bbin\r\n")
+		if err == nil {
+			s.Machine.KernelMessages(true)
+			err = s.Machine.Shell(on.Device)
+		}
+		return errors.Join(err, on.Resume())
+	}, func(err error) {
+		if s.view.holders == 0 {
+			s.Machine.KernelMessages(false)
+		}
+		s.update(menu.ShellDoneMsg{Error: sentence(err)})
+	})
+}

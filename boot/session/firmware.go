@@ -1,0 +1,118 @@
+package session
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/efivar"
+	"github.com/alpboot/alpboot/boot/kernel"
+	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/remember"
+	"github.com/alpboot/alpboot/boot/settings"
+)
+
+// readFirmware reads what the firmware has: whether there is a setup, and what
+// is remembered.
+func (s *session) readFirmware() {
+	store := s.Firmware.Store
+	if s.Settings.Remember == settings.Off {
+		store = remember.SystemdBoot{Store: &remember.Nowhere{}, Vars: s.Firmware.Vars, ReadOnly: true}
+	}
+	onVolume := s.Settings.Remember == settings.File
+	s.firmwareAwaited = true
+	s.wg.Go(func() {
+		setup := s.Firmware.Vars != nil && !s.Firmware.ReadOnly && efivar.HasSetup(s.Firmware.Vars)
+		var state remember.State
+		var err error
+		if !onVolume {
+			state, err = store.Load()
+		}
+		s.later(func() {
+			s.setup, s.firmwareAwaited = setup, false
+			if !onVolume {
+				s.openMemory(store, state, err)
+			}
+			s.configure()
+			s.show()
+		})
+	})
+}
+
+// firmwareSetup restarts the machine into the setup of its firmware.
+func (s *session) firmwareSetup() {
+	s.wg.Go(func() {
+		err := efivar.RequestSetup(s.Firmware.Vars)
+		s.later(func() {
+			if err != nil {
+				s.update(menu.ResultMsg{Text: fmt.Sprintf("The firmware cannot be asked to show its setup: %v.", err), Bad: true})
+				return
+			}
+			s.leave("Restarting into the setup of the firmware ...", "restart", s.Machine.Restart)
+		})
+	})
+}
+
+// leave restarts the machine or powers it off.
+func (s *session) leave(text, what string, how func() error) {
+	if s.leaving {
+		return
+	}
+	s.depart(text, nil, how, func(err error) {
+		if err == nil { // reboot(2) came back, and knows no reason
+			err = fmt.Errorf("the machine did not %s", what)
+		}
+		s.update(menu.NoticeMsg{Text: sentence(err)})
+	})
+}
+
+// ownImage finds a unified kernel image of alpboot with the kernel that is
+// running, where mkpayload install puts it or where firmware looks by itself.
+// Nil when there is none: then alpboot cannot be started anew.
+func ownImage(root fs.FS, volumes boot.Volumes) *boot.Entry {
+	b, _ := fs.ReadFile(root, "proc/sys/kernel/osrelease")
+	running := strings.TrimSpace(string(b))
+	if running == "" {
+		return nil
+	}
+	for _, v := range volumes {
+		if v.Volume.Type != "vfat" {
+			continue // firmware starts from nothing else
+		}
+		for _, pattern := range []string{"EFI/alpboot/*", "EFI/BOOT/*", "EFI/Linux/*"} {
+			names, _ := fs.Glob(v.FS, pattern)
+			for _, name := range names {
+				if !strings.EqualFold(path.Ext(name), ".efi") {
+					continue
+				}
+				info, uki, err := kernel.Describe(v.FS, name)
+				if err == nil && uki != nil && info.Version == running && isOwn(uki.OSRelease) {
+					return &boot.Entry{Title: "alpboot", Volume: v.Volume, Kernel: name, UKI: true}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// isOwn reports whether an os-release is that of alpboot's images.
+func isOwn(osRelease string) bool {
+	for line := range strings.Lines(osRelease) {
+		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "ID="); ok {
+			return strings.Trim(id, `"'`) == "alpboot"
+		}
+	}
+	return false
+}
+
+// relaunch starts alpboot anew, with the command line that it was started with.
+func (s *session) relaunch() {
+	if s.self == nil {
+		return
+	}
+	s.log.Info("starting alpboot anew", "image", s.self.Kernel, "on", s.self.Volume.Device)
+	s.load(&job{entry: *s.self, cmdline: cmdline.Parse(s.Cmdline).WithoutLoader().String()})
+}

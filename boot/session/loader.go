@@ -1,0 +1,340 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/device/luks"
+	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/kexec"
+	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/remember"
+	"github.com/alpboot/alpboot/boot/settings"
+)
+
+// loader loads and starts one entry at a time.
+type loader struct {
+	pending *menu.Boot // chosen, and to be loaded when its disk has been found again
+	job     *job       // nil when nothing is being loaded
+}
+
+// job is an entry that is being loaded.
+type job struct {
+	ctx       context.Context
+	cancel    context.CancelFunc
+	committed bool           // it is too late for cancel
+	scan      *discover.Scan // to read it from
+	choice    *menu.Boot     // nil for alpboot itself
+
+	entry      boot.Entry
+	cmdline    string // for the kernel
+	passphrase []byte // for the target; nil for none. Wiped when it is loaded
+
+	// What is to be remembered of the start, and what was before. With first it
+	// must be saved before anything else happens.
+	memory        *memory        // nil to remember nothing
+	store         remember.Store // of memory
+	state, before remember.State
+	first         bool
+	saved         bool // state is what the store has
+	saveErr       error
+}
+
+// boot loads an entry and, when that has worked, starts it. While its disk is
+// being scanned again, as after a shell, that is waited for.
+func (s *session) boot(a menu.Boot) {
+	switch {
+	case s.view.awaits(a.Entry):
+		s.loader.pending = &a
+		s.update(menu.StatusMsg{Text: fmt.Sprintf("Looking for %s again ...", a.Entry.Volume.Device)})
+		return
+	case s.memory.saving && !a.Unattended: // what is saved for this boot would be without it
+		s.loader.pending = &a
+		s.update(menu.StatusMsg{Text: "Remembering the default ..."})
+		return
+	}
+	j := &job{choice: &a, entry: a.Entry, memory: s.memory, store: s.memory.store, state: s.starting(a.Entry.ID), before: s.memory.stored}
+	j.first = s.choice.Once && a.Entry.ID == s.choice.ID
+	j.cmdline, j.passphrase = s.secrets.handOn(a.Entry, s.view.volumes())
+	s.log.Info("booting", "entry", a.Entry.ID, "kernel", a.Entry.Kernel, "on", a.Entry.Volume.Device, "initrds", a.Entry.Initrds, "cmdline", j.cmdline, "unattended", a.Unattended)
+	s.load(j)
+}
+
+// bootPending boots what waited to be booted, if it need not wait any more.
+func (s *session) bootPending() {
+	if p := s.loader.pending; p != nil && !s.memory.saving && !s.view.awaits(p.Entry) {
+		s.loader.pending = nil
+		s.boot(*p)
+	}
+}
+
+// cancel stops what is being loaded, or waits to be.
+func (s *session) cancel() {
+	switch l := &s.loader; {
+	case l.job != nil && !l.job.committed:
+		l.job.cancel()
+	case l.job == nil && l.pending != nil:
+		l.pending = nil
+		s.cancelled()
+	}
+}
+
+// cancelled shows that nothing is being booted any more.
+func (s *session) cancelled() {
+	s.update(menu.StatusMsg{})
+	s.update(menu.CancelledMsg{})
+}
+
+// withConsoles returns entries with the command lines that they are booted with:
+// what the menu shows, and what an edit begins with, is what the target gets. An
+// edited line is then left as it was typed.
+func (s *session) withConsoles(entries []boot.Entry) []boot.Entry {
+	policy := map[string]cmdline.Consoles{settings.Keep: cmdline.KeepConsoles, settings.Add: cmdline.AddConsoles, settings.Replace: cmdline.ReplaceConsoles}[s.asked.ConsolePolicy]
+	entries = slices.Clone(entries)
+	for i := range entries {
+		entries[i].Cmdline = cmdline.Parse(entries[i].Cmdline).WithoutLoader().WithConsoles(policy, s.targets...).String()
+	}
+	return entries
+}
+
+// load loads j in a goroutine; loaded goes on.
+func (s *session) load(j *job) {
+	if s.loader.job != nil {
+		clear(j.passphrase)
+		return
+	}
+	s.loader.job = j
+	j.scan = s.view.scan
+	j.ctx, j.cancel = context.WithCancel(s.ctx)
+	name := path.Base(j.entry.Kernel)
+	s.update(menu.StatusMsg{Text: fmt.Sprintf("Loading %s ...", name)})
+	loader := &kexec.Loader{Sys: s.Kexec, Method: method(s.asked)}
+	loader.Progress = func(stage string, done, total int64) {
+		s.send(menu.ProgressMsg{ID: j.entry.ID, Stage: stage + " " + name, Done: done, Total: total})
+	}
+	s.wg.Go(func() {
+		err := j.load(loader)
+		clear(j.passphrase)
+		s.later(func() { s.loaded(j, err) })
+	})
+}
+
+func method(asked settings.Settings) kexec.Method {
+	switch asked.Method {
+	case settings.File:
+		return kexec.FileLoad
+	case settings.Load:
+		return kexec.Load
+	}
+	return kexec.Auto
+}
+
+// load saves what is to be remembered and loads the files. Stopped at whatever
+// point, it leaves nothing loaded and the memory as it was.
+func (j *job) load(loader *kexec.Loader) error {
+	if j.first {
+		if j.save(); j.saveErr != nil && j.choice.Unattended {
+			return fmt.Errorf("it was to be booted once, and that it has been cannot be remembered, so that it would be booted for ever (%w). Enter boots it all the same", j.saveErr)
+		}
+	}
+	err := j.ctx.Err()
+	if err == nil {
+		err = j.loadFiles(loader)
+	}
+	if err == nil && !j.first {
+		j.save()
+	}
+	if j.ctx.Err() != nil {
+		if err == nil {
+			loader.Unload()
+		}
+		j.undo()
+		return j.ctx.Err()
+	}
+	return err
+}
+
+func (j *job) save() {
+	if j.memory != nil {
+		j.saveErr = j.store.Save(j.state)
+		j.saved = j.saveErr == nil
+	}
+}
+
+// undo has the memory as it was before save.
+func (j *job) undo() {
+	if j.saved {
+		j.saveErr = j.store.Save(j.before)
+		j.saved = j.saveErr != nil
+	}
+}
+
+// loaded starts what was loaded, or shows why there is nothing to start.
+func (s *session) loaded(j *job, err error) {
+	switch {
+	case err == nil && s.leaving:
+		s.ended(j, errors.New("the machine is restarting already"))
+	case err == nil:
+		s.jump(j)
+	case j.ctx.Err() == nil && s.view.stopped(j.scan) && j.choice != nil && (errors.Is(err, fs.ErrClosed) || errors.Is(err, context.Canceled)):
+		// Its disk was unmounted for a shell or a rescan: once more, when it is back.
+		s.release(j)
+		s.boot(*j.choice)
+	default:
+		s.ended(j, err)
+	}
+}
+
+// release makes room for the next job, and takes in what this one has saved.
+func (s *session) release(j *job) {
+	j.cancel()
+	s.loader.job = nil
+	if j.saveErr != nil {
+		s.log.Warn("what is booted was not remembered", "error", j.saveErr)
+	}
+	if j.saved {
+		j.memory.saved(j.state)
+	}
+}
+
+// ended shows why a job has ended without a start.
+func (s *session) ended(j *job, err error) {
+	stopped := !j.committed && j.ctx.Err() != nil
+	s.release(j)
+	if stopped {
+		s.log.Info("loading was stopped")
+		s.cancelled()
+		if j.saved {
+			s.update(menu.ResultMsg{Text: fmt.Sprintf("Nothing was booted, but it is remembered that it was: %v.", j.saveErr), Bad: true})
+		}
+		return
+	}
+	s.log.Error("it could not be started", "entry", j.entry.ID, "error", err)
+	s.update(menu.StatusMsg{})
+	if j.choice == nil {
+		s.update(menu.ResultMsg{Text: sentence(err), Bad: true})
+		return
+	}
+	s.failed[j.entry.ID] = true
+	s.update(menu.FailedMsg{ID: j.entry.ID, Reason: sentence(err)})
+	s.show() // with another default
+}
+
+// jump starts what is loaded. Until the consoles are closed the user may still
+// stop it.
+func (s *session) jump(j *job) {
+	loader := &kexec.Loader{Sys: s.Kexec}
+	s.depart(fmt.Sprintf("Starting %s. The screen may stay dark for a moment.", boot.Clean(j.entry.Title)), j.commit, loader.Exec, func(err error) {
+		if j.committed {
+			s.ended(j, err)
+			return
+		}
+		s.wg.Go(func() {
+			loader.Unload()
+			j.undo()
+			s.later(func() { s.ended(j, err) })
+		})
+	})
+}
+
+// commit makes it too late to stop the job, unless it was stopped before: then it
+// returns why.
+func (j *job) commit() error {
+	if err := j.ctx.Err(); err != nil {
+		return err
+	}
+	j.committed = true
+	return nil
+}
+
+// depart closes the consoles, unmounts everything and leaves the machine with
+// how. Back comes done, with the menu as it was: when how fails, or commit did,
+// which is called when nobody can type any more, with nothing unmounted yet.
+func (s *session) depart(text string, commit, how func() error, done func(error)) {
+	s.leaving = true
+	back := func(err error) {
+		s.leaving = false
+		done(err)
+	}
+	s.wg.Go(func() {
+		s.suspend(text)
+		s.later(func() {
+			if commit != nil {
+				if err := commit(); err != nil {
+					s.wg.Go(func() {
+						s.resume()
+						s.later(func() { back(err) })
+					})
+					return
+				}
+			}
+			s.restart(func() error {
+				s.Machine.HandOver(s.log)
+				err := how()
+				s.resume()
+				return err
+			}, back)
+		})
+	})
+}
+
+// loadFiles loads the kernel and initrds of a job.
+func (j *job) loadFiles(loader *kexec.Loader) error {
+	e := j.entry
+	t := kexec.Target{Cmdline: j.cmdline, Profile: e.Profile}
+	defer func() {
+		for _, f := range append(t.Initrds, t.Kernel) {
+			if f != nil {
+				f.Close()
+			}
+		}
+	}()
+	var err error
+	if t.Kernel, err = openFile(j.scan, e.Volume, e.Kernel); err != nil {
+		return err
+	}
+	for _, name := range e.Initrds {
+		f, err := openFile(j.scan, e.Volume, name)
+		if err != nil {
+			return err
+		}
+		t.Initrds = append(t.Initrds, f)
+	}
+	if j.passphrase != nil {
+		archive := luks.Archive(j.passphrase)
+		defer clear(archive)
+		f, err := kexec.MemFile("passphrase", bytes.NewReader(archive))
+		if err != nil {
+			return fmt.Errorf("passing the passphrase to the system: %w", err)
+		}
+		t.Initrds = append(t.Initrds, f)
+		defer f.WriteAt(make([]byte, len(archive)), 0)
+	}
+	return loader.Load(j.ctx, t)
+}
+
+// openFile opens a regular file of a volume.
+func openFile(scan *discover.Scan, v boot.Volume, name string) (*os.File, error) {
+	f, err := scan.Open(v, name)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, fmt.Errorf("%s: /%s cannot be opened: %w", v.Device, name, err)
+	}
+	file, ok := f.(*os.File)
+	if !ok {
+		f.Close()
+		return nil, fmt.Errorf("%s: /%s is not a regular file", v.Device, name)
+	}
+	return file, nil
+}

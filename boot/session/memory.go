@@ -1,0 +1,182 @@
+package session
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/choice"
+	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/remember"
+	"github.com/alpboot/alpboot/boot/settings"
+)
+
+// memory is what is remembered from one start to the next, and where. Another
+// place is another memory: what is saved late in the one before does not count.
+type memory struct {
+	store  remember.Store
+	stored remember.State // what the store has
+	state  remember.State // what that means to this menu: see [remember.State.Opened]
+	next   string         // asked for at the next start only, in this session
+	saving bool           // a default is being saved
+}
+
+const (
+	textReading = "What is remembered has not been read yet."
+	textAwaited = "The volume on which it is remembered has not been found yet."
+)
+
+// openMemory takes the place where things are remembered, with what was read
+// there. One that could not be read is left alone: what it has must not be
+// replaced by nothing.
+func (s *session) openMemory(store remember.Store, state remember.State, err error) {
+	if err != nil {
+		s.notes = append(s.notes, fmt.Sprintf("What is remembered cannot be used: %v.", err))
+		if !state.Kept {
+			store = &remember.Nowhere{Why: "what is there cannot be read"}
+		}
+	}
+	s.memory = &memory{store: store, stored: state, state: state.Opened(s.asked.Confirm), next: s.memory.next}
+	m := s.memory.state
+	s.log.Info("what is remembered", "where", store.Where(), "default", m.Default, "next", m.Next, "last", m.Last, "failed", m.Failed)
+}
+
+// moveMemory goes on with what is remembered in another store, which has the same
+// or older things: it is that of another scan, or kept is false where there is
+// none any more.
+func (s *session) moveMemory(store remember.Store, kept bool) {
+	m := *s.memory
+	m.store, m.stored.Kept, m.state.Kept = store, kept, kept
+	s.memory = &m
+}
+
+// aboutMemory is where a default is remembered, as a sentence; "" for nowhere.
+func (s *session) aboutMemory() string {
+	switch {
+	case s.memory.state.Kept:
+		return fmt.Sprintf("It is remembered in %s.", s.memory.store.Where())
+	case s.memoryAwaited():
+		return textAwaited
+	case s.firmwareAwaited:
+		return textReading
+	}
+	return ""
+}
+
+// memoryAwaited reports whether the volume on which things are remembered may
+// still be found.
+func (s *session) memoryAwaited() bool {
+	return s.Settings.Remember == settings.File && !s.volumes.ready
+}
+
+// onVolume returns the store in a file on a volume.
+func (s *session) onVolume(scan *discover.Scan, volumes boot.Volumes, place settings.Place) remember.Store {
+	found := volumes.Find(place.Volume, boot.Volume{})
+	var store remember.Store = &remember.Nowhere{Why: fmt.Sprintf("the volume of remember = %s is not there", place)}
+	if len(found) > 0 {
+		v := found[0]
+		store = &remember.File{
+			Path: place.Path, Volume: v.Volume.Device, FS: v.FS,
+			Write: func(do func(*os.Root) error) error { return scan.Write(s.ctx, v.Volume.Device, do) },
+		}
+	}
+	return remember.SystemdBoot{Store: store, Vars: s.Firmware.Vars, ReadOnly: s.Firmware.ReadOnly}
+}
+
+// starting returns the state to save before the entry id is started by hand or
+// by the countdown. What was asked for at this start only is not in it any more,
+// even when the volumes have not all answered yet.
+func (s *session) starting(id string) remember.State {
+	inv := s.view.inventory
+	complete := inv.Settled && !slices.ContainsFunc(inv.Volumes, func(v boot.VolumeStatus) bool { return v.Busy })
+	inv.Settled = true
+	state := choice.Default(unattended(inv), s.wants()).State
+	if !complete {
+		// What a disk that has not answered asks for has been done all the same:
+		// forgotten, it would be done again.
+		done := slices.DeleteFunc(slices.Clone(s.memory.state.Used), func(key string) bool { return slices.Contains(state.Used, key) })
+		state.Used = slices.Concat(done, state.Used)
+	}
+	state.Next = s.memory.next
+	return state.Booting(id, s.asked.RemembersLast(), s.asked.Confirm)
+}
+
+// saved takes in that a state was saved. What it has for the next start is not
+// for this one.
+func (m *memory) saved(state remember.State) {
+	m.stored, m.state = state, state
+	m.state.Next = ""
+}
+
+// setDefault remembers an entry as the user asked.
+func (s *session) setDefault(a menu.SetDefault) {
+	m := s.memory
+	switch {
+	case s.memoryAwaited():
+		s.update(menu.ResultMsg{Text: textAwaited, Bad: true})
+		return
+	case s.firmwareAwaited:
+		s.update(menu.ResultMsg{Text: textReading, Bad: true})
+		return
+	case m.saving || s.loader.job != nil: // one of the two would undo the other
+		s.update(menu.ResultMsg{Text: "Something else is being loaded or remembered: try again when that is done.", Bad: true})
+		return
+	}
+	stored, next := m.stored, m.next
+	switch {
+	case a.Once:
+		next = a.ID
+	case a.ID == "":
+		stored.Default, next = "", ""
+	default:
+		stored.Default = a.ID
+	}
+	stored.Next = cmp.Or(next, m.state.Next)
+	if a.ID == "" {
+		stored.Next = ""
+	}
+	m.saving = true
+	s.wg.Go(func() {
+		err := m.store.Save(stored)
+		s.later(func() {
+			m.saving = false
+			defer s.bootPending()
+			if err != nil {
+				s.log.Warn("the default was not saved", "error", err)
+				s.update(menu.ResultMsg{Text: fmt.Sprintf("That could not be remembered: %v.", err), Bad: true})
+				return
+			}
+			m.stored, m.next = stored, next
+			m.state.Default = stored.Default
+			if a.ID == "" {
+				m.state.Next = ""
+			}
+			s.show()
+			text := s.aboutDefault(a)
+			s.log.Info(text)
+			s.update(menu.ResultMsg{Text: text})
+		})
+	})
+}
+
+// aboutDefault returns what came of making an entry the default.
+func (s *session) aboutDefault(a menu.SetDefault) string {
+	title := a.ID
+	for _, e := range s.view.known().Entries {
+		if e.ID == a.ID {
+			title = boot.Clean(e.Title)
+		}
+	}
+	switch {
+	case a.ID == "":
+		return "No default is remembered any more."
+	case a.Once:
+		return title + " is booted at the next start, once."
+	case s.asked.Default != "":
+		return fmt.Sprintf("%s is remembered as the default, but the settings name another one (default = %s), and that counts more.", title, s.asked.Default)
+	}
+	return title + " is booted from now on when nobody types."
+}
