@@ -19,7 +19,7 @@ func TestRun(t *testing.T) {
 		{name: "unknown flag", args: []string{"--fast"}, code: 2, stderr: "Usage: bootmenu"},
 		{name: "an argument", args: []string{"/dev/sda"}, code: 2, stderr: "Usage: bootmenu"},
 		{name: "no such console", args: []string{"--console", "/dev/nowhere"}, code: 1, stderr: "/dev/nowhere"},
-		{name: "a console that is no terminal", args: []string{"--console", "/dev/null"}, code: 1, stderr: "no terminal"},
+		{name: "a console that is not a terminal", args: []string{"--console", "/dev/null"}, code: 1, stderr: "not a terminal"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

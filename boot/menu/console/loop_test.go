@@ -16,13 +16,13 @@ func named(version string) menu.Model { return menu.New(menu.Config{Version: ver
 // Of several models drawn in a row the last one is taken, and what is to be shown
 // anew is told once, not before there is a model.
 func TestTake(t *testing.T) {
-	l := NewLoop("tty1")
-	l.Redraw()
+	l := NewServer("tty1")
+	l.Loop().Redraw()
 	if m, fresh := l.Take(); m != nil || fresh {
 		t.Errorf("before any model: %v, fresh %v", m, fresh)
 	}
 	for _, v := range []string{"first", "second", "last"} {
-		l.Draw(named(v))
+		l.Loop().Draw(named(v))
 	}
 	<-l.Wake()
 	m, fresh := l.Take()
@@ -42,7 +42,7 @@ func TestTake(t *testing.T) {
 // Orders are carried out one after the other, until Close; and all is over then.
 func TestOrders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLoop("tty1")
+		l := NewServer("tty1")
 		go func() {
 			for l.Do(<-l.Orders()) {
 			}
@@ -56,9 +56,9 @@ func TestOrders(t *testing.T) {
 				t.Errorf("Close gives %v", err)
 			}
 		}
-		<-l.Ended()
-		if err := l.Order(func() error { return nil }, nil); err != ErrClosed || l.Err() != io.ErrUnexpectedEOF {
-			t.Errorf("after the end an order gives %v, and the reason is %v", err, l.Err())
+		<-l.ended
+		if err := l.Order(func() error { return nil }, nil); err != ErrClosed || !errors.Is(l.Loop().Err(), io.ErrUnexpectedEOF) {
+			t.Errorf("after the end an order gives %v, and the reason is %v", err, l.Loop().Err())
 		}
 	})
 }
@@ -67,7 +67,7 @@ func TestOrders(t *testing.T) {
 // seconds, whether the order was begun or not.
 func TestStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLoop("ttyS0")
+		l := NewServer("ttyS0")
 		hangs, stopped := make(chan struct{}), false
 		go func() {
 			l.Do(<-l.Orders())
@@ -78,9 +78,9 @@ func TestStuck(t *testing.T) {
 		if !errors.Is(err, ErrStuck) || !strings.HasPrefix(err.Error(), "ttyS0: ") || !stopped || time.Since(start) != 2*time.Second {
 			t.Errorf("%v after %v, stopped %v", err, time.Since(start), stopped)
 		}
-		<-l.Ended()
+		<-l.ended
 
-		l = NewLoop("ttyS0")
+		l = NewServer("ttyS0")
 		for range 2 { // the second one finds the place of the first one taken
 			if err := l.Close(nil); !errors.Is(err, ErrStuck) {
 				t.Errorf("Close gives %v", err)

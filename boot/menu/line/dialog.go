@@ -51,7 +51,7 @@ func (d *dialog) start() { d.numbers, d.told = map[string]int{}, map[string]stri
 
 // show tells what has changed.
 func (c *Console) show() {
-	m, again := c.loop.Take()
+	m, again := c.server.Take()
 	if m == nil || c.paused {
 		return
 	}
@@ -162,15 +162,7 @@ func (c *Console) changes() {
 	}
 }
 
-// send hands a message on; what nobody receives is dropped.
-func (c *Console) send(msg menu.Msg) {
-	select {
-	case c.events <- msg:
-	default:
-	}
-}
-
-func (c *Console) ask(a menu.Action) { c.send(menu.RequestMsg{Action: a}) }
+func (c *Console) ask(a menu.Action) { c.server.Post(menu.RequestMsg{Action: a}) }
 
 // typed takes a line; b is nil when it was too long.
 func (c *Console) typed(b []byte) {
@@ -239,7 +231,7 @@ func (c *Console) back() {
 }
 
 // touch stops the countdown, as every key does.
-func (c *Console) touch() { c.send(menu.KeyMsg{Key: menu.KeyOther, Console: c.name}) }
+func (c *Console) touch() { c.server.Post(menu.KeyMsg{Key: menu.KeyOther, Console: c.name}) }
 
 func (c *Console) power(text string) {
 	switch {

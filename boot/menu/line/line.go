@@ -9,7 +9,6 @@ package line
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/menu/console"
+	"golang.org/x/sys/unix"
 )
 
 // Options say how a console is to be used.
@@ -33,16 +33,16 @@ type Options struct {
 // Console is a terminal, or any two streams, that the menu is told on. Its
 // methods may be called from any goroutine.
 type Console struct {
+	*console.Loop
+	server *console.Server
+
 	name    string
 	in      io.Reader
 	out     io.Writer
 	o       Options
 	newline string
 	close   func() error
-	events  chan menu.Msg
-
-	loop  *console.Loop
-	lines chan []byte
+	lines   chan []byte
 
 	// These belong to run.
 	dialog
@@ -60,12 +60,25 @@ const maxLine = 4096
 // Open tells the menu on the terminal device dev, line by line. It does not
 // wait for a carrier.
 func Open(dev string, o Options) (*Console, error) {
-	d, err := openDevice(dev)
+	d, err := console.OpenDevice(dev)
 	if err != nil {
 		return nil, err
 	}
-	o.Echo = d.echo
+	o.Echo = func(on bool) { d.SetMode(func(t *unix.Termios) { canonical(t, on) }) } // reading reports that it is gone
+	o.Echo(true)
 	return start(dev, d, d, o, "\n", d.Close), nil
+}
+
+// canonical is the mode in which the terminal returns whole lines.
+func canonical(t *unix.Termios, echo bool) {
+	t.Iflag |= unix.ICRNL
+	t.Lflag |= unix.ICANON | unix.ECHOE | unix.ECHOK
+	t.Lflag &^= unix.ISIG | unix.ECHO
+	if echo {
+		t.Lflag |= unix.ECHO
+	}
+	t.Oflag |= unix.OPOST | unix.ONLCR // what is typed is echoed with an LF alone
+	t.Cflag |= unix.CLOCAL | unix.CREAD
 }
 
 // New tells the menu on out and reads lines from in, until in ends or Close.
@@ -81,30 +94,16 @@ func start(name string, in io.Reader, out io.Writer, o Options, newline string, 
 	if o.Echo == nil {
 		o.Echo = func(bool) {}
 	}
+	server := console.NewServer(name)
 	c := &Console{
+		Loop: server.Loop(), server: server,
 		name: name, in: in, out: out, o: o, newline: newline, close: closer,
-		events: make(chan menu.Msg, 64),
-		loop:   console.NewLoop(name),
-		lines:  make(chan []byte),
+		lines: make(chan []byte),
 	}
 	c.dialog.start()
 	go c.run()
 	return c
 }
-
-// Events gives what was asked for: [menu.KeyMsg] and [menu.RequestMsg]. It is
-// closed when the console is closed or its input has ended; see Err.
-func (c *Console) Events() <-chan menu.Msg { return c.events }
-
-// Draw tells what is new in m. It never waits; of several models drawn faster
-// than the line takes them, the last one is told.
-func (c *Console) Draw(m menu.Model) { c.loop.Draw(m) }
-
-// Redraw tells the whole list again. It never waits.
-func (c *Console) Redraw() { c.loop.Redraw() }
-
-// Err is why Events was closed: nil after Close and at the end of the input.
-func (c *Console) Err() error { return c.loop.Err() }
 
 // Suspend stops reading and writing until Resume, for a shell or for a kernel
 // to use the terminal, after the text last.
@@ -115,8 +114,8 @@ func (c *Console) Suspend(last string) error {
 		}
 		c.paused = true
 		c.setReadDeadline(time.Now())
-		if d, ok := c.in.(*device); ok {
-			return d.release() // Ctrl-C must reach what runs in a shell
+		if d, ok := c.in.(*console.Device); ok {
+			return d.Restore() // Ctrl-C must reach what runs in a shell
 		}
 		return nil
 	})
@@ -139,12 +138,12 @@ func (c *Console) Resume() error {
 // Close ends the console. It may be called more than once.
 func (c *Console) Close() error {
 	defer c.hurry()()
-	return c.loop.Close(nil)
+	return c.server.Close(nil)
 }
 
 func (c *Console) order(do func() error) error {
 	defer c.hurry()()
-	return c.loop.Order(do, nil)
+	return c.server.Order(do, nil)
 }
 
 // hurry limits how long what is being written may take, until its result is
@@ -174,25 +173,24 @@ func (c *Console) run() {
 	c.setReadDeadline(time.Now())
 	c.o.Echo(true)
 	err = errors.Join(err, c.close())
-	c.loop.End(err)
-	close(c.events)
+	c.server.End(err)
 }
 
 func (c *Console) serve(lost <-chan error) error {
 	for {
 		select {
-		case o := <-c.loop.Orders():
-			if !c.loop.Do(o) {
+		case o := <-c.server.Orders():
+			if !c.server.Do(o) {
 				return nil
 			}
 		case err := <-lost:
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
-			return fmt.Errorf("%s: %w", c.name, err)
+			return err
 		case b := <-c.lines:
 			c.typed(b)
-		case <-c.loop.Wake():
+		case <-c.server.Wake():
 			c.show()
 		}
 	}

@@ -500,7 +500,7 @@ func TestOpen(t *testing.T) {
 	if err := c.Suspend(""); err != console.ErrClosed {
 		t.Errorf("Suspend after Close gives %v", err)
 	}
-	if _, err := Open("/dev/null", Options{}); err == nil || !strings.Contains(err.Error(), "no terminal") {
+	if _, err := Open("/dev/null", Options{}); err == nil || !strings.Contains(err.Error(), "not a terminal") {
 		t.Errorf("/dev/null gives %v", err)
 	}
 }

@@ -44,7 +44,7 @@ func (l *slow) carry() {
 	for now := range tick.C {
 		credit = min(credit+now.Sub(last).Seconds()*bytesASecond, float64(len(b)))
 		last = now
-		if l.pending() == 0 {
+		if l.Pending() == 0 {
 			credit = 0 // an idle line saves nothing up
 			continue
 		}
@@ -57,7 +57,7 @@ func (l *slow) carry() {
 	}
 }
 
-func (l *slow) pending() int { return waitingIn(l.master) }
+func (l *slow) Pending() int { return waitingIn(l.master) }
 
 // TestSlowLine works with the menu over a line of 9600 baud, beside a console
 // that is fast, as a user would.
@@ -139,7 +139,7 @@ func TestSlowLine(t *testing.T) {
 		before := line.far.bytes()
 		typed(down, 1)
 		until("a cursor move", time.Second, slowIs)
-		until("the line is quiet", time.Second, func() bool { return line.pending() == 0 })
+		until("the line is quiet", time.Second, func() bool { return line.Pending() == 0 })
 		if n := line.far.bytes() - before; n == 0 || n > 300 {
 			t.Errorf("a cursor move takes %d bytes", n)
 		} else {

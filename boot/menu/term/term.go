@@ -43,15 +43,15 @@ const (
 // Console is one terminal that shows the menu. Its methods may be called from
 // any goroutine.
 type Console struct {
+	*console.Loop
+	server *console.Server
+
 	name    string
 	line    line
 	screen  tcell.Screen
 	charset menu.Charset
 	looks   [menu.Styles]tcell.Style
-	events  chan menu.Msg
-
-	loop *console.Loop
-	lost chan error // the line is gone
+	lost    chan error // the line is gone
 
 	mu    sync.Mutex
 	style func() // changes looks before the next screen; nil when they stay
@@ -82,14 +82,15 @@ func start(name string, l line, serial bool, o Options) (*Console, error) {
 		l.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	server := console.NewServer(name)
 	c := &Console{
+		Loop:    server.Loop(),
+		server:  server,
 		name:    name,
 		line:    l,
 		screen:  s,
 		charset: menu.ASCII,
 		looks:   looks(o.Theme, o.Mono || os.Getenv("NO_COLOR") != ""),
-		events:  make(chan menu.Msg, 256),
-		loop:    console.NewLoop(name),
 		lost:    make(chan error, 1),
 	}
 	if o.Charset == UTF8 || o.Charset == Auto && !serial {
@@ -99,19 +100,6 @@ func start(name string, l line, serial bool, o Options) (*Console, error) {
 	go c.run()
 	return c, nil
 }
-
-// Events gives what is typed on the console: [menu.KeyMsg] and
-// [menu.PasteMsg]. Keys typed while nobody receives are kept, up to a number.
-// It is closed when the console is closed or lost; see Err.
-func (c *Console) Events() <-chan menu.Msg { return c.events }
-
-// Draw shows m as soon as the line can take it. It never waits; of several
-// models drawn faster than the line takes them, the last one is shown.
-func (c *Console) Draw(m menu.Model) { c.loop.Draw(m) }
-
-// Redraw paints the whole screen anew, for when something else has written
-// over it, and asks a serial terminal again for its size. It never waits.
-func (c *Console) Redraw() { c.loop.Redraw() }
 
 // Restyle changes how the roles look; see [Options]. It never waits.
 func (c *Console) Restyle(theme menu.Theme, mono bool) {
@@ -128,11 +116,7 @@ func (c *Console) Size() menu.Size {
 	return c.size
 }
 
-// Err is why Events was closed: nil after Close.
-func (c *Console) Err() error { return c.loop.Err() }
-
-// Suspend gives the terminal back as it was, cleared but for the text last,
-// for a shell or for a kernel to use it. Nothing is read from it or drawn on it
+// Suspend leaves the terminal as it was, cleared but for the text last, for a shell or for a kernel to use it. Nothing is read from it or drawn on it
 // until Resume. It takes half a second at most on a line that sends nothing.
 func (c *Console) Suspend(last string) error {
 	return c.order(func() error {
@@ -140,7 +124,7 @@ func (c *Console) Suspend(last string) error {
 			return nil
 		}
 		c.paused = true
-		c.line.limit(patience)
+		limit(c.line)
 		err := c.screen.Suspend()
 		if last != "" {
 			c.write(last)
@@ -160,7 +144,7 @@ func (c *Console) write(text string) {
 // Resume takes the terminal again after Suspend and paints the last model. On a
 // line that is stuck it gives an error, and goes on when the line does.
 func (c *Console) Resume() error {
-	return c.loop.Order(func() error { // without limits: nothing would lift them
+	return c.server.Order(func() error { // without limits: nothing would lift them
 		if !c.paused {
 			return nil
 		}
@@ -174,17 +158,17 @@ func (c *Console) Resume() error {
 	}, nil)
 }
 
-// Close gives the terminal back as it was and ends the console. It may be
+// Close leaves the terminal as it was and ends the console. It may be
 // called more than once.
 func (c *Console) Close() error {
-	c.line.limit(patience) // for what is being written now
-	return c.loop.Close(c.stop)
+	limit(c.line) // for what is being written now
+	return c.server.Close(c.stop)
 }
 
 // order lets run do something, even when the line is stuck.
 func (c *Console) order(do func() error) error {
-	c.line.limit(patience)
-	return c.loop.Order(do, c.stop)
+	limit(c.line)
+	return c.server.Order(do, c.stop)
 }
 
 // stop puts a terminal that does not let go back into its own mode all the same.
@@ -194,33 +178,30 @@ func (c *Console) stop() { c.line.Stop() }
 func (c *Console) run() {
 	err := initScreen(c.screen)
 	if err != nil {
-		err = fmt.Errorf("%s: %w", c.name, err)
 		c.line.Close()
-	}
-	var pump sync.WaitGroup
-	if err == nil {
+	} else {
+		var pump sync.WaitGroup
 		pump.Add(1)
 		go func() { defer pump.Done(); c.pump() }()
 		err = c.serve()
-		c.line.limit(patience)
+		limit(c.line)
 		c.screen.Fini()
 		pump.Wait()
 	}
-	c.loop.End(err)
-	close(c.events)
+	c.server.End(err)
 }
 
 // serve draws and obeys until the console is closed or lost.
 func (c *Console) serve() error {
 	for {
 		select {
-		case o := <-c.loop.Orders():
-			if !c.loop.Do(o) {
+		case o := <-c.server.Orders():
+			if !c.server.Do(o) {
 				return nil
 			}
 		case err := <-c.lost:
-			return fmt.Errorf("%s: %w", c.name, err)
-		case <-c.loop.Wake():
+			return err
+		case <-c.server.Wake():
 			c.draw()
 		}
 	}
@@ -234,9 +215,9 @@ func (c *Console) draw() {
 	// A frame that waits behind another one in the line is old when it arrives:
 	// the last model is taken only when the line is free. The first frame has
 	// none before it.
-	for c.shown.Cells != nil && !c.loop.Waiting() && !c.drain(100*time.Millisecond, 32) {
+	for c.shown.Cells != nil && !c.server.Waiting() && !c.drain(100*time.Millisecond, 32) {
 	}
-	m, fresh := c.loop.Take()
+	m, fresh := c.server.Take()
 	if m == nil {
 		return
 	}
@@ -373,7 +354,7 @@ func samePoint(a, b *menu.Point) bool {
 // tells whether that is so.
 func (c *Console) drain(d time.Duration, rest int) bool {
 	end := time.Now().Add(d)
-	for c.line.pending() > rest {
+	for c.line.Pending() > rest {
 		if time.Now().After(end) {
 			return false
 		}
@@ -403,29 +384,21 @@ func (c *Console) pump() {
 				continue
 			}
 			k.Size, k.Console = c.Size(), c.name
-			c.post(k)
+			c.server.Post(k)
 		case *tcell.EventPaste:
 			if ev.Start() {
 				paste.begin(ev.When())
 			} else if text := paste.end(); text != "" {
-				c.post(menu.PasteMsg{Text: text})
+				c.server.Post(menu.PasteMsg{Text: text})
 			}
 		case *tcell.EventResize:
-			c.loop.Nudge()
+			c.server.Nudge()
 		case *tcell.EventError:
 			select {
 			case c.lost <- ev:
 			default:
 			}
 		}
-	}
-}
-
-// post drops what nobody receives for so long that the channel is full.
-func (c *Console) post(msg menu.Msg) {
-	select {
-	case c.events <- msg:
-	default:
 	}
 }
 
