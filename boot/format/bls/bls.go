@@ -64,8 +64,10 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 		for _, n := range b.Notes.All() {
 			r.notes.Add(n.Source, n.Text)
 		}
-		if b.def.text != "" && !slices.ContainsFunc(items, b.isDefault) {
-			r.notes.Add(b.def.src, fmt.Sprintf("The default %s is none of the entries in loader/entries.", boot.Quote(b.def.text)))
+		for _, s := range []setting{b.preferred, b.def} {
+			if s.text != "" && !slices.ContainsFunc(items, s.names) {
+				r.notes.Add(s.src, fmt.Sprintf("The default %s is none of the entries in loader/entries.", boot.Quote(s.text)))
+			}
 		}
 		entries = append(entries, b.Arrange(items)...)
 	}

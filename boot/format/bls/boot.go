@@ -22,9 +22,10 @@ type Boot struct {
 	Dir   string     // "." for the root of the volume
 	Notes boot.Notes // about its loader.conf
 
-	fsys    fs.FS
-	def     setting        // pattern that names the default entry
-	timeout *time.Duration // as in boot.Entry
+	fsys      fs.FS
+	preferred setting        // pattern that names the default entry, unless that has been marked bad
+	def       setting        // likewise, after preferred
+	timeout   *time.Duration // as in boot.Entry
 }
 
 // setting is the text of a line, and its place.
@@ -112,10 +113,14 @@ func (b *Boot) settings() {
 // setting takes one line of loader.conf.
 func (b *Boot) setting(src boot.Source, key, value string) {
 	switch key {
-	case "default":
-		b.def = setting{value, src}
+	case "default", "preferred":
+		to := &b.def
+		if key == "preferred" {
+			to = &b.preferred
+		}
+		*to = setting{value, src}
 		if strings.HasPrefix(value, "@") {
-			b.def.text = ""
+			to.text = ""
 			b.Notes.Add(src, fmt.Sprintf("The default %s is known to systemd-boot alone; the setting default = @last does the same with what alpboot boots.", boot.Quote(value)))
 		}
 	case "timeout":
@@ -174,10 +179,10 @@ func number(s string) (int, bool) {
 	return int(n), err == nil
 }
 
-// isDefault reports whether loader.conf names it.
-func (b *Boot) isDefault(it Item) bool {
+// names reports whether the pattern of a setting names it.
+func (s setting) names(it Item) bool {
 	name, ending, _, _ := it.name()
-	pattern := strings.ReplaceAll(strings.ToLower(b.def.text), "[!", "[^")
+	pattern := strings.ReplaceAll(strings.ToLower(s.text), "[!", "[^")
 	if it.Profile > 0 {
 		ending += "@" + strconv.Itoa(it.Profile)
 	}
@@ -203,17 +208,21 @@ func (b *Boot) Arrange(items []Item) []boot.Entry {
 	}
 	slices.SortStableFunc(items, compare)
 
+	def := -1
+	for _, s := range []setting{b.preferred, b.def} {
+		if def < 0 && s.text != "" {
+			def = slices.IndexFunc(items, func(it Item) bool { return it.Demoted == "" && s.names(it) })
+		}
+	}
 	var entries []boot.Entry
-	found := false
-	for _, it := range items {
+	for i, it := range items {
 		e := it.Entry
 		name, _, _, _ := it.name()
 		e.Title = cmp.Or(boot.Clean(e.Title), boot.Clean(name), boot.Clean(path.Base(e.Source.File)))
 		if it.Demoted != "" {
 			e.Notes = append(slices.Clone(e.Notes), it.Demoted)
 		}
-		e.Default = !found && it.Demoted == "" && b.isDefault(it)
-		found = found || e.Default
+		e.Default = i == def
 		if b.timeout != nil {
 			wait := *b.timeout
 			e.Timeout = &wait
