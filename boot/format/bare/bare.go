@@ -1,6 +1,6 @@
 // Package bare finds kernels that no boot loader's configuration needs to name:
-// a vmlinuz and the initramfs that belongs to it, by Alpine's names and by
-// those of Debian, Fedora and Arch. Their command lines are made from
+// a kernel and the initramfs that belongs to it, by Alpine's names and by those
+// of Debian, Fedora, Arch, Gentoo and Slackware. Their command lines are made from
 // what the installed system says about itself, the way that Alpine's
 // setup-disk would (alpine-conf, setup-disk.in); such entries are Guessed.
 //
@@ -13,11 +13,14 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/format/subvolume"
+	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/version"
 )
 
@@ -26,6 +29,7 @@ const (
 
 	maxConfig  = 256 << 10 // bytes of a configuration file
 	maxKernels = 100       // in one directory
+	maxBelow   = 50        // directories in /boot
 )
 
 // noRoot is the Problem of an entry that waits for Complete.
@@ -39,8 +43,8 @@ func Format() boot.Format {
 }
 
 // Parse returns an entry for each kernel at the top of the volume whose root is
-// fsys and in its /boot, and on btrfs in the same places of each subvolume.
-// Symlinks are not followed.
+// fsys, in its /boot and in the directories there, and on btrfs in the same
+// places of each subvolume. Symlinks are not followed.
 //
 // The command line comes from the root filesystem around the directory, or is the
 // one of an Alpine medium that runs from memory. Otherwise it is empty and
@@ -59,7 +63,7 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	looked := map[string]bool{} // a directory boot at the top may be a subvolume
 	// look takes the kernels in the directory dir of the root filesystem root.
 	look := func(dir string, root subvolume.Root, list []fs.DirEntry) {
-		pairs := findPairs(list)
+		pairs := findPairs(fsys, dir, list)
 		if len(pairs) == 0 || looked[dir] {
 			return
 		}
@@ -76,11 +80,17 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 				e = p.mediumEntry(dir, medium)
 			case isRoot:
 				e = sys.complete(p.entry(dir))
+				if p.missing && e.Problem == "" {
+					e.Cmdline = cmdline.Parse(e.Cmdline).Set("root", rootOfKernel(vol)).String()
+				}
 				if dir != root.Dir && sys.shadows(dir) {
 					e.Notes = append(e.Notes, "The system mounts another volume on /boot: this kernel may be out of date.")
 				}
 			default:
 				e = p.entry(dir)
+			}
+			if below := strings.TrimPrefix(dir, path.Join(root.Dir, "boot")+"/"); below != dir {
+				e.Title += ", in /boot/" + boot.Clean(below)
 			}
 			e.Snapshot = root.Snapshot
 			l.Entries = append(l.Entries, e)
@@ -107,6 +117,18 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 				l.Notes = append(l.Notes, boot.Note{Source: boot.Source{File: dir}, Text: "The directory cannot be read: " + err.Error() + "."})
 			}
 			look(dir, root, files)
+			below := 0
+			for _, d := range files {
+				if !d.IsDir() {
+					continue
+				}
+				if below++; below > maxBelow {
+					break
+				}
+				sub := path.Join(dir, d.Name())
+				list, _ := fs.ReadDir(fsys, sub)
+				look(sub, root, list)
+			}
 		}
 	}
 	// Two systems on one volume may have one name.
@@ -161,9 +183,9 @@ type pair struct {
 // the kernel is /boot/<flavour> and the initramfs /boot/<flavour>.gz.
 var legacy = [...]string{"grsec", "hardened", "vanilla", "virt", "virtgrsec", "rpi", "rpi2", "vserver", "lts"}
 
-// findPairs returns the kernels in a directory: flavours by name, then versions,
-// newest first.
-func findPairs(list []fs.DirEntry) []pair {
+// findPairs returns the kernels in the directory dir, which holds list: flavours
+// by name, then versions, newest first.
+func findPairs(fsys fs.FS, dir string, list []fs.DirEntry) []pair {
 	var pairs []pair
 	files := make(map[string]bool, len(list))
 	for _, d := range list {
@@ -174,9 +196,14 @@ func findPairs(list []fs.DirEntry) []pair {
 		if !d.Type().IsRegular() || isBackup(name) {
 			continue // also links: what they point to is found by itself
 		}
-		if name != "vmlinuz" && !strings.HasPrefix(name, "vmlinuz-") &&
-			!(slices.Contains(legacy[:], name) && files[name+".gz"]) {
+		switch {
+		case name == "vmlinuz", strings.HasPrefix(name, "vmlinuz-"), slices.Contains(legacy[:], name) && files[name+".gz"]:
+		case flavour(name) == name:
 			continue
+		default: // other things are called kernel-something, too
+			if in, _, _ := kernel.Describe(fsys, path.Join(dir, name)); in.Format == "" || in.Format == kernel.PE {
+				continue
+			}
 		}
 		p := pair{kernel: name, missing: true}
 		for _, u := range []string{"intel-ucode.img", "amd-ucode.img"} {
@@ -210,13 +237,31 @@ func findPairs(list []fs.DirEntry) []pair {
 	return pairs
 }
 
+// prefixes are what the names of kernels begin with, apart from legacy ones:
+// Gentoo's are kernel-VERSION, and those of arm64 Image.
+var prefixes = [...]string{"vmlinuz", "kernel", "bzImage", "Image"}
+
 // flavour returns the part of a kernel's name that its initramfs has too: lts of
 // vmlinuz-lts; "" of vmlinuz.
 func flavour(kernel string) string {
-	if f, ok := strings.CutPrefix(kernel, "vmlinuz"); ok {
-		return strings.TrimPrefix(f, "-")
+	for _, p := range prefixes {
+		if f, ok := strings.CutPrefix(kernel, p); ok && (f == "" && p != "kernel" || strings.HasPrefix(f, "-")) {
+			return strings.TrimPrefix(f, "-")
+		}
 	}
 	return kernel
+}
+
+// hasDrivers reports whether a kernel is one that brings the drivers of disks,
+// as Slackware's huge one does: it needs no initramfs.
+func hasDrivers(kernel string) bool { return strings.HasPrefix(flavour(kernel), "huge") }
+
+// rootOfKernel names the volume in a way that a kernel finds without an initramfs.
+func rootOfKernel(vol boot.Volume) string {
+	if vol.PartUUID != "" {
+		return "PARTUUID=" + vol.PartUUID
+	}
+	return vol.Device
 }
 
 // isVersion distinguishes 6.1.0-18-amd64 from lts.
@@ -234,7 +279,11 @@ func initrdNames(kernel string) []string {
 	case f == "":
 		return []string{"initramfs", "initramfs-vanilla", "initramfs.img", "initrd.img", "initrd"}
 	}
-	return []string{"initramfs-" + f, "initrd.img-" + f, "initramfs-" + f + ".img", "initrd-" + f, "initrd-" + f + ".img"}
+	arch := map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]
+	return []string{
+		"initramfs-" + f, "initrd.img-" + f, "initramfs-" + f + ".img", "initrd-" + f, "initrd-" + f + ".img",
+		"initramfs-genkernel-" + f, "initramfs-genkernel-" + arch + "-" + f,
+	}
 }
 
 // isBackup reports whether a file is one that a package manager or a person has
@@ -263,7 +312,7 @@ func (p pair) entry(dir string) boot.Entry {
 	for _, i := range p.initrds {
 		e.Initrds = append(e.Initrds, path.Join(dir, i))
 	}
-	if p.missing {
+	if p.missing && !hasDrivers(p.kernel) {
 		// Also what Alpine leaves behind when it builds unified kernel images
 		// only (disable_trigger in mkinitfs.conf): those are another format.
 		e.Problem = fmt.Sprintf("There is no %s beside it, and without an initramfs it does not find its root filesystem.", initrdNames(p.kernel)[0])

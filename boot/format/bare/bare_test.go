@@ -124,6 +124,9 @@ func TestPairs(t *testing.T) {
 		{"newest version first", "vmlinuz-6.9.0 initramfs-6.9.0 vmlinuz-6.10.0 initramfs-6.10.0 vmlinuz-6.010.1 initramfs-6.010.1 vmlinuz-lts initramfs-lts", "vmlinuz-lts:initramfs-lts vmlinuz-6.010.1:initramfs-6.010.1 vmlinuz-6.10.0:initramfs-6.10.0 vmlinuz-6.9.0:initramfs-6.9.0"},
 		{"put aside", "vmlinuz-lts.old vmlinuz-lts.bak vmlinuz-lts.apk-new vmlinuz-lts.new vmlinuz-lts~ vmlinuz-lts.apk.1f2e vmlinuz-lts.sig .vmlinuz-lts vmlinuz.old", ""},
 		{"legacy", "grsec grsec.gz lts readme readme.gz", "grsec:grsec.gz"},
+		{"Gentoo's own kernel", "kernel-6.6.62-gentoo-dist initramfs-6.6.62-gentoo-dist.img kernel-config", "kernel-6.6.62-gentoo-dist:initramfs-6.6.62-gentoo-dist.img"},
+		{"genkernel", "kernel-genkernel-x86_64-6.1.5-gentoo initramfs-genkernel-x86_64-6.1.5-gentoo kernel-6.2 initramfs-genkernel-6.2", "kernel-genkernel-x86_64-6.1.5-gentoo:initramfs-genkernel-x86_64-6.1.5-gentoo kernel-6.2:initramfs-genkernel-6.2"},
+		{"one level below boot", "boot/a/vmlinuz-6.1 boot/a/initrd.img-6.1 boot/a/b/vmlinuz-6.2", "boot/a/vmlinuz-6.1:boot/a/initrd.img-6.1"},
 		{"no kernels", "config-lts System.map-lts vmlinux bzImage lts.gz", ""},
 	}
 	for _, tt := range tests {
@@ -131,6 +134,9 @@ func TestPairs(t *testing.T) {
 			fsys := fstest.MapFS{"vmlinuz-folder/x": boottest.File("x")}
 			for f := range strings.FieldsSeq(tt.files) {
 				fsys[f] = boottest.File("data")
+				if strings.HasPrefix(f, "kernel-6") || strings.HasPrefix(f, "kernel-gen") {
+					fsys[f] = &fstest.MapFile{Data: boottest.BzImage("6.1")}
+				}
 			}
 			l, err := bare.Parse(fsys, boot.Volume{})
 			if err != nil {

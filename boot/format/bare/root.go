@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
@@ -226,7 +227,11 @@ func Complete(e boot.Entry, roots []Root) boot.Entry {
 		case len(fit) == 1 && fit[0].Locked:
 			return fit[0].unlock(e)
 		case len(fit) == 1:
-			return fit[0].complete(e)
+			r := fit[0]
+			if e = r.complete(e); hasDrivers(path.Base(e.Kernel)) && len(e.Initrds) == 0 && e.Problem == "" {
+				e.Cmdline = cmdline.Parse(e.Cmdline).Set("root", rootOfKernel(r.Volume)).String()
+			}
+			return e
 		case len(fit) > 1:
 			var where []string
 			for _, r := range fit {
