@@ -130,7 +130,11 @@ func bzImage(r io.ReaderAt, size int64, h []byte) (Info, error) {
 	if u16(h, offProtocol) >= 0x20c && u16(h, offXLoadFlags)&xlfKernel64 != 0 {
 		in.Arch = "amd64"
 	}
-	if p := u16(h, offKernelVersion); p != 0 && p+0x200 < setup {
+	p := u16(h, offKernelVersion)
+	if p == 0 { // Linux has its release there; memtest86+ borrows the header alone
+		return Info{}, fmt.Errorf("%w, but another program in the form of one, as a memory test is", ErrNotKernel)
+	}
+	if p+0x200 < setup {
 		v := make([]byte, min(128, setup-p-0x200))
 		if _, err := r.ReadAt(v, p+0x200); err == nil {
 			in.Version = firstWord(v)

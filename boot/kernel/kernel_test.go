@@ -112,6 +112,16 @@ func gzipFile(b []byte) []byte {
 	return buf.Bytes()
 }
 
+// TestIdentifyMemtest asserts that a program which borrows the header of a kernel
+// is not one: memtest86+ does, so that boot loaders start it.
+func TestIdentifyMemtest(t *testing.T) {
+	b := bzImageFile("", 1, 1024)
+	binary.LittleEndian.PutUint16(b[0x20e:], 0)
+	if in, err := Identify(bytes.NewReader(b), int64(len(b))); !errors.Is(err, ErrNotKernel) || in.Format != "" {
+		t.Errorf("got %+v, %v", in, err)
+	}
+}
+
 func TestIdentify(t *testing.T) {
 	whole := bzImageFile("6.12.1-0-lts (build@host) #1 SMP\x00", 1, 8192)
 	pe := zbootFile(0x8664, 0)
