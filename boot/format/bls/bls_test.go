@@ -125,7 +125,7 @@ func TestEntry(t *testing.T) {
 		{name: "profile", conf: "uki p.efi\nprofile 1\n", title: "e", kernel: "p.efi", uki: true, cmdline: "second"},
 		{name: "profile that is no number", conf: "uki p.efi\nprofile x\n", title: "e", kernel: "p.efi", uki: true, cmdline: "other", problem: "no profile x"},
 
-		{name: "EFI program", conf: "efi /shell.efi\n", title: "e", kernel: "shell.efi", problem: "EFI program shell.efi"},
+		{name: "EFI program", conf: "efi /shell.efi\n", title: "e", kernel: "shell.efi", problem: "starts the EFI shell"},
 		{name: "EFI program that is text", conf: "efi /text.efi\n", title: "e", kernel: "text.efi", problem: "EFI program text.efi"},
 		{name: "EFI program that is missing", conf: "efi /gone.efi\n", title: "e", kernel: "gone.efi", problem: "EFI program gone.efi"},
 		{name: "EFI program that is a kernel", conf: "efi /bzImage\noptions a\n", title: "e", kernel: "bzImage", cmdline: "a"},

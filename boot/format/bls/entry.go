@@ -12,6 +12,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/format/efiprogram"
 	"github.com/alpboot/alpboot/boot/kernel"
 )
 
@@ -150,9 +151,9 @@ func (r *reader) item(b *Boot, lookup Lookup, file, text string) (Item, bool) {
 			}
 			e.Profile = profile
 			e.Notes = append(e.Notes, unified.Notes()...)
-			b.AddAddons(e)
+			efiprogram.AddAddons(e, b.fsys, b.Dir)
 		case isProgram && c.linux == "" && c.uki == "":
-			problem("It starts the EFI program %s through the firmware, which a running Linux cannot do.", boot.Clean(path.Base(e.Kernel)))
+			problem("%s", efiprogram.Problem(e.Kernel))
 		}
 	}
 

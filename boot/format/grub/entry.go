@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/efiprogram"
 )
 
 // load is what a script has said to boot.
 type load struct {
 	named   bool // a command has named a kernel, or what else is started
 	kernel  place
+	program bool // it is an EFI program, and cmdline its load options
 	cmdline string
 	initrds []place
 	problem string
@@ -36,18 +38,21 @@ func (m *machine) devicetree(_ *simple, args []string) int {
 	return 0
 }
 
+// chainload is for EFI programs, of which a unified kernel image and a kernel can
+// be booted, and for boot sectors.
 func (m *machine) chainload(_ *simple, args []string) int {
-	what := "another boot loader"
-	for _, a := range args {
-		if strings.HasPrefix(a, "-") {
-			continue
-		}
-		if what = "the boot loader " + boot.Clean(a); strings.HasSuffix(a, "+1") {
-			what = "a boot sector"
-		}
-		break
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		args = args[1:]
 	}
-	return m.other(fmt.Sprintf("It starts %s through the firmware, which a running Linux cannot do.", what))
+	if len(args) == 0 {
+		return m.other("It starts another boot loader through the firmware, which a running Linux cannot do.")
+	}
+	if strings.HasSuffix(args[0], "+1") {
+		return m.other("It starts a boot sector through the firmware, which a running Linux cannot do.")
+	}
+	m.load.named, m.load.program, m.load.problem, m.load.notes = true, true, "", nil
+	m.load.kernel, m.load.cmdline, m.load.initrds = m.locate(args[0]), cmdline(args[1:]), nil
+	return 0
 }
 
 const xenProblem = "Xen needs a multiboot loader, which kexec is not: choose an entry without Xen."
@@ -60,7 +65,7 @@ func (m *machine) xen(c *simple, args []string) int {
 
 // other is for what cannot be booted.
 func (m *machine) other(problem string) int {
-	m.load.named, m.load.problem = true, problem
+	m.load.named, m.load.program, m.load.problem = true, false, problem
 	m.load.kernel, m.load.cmdline, m.load.initrds = place{}, "", nil
 	return 0
 }
@@ -92,7 +97,7 @@ func (m *machine) linux(c *simple, args []string) int {
 		m.load.other = true
 		return 0
 	}
-	m.load.named, m.load.problem, m.load.notes = true, "", nil
+	m.load.named, m.load.program, m.load.problem, m.load.notes = true, false, "", nil
 	m.load.kernel, m.load.cmdline, m.load.initrds = m.locate(args[0]), cmdline(args[1:]), nil
 	switch {
 	case base == "memdisk":
@@ -296,6 +301,11 @@ func (m *machine) entry(src boot.Source, submenu []string, title string) *boot.E
 		e.Volume = m.volumes[l.kernel.volume].Volume
 	}
 	e.Kernel = l.kernel.path
+	if l.program {
+		e.Cmdline = ""
+		efiprogram.Complete(e, m.volumes[l.kernel.volume].FS, ".", l.cmdline)
+		return e
+	}
 	for _, i := range l.initrds {
 		switch {
 		case i.why != "":

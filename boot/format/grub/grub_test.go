@@ -11,6 +11,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/format/grub"
+	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
 )
 
 // machine returns the volumes of one machine: the root filesystem with a
@@ -182,7 +183,8 @@ func TestEntry(t *testing.T) {
 		{"without a menu", "linux /boot/vmlinuz x\ninitrd /boot/initrd\nboot\nmenuentry B { linux /b }", ``},
 
 		{"chainloader", "menuentry A { chainloader --force /EFI/x.efi }", `
-  problem  It starts the boot loader /EFI/x.efi through the firmware, which a running Linux cannot do.`},
+  kernel   EFI/x.efi
+  problem  It starts the EFI program x.efi through the firmware, which a running Linux cannot do.`},
 		{"boot sector", "menuentry A { set root=(hd1,1); chainloader (hd1)+1 }", `
   problem  It starts a boot sector through the firmware, which a running Linux cannot do.`},
 		{"multiboot", "menuentry A { multiboot /boot/vmlinuz x; module /y }", `
@@ -607,4 +609,35 @@ func FuzzParse(f *testing.F) {
 		l, err = grub.ParseFile(image.FS, image.Volume, vs, "boot/grub/loopback.cfg", map[string]string{"iso_path": "/x.iso"})
 		boottest.Check(t, l, err)
 	})
+}
+
+// TestChainload asserts that a unified kernel image that a menu entry starts
+// through the firmware is booted by its own command line, from the ESP too, and
+// Windows is not.
+func TestChainload(t *testing.T) {
+	img, err := ukitest.FromText(".osrel ID=arch\n.cmdline root=/dev/sda2 rw\n.linux 6.11.1\n.initrd 070701\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	esp := boot.MountedVolume{Volume: boot.Volume{Device: "/dev/sda1", UUID: "AAAA-0001", Type: "vfat"},
+		FS: fstest.MapFS{"EFI/Linux/arch.efi": {Data: img}, "EFI/Microsoft/Boot/bootmgfw.efi": boottest.File("MZ")}}
+	root := boot.Volume{Device: "/dev/sda2", Type: "ext4"}
+	fsys := fstest.MapFS{"boot/grub/grub.cfg": boottest.File(`
+menuentry Arch { search --set=root --fs-uuid AAAA-0001; chainloader /EFI/Linux/arch.efi }
+menuentry Options { search --set=root --fs-uuid AAAA-0001; chainloader /EFI/Linux/arch.efi single }
+menuentry Windows { search --set=root --fs-uuid AAAA-0001; chainloader /EFI/Microsoft/Boot/bootmgfw.efi }
+`)}
+	l, err := grub.Parse(fsys, root, boot.Volumes{{Volume: root, FS: fsys}, esp})
+	if err != nil || len(l.Entries) != 3 {
+		t.Fatalf("got %s", boottest.Text(l, err))
+	}
+	for i, want := range []boot.Entry{
+		{Cmdline: "root=/dev/sda2 rw", UKI: true},
+		{Cmdline: "single", UKI: true},
+		{Problem: "It starts Windows through the firmware, which a running Linux cannot do."},
+	} {
+		if e := l.Entries[i]; e.Cmdline != want.Cmdline || e.UKI != want.UKI || e.Problem != want.Problem || e.Volume != esp.Volume {
+			t.Errorf("got %s", boottest.EntryText(e))
+		}
+	}
 }

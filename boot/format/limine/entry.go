@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/format/efiprogram"
 )
 
 // entries returns the entries of nodes, which are in submenu, and of the
@@ -54,12 +55,17 @@ func (c *config) entry(n *node, submenu []string) boot.Entry {
 		problem(s)
 		return e
 	}
-	file := n.options.first("path", "kernel_path")
+	file := n.options.first("path", "kernel_path", "image_path")
 	if file == "" {
 		problem("It names no kernel.")
 		return e
 	}
 	kernel := c.resolve(file)
+	options := boot.Plain(n.options.first("kernel_cmdline", "cmdline"))
+	if isEFI(n.options) {
+		c.program(&e, kernel, options)
+		return e
+	}
 	modules := n.options.all("module_path")
 	if len(modules) > maxInitrds {
 		problem(fmt.Sprintf("It names %d modules, more than the %d that alpboot reads.", len(modules), maxInitrds))
@@ -91,7 +97,7 @@ func (c *config) entry(n *node, submenu []string) boot.Entry {
 			e.Initrds = append(e.Initrds, l.file)
 		}
 	}
-	e.Cmdline = strings.TrimSpace(boot.Plain(n.options.first("kernel_cmdline", "cmdline")))
+	e.Cmdline = strings.TrimSpace(options)
 	dtb := n.options.first("dtb_path")
 	if dtb == "" {
 		dtb = c.globals.first("global_dtb")
@@ -102,17 +108,38 @@ func (c *config) entry(n *node, submenu []string) boot.Entry {
 	return e
 }
 
-// noLinux says why an entry is no Linux kernel; "" when it is one.
+// program completes an entry that starts an EFI program.
+func (c *config) program(e *boot.Entry, l location, options string) {
+	c.unresolved = c.unresolved || l.unresolved
+	e.Problem, e.Kernel, e.Notes = cmp.Or(e.Problem, l.problem), l.file, append(e.Notes, l.notes...)
+	fsys := c.fsys
+	if l.volume != c.vol {
+		e.Volume = l.volume
+		for _, o := range c.others {
+			if o.Volume == l.volume {
+				fsys = o.FS
+			}
+		}
+	}
+	if e.Problem == "" {
+		efiprogram.Complete(e, fsys, ".", options)
+	}
+}
+
+// isEFI reports whether an entry starts an EFI program.
+func isEFI(o options) bool {
+	return slices.Contains([]string{"efi", "uefi", "efi_chainload"}, strings.ToLower(o.first("protocol")))
+}
+
+// noLinux says why an entry is no Linux kernel; "" when it may be one.
 func noLinux(o options) string {
 	switch protocol := strings.ToLower(o.first("protocol")); protocol {
-	case "linux":
+	case "linux", "efi", "uefi", "efi_chainload":
 		return ""
 	case "":
 		return "It names no protocol, without which Limine boots nothing."
 	case "limine", "multiboot", "multiboot1", "multiboot2", "stivale", "stivale2":
 		return fmt.Sprintf("It is a kernel for the protocol %s, which alpboot cannot start.", protocol)
-	case "efi", "uefi", "efi_chainload":
-		return fmt.Sprintf("It starts the EFI program %s through the firmware (protocol %s), which a running Linux cannot do.", boot.Clean(o.first("path", "image_path")), protocol)
 	case "efi_boot_entry":
 		return fmt.Sprintf("It reboots into the firmware's own entry %s (protocol %s): choose that system's own entry.", boot.Quote(o.first("entry")), protocol)
 	case "bios", "bios_chainload", "chainload", "chainload_next":

@@ -87,7 +87,7 @@ func TestEntry(t *testing.T) {
 
 		{name: "limine's protocol", config: "/a\nprotocol: limine\npath: boot():/k\n", title: "a", problem: "protocol limine"},
 		{name: "multiboot", config: "/a\nprotocol: multiboot2\npath: boot():/k\n", title: "a", problem: "protocol multiboot2"},
-		{name: "EFI program", config: "/a\nprotocol: efi\npath: boot():/x.efi\n", title: "a", problem: "boot():/x.efi through the firmware (protocol efi)"},
+		{name: "EFI program", config: "/a\nprotocol: efi\npath: boot():/x.efi\n", title: "a", kernel: "x.efi", problem: "EFI program x.efi through the firmware"},
 		{name: "boot sector", config: "/a\nprotocol: bios_chainload\ndrive: 1\n", title: "a", problem: "protocol bios_chainload"},
 		{name: "unknown protocol", config: "/a\nprotocol: x\x1b\n", title: "a", problem: `protocol "x\x1b"`},
 

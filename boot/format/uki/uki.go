@@ -4,7 +4,7 @@
 // They are recognised by their sections, never by their names: boot loaders and other
 // EFI programs in the same directories are passed over, and so is alpboot. Each
 // profile is an entry. Device trees and system extensions are not used,
-// signatures are not checked; see [kernel.UKI] and [bls.Boot.AddAddons].
+// signatures are not checked; see [kernel.UKI] and [efiprogram.AddAddons].
 package uki
 
 import (
@@ -19,6 +19,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/format/bls"
+	"github.com/alpboot/alpboot/boot/format/efiprogram"
 	"github.com/alpboot/alpboot/boot/kernel"
 )
 
@@ -153,7 +154,7 @@ func (r *reader) profiles(b *bls.Boot, file string) ([]bls.Item, error) {
 			if release["ID"] == "alpboot" {
 				return nil, nil // as a default it would start itself for ever
 			}
-			complete(&it, b, u, release)
+			r.complete(&it, b, u, release)
 		}
 		items = append(items, it)
 		if u == nil || u.Profiles == 0 {
@@ -164,7 +165,7 @@ func (r *reader) profiles(b *bls.Boot, file string) ([]bls.Item, error) {
 }
 
 // complete adds to an entry what the image says of itself.
-func complete(it *bls.Item, b *bls.Boot, u *kernel.UKI, release map[string]string) {
+func (r *reader) complete(it *bls.Item, b *bls.Boot, u *kernel.UKI, release map[string]string) {
 	it.Entry.Title = cmp.Or(release["PRETTY_NAME"], release["NAME"])
 	switch {
 	case u.ProfileTitle != "":
@@ -173,7 +174,7 @@ func complete(it *bls.Item, b *bls.Boot, u *kernel.UKI, release map[string]strin
 		it.Entry.Title += fmt.Sprintf(" (profile %s)", cmp.Or(u.ProfileID, strconv.Itoa(it.Profile)))
 	}
 	it.Entry.Cmdline, it.Entry.Notes = u.Cmdline, u.Notes()
-	b.AddAddons(&it.Entry)
+	efiprogram.AddAddons(&it.Entry, r.fsys, b.Dir)
 	it.SortKey = cmp.Or(release["IMAGE_ID"], release["ID"])
 	it.Version = cmp.Or(u.Version, release["VERSION_ID"])
 }
