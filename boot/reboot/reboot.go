@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +27,6 @@ import (
 type System struct {
 	Root           string // of its files: "/"
 	Kernel         kexec.Syscalls
-	Machine        fs.FS                   // with /proc and /sys, for the loader
 	Loaded         func() bool             // whether a kernel is loaded
 	Disabled       func() bool             // whether the running kernel forbids kexec
 	Lockdown       func() string           // its lockdown mode
@@ -43,13 +41,9 @@ type System struct {
 
 // New returns the running system, whose files are below root.
 func New(root string, stdout, stderr io.Writer) *System {
-	machineFS := os.DirFS(root)
 	s := &System{
-		Root: root, Kernel: kexec.System{}, Machine: machineFS,
-		Loaded:   func() bool { return kexec.Loaded(machineFS) },
-		Disabled: func() bool { return kexec.Disabled(machineFS) },
-		Lockdown: func() string { return kexec.Lockdown(machineFS) },
-		Has:      hasCall, Hangup: func() error { return unix.Kill(1, unix.SIGHUP) }, Probe: (&machine.Machine{}).Probe,
+		Root: root, Kernel: kexec.System{}, Loaded: kexec.Loaded, Disabled: kexec.Disabled, Lockdown: kexec.Lockdown,
+		Has: hasCall, Hangup: func() error { return unix.Kill(1, unix.SIGHUP) }, Probe: (&machine.Machine{}).Probe,
 		Run: func(name string, args ...string) error {
 			cmd := exec.Command(name, args...)
 			cmd.Stdout, cmd.Stderr = stdout, stderr
@@ -162,7 +156,7 @@ func (s *System) cannot() error {
 	case !s.Has(unix.SYS_KEXEC_LOAD) && !s.Has(unix.SYS_KEXEC_FILE_LOAD):
 		return errors.New("this kernel was built without kexec (CONFIG_KEXEC, CONFIG_KEXEC_FILE)")
 	case s.Disabled():
-		return errors.New("this kernel forbids kexec (sysctl kernel.kexec_load_disabled is 1), which lasts until the next reboot: add kexec_load_disabled=0 to the kernel command line in the boot loader's configuration")
+		return errors.New("this kernel forbids kexec (sysctl kernel.kexec_load_disabled is 1), which lasts until it is booted anew: add kexec_load_disabled=0 to the kernel command line in the boot loader's configuration")
 	case s.lockedDown() && !s.Has(unix.SYS_KEXEC_FILE_LOAD):
 		return fmt.Errorf("this kernel forbids kexec: it is locked down (%s) and has no kexec_file_load, which alone takes kernels then", s.Lockdown())
 	}

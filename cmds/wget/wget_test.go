@@ -29,10 +29,10 @@ func server(t *testing.T, file []byte) string {
 		w.(http.Flusher).Flush()
 		io.WriteString(w, "of files")
 	})
-	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "dir/vmlinuz-lts", 302) })
-	mux.HandleFunc("/loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", 302) })
+	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "dir/vmlinuz-lts", http.StatusFound) })
+	mux.HandleFunc("/loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", http.StatusFound) })
 	mux.HandleFunc("/secure", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "https://mirror.invalid/file", 301)
+		http.Redirect(w, r, "https://mirror.invalid/file", http.StatusMovedPermanently)
 	})
 	mux.HandleFunc("/short", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "1000")
@@ -71,7 +71,7 @@ func TestRun(t *testing.T) {
 		{name: "a redirection to HTTPS", args: []string{host + "/secure"}, code: 1, stderr: "no HTTPS"},
 		{name: "HTTPS", args: []string{"https://mirror.invalid/"}, code: 1, stderr: "no HTTPS"},
 		{name: "no URL", args: []string{"mirror.invalid/file"}, code: 1, stderr: "not a URL"},
-		{name: "a directory that is not there", args: []string{"-O", "a/b", host}, code: 1, stderr: "a/b"},
+		{name: "a folder that is not there", args: []string{"-O", "a/b", host}, code: 1, stderr: "a/b"},
 		{name: "no arguments", code: 2, stderr: "usage"},
 		{name: "two URLs", args: []string{host, host}, code: 2, stderr: "usage"},
 		{name: "version", args: []string{"--version"}, stdout: "wget "},

@@ -184,14 +184,15 @@ func (h *Header) readSegment(config, segments object) (string, error) {
 	if bad != nil {
 		return "", bad
 	}
-	for _, r := range requirements {
-		switch {
+	if len(requirements) > 0 {
+		switch r := requirements[0]; {
 		case strings.HasPrefix(r, "online-reencrypt"), strings.HasPrefix(r, "offline-reencrypt"):
 			return "", unsupported("a reencryption was begun and not finished; cryptsetup reencrypt --resume-only finishes it")
 		case r == "opal":
 			return "", unsupported("the drive itself encrypts (OPAL)")
+		default:
+			return "", unsupported("it requires %q", r)
 		}
-		return "", unsupported("it requires %q", r)
 	}
 
 	var id string

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/blake2b"
+	//lint:ignore SA1019 LUKS1 volumes have it in their headers
 	"golang.org/x/crypto/ripemd160"
 )
 

@@ -142,7 +142,7 @@ func (r *reader) profiles(b *bls.Boot, file string) ([]bls.Item, error) {
 	for n := range maxProfiles {
 		it := bls.Item{Entry: boot.Entry{Format: "uki", Source: boot.Source{File: file}, Kernel: file, UKI: true, Profile: n}, Profile: n}
 		if n > 0 {
-			if _, u, err = kernel.DescribeProfile(r.fsys, file, n); u == nil || n >= u.Profiles {
+			if _, u, _ = kernel.DescribeProfile(r.fsys, file, n); u == nil || n >= u.Profiles {
 				break
 			}
 		}
