@@ -17,13 +17,14 @@ import (
 // arm64Limit is for two kernels, one after the other.
 const arm64Limit = 6 * time.Minute
 
-// needARM64 gives the kernel, and skips a test where there is no QEMU for it; in
+// needARM64 returns the kernel, and skips a test where there is no QEMU for it; in
 // CI that is a failure.
 func needARM64(t *testing.T) (kernel string, image []byte) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("-short leaves virtual machines out")
 	}
+	needEverything(t)
 	_, err := exec.LookPath("qemu-system-aarch64")
 	if err == nil {
 		kernel, err = arm64.Kernel(filepath.Join(made.Root(), "build", "cache", "debian"))
@@ -44,7 +45,6 @@ func needARM64(t *testing.T) (kernel string, image []byte) {
 // or else as a PE file. It takes minutes to compile, the first time.
 func ownARM64(t *testing.T, raw bool) string {
 	t.Helper()
-	needEverything(t)
 	args, file := []string{"kernel", "--arch", "arm64"}, made.Path("arm64", "vmlinuz")
 	if raw {
 		args, file = append(args, "--raw"), made.Path("arm64", "Image")

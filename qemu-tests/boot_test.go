@@ -1,8 +1,14 @@
 package qemutests
 
 import (
-	"slices"
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
 	"testing"
+	"time"
 
 	"github.com/alpboot/alpboot/qemu-tests/debian"
 	"github.com/alpboot/alpboot/qemu-tests/disk"
@@ -27,70 +33,69 @@ func twoKernels(t *testing.T) (in disk.Install, lts, virt debian.Kernel) {
 	}, lts, virt
 }
 
-// The menu lists both kernels of an Alpine disk with their versions; Down and
+// The menu lists both kernels of an Alpine disk with their versions, and so does
+// lsboot in the shell, where Ctrl-C ends a command and not the shell. Down and
 // Enter boot the second one with exactly the command line of extlinux.conf, and
 // not a byte of the disk has changed.
 func TestChoosingWithKeys(t *testing.T) {
-	needQEMU(t)
-	for _, p := range []payload{ownKernel, debianKernel} {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			in, lts, virt := twoKernels(t)
-			file := write(t, disk.GPTDisk(in))
-			before := sum(t, file)
-			// Writeable: were anything written, it would reach the file.
-			m := start(t, p, "alpboot.timeout=600", vm.Drive{File: file, Access: vm.Writeable})
-			m.row(menuLimit, "Linux lts", inList(lts.Release), "default")
-			m.row(drawLimit, "Linux virt", inList(virt.Release))
-			m.selected("Linux lts")
-			m.Type(vm.Down)
-			m.selected("Linux virt")
-			m.Type(vm.Enter)
-			m.target(want{virt, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "virt"}})
-			// The banner comes from the kernel itself, not only from its init.
-			m.Await(0, vm.InLog("Linux version "+virt.Release))
-			if after := sum(t, file); after != before {
-				t.Errorf("the disk has changed: SHA-256 %s, was %s", after, before)
-			}
-		})
-	}
+	eachKernel(t, func(t *testing.T, p payload) {
+		in, lts, virt := twoKernels(t)
+		file := write(t, disk.GPTDisk(in))
+		before := sum(t, file)
+		// Writeable: were anything written, it would reach the file.
+		m := start(t, p, "alpboot.timeout=600", vm.Drive{File: file, Access: vm.Writeable})
+		m.row(menuLimit, "Linux lts", inList(lts.Release), "default")
+		m.row(drawLimit, "Linux virt", inList(virt.Release))
+		m.selected("Linux lts")
+
+		m.shell()
+		m.run("lsboot && echo listed$((6 * 7))", "listed42")
+		m.row(drawLimit, "*", "1", "Linux lts", inList(lts.Release), "/dev/vda")
+		m.row(drawLimit, "2", "Linux virt", inList(virt.Release), "/dev/vda")
+		m.Type("echo begun$((6 * 7)); sleep 1000\r")
+		m.Await(drawLimit, vm.OnScreen("begun42"))
+		m.Type(vm.CtrlC)
+		m.Await(drawLimit, vm.LogMatches(regexp.MustCompile(`begun42\s+(\^C)?\s*\$`)))
+		m.run("echo still$((6 * 7))", "still42")
+		m.leaveShell()
+		m.row(drawLimit, "Linux lts", "default")
+
+		m.Type(vm.Home, vm.Down)
+		m.selected("Linux virt")
+		m.Type(vm.Enter)
+		m.target(want{virt, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "virt"}})
+		// The banner comes from the kernel itself, not only from its init.
+		m.Await(0, vm.InLog("Linux version "+virt.Release))
+		if after := sum(t, file); after != before {
+			t.Errorf("the disk has changed: SHA-256 %s, was %s", after, before)
+		}
+	})
 }
 
-// A user who does nothing sees the default entry count down and boot.
-func TestCountdownBootsTheDefault(t *testing.T) {
-	needQEMU(t)
-	for _, p := range []payload{ownKernel, debianKernel} {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			in, lts, _ := twoKernels(t)
-			file := write(t, disk.GPTDisk(in))
-			m := start(t, p, "alpboot.timeout=5", vm.Drive{File: file})
-			m.row(menuLimit, "Linux lts", inList(lts.Release), "default")
-			m.text(menuLimit, "Any key stops")
-			m.target(want{lts, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "lts"}})
-		})
-	}
-}
-
-// Without any disk the menu says so; s opens a shell that works, and leaving it
-// comes back to the menu.
+// Without any disk the menu says so, and what to do. The shell that s opens
+// works, gets a file from the network as it was, and comes back to the menu.
 func TestWithoutADisk(t *testing.T) {
-	needQEMU(t)
-	for _, p := range []payload{ownKernel, debianKernel} {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			m := start(t, p, "")
-			m.row(menuLimit, "No disk was found.")
-			m.Type("s")
-			m.Await(drawLimit, vm.ScreenIs("the shell's prompt", func(s vm.Screen) bool {
-				return slices.ContainsFunc(s.Lines(), func(l string) bool { return l == "$" || l == "#" || l == ">" })
-			}))
-			// The command's output, not its echo: the shell must have worked it out.
-			m.Type("echo $((6 * 7))-$(uname)-works\r")
-			m.Await(drawLimit, vm.OnScreen("42-Linux-works"))
-			m.Type("exit\r")
-			m.row(drawLimit, "Back from the shell.")
-			m.row(drawLimit, "No disk was found.")
-		})
+	host, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
+	file := bytes.Repeat([]byte("a file from the network\n"), 100_000)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(file))
+	})}
+	go server.Serve(host)
+	t.Cleanup(func() { server.Close() })
+	eachKernel(t, func(t *testing.T, p payload) {
+		m := launch(t, p, "alpboot.timeout=5", func(o *vm.Options) { o.Network = true }, nil)
+		m.text(menuLimit, "No disk was found. Check that the disk is plugged in")
+		m.shell()
+		// The command's output, not its echo: the shell must have worked it out.
+		m.run("echo $((6 * 7))-$(uname)-works", "42-Linux-works")
+		// 10.0.2.2 is the host in QEMU's user-mode network.
+		m.Type(vm.Key(fmt.Sprintf("dhclient -ipv6=false eth0; wget http://10.0.2.2:%d/dir/file && shasum -a 256 file\r", host.Addr().(*net.TCPAddr).Port)))
+		m.Await(menuLimit, vm.InLog(fmt.Sprintf("%x", sha256.Sum256(file))))
+		m.prompt()
+		m.leaveShell()
+		m.row(drawLimit, "No disk was found.")
+	})
 }

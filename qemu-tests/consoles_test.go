@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"encoding/binary"
 	"image/png"
 	"os"
 	"slices"
@@ -13,13 +14,27 @@ import (
 
 // On a machine with a screen and a serial line both show the menu, although the
 // kernel was told of the serial line only; what is typed on the machine's own
-// keyboard moves the selection on both, and boots.
+// keyboard moves the selection on both, and boots. It has the layout that the
+// settings name, which is on a disk.
 func TestScreenAndSerialLine(t *testing.T) {
 	needQEMU(t)
 	t.Parallel()
 	in, _, virt := twoKernels(t)
-	m := startOn(t, ownKernel, vm.VGA, "alpboot.timeout=-1", vm.Drive{File: write(t, disk.GPTDisk(in))})
+	layout := disk.GPTDisk(in)
+	root := &layout.Partitions[len(layout.Partitions)-1].FS
+	root.Files = append(root.Files, disk.File{Path: "usr/share/bkeymaps/zz/zz.bmap", Data: swappedKeys()})
+	m := startOn(t, anyKernel, vm.VGA, "alpboot.timeout=-1 alpboot.keymap=zz", vm.Drive{File: write(t, layout)})
 	m.row(menuLimit, "Linux virt", inList(virt.Release))
+	m.selected("Linux lts")
+	m.Type("l/layout")
+	m.text(drawLimit, "keyboard layout name=zz")
+	m.Type(vm.Enter, "q")
+	m.row(drawLimit, "Linux lts", "default")
+	if err := m.SendKey("/", "y", "a", "z"); err != nil {
+		t.Fatal(err)
+	}
+	m.text(drawLimit, "Filter: zay")
+	m.Type(clear, vm.Enter)
 	m.selected("Linux lts")
 	if err := m.SendKey(vm.Down); err != nil {
 		t.Fatal(err)
@@ -64,7 +79,7 @@ func TestLineMode(t *testing.T) {
 	needQEMU(t)
 	t.Parallel()
 	in, lts, virt := twoKernels(t)
-	m := start(t, ownKernel, "alpboot.ui=line alpboot.timeout=120", vm.Drive{File: write(t, disk.GPTDisk(in))})
+	m := start(t, anyKernel, "alpboot.ui=line alpboot.timeout=120", vm.Drive{File: write(t, disk.GPTDisk(in))})
 	m.Await(menuLimit, vm.InLog("   1  Linux lts, "+lts.Release))
 	m.Await(drawLimit, vm.InLog("   2  Linux virt, "+virt.Release))
 	m.Await(drawLimit, vm.InLog("Type a number and Enter, Enter alone for 1"))
@@ -88,4 +103,28 @@ func TestLineMode(t *testing.T) {
 	m.Await(drawLimit, vm.LogAfter(before, "   2  Linux virt, "+virt.Release))
 	m.Type("2\r")
 	m.target(want{virt, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "virt"}})
+}
+
+// swappedKeys is a layout as busybox's loadkmap takes it, with y and z in each
+// other's place: "bkeymap", which of 256 tables there are, and these.
+func swappedKeys() []byte {
+	const hole, letter = 0x0200, 0x0b00
+	var plain [128]uint16
+	for i := range plain {
+		plain[i] = hole
+	}
+	for code, row := range map[int]string{2: "1234567890-=", 16: "qwertzuiop", 30: "asdfghjkl", 44: "yxcvbnm"} {
+		for i, c := range []byte(row) {
+			plain[code+i] = letter | uint16(c)
+			if c < 'a' {
+				plain[code+i] = uint16(c)
+			}
+		}
+	}
+	plain[1], plain[28], plain[53] = 0x1b, 0x0201, '/' // Esc, Enter
+	b := append([]byte("bkeymap\x01"), make([]byte, 255)...)
+	for _, v := range plain {
+		b = binary.LittleEndian.AppendUint16(b, v)
+	}
+	return b
 }

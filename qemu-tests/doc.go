@@ -1,8 +1,8 @@
 // Package qemutests boots the menu in virtual machines, with real kernels and
-// disks in Alpine's layouts, and looks at the screen as a user does. Each test
-// begins with a sentence that says what that user would see.
+// disks in Alpine's layouts, and reads the screen as a user does. Each test
+// begins with a sentence of what that user would see.
 //
-//	go test ./qemu-tests                    # all of them: three minutes on two cores, once the kernels are there
+//	go test ./qemu-tests                    # all of them
 //	go test ./qemu-tests -run TestLayouts   # some
 //	go test -short ./qemu-tests             # none
 //

@@ -54,7 +54,7 @@ func TestDeviceMapper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, initrd, err := ownKernel.get()
+	_, initrd, err := made.Menu()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +77,7 @@ func TestDeviceMapper(t *testing.T) {
 	}
 	m := startWith(t, "alpboot.timeout=-1", func(o *vm.Options) { o.Initrd, o.Memory = both, 1024 })
 	m.text(menuLimit, "shell")
-	m.Type("s")
-	m.Await(drawLimit, vm.OnScreen("$"))
+	m.shell()
 	for _, p := range packages {
 		m.Type(vm.Key("cd /" + p + " && ./test -test.v; echo ended $?=" + path.Base(p) + "\r"))
 		m.Await(targetLimit, vm.LogMatches(regexp.MustCompile(`ended \d+=`+path.Base(p))))

@@ -27,11 +27,10 @@ func TestModulesOfTheKernel(t *testing.T) {
 	layout.Partitions[0].Size += 16
 	// XTS lies in the driver of the processor's AES instructions; ESSIV is asked for apart.
 	layout.Partitions[0].FS.In = []disk.Volume{disk.LUKS2(passphrase, "--cipher", "aes-cbc-essiv:sha256", "--key-size", "256")}
-	m := start(t, debianKernel, "alpboot.timeout=-1", vm.Drive{File: write(t, layout)})
+	m := start(t, payload{"", made.MenuOnDebian}, "alpboot.timeout=-1", vm.Drive{File: write(t, layout)})
 	m.row(menuLimit, "vda1", "encrypted")
 
-	m.Type("s")
-	m.Await(drawLimit, vm.OnScreen("$"))
+	m.shell()
 	for _, step := range []struct {
 		command vm.Key
 		want    string // on the screen, and not in the command
@@ -48,8 +47,7 @@ func TestModulesOfTheKernel(t *testing.T) {
 		m.text(drawLimit, step.want)
 	}
 
-	m.Type("exit", vm.Enter)
-	m.text(drawLimit, "Back from the shell.")
+	m.leaveShell()
 	m.row(drawLimit, "vda1", "encrypted")
 	m.Type(vm.Enter)
 	m.text(drawLimit, "Nothing of it is shown")

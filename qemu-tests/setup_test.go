@@ -3,11 +3,13 @@ package qemutests
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -46,22 +48,17 @@ func sideBySide() int {
 	if os.Getenv("ALPBOOT_TEST_ALONE") != "" {
 		return 1
 	}
-	return 2
+	return max(2, runtime.NumCPU())
 }
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// A test that waits for its turn, or for a kernel to be built, occupies
-	// none of the places that run.
+	// A test that waits for its turn occupies none of the places that run.
 	flag.Set("test.parallel", "64")
 	var err error
 	if made, err = assets.Open(os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
-	}
-	// The kernel takes by far the longest, and half of the tests do without.
-	if !testing.Short() && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.list").Value.String() == "" {
-		go made.Kernel()
 	}
 	os.Exit(m.Run())
 }
@@ -80,11 +77,14 @@ func needQEMU(t *testing.T) {
 	}
 }
 
-// needEverything skips a test that compiles a kernel of its own, as only make
-// test-all does.
+// everything reports whether make test-all is running: tests that take long, or
+// whose meaning others have but for a detail.
+func everything() bool { return os.Getenv("ALPBOOT_TEST_ALL") != "" }
+
+// needEverything skips a test that only make test-all runs.
 func needEverything(t *testing.T) {
 	t.Helper()
-	if os.Getenv("ALPBOOT_TEST_ALL") == "" {
+	if !everything() {
 		t.Skip("make test-all runs it")
 	}
 }
@@ -95,26 +95,34 @@ type payload struct {
 	get  func() (kernel, initrd string, err error)
 }
 
-// ownKernel is the kernel that make kernel builds: everything is built in.
-var ownKernel = payload{"own kernel", func() (string, string, error) {
-	initrd, err := made.Initramfs()
-	if err != nil {
-		return "", "", err
-	}
-	kernel, err := made.Kernel()
-	return kernel, initrd, err
-}}
+// anyKernel is the one that is at hand: our own where make kernel has built it,
+// else Debian's.
+var anyKernel = payload{"", func() (string, string, error) { return made.Menu() }}
 
-// debianKernel is a stock kernel of Debian, with the modules that it needs in
-// the initramfs.
-var debianKernel = payload{"Debian's kernel", func() (string, string, error) {
-	k, err := made.Debian(debian.Newer)
-	if err != nil {
-		return "", "", err
+// needOwnKernel skips a test of something that only our own kernel has, when it
+// has not been built. .ci/run builds it first.
+func needOwnKernel(t *testing.T, why string) {
+	t.Helper()
+	needQEMU(t)
+	if !made.HasKernel() {
+		missing(t, errors.New(why+": make kernel builds it"))
 	}
-	initrd, err := made.ModulesInitramfs(k)
-	return k.Image, initrd, err
-}}
+}
+
+// eachKernel runs a test with our own kernel, when it has been built, and with
+// Debian's, which has modules.
+func eachKernel(t *testing.T, test func(t *testing.T, p payload)) {
+	needQEMU(t)
+	t.Run("own kernel", func(t *testing.T) {
+		needOwnKernel(t, "the menu's own kernel has not been built")
+		t.Parallel()
+		test(t, anyKernel)
+	})
+	t.Run("Debian's kernel", func(t *testing.T) {
+		t.Parallel()
+		test(t, payload{"", made.MenuOnDebian})
+	})
+}
 
 // machine is a virtual machine that runs the menu.
 type machine struct {
@@ -135,10 +143,10 @@ func startOn(t *testing.T, p payload, d vm.Display, parameters string, drives ..
 	return launch(t, p, parameters, func(o *vm.Options) { o.Display = d }, drives)
 }
 
-// startWith starts a machine with the menu's own kernel that change alters.
+// startWith starts a machine that change alters, with the kernel that is at hand.
 func startWith(t *testing.T, parameters string, change func(*vm.Options), drives ...vm.Drive) machine {
 	t.Helper()
-	return launch(t, ownKernel, parameters, change, drives)
+	return launch(t, anyKernel, parameters, change, drives)
 }
 
 func launch(t *testing.T, p payload, parameters string, change func(*vm.Options), drives []vm.Drive) machine {
@@ -158,6 +166,39 @@ func launch(t *testing.T, p payload, parameters string, change func(*vm.Options)
 	}
 	change(&o)
 	return machine{vm.Start(t, o), t}
+}
+
+// prompt waits for the shell's prompt at the end of the screen.
+func (m machine) prompt() {
+	m.t.Helper()
+	m.Await(drawLimit, vm.ScreenIs("the shell's prompt", func(s vm.Screen) bool {
+		lines := strings.Split(strings.TrimRight(s.String(), " \n"), "\n")
+		return strings.TrimSpace(lines[len(lines)-1]) == "$"
+	}))
+}
+
+// shell opens the recovery shell.
+func (m machine) shell() {
+	m.t.Helper()
+	m.Type("s")
+	m.prompt()
+}
+
+// run types a command to the shell, and waits until its output holds a text,
+// which the command itself does not.
+func (m machine) run(command, want string) {
+	m.t.Helper()
+	before := len(m.Serial(0).Log())
+	m.Type(vm.Key(command), vm.Enter)
+	m.Await(drawLimit, vm.LogAfter(before, want))
+	m.prompt()
+}
+
+// leaveShell goes back to the menu.
+func (m machine) leaveShell() {
+	m.t.Helper()
+	m.Type("exit", vm.Enter)
+	m.text(drawLimit, "Back from the shell.")
 }
 
 // row waits until one row of the screen holds all texts.

@@ -68,14 +68,15 @@ func (t kernelTarget) prefix() string {
 
 // kernelBuild says which kernel to build, and of what.
 type kernelBuild struct {
-	arch   string // as uname -m says it
-	source string // a tree or tarball of Linux
-	cache  string // folder of kernels built before
-	output string
-	jobs   int
-	force  bool
-	raw    bool // unpacked, for loaders that cannot do it
-	dryRun bool
+	arch      string // as uname -m says it
+	source    string // a tree or tarball of Linux
+	cache     string // folder of kernels built before
+	output    string
+	jobs      int
+	force     bool
+	fromCache bool // fail unless the cache has it
+	raw       bool // unpacked, for loaders that cannot do it
+	dryRun    bool
 
 	// keep keeps source and products of the compiler in the cache, from which
 	// a kernel with other contents is linked in a minute.
@@ -96,6 +97,7 @@ func runKernel(ctx context.Context, args []string, out output) error {
 	flags.StringVar(&k.cache, "cache", "", "`DIR` that keeps what was built (default $XDG_CACHE_HOME/alpboot)")
 	flags.IntVar(&k.jobs, "jobs", runtime.NumCPU(), "how many compilers run at once")
 	flags.BoolVar(&k.force, "rebuild", false, "build even if the same was built before")
+	flags.BoolVar(&k.fromCache, "cached", false, "fail unless the same was built before")
 	flags.BoolVar(&k.dryRun, "dry-run", false, "only say what would be built")
 	flags.BoolVar(&k.raw, "raw", false, "arm64: write the Image as U-Boot's booti and QEMU's -kernel take it, not the PE file that unpacks itself")
 	flags.StringVar(&k.output, "o", "", "`FILE` to write (default build/ARCH/vmlinuz, or with --raw Image, of the checkout)")
@@ -162,7 +164,9 @@ func (k kernelBuild) build(ctx context.Context, out output) error {
 		return err
 	}
 	cached := filepath.Join(k.cache, k.cached(key))
-	if _, err := os.Stat(cached); err != nil || k.force {
+	if _, err := os.Stat(cached); err != nil && k.fromCache {
+		return fmt.Errorf("this kernel has not been built yet: %w", err)
+	} else if err != nil || k.force {
 		if err := k.compile(ctx, target, fragment, key, cached, out); err != nil {
 			return err
 		}

@@ -157,29 +157,61 @@ func (a *Assets) ModulesInitramfs(k debian.Kernel) (string, error) {
 		"--kernel", k.Image, "--modules", k.Modules)
 }
 
-// HasKernel tells whether the menu's own kernel need not be built.
-func (a *Assets) HasKernel() bool {
-	if os.Getenv(kernelVariable) != "" {
-		return true
-	}
-	_, err := os.Stat(a.Path("vmlinuz"))
-	return err == nil
-}
-
-// kernelVariable is an environment variable that names a kernel for the menu,
-// for whom its build takes too long.
+// kernelVariable is an environment variable that names a kernel for the menu
+// instead of the one that make kernel builds. The value debian stands for that
+// of Debian.
 const kernelVariable = "ALPBOOT_MENU_KERNEL"
 
-// Kernel gives the menu's own kernel, or the one that ALPBOOT_MENU_KERNEL
-// names. mkpayload kernel knows by itself when the one that is there will do.
+// HasKernel reports whether the menu's own kernel is there, built or named, so
+// that nobody has to wait for its compiler.
+func (a *Assets) HasKernel() bool {
+	switch os.Getenv(kernelVariable) {
+	case "":
+		file := a.Path("vmlinuz")
+		return a.once("cached "+file, "", func() error {
+			return a.command("go", "run", "./cmds/mkpayload", "kernel", "--cached", "-o", file)
+		}) == nil
+	case "debian":
+		return false
+	}
+	return true
+}
+
+// Kernel returns the menu's own kernel. It is built when it is not there.
 func (a *Assets) Kernel() (string, error) {
-	if file := os.Getenv(kernelVariable); file != "" {
-		return filepath.Abs(file)
+	if a.HasKernel() {
+		if file := os.Getenv(kernelVariable); file != "" {
+			return filepath.Abs(file)
+		}
+		return a.Path("vmlinuz"), nil
 	}
 	file := a.Path("vmlinuz")
-	return file, a.once(file, "Building the menu's kernel (up to ten minutes on two cores, unless it is in the cache)", func() error {
+	return file, a.once(file, "Building the menu's kernel (up to ten minutes on two cores)", func() error {
 		return a.command("go", "run", "./cmds/mkpayload", "kernel", "-o", file)
 	})
+}
+
+// Menu returns a kernel for the menu that is at hand, with an initramfs that
+// fits it: the menu's own where it is there, else Debian's.
+func (a *Assets) Menu() (kernel, initrd string, err error) {
+	if !a.HasKernel() {
+		return a.MenuOnDebian()
+	}
+	if initrd, err = a.Initramfs(); err != nil {
+		return "", "", err
+	}
+	kernel, err = a.Kernel()
+	return kernel, initrd, err
+}
+
+// MenuOnDebian is Menu with Debian's kernel, whose modules are in the initramfs.
+func (a *Assets) MenuOnDebian() (kernel, initrd string, err error) {
+	k, err := a.Debian(debian.Newer)
+	if err != nil {
+		return "", "", err
+	}
+	initrd, err = a.ModulesInitramfs(k)
+	return k.Image, initrd, err
 }
 
 // Debian gives one of Debian's kernels.

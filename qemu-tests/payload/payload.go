@@ -13,7 +13,7 @@ import (
 	"github.com/alpboot/alpboot/qemu-tests/assets"
 )
 
-// Maker runs mkpayload with the kernel and initramfs of the tests. Its methods
+// Maker runs mkpayload with the kernel that is at hand and its initramfs. Its methods
 // may be called at the same time.
 type Maker struct {
 	assets  *assets.Assets
@@ -43,11 +43,7 @@ func (m *Maker) Make(name, verb string, args ...string) (string, error) {
 	get := m.made[name]
 	if get == nil {
 		get = sync.OnceValues(func() (string, error) {
-			kernel, err := m.assets.Kernel()
-			if err != nil {
-				return "", err
-			}
-			initramfs, err := m.assets.Initramfs()
+			kernel, initramfs, err := m.assets.Menu()
 			if err != nil {
 				return "", err
 			}

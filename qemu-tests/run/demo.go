@@ -24,23 +24,13 @@ func (d demo) options(a *assets.Assets, progress io.Writer) (vm.Options, error) 
 	// Alpine's own second would be over before one has looked; the last
 	// alpboot.timeout counts, so that the user's own goes before this one.
 	o := vm.Options{Memory: d.memory, Cmdline: strings.TrimSpace("console=ttyS0,115200 alpboot.timeout=30 " + d.parameters)}
-	// Waiting for a kernel build is no demonstration: Debian's will do.
 	var err error
-	if a.HasKernel() {
-		if o.Kernel, err = a.Kernel(); err == nil {
-			o.Initrd, err = a.Initramfs()
-		}
-	} else {
-		var k debian.Kernel
-		if k, err = a.Debian(debian.Newer); err == nil {
-			o.Kernel = k.Image
-			// One of Alpine's, named by ALPBOOT_KERNEL_A, would forbid kexec.
-			o.Cmdline += " kexec_load_disabled=0"
-			o.Initrd, err = a.ModulesInitramfs(k)
-		}
-	}
-	if err != nil {
+	if o.Kernel, o.Initrd, err = a.Menu(); err != nil {
 		return o, err
+	}
+	if !a.HasKernel() {
+		// One of Alpine's, named by ALPBOOT_KERNEL_A, would forbid kexec.
+		o.Cmdline += " kexec_load_disabled=0"
 	}
 	for file, bus := range map[string]vm.Bus{d.disk: vm.Virtio, d.iso: vm.CD} {
 		if file != "" {

@@ -15,9 +15,8 @@ type Options struct {
 	Initrd  string // path of its initramfs
 	Cmdline string // its command line; no_timer_check is added
 	Memory  int    // MiB; 512
-	// CPUs is 1 by default: with more, QEMU 7.2's emulation now and then shows a
-	// processor half of an instruction that another one is patching, and the
-	// kernel dies of an int3 in sched_clock_tick or the like.
+	// CPUs is 1 by default. QEMU emulates several of them on one thread, see
+	// accelerator.
 	CPUs    int
 	Drives  []Drive
 	Serials int     // number of serial ports, ttyS0 first, or NoSerial; 1
@@ -161,13 +160,7 @@ func (o Options) Command() ([]string, error) {
 
 // args gives QEMU's command line but for the serial ports. o has its defaults.
 func (o Options) args() []string {
-	accel := "tcg"
-	// QEMU 7.2's five-level paging is left alone: Linux 6.12 died in it once.
-	cpu := "max,la57=off"
-	// A KVM device may be there and yet hang, so it is never taken unasked.
-	if os.Getenv("ALPBOOT_QEMU_ACCEL") == "kvm" {
-		accel, cpu = "kvm", "host"
-	}
+	accel, cpu := o.accelerator()
 	machine := o.Machine
 	if o.Flash.Secure {
 		machine += ",smm=on"
@@ -247,6 +240,23 @@ func (o Options) args() []string {
 		args = append(args, "-drive", spec, "-device", device+",drive="+id)
 	}
 	return append(args, o.Extra...)
+}
+
+// accelerator returns what runs the machine's code, and on which processor.
+func (o Options) accelerator() (accel, cpu string) {
+	// A KVM device may be there and yet hang, so it is never taken unasked.
+	if os.Getenv("ALPBOOT_QEMU_ACCEL") == "kvm" {
+		return "kvm", "host"
+	}
+	accel = "tcg"
+	if o.CPUs > 1 {
+		// Linux patches its own code while it runs. With a thread for each
+		// processor, QEMU 7.2 now and then lets one of them run half of what
+		// another one is writing, and the kernel dies: "Oops: int3".
+		accel += ",thread=single"
+	}
+	// QEMU 7.2's five-level paging is left alone: Linux 6.12 died in it once.
+	return accel, "max,la57=off"
 }
 
 // kernelCmdline gives the command line with no_timer_check: on a busy host an

@@ -22,6 +22,7 @@ func Start(t testing.TB, o Options) *Machine {
 	}
 	t.Cleanup(func() {
 		m.Stop()
+		t.Logf("the machine ran for %.1f s and used %.1f s of processor time", m.ran.Seconds(), m.used.Seconds())
 		if o.Dir == "" && !t.Failed() {
 			os.RemoveAll(m.Dir())
 		}
@@ -30,7 +31,7 @@ func Start(t testing.TB, o Options) *Machine {
 }
 
 // Await waits for a condition on the first serial port, at most limit, and
-// gives when it was met.
+// returns when it was met.
 func (m *Machine) Await(limit time.Duration, cond Condition) time.Duration {
 	m.t.Helper()
 	at, err := m.Serial(0).Await(limit, cond)

@@ -35,6 +35,8 @@ type VM struct {
 	process  *os.Process
 
 	ended   chan struct{} // closed when QEMU has ended and its output is read
+	ran     time.Duration // from start to end, and
+	used    time.Duration // the processor time in between, once ended is closed
 	exitErr error         // why, once ended is closed
 }
 
@@ -152,6 +154,7 @@ func Launch(o Options) (*VM, error) {
 
 	go func() {
 		err := <-exited
+		m.ran, m.used = m.Since(), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()
 		serving.Wait()
 		m.exitErr = errEnded
 		if err != nil {
