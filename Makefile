@@ -1,5 +1,6 @@
 # make help lists the targets. What they do is written in Go: cmds/mkpayload
-# builds, qemu-tests/run shows, qemu-tests/all tests, qemu-tests/bench measures.
+# builds, qemu-tests/run demonstrates, qemu-tests/all tests, qemu-tests/bench
+# measures.
 
 ARCH = x86_64
 override ARCH := $(subst amd64,x86_64,$(subst aarch64,arm64,$(ARCH)))
@@ -16,7 +17,7 @@ NEED = @sh initramfs/need.sh
 # The groups for a kernel: one for another processor wants another compiler.
 KERNEL_GROUPS = kernel $(filter arm64,$(ARCH))
 
-.PHONY: all initramfs kernel payloads stick kexec-reboot run test test-all bench clean help
+.PHONY: all initramfs kernel payloads stick kexec-reboot run check test test-all bench clean help
 .DEFAULT_GOAL = all
 
 all: initramfs kernel
@@ -48,13 +49,17 @@ run:
 	$(NEED) build run
 	@go run ./qemu-tests/run $(if $(DISK),--disk '$(DISK)') $(if $(ISO),--iso '$(ISO)')
 
+check:
+	$(NEED) check
+	@go run ./qemu-tests/all check
+
 test:
 	$(NEED) test
-	@go run ./qemu-tests/all
+	@go run ./qemu-tests/all test
 
 test-all:
-	$(NEED) test
-	@ALPBOOT_TEST_ALL=1 go run ./qemu-tests/all
+	$(NEED) everything
+	@go run ./qemu-tests/all test-all
 
 bench:
 	$(NEED) build kernel run payloads stick bench
@@ -75,8 +80,9 @@ help:
 	@echo 'make run             the menu of a demo disk, in a virtual machine, in this terminal'
 	@echo 'make run DISK=FILE   the same with your disk image (raw or qcow2), which stays as it is'
 	@echo 'make run ISO=FILE    the same with your ISO image'
-	@echo 'make test            nearly all tests: what CI runs'
-	@echo 'make test-all        these, and those that compile further kernels: for arm64, and with all built in'
+	@echo 'make check           the sources and the unit tests: three minutes, neither root rights nor QEMU'
+	@echo 'make test            that, and every feature in virtual machines: twelve minutes; uses the kernel of make kernel if there is one'
+	@echo 'make test-all        that, and arm64, further kernels, fuzzing, long random tests: over an hour'
 	@echo 'make bench           $(OUT)/bench.json: times and sizes beside those of u-root'
 	@echo 'make clean           removes build/'
 	@echo 'Each installs the packages that it lacks, and says so.'

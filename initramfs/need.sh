@@ -10,24 +10,25 @@ PATH=$PATH:/usr/sbin:/sbin
 go_version=1.26.8 # fetched where the distribution's Go cannot fetch it itself
 
 # GROUPS (comma separated)  PROGRAM or /FILE  APT PACKAGE  APK PACKAGE
-# A package called - does not exist there: the target does without. test needs
-# what build, kernel, run, payloads and stick need.
+# A package called - does not exist there: the target does without. check needs
+# what build needs; test also what run, payloads and stick need; everything also
+# what kernel and arm64 need.
 needs='
 build,kernel,run  /etc/ssl/certs/ca-certificates.crt  ca-certificates  ca-certificates
 build,run    xz                  xz-utils          xz
 build,run    zstd                zstd              zstd
-kernel       gcc                 gcc               gcc
+check,kernel gcc                 gcc               gcc
+check,kernel /usr/include/stdio.h        libc6-dev       musl-dev
 kernel       make                make              make
 kernel       flex                flex              flex
 kernel       bison               bison             bison
 kernel       bc                  bc                bc
 kernel       tar                 tar               tar
 kernel       xz                  xz-utils          xz
-kernel       /usr/include/stdio.h        libc6-dev       musl-dev
 kernel       /usr/include/linux/types.h  linux-libc-dev  linux-headers
 kernel       /usr/include/gelf.h         libelf-dev      elfutils-dev
 kernel       /usr/include/openssl/bio.h  libssl-dev      openssl-dev
-arm64,test   aarch64-linux-gnu-gcc  gcc-aarch64-linux-gnu  -
+arm64        aarch64-linux-gnu-gcc  gcc-aarch64-linux-gnu  -
 run          qemu-system-x86_64  qemu-system-x86   qemu-system-x86_64
 run          sfdisk              fdisk             sfdisk
 run          mkfs.ext4           e2fsprogs         e2fsprogs
@@ -41,7 +42,7 @@ stick        mkfs.vfat           dosfstools        dosfstools
 stick        mcopy               mtools            mtools
 stick        syslinux            syslinux          syslinux
 stick        /usr/lib/syslinux/mbr/mbr.bin  syslinux-common  -
-test         git                 git               git
+check        git                 git               git
 test         blkid               util-linux        blkid
 test         losetup             mount             losetup
 test         mkswap              util-linux        util-linux
@@ -67,11 +68,13 @@ test         openssl             openssl           openssl
 test         sbsign              sbsigntool        sbsigntool
 test         iasl                acpica-tools      -
 test         /usr/lib/gcc/x86_64-linux-gnu/12/32/libgcc.a  lib32gcc-12-dev  -
-test         qemu-system-aarch64  qemu-system-arm  qemu-system-aarch64
 test         bzip2               bzip2             bzip2
 test         g++                 g++               g++
+test         flex                flex              flex
+test         bison               bison             bison
 test         dtc                 device-tree-compiler  dtc
 test         swtpm               swtpm             swtpm
+everything   qemu-system-aarch64 qemu-system-arm   qemu-system-aarch64
 bench        xorriso             xorriso           xorriso
 bench        grub-mkrescue       grub-common       -
 bench        /usr/lib/grub/x86_64-efi/linux.mod  grub-efi-amd64-bin  -
@@ -118,9 +121,9 @@ fi
 
 missing= programs=
 groups=" $* "
-case $groups in
-*' test '*) groups=" build kernel run payloads stick $groups" ;;
-esac
+case $groups in *' everything '*) groups=" kernel arm64 test$groups" ;; esac
+case $groups in *' test '*) groups=" check run payloads stick$groups" ;; esac
+case $groups in *' check '*) groups=" build$groups" ;; esac
 while read -r in program apt apk; do
 	for group in $(echo "$in" | tr , ' '); do
 		case $groups in

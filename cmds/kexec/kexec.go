@@ -24,7 +24,7 @@ With a KERNEL alone it is loaded and started at once.
   -l, --load              load KERNEL, do not start it
   -e, --exec              start what is loaded
   -u, --unload            forget what is loaded
-  -S, --status            print whether a kernel is loaded; exit code 1 when not
+  -S, --status            say whether something is loaded; exit code 1 when not
   -s                      load with kexec_file_load only
   -c                      load with kexec_load only
   -a                      load with whichever of the two works (the default)
@@ -32,10 +32,10 @@ With a KERNEL alone it is loaded and started at once.
                           unpacked in the order given
       --command-line TEXT the kernel's command line (also --append)
       --reuse-cmdline     the command line of the running kernel, then TEXT
-  -d, --debug             print how far loading has come
+  -d, --debug             say how far loading is
       --version           print the version
 
-Flags of kexec-tools that this command has no use for are accepted and do
+What kexec-tools knows and this command need not be told is taken and does
 nothing: -f, -x, -y, --type, --no-checks, --reset-vga, --console-serial and so on.
 `
 
@@ -128,7 +128,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 1
 }
 
-// apart splits several letters behind one dash: -le becomes -l -e.
+// apart gives each of several letters behind one dash a dash of its own, such as
+// -le for -l -e.
 func apart(args []string) (out []string) {
 	for i, a := range args {
 		letters, ok := strings.CutPrefix(a, "-")
@@ -147,12 +148,12 @@ func apart(args []string) (out []string) {
 }
 
 var (
-	errUsage     = errors.New("kexec -h prints the usage")
+	errUsage     = errors.New("kexec -h tells the usage")
 	errNotLoaded = errors.New("nothing is loaded")
 )
 
 func do(ctx context.Context, o *options, kernels []string, stdout io.Writer) error {
-	l := &kexec.Loader{Kernel: kexec.System{}, Root: os.DirFS("/")}
+	l := &kexec.Loader{Sys: kexec.System{}}
 	if o.crash {
 		return fmt.Errorf("-p, a kernel to run after a crash, is not what alpboot is for: kexec of the package kexec-tools loads one; %w", errUsage)
 	}
@@ -199,7 +200,7 @@ func count(all ...bool) (n int) {
 }
 
 func status(stdout io.Writer) error {
-	if !kexec.Loaded(os.DirFS("/")) {
+	if !kexec.Loaded() {
 		fmt.Fprintln(stdout, errNotLoaded)
 		return errNotLoaded
 	}
@@ -233,7 +234,7 @@ func load(ctx context.Context, l *kexec.Loader, o *options, name string) error {
 }
 
 func jump(l *kexec.Loader) error {
-	if !kexec.Loaded(os.DirFS("/")) {
+	if !kexec.Loaded() {
 		return errors.New("no kernel is loaded: kexec -l KERNEL loads one")
 	}
 	unix.Sync()

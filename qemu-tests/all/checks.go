@@ -3,11 +3,16 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -20,87 +25,191 @@ const (
 	machines = module + "/qemu-tests"
 )
 
+// Level is how much is run. Each one includes those before it.
+type level int
+
+const (
+	checkOnly  level = iota // sources and unit tests: neither root rights nor QEMU
+	standard                // image tests, and virtual machines for every feature
+	everything              // further kernels, arm64, fuzzing, long random tests
+)
+
+var levels = map[string]level{"check": checkOnly, "test": standard, "test-all": everything}
+
 // checks counts what has been run.
 type checks struct {
 	out   io.Writer
 	ci    bool
+	level level
 	start time.Time
 
 	passed, failed, skipped int
+	machines                []timing // how long each test in a virtual machine took
 }
 
-// all runs everything, the cheapest first.
-func (c *checks) all(ctx context.Context, fuzz time.Duration, short bool) {
-	dirs, err := lines(ctx, "go", "list", "-f", "{{.Dir}}", "./...")
+// timing is how long the virtual machines of a test ran, and how much processor
+// time they used: on a busy machine the first is the larger one.
+type timing struct {
+	test      string
+	ran, used float64 // s
+}
+
+// machineRan is what package vm logs of each machine.
+var machineRan = regexp.MustCompile(`the machine ran for ([0-9.]+) s and used ([0-9.]+) s of processor time`)
+
+// readTiming adds up what the output of a test has of its machines.
+func readTiming(test, output string) timing {
+	t := timing{test: test}
+	for _, m := range machineRan.FindAllStringSubmatch(output, -1) {
+		var ran, used float64
+		fmt.Sscan(m[1], &ran) // the expression leaves only numbers
+		fmt.Sscan(m[2], &used)
+		t.ran += ran
+		t.used += used
+	}
+	return t
+}
+
+// all runs the checks of the level, the cheapest first.
+func (c *checks) all(ctx context.Context) {
+	packages, err := goList(ctx)
 	if err != nil {
 		c.fail("go list ./...", err.Error())
 		return
 	}
-	c.check("gofmt", func() error {
-		// One folder at a time: gofmt would go down into build/ otherwise.
-		var unformatted []string
-		for _, dir := range dirs {
-			files, err := lines(ctx, "gofmt", "-s", "-l", dir)
-			if err != nil {
-				return err
-			}
-			for _, f := range files {
-				if !slices.Contains(unformatted, f) {
-					unformatted = append(unformatted, f)
+	c.sources(ctx, packages)
+	c.units(ctx, packages)
+	if c.level >= standard {
+		c.virtualMachines(ctx)
+	}
+	if c.level >= everything {
+		c.fuzz(ctx, packages)
+	}
+}
+
+// sources checks the source code without running it.
+func (c *checks) sources(ctx context.Context, packages []goPackage) {
+	c.check("gofmt -s", func() error {
+		var files []string
+		for _, p := range packages {
+			for _, list := range [][]string{p.GoFiles, p.IgnoredGoFiles, p.TestGoFiles, p.XTestGoFiles} {
+				for _, name := range list {
+					files = append(files, filepath.Join(p.Dir, name))
 				}
 			}
 		}
-		if len(unformatted) > 0 {
-			return fmt.Errorf("run gofmt -s -w on:\n%s", strings.Join(unformatted, "\n"))
+		unformatted, err := lines(ctx, "gofmt", append([]string{"-s", "-l"}, files...)...)
+		if err == nil && len(unformatted) > 0 {
+			err = fmt.Errorf("run gofmt -s -w on:\n%s", strings.Join(unformatted, "\n"))
 		}
-		return nil
+		return err
 	})
 	c.check("go vet", func() error {
 		_, err := lines(ctx, "go", "vet", "./...")
 		return err
 	})
-
-	packages, err := lines(ctx, "go", "list", "./...")
-	if err != nil {
-		c.fail("go list ./...", err.Error())
+	c.check("staticcheck", func() error {
+		_, err := lines(ctx, "go", "run", staticcheck, "./...")
+		return err
+	})
+	if why := unreachable(ctx, vulnerabilities()); why != nil {
+		c.skip("govulncheck", fmt.Sprintf("its database cannot be reached (%v)", why))
 		return
 	}
-	packages = slices.DeleteFunc(packages, func(p string) bool { return p == machines })
-	c.progress("unit tests")
-	c.test(ctx, append([]string{"-timeout=10m"}, packages...)...)
-	if fuzz > 0 {
-		c.fuzz(ctx, fuzz, packages)
+	c.check("govulncheck", func() error {
+		_, err := lines(ctx, "go", "run", govulncheck, "./...")
+		return err
+	})
+}
+
+// units runs the unit and golden tests, with the race detector where something
+// runs side by side. The seeds of fuzz targets are among them.
+func (c *checks) units(ctx context.Context, packages []goPackage) {
+	var plain, raced []string
+	for _, p := range packages {
+		switch {
+		case p.ImportPath == machines || len(p.TestGoFiles)+len(p.XTestGoFiles) == 0:
+		case p.concurrent():
+			raced = append(raced, p.ImportPath)
+		default:
+			plain = append(plain, p.ImportPath)
+		}
 	}
-	if !short {
-		c.progress("virtual machines (three minutes on two cores, and ten more when the kernel must be built)")
-		c.test(ctx, "-count=1", "-timeout=80m", machines)
+	random := map[level]string{checkOnly: "2s", standard: "10s", everything: "5m"}[c.level]
+	env := []string{"ALPBOOT_RANDOM=" + random}
+	// go vet has seen them all.
+	args := []string{"-vet=off", "-timeout=20m"}
+	if c.level == checkOnly {
+		args = append(args, "-short") // leaves out the tests that build images
+	}
+	c.progress("unit tests with the race detector: %d packages in which goroutines run", len(raced))
+	c.test(ctx, env, slices.Concat(args, []string{"-race"}, raced)...)
+	c.progress("unit tests: the other %d packages", len(plain))
+	c.test(ctx, env, slices.Concat(args, plain)...)
+}
+
+// virtualMachines runs the tests that start virtual machines, and prints which
+// took longest.
+func (c *checks) virtualMachines(ctx context.Context) {
+	c.progress("virtual machines")
+	var env []string
+	if c.level >= everything {
+		env = []string{"ALPBOOT_TEST_ALL=1"}
+	}
+	c.test(ctx, env, "-vet=off", "-count=1", "-timeout=80m", machines)
+	slices.SortFunc(c.machines, func(a, b timing) int { return cmp.Compare(b.used, a.used) })
+	c.progress("the tests in virtual machines that used most processor time:")
+	for _, m := range c.machines[:min(10, len(c.machines))] {
+		c.progress("      %4.0f s in %4.0f s  %s", m.used, m.ran, m.test)
 	}
 }
 
-// fuzz runs each fuzz target of the packages for a while.
-func (c *checks) fuzz(ctx context.Context, each time.Duration, packages []string) {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-list", "^Fuzz"}, packages...)...)
-	out, err := cmd.Output()
+// fuzzTime is how long each fuzz target runs.
+const fuzzTime = time.Minute
+
+// fuzz runs each fuzz target of the packages for a while, on one processor: as
+// many at once as there are.
+func (c *checks) fuzz(ctx context.Context, packages []goPackage) {
+	args := []string{"test", "-vet=off", "-json", "-list", "^Fuzz"}
+	for _, p := range packages {
+		args = append(args, p.ImportPath)
+	}
+	out, err := exec.CommandContext(ctx, "go", args...).Output()
 	if err != nil {
 		c.fail("listing fuzz targets", err.Error()+"\n"+string(out))
 		return
 	}
+	type outcome struct {
+		name string
+		took time.Duration
+		err  error
+	}
+	results := make(chan outcome)
+	targets, running := 0, make(chan struct{}, runtime.NumCPU())
 	for e := range events(bytes.NewReader(out)) {
 		name := strings.TrimSpace(e.Output)
 		if e.Action != "output" || !strings.HasPrefix(name, "Fuzz") {
 			continue
 		}
-		c.check(fmt.Sprintf("%s in %s, %v", name, short(e.Package), each), func() error {
-			_, err := lines(ctx, "go", "test", "-run=^$", "-fuzz=^"+name+"$", "-fuzztime="+each.String(), "-fuzzminimizetime=10x", e.Package)
+		targets++
+		go func() {
+			running <- struct{}{}
+			defer func() { <-running }()
+			start := time.Now()
+			_, err := lines(ctx, "go", "test", "-vet=off", "-run=^$", "-fuzz=^"+name+"$", "-fuzztime="+fuzzTime.String(), "-fuzzminimizetime=10x", "-parallel=1", e.Package)
 			if err != nil && ranOutOfTime(err.Error()) {
-				return nil
+				err = nil
 			}
-			return err
-		})
+			results <- outcome{name + " in " + short(e.Package), time.Since(start), err}
+		}()
+	}
+	for range targets {
+		r := <-results
+		c.done(r.name, r.took, r.err)
 	}
 }
 
-// ranOutOfTime tells whether all that a fuzzing run complains of is that its
+// ranOutOfTime reports whether all that a fuzzing run complains of is that its
 // time was up, as Go's fuzzing now and then does where it should just end.
 func ranOutOfTime(output string) bool {
 	return strings.Contains(output, "\n    context deadline exceeded\n") &&
@@ -110,12 +219,23 @@ func ranOutOfTime(output string) bool {
 // check runs one check that is no Go test.
 func (c *checks) check(name string, f func() error) {
 	start := time.Now()
-	if err := f(); err != nil {
+	err := f()
+	c.done(name, time.Since(start), err)
+}
+
+// done counts a check that has been run.
+func (c *checks) done(name string, took time.Duration, err error) {
+	if err != nil {
 		c.fail(name, err.Error())
 		return
 	}
 	c.passed++
-	c.progress("ok    %s (%.1f s)", name, time.Since(start).Seconds())
+	c.progress("ok    %s (%.1f s)", name, took.Seconds())
+}
+
+func (c *checks) skip(name, reason string) {
+	c.skipped++
+	c.progress("skip  %s: %s", name, reason)
 }
 
 func (c *checks) fail(name, output string) {
@@ -135,7 +255,7 @@ type event struct {
 }
 
 // events decodes the output of go test -json. A line that is none of it is
-// given as output of no package.
+// yielded as output of no package.
 func events(r io.Reader) func(yield func(event) bool) {
 	return func(yield func(event) bool) {
 		in := bufio.NewReader(r)
@@ -157,10 +277,11 @@ func events(r io.Reader) func(yield func(event) bool) {
 	}
 }
 
-// test runs go test and counts its tests; those that have subtests count as
-// their subtests do.
-func (c *checks) test(ctx context.Context, args ...string) {
+// test runs go test with further variables in its environment and counts its
+// tests; those that have subtests count as their subtests do.
+func (c *checks) test(ctx context.Context, env []string, args ...string) {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, args...)...)
+	cmd.Env = append(os.Environ(), env...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		c.fail("go test", err.Error())
@@ -184,7 +305,7 @@ type id struct{ pkg, test string }
 
 func (i id) String() string { return strings.TrimSpace(short(i.pkg) + " " + i.test) }
 
-// above gives the tests that a subtest is part of, and its package.
+// above returns the tests that a subtest is part of, and its package.
 func (i id) above() []id {
 	var ids []id
 	for i.test != "" {
@@ -198,12 +319,12 @@ func (i id) above() []id {
 func (c *checks) count(events func(func(event) bool)) {
 	output := map[id]string{}
 	parents := map[id]bool{}      // what has tests below it
-	told := map[id]bool{}         // what has failed because of something below it
+	reported := map[id]bool{}     // what has failed because of something below it
 	builds := map[string]string{} // output of builds, by package
 	fail := func(key id, output string) {
 		c.fail(key.String(), output)
 		for _, a := range key.above() {
-			told[a] = true
+			reported[a] = true
 		}
 	}
 	for e := range events {
@@ -221,10 +342,10 @@ func (c *checks) count(events func(func(event) bool)) {
 			switch {
 			case e.FailedBuild != "":
 				fail(key, builds[e.FailedBuild])
-			case !told[key]:
+			case !reported[key]:
 				fail(key, output[key])
 			case e.Test != "" && output[key] != "":
-				// Its subtests have been counted; it may say something besides.
+				// Its subtests have been counted; it may have printed more.
 				c.progress("      %s\n%s", key, strings.TrimRight(output[key], "\n"))
 			}
 		case "pass":
@@ -234,23 +355,24 @@ func (c *checks) count(events func(func(event) bool)) {
 			case !parents[key]:
 				c.passed++
 				if e.Package == machines {
-					c.progress("ok    %s (%.0f s)", e.Test, e.Elapsed)
+					ran := readTiming(e.Test, output[key])
+					c.progress("ok    %s (%.0f s)", e.Test, ran.ran)
+					c.machines = append(c.machines, ran)
 				}
 			}
 		case "skip":
 			if e.Test == "" {
 				break // a package without tests
 			}
-			reason, allowed := maySkip(e.Package, e.Test)
+			reason, allowed := maySkip(e.Package, e.Test, output[key])
 			if c.ci && !allowed {
 				fail(key, "It was skipped, which in CI nothing may be without a reason in skips.go.\n"+output[key])
 				break
 			}
-			c.skipped++
 			if !allowed {
 				reason = strings.TrimSpace(output[key])
 			}
-			c.progress("skip  %s: %s", key, reason)
+			c.skip(key.String(), reason)
 		}
 	}
 }
@@ -259,7 +381,7 @@ func (c *checks) progress(format string, args ...any) {
 	fmt.Fprintf(c.out, "%4.0f s  %s\n", time.Since(c.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// summary prints the last line and gives the exit code.
+// summary prints the last line and returns the exit code.
 func (c *checks) summary() int {
 	fmt.Fprintf(c.out, "%d passed, %d failed, %d skipped\n", c.passed, c.failed, c.skipped)
 	if c.failed > 0 || c.passed == 0 {
@@ -273,7 +395,7 @@ func short(pkg string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(pkg, module), "/")
 }
 
-// lines runs a program and gives the lines of its output; its error holds all
+// lines runs a program and returns the lines of its output; its error holds all
 // that it wrote.
 func lines(ctx context.Context, name string, args ...string) ([]string, error) {
 	var stdout, stderr bytes.Buffer
