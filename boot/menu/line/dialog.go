@@ -1,7 +1,6 @@
 package line
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -10,30 +9,30 @@ import (
 	"github.com/alpboot/alpboot/boot/menu"
 )
 
-// dialog is what was told so far, and what the next line answers.
+// dialog is what was written so far, and what the next line answers.
 type dialog struct {
-	now     menu.Report
+	report  menu.Report
 	numbers map[string]int    // of rows, by ID
-	rows    []menu.Row        // that were told
-	told    map[string]string // their texts, by ID
-	listed  bool              // the list was told
-	counted string            // ID that a countdown was told for; "" for none
-	looking bool
-	hidden  bool // that the menu is hidden was told
+	rows    []menu.Row        // that were written
+	written map[string]string // their texts, by ID
+	listed  bool              // the list was written
+	counted string            // ID that a countdown was announced for; "" for none
+	begun   bool              // that disks are scanned was written
+	hidden  bool              // that the menu is hidden was written
 	notices int
 
-	later *telling // what was asked for and has not been answered
+	awaited *answer // what was asked for and has not come
 
 	asks    question
 	subject menu.Row // what the question is about
 	handOn  bool
 }
 
-// telling is a longer text that is told when an answer has come.
-type telling struct {
+// answer is a longer text that is written when what it needs has come.
+type answer struct {
 	text    func(m menu.Model, columns int) []string
 	answers int       // that had come before
-	end     time.Time // when it is told without the answer
+	end     time.Time // when it is written without
 }
 
 // question is what the next line is the answer to.
@@ -47,117 +46,117 @@ const (
 	power
 )
 
-func (d *dialog) start() { d.numbers, d.told = map[string]int{}, map[string]string{} }
+func (d *dialog) start() { d.numbers, d.written = map[string]int{}, map[string]string{} }
 
-// show tells what has changed.
+// show writes what has changed.
 func (c *Console) show() {
 	m, again := c.server.Take()
 	if m == nil || c.paused {
 		return
 	}
 	c.model = m
-	before := c.now
-	c.now = m.Report(c.o.Charset)
-	if c.now.Hidden {
+	before := c.report
+	c.report = m.Report(c.o.Charset)
+	if c.report.Hidden {
 		if !c.hidden {
 			c.hidden = true
-			c.say(wordHidden)
+			c.say("Enter shows the menu.")
 		}
-		c.tellStatus(before)
+		c.showStatus(before)
 		return
 	}
-	if !c.looking {
-		c.looking = true
-		c.say(wordLooking)
+	if !c.begun {
+		c.begun = true
+		c.say("Looking for something to boot ...")
 	}
-	for _, s := range c.now.Notices[min(c.notices, len(c.now.Notices)):] {
-		c.say(fmt.Sprintf(wordWarning, s))
+	for _, s := range c.report.Notices[min(c.notices, len(c.report.Notices)):] {
+		c.sayf("Warning: %s", s)
 	}
-	c.notices = len(c.now.Notices)
-	if s := c.now.Message; s != "" && c.now.Messages != before.Messages {
+	c.notices = len(c.report.Notices)
+	if s := c.report.Message; s != "" && c.report.Messages != before.Messages {
 		c.say(s)
 	}
-	c.tellStatus(before)
+	c.showStatus(before)
 	switch {
-	case again || !c.listed && c.now.Settled:
+	case again || !c.listed && c.report.Settled:
 		c.list()
-	case c.listed && c.now.Settled: // rows that are looked at again go, and come back
+	case c.listed && c.report.Settled: // rows that are scanned again go, and come back
 		c.changes()
 	}
-	if c.listed && before.Booting != "" && c.now.Booting == "" {
+	if c.listed && before.Booting != "" && c.report.Booting == "" {
 		c.prompt()
 	}
-	if !c.now.Counting {
+	if !c.report.Counting {
 		c.counted = ""
-	} else if c.counted != c.now.Default && c.told[c.now.Default] != "" {
-		c.counted = c.now.Default
-		c.say(fmt.Sprintf(wordCountdown, c.number(c.now.Default), c.told[c.now.Default], c.now.Left))
+	} else if c.counted != c.report.Default && c.written[c.report.Default] != "" {
+		c.counted = c.report.Default
+		c.sayf("Booting %d (%s) in %d seconds. Enter boots it now, any other line stops that.", c.number(c.report.Default), c.written[c.report.Default], c.report.Left)
 	}
-	if l := c.later; l != nil && (l.answers != c.now.Answers || time.Now().After(l.end)) {
-		c.later = nil
+	if l := c.awaited; l != nil && (l.answers != c.report.Answers || time.Now().After(l.end)) {
+		c.awaited = nil
 		c.text(l.text)
 	}
 }
 
-func (c *Console) tellStatus(before menu.Report) {
-	if s := c.now.Status; s != "" && s != before.Status {
+func (c *Console) showStatus(before menu.Report) {
+	if s := c.report.Status; s != "" && s != before.Status {
 		c.say(s)
 	}
 }
 
-// list tells all rows, and what can be typed.
+// list writes all rows, and what can be typed.
 func (c *Console) list() {
 	c.listed = true
-	c.rows = c.now.Rows
-	clear(c.told)
+	c.rows = c.report.Rows
+	clear(c.written)
 	if len(c.rows) == 0 {
-		for _, s := range c.now.Empty {
+		for _, s := range c.report.Empty {
 			c.say(s)
 		}
 	} else {
-		c.say(wordListed)
+		c.say("Entries:")
 	}
 	on := ""
 	for _, r := range c.rows {
 		if r.Locked == "" && r.Volume != on {
 			on = r.Volume
-			c.say(fmt.Sprintf(wordOn, on))
+			c.sayf("      on %s", on)
 		}
-		c.told[r.ID] = r.Text
-		c.say(fmt.Sprintf(wordRow, c.number(r.ID), r.Text))
+		c.written[r.ID] = r.Text
+		c.sayf("%4d  %s", c.number(r.ID), r.Text)
 	}
 	c.prompt()
 }
 
-// prompt tells what can be typed. It is a line of its own: what comes next may
+// prompt writes what can be typed. It is a line of its own: what comes next may
 // be something else.
 func (c *Console) prompt() {
-	if c.now.Default != "" && c.now.Booting == "" {
-		c.say(fmt.Sprintf(wordEnterIs, c.number(c.now.Default)))
+	if c.report.Default != "" && c.report.Booting == "" {
+		c.sayf("Type a number and Enter, Enter alone for %d, or ? and Enter for help:", c.number(c.report.Default))
 		return
 	}
-	c.say(wordChoose)
+	c.say("Type a number and Enter, or ? and Enter for help:")
 }
 
-// changes tells which rows have come, gone or changed.
+// changes writes which rows have come, gone or changed.
 func (c *Console) changes() {
 	there := map[string]bool{}
-	c.rows = c.now.Rows
+	c.rows = c.report.Rows
 	for _, r := range c.rows {
 		there[r.ID] = true
-		old, known := c.told[r.ID]
+		old, known := c.written[r.ID]
 		switch {
 		case !known:
-			c.say(fmt.Sprintf(wordNew, c.number(r.ID), r.Text))
+			c.sayf("New: %d  %s", c.number(r.ID), r.Text)
 		case old != r.Text:
-			c.say(fmt.Sprintf(wordNow, c.number(r.ID), r.Text))
+			c.sayf("Now: %d  %s", c.number(r.ID), r.Text)
 		}
-		c.told[r.ID] = r.Text
+		c.written[r.ID] = r.Text
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(c.told), func(a, b string) int { return c.number(a) - c.number(b) }) {
+	for _, id := range slices.SortedFunc(maps.Keys(c.written), func(a, b string) int { return c.number(a) - c.number(b) }) {
 		if !there[id] {
-			c.say(fmt.Sprintf(wordGone, c.number(id), c.told[id]))
-			delete(c.told, id)
+			c.sayf("Gone: %d  %s", c.number(id), c.written[id])
+			delete(c.written, id)
 		}
 	}
 }
@@ -171,13 +170,13 @@ func (c *Console) typed(b []byte) {
 		return
 	}
 	if b == nil {
-		c.say(wordLong)
+		c.say("This line is too long and was ignored.")
 		b = []byte{}
 		if c.asks == command {
 			b = []byte("?")
 		}
 	}
-	if c.now.Hidden {
+	if c.report.Hidden {
 		c.touch()
 		return
 	}
@@ -201,7 +200,7 @@ func (c *Console) typed(b []byte) {
 			c.handOn = text[0]|0x20 == 'y'
 			c.asks = passphrase
 			c.o.Echo(false)
-			c.say(fmt.Sprintf(wordAsk, c.subject.Volume))
+			c.sayf("Passphrase of %s (it is not shown; an empty line goes back):", c.subject.Volume)
 		default:
 			c.back()
 		}
@@ -225,7 +224,7 @@ func (c *Console) typed(b []byte) {
 }
 
 func (c *Console) back() {
-	c.say(wordBack)
+	c.say("Nothing was done.")
 	c.touch()
 	c.prompt()
 }
@@ -239,9 +238,9 @@ func (c *Console) power(text string) {
 		c.ask(menu.Reboot{})
 	case text == "o":
 		c.ask(menu.PowerOff{})
-	case text == "f" && c.now.Firmware:
+	case text == "f" && c.report.Firmware:
 		c.ask(menu.FirmwareSetup{})
-	case text == "a" && c.now.Relaunch:
+	case text == "a" && c.report.Relaunch:
 		c.ask(menu.Relaunch{})
 	default:
 		c.back()
@@ -252,7 +251,7 @@ func (c *Console) power(text string) {
 func (c *Console) command(text string) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
-		if id := c.now.Default; id != "" {
+		if id := c.report.Default; id != "" {
 			for _, r := range c.rows {
 				if r.ID == id {
 					c.choose(r, c.number(id), false)
@@ -261,7 +260,7 @@ func (c *Console) command(text string) {
 			}
 		}
 		c.touch()
-		c.say(wordNoDefault)
+		c.say("There is no default: type a number.")
 		return
 	}
 	argument := ""
@@ -274,9 +273,7 @@ func (c *Console) command(text string) {
 		c.list()
 	case "?", "h", "help":
 		c.touch()
-		for _, s := range help {
-			c.say(s)
-		}
+		c.say(help)
 		c.prompt()
 	case "r":
 		c.ask(menu.Rescan{})
@@ -292,19 +289,19 @@ func (c *Console) command(text string) {
 	case "p":
 		c.touch()
 		more := ""
-		if c.now.Firmware {
-			more += wordFirmware
+		if c.report.Firmware {
+			more += ", f firmware setup"
 		}
-		if c.now.Relaunch {
-			more += wordAgain
+		if c.report.Relaunch {
+			more += ", a restart alpboot"
 		}
-		c.say(fmt.Sprintf(wordPower, more))
+		c.sayf("r restart, o power off%s; anything else goes back:", more)
 		c.asks = power
 	case "e", "i", "t", "d":
 		r, n, ok := c.row(argument)
 		if !ok {
 			c.touch()
-			c.say(fmt.Sprintf(wordNoSuch, argument))
+			c.sayf("There is no number %q in the list.", argument)
 			return
 		}
 		c.withRow(words[0], r, n, len(words) > 2 && words[2] == "once")
@@ -312,21 +309,21 @@ func (c *Console) command(text string) {
 		r, n, ok := c.row(words[0])
 		if !ok || len(words) > 1 {
 			c.touch()
-			c.say(fmt.Sprintf(wordNoNumber, text))
+			c.sayf("%q is neither a number of the list nor a command. ? and Enter helps.", text)
 			return
 		}
 		c.choose(r, n, false)
 	}
 }
 
-// askFor asks for what a text tells, and has it told when that is there.
+// askFor asks for what a text needs, and has it written when that is there.
 func (c *Console) askFor(a menu.Action, text func(menu.Model, int) []string) {
 	const most = 2 * time.Second
-	c.later = &telling{text, c.now.Answers, time.Now().Add(most)}
+	c.awaited = &answer{text, c.report.Answers, time.Now().Add(most)}
 	c.ask(a)
 }
 
-// text tells something that is longer.
+// text writes something that is longer.
 func (c *Console) text(f func(menu.Model, int) []string) {
 	if c.model == nil {
 		return
@@ -351,7 +348,7 @@ func (c *Console) withRow(what string, r menu.Row, n int, once bool) {
 	}
 	if r.Locked != "" {
 		c.touch()
-		c.say(fmt.Sprintf(wordNotEntry, n))
+		c.sayf("%d is not an entry.", n)
 		return
 	}
 	switch what {
@@ -360,12 +357,12 @@ func (c *Console) withRow(what string, r menu.Row, n int, once bool) {
 	case "e":
 		c.touch()
 		c.subject, c.asks = r, cmdline
-		c.say(wordEdit)
-		c.say(r.Entry.Cmdline)
+		c.say("Type the whole command line, or + and what is to be added to it; an empty line goes back. It is now:")
+		c.say(menu.Clean(r.Entry.Cmdline, c.o.Charset)) // in one line: what it has for line ends is text
 	case "d":
-		if c.now.Memory == "" {
+		if c.report.Memory == "" {
 			c.touch()
-			c.say(wordNoMemory)
+			c.say("There is no place to remember a default.")
 			return
 		}
 		c.ask(menu.SetDefault{ID: r.ID, Once: once})
@@ -378,11 +375,27 @@ func (c *Console) choose(r menu.Row, n int, anyway bool) {
 	case r.Locked != "":
 		c.touch()
 		c.subject, c.asks = r, handOn
-		c.say(fmt.Sprintf(wordHandOn, r.Volume))
+		c.sayf("Pass the passphrase of %s on to the system that is booted, so that it does not ask again? y or n:", r.Volume)
 	case r.Entry.Problem != "" && !anyway:
 		c.touch()
-		c.say(fmt.Sprintf(wordBad, menu.Clean(r.Entry.Problem, c.o.Charset), n, n))
+		c.sayf("%s Type t %d to try it anyway, i %d for all that is known about it.", menu.Clean(r.Entry.Problem, c.o.Charset), n, n)
 	default:
 		c.ask(menu.Boot{Entry: r.Entry})
 	}
 }
+
+// help is what ? shows.
+const help = `NUMBER    boot that entry, or unlock that volume
+Enter     boot the default
+0         the list again
+e NUMBER  edit its command line for this boot
+i NUMBER  all that is known about it
+t NUMBER  try one that cannot be booted
+d NUMBER  make it the default; d NUMBER once for the next boot only
+c         stop loading
+l         notes and log
+m         what is known about this machine
+r         scan all disks again
+s         open a shell; leaving it comes back here
+p         restart or power off
+?         this help`

@@ -9,6 +9,7 @@ package line
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -20,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options say how a console is to be used.
+// Options are how a console is to be used.
 type Options struct {
 	Charset menu.Charset // ASCII is the zero value
 	Columns int          // where lines are broken; 0 for 80
@@ -30,7 +31,7 @@ type Options struct {
 	Echo func(on bool)
 }
 
-// Console is a terminal, or any two streams, that the menu is told on. Its
+// Console is a terminal, or any two streams, that the menu is written on. Its
 // methods may be called from any goroutine.
 type Console struct {
 	*console.Loop
@@ -46,7 +47,7 @@ type Console struct {
 
 	// These belong to run.
 	dialog
-	model  *menu.Model // the last one that was told
+	model  *menu.Model // the last one that was written
 	paused bool
 }
 
@@ -57,7 +58,7 @@ const patience = 500 * time.Millisecond
 // maxLine is how long a line that is typed may be: longer than any command line.
 const maxLine = 4096
 
-// Open tells the menu on the terminal device dev, line by line. It does not
+// Open shows the menu on the terminal device dev, line by line. It does not
 // wait for a carrier.
 func Open(dev string, o Options) (*Console, error) {
 	d, err := console.OpenDevice(dev)
@@ -81,7 +82,7 @@ func canonical(t *unix.Termios, echo bool) {
 	t.Cflag |= unix.CLOCAL | unix.CREAD
 }
 
-// New tells the menu on out and reads lines from in, until in ends or Close.
+// New writes the menu to out and reads lines from in, until in ends or Close.
 // The name goes into messages as the console that a shell is asked for on.
 func New(name string, in io.Reader, out io.Writer, o Options) *Console {
 	return start(name, in, out, o, "\r\n", func() error { return nil })
@@ -121,12 +122,12 @@ func (c *Console) Suspend(last string) error {
 	})
 }
 
-// Resume takes the terminal again after Suspend, and tells the list.
+// Resume takes the terminal again after Suspend, and writes the list.
 func (c *Console) Resume() error {
 	return c.order(func() error {
 		if c.paused {
 			c.paused = false
-			c.asks = command // the list is told again, not the question
+			c.asks = command // the list is written again, not the question
 			c.o.Echo(true)
 			c.setReadDeadline(time.Time{})
 			c.Redraw()
@@ -246,7 +247,9 @@ func (c *Console) read(stop <-chan struct{}, lost chan<- error) {
 	}
 }
 
-// say tells a text, broken into lines, in what the console can show.
+func (c *Console) sayf(format string, a ...any) { c.say(fmt.Sprintf(format, a...)) }
+
+// say writes a text, broken into lines, in what the console can show.
 func (c *Console) say(text string) {
 	var b strings.Builder
 	for l := range strings.SplitSeq(strings.TrimRight(text, "\r\n"), "\n") {
@@ -255,7 +258,7 @@ func (c *Console) say(text string) {
 			b.WriteString(c.newline)
 		}
 	}
-	io.WriteString(c.out, b.String()) // a line that takes nothing has nobody to be told so
+	io.WriteString(c.out, b.String()) // nobody can be shown that a line takes nothing
 }
 
 // fold breaks a line after spaces where it can; white space at its beginning
@@ -283,7 +286,7 @@ func fold(s string, w int) []string {
 	}
 }
 
-// number gives the number that a row is told with; a row keeps it.
+// number returns the number that a row is written with; a row keeps it.
 func (d *dialog) number(id string) int {
 	if _, ok := d.numbers[id]; !ok {
 		d.numbers[id] = len(d.numbers) + 1
@@ -291,7 +294,7 @@ func (d *dialog) number(id string) int {
 	return d.numbers[id]
 }
 
-// row gives the row that was told with the number s.
+// row returns the row that was written with the number s.
 func (d *dialog) row(s string) (menu.Row, int, bool) {
 	n, err := strconv.Atoi(s)
 	if err != nil {

@@ -132,7 +132,7 @@ func TestDialog(t *testing.T) {
 		want  []string // actions
 		tells []string // in this order
 	}{
-		{name: "the list", tells: []string{wordLooking, "Entries:", "on sda2 ext4", "1  Alpine Linux, 6.12.63-0-lts, default", "2  Alpine, older", "3  Alpine edge, 6.12.63-0-lts, cannot boot", "4  sda3 (encrypted)", "Enter alone for 1"}},
+		{name: "the list", tells: []string{"Looking for something to boot ...", "Entries:", "on sda2 ext4", "1  Alpine Linux, 6.12.63-0-lts, default", "2  Alpine, older", "3  Alpine edge, 6.12.63-0-lts, cannot boot", "4  sda3 (encrypted)", "Enter alone for 1"}},
 		{name: "a number boots", lines: []string{"2"}, want: []string{`boot old "root=/dev/sda2 quiet"`}, tells: []string{"Booting Alpine, older"}},
 		{name: "Enter boots the default", lines: []string{""}, want: []string{`boot lts "root=/dev/sda2 quiet"`}},
 		{name: "no such number", lines: []string{"17"}, tells: []string{`"17" is neither`}},
@@ -142,23 +142,23 @@ func TestDialog(t *testing.T) {
 		{name: "all the same", lines: []string{"t 3"}, want: []string{`boot bad "root=/dev/sda2 quiet"`}},
 		{name: "add to the command line", lines: []string{"e 1", "+ single"}, want: []string{`boot lts "root=/dev/sda2 quiet single"`}, tells: []string{"It is now:\r\nroot=/dev/sda2 quiet\r\n"}},
 		{name: "a whole command line", lines: []string{"e 1", "root=LABEL=x ro"}, want: []string{`boot lts "root=LABEL=x ro"`}},
-		{name: "nothing typed changes nothing", lines: []string{"e 1", ""}, tells: []string{wordBack}},
+		{name: "nothing typed changes nothing", lines: []string{"e 1", ""}, tells: []string{"Nothing was done."}},
 		{name: "too long a command line", lines: []string{"e 1", "+" + strings.Repeat("x", 300)}, tells: []string{"takes only 200"}},
 		{name: "details", lines: []string{"i 2"}, tells: []string{"Advanced options", "bzImage for x86_64, 11 MB", "root=/dev/sda2 quiet", "The kernel lacks something."}},
 		{name: "details of a volume", lines: []string{"i 4"}, tells: []string{"encrypted"}},
 		{name: "this machine", lines: []string{"m"}, tells: []string{"This machine", "UEFI 2.70"}},
-		{name: "a passphrase", lines: []string{"4", "y", "hunter2"}, want: []string{`unlock /dev/sda3 "hunter2" true`}, tells: []string{"Hand the passphrase", "Passphrase of sda3"}},
+		{name: "a passphrase", lines: []string{"4", "y", "hunter2"}, want: []string{`unlock /dev/sda3 "hunter2" true`}, tells: []string{"Pass the passphrase", "Passphrase of sda3"}},
 		{name: "with white space, not handed on", lines: []string{"4", "n", " hunter 2 "}, want: []string{`unlock /dev/sda3 " hunter 2 " false`}},
-		{name: "none", lines: []string{"4", "n", ""}, tells: []string{wordBack}},
-		{name: "no answer", lines: []string{"4", ""}, tells: []string{wordBack}},
-		{name: "edit a volume", lines: []string{"e 4"}, tells: []string{"4 is no entry"}},
+		{name: "none", lines: []string{"4", "n", ""}, tells: []string{"Nothing was done."}},
+		{name: "no answer", lines: []string{"4", ""}, tells: []string{"Nothing was done."}},
+		{name: "edit a volume", lines: []string{"e 4"}, tells: []string{"4 is not an entry"}},
 		{name: "default once", lines: []string{"d 2 once"}, want: []string{"menu.SetDefault{ID:old Once:true}"}},
 		{name: "rescan, shell", lines: []string{"r", "s"}, want: []string{"menu.Rescan{}", "menu.Shell{Console:/dev/ttyS0}"}},
-		{name: "power", lines: []string{"p", "f"}, want: []string{"menu.FirmwareSetup{}"}, tells: []string{"r restart, o switch off, f firmware setup;"}},
-		{name: "not offered", lines: []string{"p", "a"}, tells: []string{wordBack}},
+		{name: "power", lines: []string{"p", "f"}, want: []string{"menu.FirmwareSetup{}"}, tells: []string{"r restart, o power off, f firmware setup;"}},
+		{name: "not offered", lines: []string{"p", "a"}, tells: []string{"Nothing was done."}},
 		{name: "stop loading", lines: []string{"1", "c"}, want: []string{`boot lts "root=/dev/sda2 quiet"`, "menu.Cancel{}"}},
 		{name: "help", lines: []string{"?"}, tells: []string{"NUMBER    boot"}},
-		{name: "a line without end", lines: []string{strings.Repeat("9", 9000)}, tells: []string{wordLong}},
+		{name: "a line without end", lines: []string{strings.Repeat("9", 9000)}, tells: []string{"This line is too long and was ignored."}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -263,7 +263,7 @@ func TestHidden(t *testing.T) {
 	m.update(menu.TickMsg{Now: noon})
 	m.update(menu.NoticeMsg{Text: "The clock is wrong."})
 	m.update(menu.InventoryMsg{Inventory: inventory(), Default: "lts"})
-	m.out.await(t, wordHidden)
+	m.out.await(t, "Enter shows the menu.")
 	before := len(m.out.String())
 	m.update(menu.StatusMsg{Text: "Waiting."})
 	m.out.await(t, "Waiting.")
@@ -391,7 +391,7 @@ func TestHangUp(t *testing.T) {
 	m := menu.New(menu.Config{})
 	m, _ = m.Update(menu.InventoryMsg{Inventory: inventory()})
 	c.Draw(m)
-	out.await(t, wordChoose)
+	out.await(t, "Type a number and Enter, or ? and Enter for help:")
 	if err := c.Suspend("For a shell."); err != nil {
 		t.Fatal(err)
 	}
@@ -443,7 +443,7 @@ func TestOpen(t *testing.T) {
 	m := menu.New(menu.Config{})
 	m, _ = m.Update(menu.InventoryMsg{Inventory: inventory()})
 	c.Draw(m)
-	out.await(t, wordChoose)
+	out.await(t, "Type a number and Enter, or ? and Enter for help:")
 	answer := func(line string) menu.Msg {
 		t.Helper()
 		io.WriteString(master, line+"\r")
@@ -458,7 +458,7 @@ func TestOpen(t *testing.T) {
 	answer("4")
 	out.await(t, "y or n:")
 	answer("noisy") // no answer to y or n
-	out.await(t, "noisy\r\n"+wordBack+"\r\n")
+	out.await(t, "noisy\r\n"+"Nothing was done."+"\r\n")
 	answer("4")
 	answer("y")
 	out.await(t, "Passphrase of sda3")
