@@ -111,6 +111,9 @@ func (s Source) String() string {
 	return fmt.Sprintf("/%s:%d", s.File, s.Line)
 }
 
+// LastBooted, where the default entry is named, is the one that was booted last.
+const LastBooted = "@last"
+
 // Entry is one thing that can be booted. A format fills in what its
 // configuration says; package discover adds Volume, ID, Version and, where a
 // file is missing or unusable, Problem.

@@ -12,13 +12,12 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/remember"
-	"github.com/alpboot/alpboot/boot/settings"
 )
 
 // Wants is what bears on the choice besides the entries.
 type Wants struct {
 	// Default is the entry that the settings name: an ID, a title, a number from
-	// 1 in the order of the list, or [settings.Last]; "" when they name none. A
+	// 1 in the order of the list, or [boot.LastBooted]; "" when they name none. A
 	// title may be given without regard to case where none matches exactly.
 	Default string
 
@@ -195,7 +194,7 @@ func (c *chooser) pick(may func(boot.Entry) bool, loud bool) (boot.Entry, bool) 
 		{"The default", c.w.Default},
 		{"The remembered default", c.w.State.Default},
 	} {
-		if wish.id == settings.Last {
+		if wish.id == boot.LastBooted {
 			wish.id = c.w.State.Last
 		}
 		if wish.id == "" {

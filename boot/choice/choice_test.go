@@ -7,7 +7,6 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/remember"
-	"github.com/alpboot/alpboot/boot/settings"
 )
 
 func TestDefault(t *testing.T) {
@@ -66,8 +65,8 @@ func TestDefault(t *testing.T) {
 		{name: "remembered and gone", entries: []boot.Entry{lts, virt}, state: remember.State{Default: "gone"}, id: "virt-2", note: `The remembered default "gone" is none`},
 		{name: "remembered and not there yet", entries: []boot.Entry{lts, virt}, looking: true, state: remember.State{Default: "gone"}},
 		{name: "both gone: what is remembered counts next", entries: []boot.Entry{lts, virt, bad}, want: "bad-4", state: remember.State{Default: "lts-1"}, id: "lts-1", note: "kernel is missing"},
-		{name: "the one booted last", entries: []boot.Entry{lts, virt, bare}, want: settings.Last, state: remember.State{Last: "bare-3"}, id: "bare-3"},
-		{name: "the one booted last at the first boot", entries: []boot.Entry{lts, virt, bare}, want: settings.Last, id: "virt-2"},
+		{name: "the one booted last", entries: []boot.Entry{lts, virt, bare}, want: boot.LastBooted, state: remember.State{Last: "bare-3"}, id: "bare-3"},
+		{name: "the one booted last at the first boot", entries: []boot.Entry{lts, virt, bare}, want: boot.LastBooted, id: "virt-2"},
 
 		{name: "several systems: the one booted last", entries: []boot.Entry{virt, lts, other, older}, state: remember.State{Last: "other-5"}, id: "other-5"},
 		{name: "its own default, though another kernel of it was booted", entries: []boot.Entry{virt, lts, other, older}, state: remember.State{Last: "older-6"}, id: "other-5"},

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -50,7 +49,7 @@ func otherMayDo(root fs.FS, err error) bool {
 	case syscall.EPERM:
 		// Under lockdown kexec_file_load takes signed kernels, kexec_load none.
 		var e *explained
-		return errors.As(err, &e) && e.call == "kexec_load" && !disabled(root)
+		return errors.As(err, &e) && e.call == "kexec_load" && !Disabled(root)
 	}
 	return false
 }
@@ -64,13 +63,13 @@ func (l *Loader) explain(call string, err error, p *plan, m Method) error {
 	if !errors.As(err, &errno) {
 		return err
 	}
-	h := hint(l.machineRoot(), errno)
+	h := hint(l.Root, errno)
 	switch {
 	case call == "reboot" && errno == syscall.EINVAL:
 		h = "no kernel is loaded that could be started"
 	case p == nil:
 	case errno == syscall.ENOMEM || errno == syscall.EINVAL || errno == syscall.EADDRNOTAVAIL:
-		if s := shortOfMemory(l.machineRoot(), errno, p, m); s != "" {
+		if s := shortOfMemory(l.Root, errno, p, m); s != "" {
 			h = s
 		}
 	case errno == syscall.EFAULT: // the files are mapped memory
@@ -87,10 +86,10 @@ func hint(root fs.FS, errno syscall.Errno) string {
 		return "the running kernel cannot do this on this machine"
 	case syscall.EPERM:
 		switch {
-		case disabled(root):
+		case Disabled(root):
 			return "the running kernel forbids kexec: it must be started with kexec_load_disabled=0 on its command line"
 		case lockedDown(root):
-			return "the running kernel is locked down (" + lockdown(root) + ") and takes signed kernels only: sign this one with a key that the machine trusts, or switch Secure Boot off"
+			return "the running kernel is locked down (" + Lockdown(root) + ") and takes signed kernels only: sign this one with a key that the machine trusts, or switch Secure Boot off"
 		case text(root, "proc/sys/kernel/kexec_load_limit_reboot") == "0":
 			return "as many kernels have been loaded as the running kernel allows (kernel.kexec_load_limit_reboot): restart the machine"
 		}
@@ -172,28 +171,25 @@ func meminfo(root fs.FS, key string) uint64 {
 	return 0
 }
 
-// Disabled tells whether kexec has been switched off on the running kernel
-// (sysctl kernel.kexec_load_disabled), which cannot be undone without a reboot.
-func Disabled() bool { return disabled(os.DirFS("/")) }
+// Disabled reports whether kexec is forbidden on the running kernel, whose /proc
+// root has (sysctl kernel.kexec_load_disabled). That cannot be undone without a
+// reboot.
+func Disabled(root fs.FS) bool { return text(root, "proc/sys/kernel/kexec_load_disabled") == "1" }
 
-func disabled(root fs.FS) bool { return text(root, "proc/sys/kernel/kexec_load_disabled") == "1" }
+// Loaded reports whether a target is loaded (a crash kernel does not count).
+func Loaded(root fs.FS) bool { return text(root, "sys/kernel/kexec_loaded") == "1" }
 
-// Loaded tells whether a target is loaded (a crash kernel does not count).
-func Loaded() bool { return text(os.DirFS("/"), "sys/kernel/kexec_loaded") == "1" }
-
-// Lockdown gives the lockdown mode of the running kernel (none, integrity,
+// Lockdown returns the lockdown mode of the running kernel (none, integrity,
 // confidentiality), "" where the kernel has no such thing or securityfs is not
 // mounted.
-func Lockdown() string { return lockdown(os.DirFS("/")) }
-
-func lockdown(root fs.FS) string {
+func Lockdown(root fs.FS) string {
 	_, s, _ := strings.Cut(text(root, "sys/kernel/security/lockdown"), "[")
 	s, _, _ = strings.Cut(s, "]")
 	return s
 }
 
 func lockedDown(root fs.FS) bool {
-	s := lockdown(root)
+	s := Lockdown(root)
 	return s != "" && s != "none"
 }
 

@@ -72,7 +72,7 @@ func TestRefusals(t *testing.T) {
 
 			// The sentence, from that call alone.
 			k := &fakeKernel{fileErrs: []error{tt.errno}, loadErrs: []error{tt.errno}}
-			l := &Loader{Sys: k, Method: map[string]Method{"load": Load, "file": FileLoad}[tt.first], root: root}
+			l := &Loader{Kernel: k, Method: map[string]Method{"load": Load, "file": FileLoad}[tt.first], Root: root}
 			err := l.Load(context.Background(), target)
 			if err == nil || !strings.Contains(err.Error(), tt.says) || !errors.Is(err, tt.errno) {
 				t.Errorf("got %v, want %q", err, tt.says)
@@ -86,7 +86,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestExplainKeepsErrno(t *testing.T) {
-	l := &Loader{root: machineWith(nil)}
+	l := &Loader{Root: machineWith(nil)}
 	for errno := syscall.Errno(1); errno < 134; errno++ {
 		if err := l.explain("kexec_load", errno, nil, Load); !errors.Is(err, errno) || strings.HasPrefix(err.Error(), " ") {
 			t.Errorf("errno %d: %v", errno, err)
@@ -102,7 +102,7 @@ func TestSignaturesUnderLockdown(t *testing.T) {
 	needAMD64(t)
 	for _, errno := range []syscall.Errno{syscall.EPERM, syscall.ENODATA, syscall.ENOKEY, syscall.EKEYREJECTED, syscall.EBADMSG, syscall.ELIBBAD, syscall.ENOPKG} {
 		k := &fakeKernel{fileErrs: []error{errno}}
-		err := (&Loader{Sys: k, root: machineWith(lockedIntegrity)}).Load(context.Background(), Target{Kernel: file(t, "vmlinuz", testKernel(4096))})
+		err := (&Loader{Kernel: k, Root: machineWith(lockedIntegrity)}).Load(context.Background(), Target{Kernel: file(t, "vmlinuz", testKernel(4096))})
 		if err == nil || strings.Join(k.calls, " ") != "file" {
 			t.Errorf("%v: %v, calls %q", errno, err, k.calls)
 		}

@@ -68,7 +68,8 @@ type Segment struct {
 
 // Loader loads targets.
 type Loader struct {
-	Sys    Syscalls
+	Kernel Syscalls // the running one
+	Root   fs.FS    // that its /proc and /sys are read from: os.DirFS("/")
 	Method Method
 
 	// Progress, when set, is called at the beginning and the end of each stage
@@ -77,16 +78,6 @@ type Loader struct {
 	// are "Unpacking", "Reading" and "Loading", which is the system call and
 	// cannot tell how far it is.
 	Progress func(stage string, done, total int64)
-
-	root fs.FS // what is read from /proc and /sys; nil for the real ones
-}
-
-// machineRoot gives the root of the filesystem that the machine shows itself in.
-func (l *Loader) machineRoot() fs.FS {
-	if l.root != nil {
-		return l.root
-	}
-	return os.DirFS("/")
 }
 
 // Load checks t and loads it, replacing what was loaded before. The files are
@@ -108,13 +99,13 @@ func (l *Loader) Load(ctx context.Context, t Target) error {
 		loaders = loaders[:1]
 	case l.Method == Load:
 		loaders = loaders[1:]
-	case layoutFormat == p.info.Format && !lockedDown(l.machineRoot()):
+	case layoutFormat == p.info.Format && !lockedDown(l.Root):
 		loaders[0], loaders[1] = loaders[1], loaders[0]
 	}
 	if err = loaders[0](ctx, p); err == nil || len(loaders) == 1 {
 		return l.unlessEnded(ctx, err)
 	}
-	if ctx.Err() != nil || !otherMayDo(l.machineRoot(), err) {
+	if ctx.Err() != nil || !otherMayDo(l.Root, err) {
 		return l.unlessEnded(ctx, err)
 	}
 	second := loaders[1](ctx, p)
@@ -134,7 +125,7 @@ func (l *Loader) Load(ctx context.Context, t Target) error {
 func (l *Loader) unlessEnded(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		if err == nil {
-			l.Sys.Unload()
+			l.Kernel.Unload()
 		}
 		return ended
 	}
@@ -168,7 +159,7 @@ func (l *Loader) fileLoad(ctx context.Context, p *plan) error {
 		return err
 	}
 	defer done()
-	err = l.call(ctx, p.size(), func() error { return l.Sys.FileLoad(files[0], files[1], p.cmdline) })
+	err = l.call(ctx, p.size(), func() error { return l.Kernel.FileLoad(files[0], files[1], p.cmdline) })
 	return l.explain("kexec_file_load", err, p, FileLoad)
 }
 
@@ -192,21 +183,21 @@ func (l *Loader) load(ctx context.Context, p *plan) error {
 		defer unmap()
 		archives = append(archives, b)
 	}
-	entry, segments, err := layOut(l.machineRoot(), p, image, archives)
+	entry, segments, err := layOut(l.Root, p, image, archives)
 	if err != nil {
 		return err
 	}
-	err = l.call(ctx, p.size(), func() error { return l.Sys.Load(entry, segments) })
+	err = l.call(ctx, p.size(), func() error { return l.Kernel.Load(entry, segments) })
 	return l.explain("kexec_load", err, p, Load)
 }
 
 // Unload forgets what was loaded.
-func (l *Loader) Unload() error { return l.explain("kexec_load", l.Sys.Unload(), nil, Load) }
+func (l *Loader) Unload() error { return l.explain("kexec_load", l.Kernel.Unload(), nil, Load) }
 
 // Exec jumps to the loaded target. It returns only when that fails; nothing is
 // unmounted or stopped: that is the caller's part.
 func (l *Loader) Exec() error {
-	if err := l.Sys.Reboot(); err != nil {
+	if err := l.Kernel.Reboot(); err != nil {
 		return l.explain("reboot", err, nil, Auto)
 	}
 	return errors.New("the kernel came back from the jump")

@@ -163,7 +163,7 @@ func TestLoad(t *testing.T) {
 			for _, b := range tt.initrds {
 				target.Initrds = append(target.Initrds, file(t, "initrd", b))
 			}
-			err := (&Loader{Sys: k, Method: tt.method, root: machineWith(tt.machine)}).Load(context.Background(), target)
+			err := (&Loader{Kernel: k, Method: tt.method, Root: machineWith(tt.machine)}).Load(context.Background(), target)
 			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("error: got %v, want %q", err, tt.err)
 			}
@@ -221,7 +221,7 @@ func TestLoadSegments(t *testing.T) {
 				target.Initrds = append(target.Initrds, file(t, "initrd", []byte(s)))
 			}
 			for _, m := range []Method{Load, FileLoad} {
-				if err := (&Loader{Sys: k, Method: m, root: machineWith(nil)}).Load(context.Background(), target); err != nil {
+				if err := (&Loader{Kernel: k, Method: m, Root: machineWith(nil)}).Load(context.Background(), target); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -257,7 +257,7 @@ func TestLoadStopsWhenCancelled(t *testing.T) {
 			cancel()
 		}
 		k := &fakeKernel{}
-		l := &Loader{Sys: k, Method: FileLoad, root: machineWith(nil), Progress: func(stage string, done, total int64) {
+		l := &Loader{Kernel: k, Method: FileLoad, Root: machineWith(nil), Progress: func(stage string, done, total int64) {
 			if stage == tt.stage {
 				cancel()
 			}
@@ -319,7 +319,7 @@ func TestMemory(t *testing.T) {
 		var during int64
 		k := &fakeKernel{}
 		k.onCall = func() { during = ownMemory(t) }
-		if err := (&Loader{Sys: k, Method: tt.method, root: machineWith(nil)}).Load(context.Background(), Target{Kernel: kernel, Initrds: tt.initrds}); err != nil {
+		if err := (&Loader{Kernel: k, Method: tt.method, Root: machineWith(nil)}).Load(context.Background(), Target{Kernel: kernel, Initrds: tt.initrds}); err != nil {
 			t.Fatal(err)
 		}
 		if during == 0 || during-before > tt.most {
@@ -372,7 +372,7 @@ func memfiles(t *testing.T) (n int64) {
 func TestProgress(t *testing.T) {
 	needAMD64(t)
 	var got []string
-	l := &Loader{Sys: &fakeKernel{}, root: machineWith(nil), Progress: func(stage string, done, total int64) {
+	l := &Loader{Kernel: &fakeKernel{}, Root: machineWith(nil), Progress: func(stage string, done, total int64) {
 		if len(got) == 0 || done == 0 || done == total {
 			got = append(got, fmt.Sprintf("%s %d of %d", stage, done, total))
 		}
@@ -393,7 +393,7 @@ func TestLoadUnreadable(t *testing.T) {
 	needAMD64(t)
 	f := file(t, "vmlinuz", testKernel(64<<10))
 	k := &fakeKernel{}
-	l := &Loader{Sys: k, root: machineWith(nil), Progress: func(stage string, done, total int64) {
+	l := &Loader{Kernel: k, Root: machineWith(nil), Progress: func(stage string, done, total int64) {
 		if stage == "Reading" && done == 0 {
 			os.Truncate(f.Name(), 4096)
 		}
@@ -405,7 +405,7 @@ func TestLoadUnreadable(t *testing.T) {
 }
 
 func TestExec(t *testing.T) {
-	err := (&Loader{Sys: &fakeKernel{}}).Exec()
+	err := (&Loader{Kernel: &fakeKernel{}, Root: machineWith(nil)}).Exec()
 	if err == nil || !strings.Contains(err.Error(), "no kernel is loaded") || !errors.Is(err, syscall.EINVAL) {
 		t.Error(err)
 	}

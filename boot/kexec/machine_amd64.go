@@ -28,6 +28,9 @@ type region struct {
 	kind       uint32 // E820_TYPE_*
 }
 
+// bootParamsFile is struct boot_params of x86 as the running kernel got it.
+const bootParamsFile = "sys/kernel/boot_params/data"
+
 // readMachine looks at the machine through /proc and /sys.
 func readMachine(root fs.FS) (machine, error) {
 	params, err := fs.ReadFile(root, bootParamsFile)

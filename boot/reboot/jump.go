@@ -77,7 +77,7 @@ func (s *System) Jump(ctx context.Context, o JumpOptions) error {
 		}
 		undo = append(undo, thaw)
 	}
-	err := (&kexec.Loader{Sys: s.Kernel}).Exec()
+	err := (&kexec.Loader{Kernel: s.Kernel, Root: s.Machine}).Exec()
 	for _, f := range slices.Backward(undo) {
 		f()
 	}

@@ -71,7 +71,7 @@ func (s *System) load(ctx context.Context, o Options) error {
 	if o.DryRun {
 		return nil
 	}
-	loader := kexec.Loader{Sys: s.Kernel, Method: o.Method}
+	loader := kexec.Loader{Kernel: s.Kernel, Root: s.Machine, Method: o.Method}
 	if err := loader.Load(ctx, t.Target); err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func parameter(line, name string) string {
 
 // Unload forgets what is loaded, and that it was chosen.
 func (s *System) Unload() error {
-	if err := (&kexec.Loader{Sys: s.Kernel}).Unload(); err != nil {
+	if err := (&kexec.Loader{Kernel: s.Kernel, Root: s.Machine}).Unload(); err != nil {
 		return fmt.Errorf("what is loaded cannot be unloaded: %w", cmp.Or(s.cannot(), err))
 	}
 	if err := os.Remove(s.path(choiceFile)); !errors.Is(err, fs.ErrNotExist) {

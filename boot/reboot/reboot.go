@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +28,7 @@ import (
 type System struct {
 	Root           string // of its files: "/"
 	Kernel         kexec.Syscalls
+	Machine        fs.FS                   // with /proc and /sys, for the loader
 	Loaded         func() bool             // whether a kernel is loaded
 	Disabled       func() bool             // whether the running kernel forbids kexec
 	Lockdown       func() string           // its lockdown mode
@@ -41,9 +43,13 @@ type System struct {
 
 // New returns the running system, whose files are below root.
 func New(root string, stdout, stderr io.Writer) *System {
+	machineFS := os.DirFS(root)
 	s := &System{
-		Root: root, Kernel: kexec.System{}, Loaded: kexec.Loaded, Disabled: kexec.Disabled, Lockdown: kexec.Lockdown,
-		Has: hasCall, Hangup: func() error { return unix.Kill(1, unix.SIGHUP) }, Probe: (&machine.Machine{}).Probe,
+		Root: root, Kernel: kexec.System{}, Machine: machineFS,
+		Loaded:   func() bool { return kexec.Loaded(machineFS) },
+		Disabled: func() bool { return kexec.Disabled(machineFS) },
+		Lockdown: func() string { return kexec.Lockdown(machineFS) },
+		Has:      hasCall, Hangup: func() error { return unix.Kill(1, unix.SIGHUP) }, Probe: (&machine.Machine{}).Probe,
 		Run: func(name string, args ...string) error {
 			cmd := exec.Command(name, args...)
 			cmd.Stdout, cmd.Stderr = stdout, stderr

@@ -11,7 +11,6 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/kernel"
-	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/settings"
 	"github.com/alpboot/alpboot/boot/sysinfo"
@@ -22,7 +21,7 @@ import (
 func (s *session) inspect(e boot.Entry) {
 	scan, volumes := s.view.scan, s.view.volumes()
 	s.wg.Go(func() {
-		msg := menu.InspectedMsg{ID: e.ID, Notes: kexec.Advise(volumeFS{scan, e.Volume}, e, volumes)}
+		msg := menu.InspectedMsg{ID: e.ID, Notes: kernel.Lacks(s.Root, volumeFS{scan, e.Volume}, e, volumes)}
 		if e.Kernel != "" {
 			msg.Files = append(msg.Files, inspectFile(scan, e.Volume, e.Kernel, aboutKernel))
 		}

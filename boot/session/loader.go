@@ -116,7 +116,7 @@ func (s *session) load(j *job) {
 	j.ctx, j.cancel = context.WithCancel(s.ctx)
 	name := path.Base(j.entry.Kernel)
 	s.update(menu.StatusMsg{Text: fmt.Sprintf("Loading %s ...", name)})
-	loader := &kexec.Loader{Sys: s.Kexec, Method: method(s.asked)}
+	loader := &kexec.Loader{Kernel: s.Kexec, Root: s.Root, Method: method(s.asked)}
 	loader.Progress = func(stage string, done, total int64) {
 		s.send(menu.ProgressMsg{ID: j.entry.ID, Stage: stage + " " + name, Done: done, Total: total})
 	}
@@ -231,7 +231,7 @@ func (s *session) ended(j *job, err error) {
 // jump starts what is loaded. Until the consoles are closed the user may still
 // stop it.
 func (s *session) jump(j *job) {
-	loader := &kexec.Loader{Sys: s.Kexec}
+	loader := &kexec.Loader{Kernel: s.Kexec, Root: s.Root}
 	s.depart(fmt.Sprintf("Starting %s. The screen may stay dark for a moment.", boot.Clean(j.entry.Title)), j.commit, loader.Exec, func(err error) {
 		if j.committed {
 			s.ended(j, err)

@@ -48,7 +48,7 @@ const (
 )
 
 // Last as a [Settings.Default] means the entry that was booted last.
-const Last = "@last"
+const Last = boot.LastBooted
 
 // Settings is what was asked for. The zero value is not usable: take [Default].
 type Settings struct {

@@ -72,7 +72,7 @@ func show(devices []string) error {
 		Machine:      m,
 		Root:         root,
 		Kexec:        kexec.System{},
-		KexecAllowed: !kexec.Disabled(),
+		KexecAllowed: !kexec.Disabled(root),
 		Firmware:     session.Firmware{Vars: vars, ReadOnly: vars.Writable() != nil, Store: remember.Firmware(efiVars)},
 		Settings:     asked,
 		Cmdline:      cmdline,

@@ -62,7 +62,8 @@ func newFake(t *testing.T, files map[string]string) *fake {
 	f := &fake{kernel: &fakeKernel{}, lacks: map[uintptr]bool{}}
 	f.root = t.TempDir()
 	f.System = &reboot.System{
-		Root: f.root, Kernel: f.kernel, Release: release,
+		Machine: os.DirFS("/"), // how a kernel is laid out goes by the machine that runs the test
+		Root:    f.root, Kernel: f.kernel, Release: release,
 		Loaded:   func() bool { return f.isLoaded || f.kernel.loads > f.kernel.unloads },
 		Disabled: func() bool { return f.isDisabled },
 		Lockdown: func() string { return "" },

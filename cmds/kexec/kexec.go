@@ -153,7 +153,7 @@ var (
 )
 
 func do(ctx context.Context, o *options, kernels []string, stdout io.Writer) error {
-	l := &kexec.Loader{Sys: kexec.System{}}
+	l := &kexec.Loader{Kernel: kexec.System{}, Root: os.DirFS("/")}
 	if o.crash {
 		return fmt.Errorf("-p, a kernel to run after a crash, is not what alpboot is for: kexec of the package kexec-tools loads one; %w", errUsage)
 	}
@@ -200,7 +200,7 @@ func count(all ...bool) (n int) {
 }
 
 func status(stdout io.Writer) error {
-	if !kexec.Loaded() {
+	if !kexec.Loaded(os.DirFS("/")) {
 		fmt.Fprintln(stdout, errNotLoaded)
 		return errNotLoaded
 	}
@@ -234,7 +234,7 @@ func load(ctx context.Context, l *kexec.Loader, o *options, name string) error {
 }
 
 func jump(l *kexec.Loader) error {
-	if !kexec.Loaded() {
+	if !kexec.Loaded(os.DirFS("/")) {
 		return errors.New("no kernel is loaded: kexec -l KERNEL loads one")
 	}
 	unix.Sync()

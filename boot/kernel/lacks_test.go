@@ -1,4 +1,4 @@
-package kexec
+package kernel
 
 import (
 	"slices"
@@ -10,7 +10,7 @@ import (
 	"github.com/alpboot/alpboot/boot/boottest"
 )
 
-func TestAdvise(t *testing.T) {
+func TestLacks(t *testing.T) {
 	config := func(options ...string) string {
 		return "# Linux\n# CONFIG_OTHER is not set\nCONFIG_64BIT=y\n" + strings.Join(options, "\n") + "\n"
 	}
@@ -58,7 +58,7 @@ func TestAdvise(t *testing.T) {
 			params[offVideoType] = tt.video
 			root := fstest.MapFS{"sys/kernel/boot_params/data": {Data: params}}
 			e := boot.Entry{Kernel: "boot/vmlinuz-lts", Version: "6.12.1-0-lts", Cmdline: tt.cmdline}
-			got := advise(root, fsys, e, volumes)
+			got := Lacks(root, fsys, e, volumes)
 			if !slices.EqualFunc(got, tt.want, strings.Contains) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}

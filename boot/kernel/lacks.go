@@ -1,10 +1,9 @@
-package kexec
+package kernel
 
 import (
 	"bytes"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
@@ -12,17 +11,14 @@ import (
 	"github.com/alpboot/alpboot/boot/cmdline"
 )
 
-// Advise gives sentences about what the kernel of an entry may lack on this
+// Lacks returns sentences about what the kernel of an entry may lack on this
 // machine, by the configuration that distributions put beside it: a driver for
 // the screen as it is now, and for the filesystem of the volume that root= names.
-// Fsys is the volume with the kernel, volumes are all that are known. Nothing is
-// said of what is not known, and nothing of it need keep an entry from booting:
-// the initrd may hold what the configuration does not.
-func Advise(fsys fs.FS, e boot.Entry, volumes []boot.Volume) []string {
-	return advise(os.DirFS("/"), fsys, e, volumes)
-}
-
-func advise(root, fsys fs.FS, e boot.Entry, volumes []boot.Volume) (notes []string) {
+// Root is the root of the running system, with sysfs; fsys is the volume with the
+// kernel, volumes are all that are known. Nothing is said of what is not known,
+// and nothing of it need keep an entry from booting: the initrd may hold what the
+// configuration does not.
+func Lacks(root, fsys fs.FS, e boot.Entry, volumes []boot.Volume) (notes []string) {
 	config := configOf(fsys, e)
 	if config == nil {
 		return nil
@@ -38,7 +34,7 @@ func advise(root, fsys fs.FS, e boot.Entry, volumes []boot.Volume) (notes []stri
 // maxConfig is more than the configuration of any kernel.
 const maxConfig = 1 << 20
 
-// configOf gives the configuration of an entry's kernel, nil when there is none
+// configOf returns the configuration of an entry's kernel, nil when there is none
 // beside it: Alpine and Debian name it after the release, others after the file.
 func configOf(fsys fs.FS, e boot.Entry) []byte {
 	dir, base := path.Split(e.Kernel)
@@ -79,8 +75,8 @@ groups:
 	return false
 }
 
-// bootParamsFile is struct boot_params of x86 as the running kernel got it.
-const bootParamsFile = "sys/kernel/boot_params/data"
+// bootParams is struct boot_params of x86 as the running kernel got it.
+const bootParams = "sys/kernel/boot_params/data"
 
 // Values of orig_video_isVGA in struct screen_info (linux/screen_info.h).
 const (
@@ -95,7 +91,7 @@ var simple = [...]string{"CONFIG_SYSFB_SIMPLEFB+CONFIG_DRM_SIMPLEDRM", "CONFIG_S
 
 func needs(root fs.FS, e boot.Entry, volumes []boot.Volume) (list []need) {
 	screen := need{what: "a driver for the screen as it is now", so: "it stays dark until a driver for the graphics card is loaded, if there is one"}
-	params, _ := fs.ReadFile(root, bootParamsFile)
+	params, _ := fs.ReadFile(root, bootParams)
 	if len(params) > offVideoType {
 		switch params[offVideoType] {
 		case videoVGA:
@@ -129,7 +125,7 @@ var filesystems = [...]struct{ name, option string }{
 	{"crypto_LUKS", "CONFIG_DM_CRYPT"}, {"LVM2_member", "CONFIG_BLK_DEV_DM"}, {"linux_raid_member", "CONFIG_BLK_DEV_MD"},
 }
 
-// rootVolume gives the one volume that root= or cryptroot= names.
+// rootVolume returns the one volume that root= or cryptroot= names.
 func rootVolume(line string, volumes []boot.Volume) (v boot.Volume, ok bool) {
 	words := cmdline.Parse(line)
 	name, _ := words.Get("cryptroot") // mkinitfs unlocks it, and finds root= inside
