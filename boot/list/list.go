@@ -127,7 +127,7 @@ func rowTitle(e boot.Entry) string {
 
 var marksMeaning = [...]struct{ mark, meaning string }{
 	{"*", "default of its configuration"},
-	{"?", "guessed: no configuration gives its command line"},
+	{"?", "guessed: no configuration has its command line"},
 	{"!", "cannot be booted"},
 }
 

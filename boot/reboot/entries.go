@@ -34,7 +34,7 @@ type mounted struct {
 
 var _ discover.Machine = (*mounted)(nil)
 
-// holdsKernels tells whether a filesystem that is mounted at point may be the
+// holdsKernels reports whether a filesystem that is mounted at point may be the
 // one to boot from: the root volume, /boot, the EFI system partition, and the
 // media of a diskless Alpine.
 func holdsKernels(point string) bool {
@@ -46,8 +46,8 @@ func holdsKernels(point string) bool {
 	return point == "/"
 }
 
-// newMounted takes the filesystems to look at from mounts. all are the block
-// devices of the machine: they add what partition a filesystem lies on.
+// newMounted picks the filesystems to scan from mounts. all are the block
+// devices of the machine, which add the partition that a filesystem is on.
 func newMounted(mounts []mount, all []device.Block, number func(node string) string) *mounted {
 	m := &mounted{mounts: map[string]mount{}}
 	for _, mnt := range mounts {
@@ -94,21 +94,21 @@ func (m *mounted) Mount(_ context.Context, name string, _ superblock.Superblock)
 	return m.open(m.mounts[name])
 }
 
-// alone is a filesystem without what is mounted on its folders, which another
-// volume has already.
-type alone struct {
+// standalone is a filesystem without what is mounted on its directories, which
+// is a volume of its own.
+type standalone struct {
 	*device.Root
 	tree int // descriptor of a mount that no path leads to
 }
 
-func (a alone) Close() error {
+func (a standalone) Close() error {
 	return errors.Join(a.Root.Close(), unix.Close(a.tree))
 }
 
-// openAlone opens a mounted filesystem as discovery is to see it. A btrfs is
+// openStandalone opens a mounted filesystem as discovery is to see it. A btrfs is
 // shown from its top, where configurations take their paths from. Without the
 // right to make such a view, what the mount shows is taken.
-func openAlone(m mount) (discover.Filesystem, error) {
+func openStandalone(m mount) (discover.Filesystem, error) {
 	tree := -1
 	err := error(unix.EPERM)
 	if m.fstype == "btrfs" && m.root != "/" {
@@ -125,10 +125,10 @@ func openAlone(m mount) (discover.Filesystem, error) {
 		unix.Close(tree)
 		return nil, err
 	}
-	return alone{root, tree}, nil
+	return standalone{root, tree}, nil
 }
 
-// btrfsTop gives a view of the top of a btrfs that is mounted already. Only
+// btrfsTop returns a view of the top of a btrfs that is mounted already. Only
 // the view is read-only: the filesystem stays as it is.
 func btrfsTop(source string) (tree int, err error) {
 	f, err := unix.Fsopen("btrfs", unix.FSOPEN_CLOEXEC)
@@ -147,7 +147,7 @@ func btrfsTop(source string) (tree int, err error) {
 	return unix.Fsmount(f, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
 }
 
-// deviceNumber gives the number of a device node as mountinfo has it.
+// deviceNumber returns the number of a device node as mountinfo has it.
 func deviceNumber(node string) string {
 	var st unix.Stat_t
 	if unix.Stat(node, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK {
@@ -156,14 +156,14 @@ func deviceNumber(node string) string {
 	return fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
 }
 
-// machine gives the running system to discovery.
+// machine returns the running system as discovery sees it.
 func (s *System) machine() *mounted {
 	real := machine.Machine{Sysfs: os.DirFS(s.path("/sys"))}
 	all, _ := real.Devices() // a device that cannot be read is none that is mounted
 	m := newMounted(s.mounts(), all, deviceNumber)
 	m.probe = s.Probe
-	m.open = openAlone
-	if s.Root != "/" { // a test: no number is right, and the folders lie elsewhere
+	m.open = openStandalone
+	if s.Root != "/" { // a test: no number is right, and the directories lie elsewhere
 		m.open = func(mnt mount) (discover.Filesystem, error) { return device.Folder(s.path(mnt.point)) }
 	}
 	return m
@@ -172,7 +172,7 @@ func (s *System) machine() *mounted {
 // deviceLimit is how long one filesystem may take to answer.
 const deviceLimit = 10 * time.Second
 
-// scan looks at all filesystems of m. The caller stops the scan.
+// scan reads all filesystems of m. The caller stops the scan.
 func (s *System) scan(ctx context.Context, m *mounted) (*discover.Scan, boot.Inventory) {
 	var efiVars fs.FS
 	if s.exists(efivars) {
@@ -188,15 +188,15 @@ func (s *System) scan(ctx context.Context, m *mounted) (*discover.Scan, boot.Inv
 	return scan, inv
 }
 
-// discover looks at all filesystems where kernels lie, and for what the boot
-// menu goes by. The caller stops the scan.
+// discover reads all filesystems where kernels lie, and what the boot menu goes
+// by. The caller stops the scan.
 func (s *System) discover(ctx context.Context) (*discover.Scan, boot.Inventory, choice.Wants) {
 	m := s.machine()
 	scan, inv := s.scan(ctx, m)
 	return scan, inv, s.wants(m, inv)
 }
 
-// pick gives the entry that want names, or the one that the boot menu would
+// pick returns the entry that want names, or the one that the boot menu would
 // boot. Where neither a configuration nor what the menu goes by has a default, the
 // kernel of the flavour that is running comes before others.
 func pick(inv boot.Inventory, want string, w choice.Wants, running string) (boot.Entry, error) {
@@ -232,7 +232,7 @@ func ofFlavour(e boot.Entry, running string) bool {
 	return e.Version != "" && flavour(e.Version) == f || strings.HasSuffix(path.Base(e.Kernel), "-"+f)
 }
 
-// nothingFound says why there is no entry to boot.
+// nothingFound returns the reason why there is no entry to boot.
 func nothingFound(inv boot.Inventory) error {
 	for _, e := range inv.Entries {
 		if e.Problem != "" {

@@ -28,8 +28,8 @@ func mountFor(t *testing.T, source, point, fstype, data string) {
 }
 
 // /boot on a filesystem of its own must not be seen twice: as a volume, and as
-// a folder of the root volume.
-func TestOpenAloneHidesOtherMounts(t *testing.T) {
+// a directory of the root volume.
+func TestOpenStandaloneHidesOtherMounts(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name string) {
 		t.Helper()
@@ -45,7 +45,7 @@ func TestOpenAloneHidesOtherMounts(t *testing.T) {
 	mountFor(t, "tmpfs", filepath.Join(dir, "boot"), "tmpfs", "")
 	put("boot/above")
 
-	fsys, err := openAlone(mount{point: dir, root: "/", fstype: "tmpfs"})
+	fsys, err := openStandalone(mount{point: dir, root: "/", fstype: "tmpfs"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestOpenAloneHidesOtherMounts(t *testing.T) {
 
 // A configuration on a btrfs takes its paths from the top, and the system runs
 // from a subvolume.
-func TestOpenAloneShowsTheTopOfABtrfs(t *testing.T) {
+func TestOpenStandaloneShowsTheTopOfABtrfs(t *testing.T) {
 	boottest.NeedRoot(t)
 	dir := t.TempDir()
 	image := filepath.Join(dir, "image")
@@ -79,7 +79,7 @@ func TestOpenAloneShowsTheTopOfABtrfs(t *testing.T) {
 	sub := filepath.Join(dir, "sub")
 	mountFor(t, loop, sub, "btrfs", "subvol=@")
 
-	fsys, err := openAlone(mount{point: sub, root: "/@", fstype: "btrfs", source: loop})
+	fsys, err := openStandalone(mount{point: sub, root: "/@", fstype: "btrfs", source: loop})
 	if err != nil {
 		t.Fatal(err)
 	}

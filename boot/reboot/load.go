@@ -158,7 +158,7 @@ func (s *System) entry(ctx context.Context, o Options) (*target, error) {
 		file, ok := f.(*os.File)
 		if !ok {
 			f.Close()
-			return nil, fmt.Errorf("%s on %s: /%s is no regular file", e.Title, e.Volume.Device, name)
+			return nil, fmt.Errorf("%s on %s: /%s is not a regular file", e.Title, e.Volume.Device, name)
 		}
 		return file, nil
 	}
@@ -228,20 +228,20 @@ func (s *System) complete(t *target, o Options) error {
 	return nil
 }
 
-// isMicrocode tells whether an initrd is an archive with microcode, which the
+// isMicrocode reports whether an initrd is an archive with microcode, which the
 // kernel finds only in front of all others
 // (Documentation/arch/x86/microcode.rst).
 func isMicrocode(f *os.File) bool {
-	head := make([]byte, 4096) // its folders come first, and are few
+	head := make([]byte, 4096) // its directories come first, and are few
 	n, _ := f.ReadAt(head, 0)
 	head = head[:n]
 	return bytes.HasPrefix(head, []byte("0707")) && bytes.Contains(head, []byte("kernel/x86/microcode"))
 }
 
-// cmdline gives the command line of the running kernel.
+// cmdline returns the command line of the running kernel.
 func (s *System) cmdline() string { return settings.ForTarget(s.read("/proc/cmdline")) }
 
-// reused tells whether the running kernel was given a parameter.
+// reused reports whether the running kernel was given a parameter.
 func (s *System) reused(word string) bool {
 	return slices.Contains(cmdline.Parse(s.read("/proc/cmdline")), word)
 }
@@ -257,7 +257,7 @@ func (s *System) checkModules(t *target) error {
 	if s.modules(t.release) {
 		return nil
 	}
-	return fmt.Errorf("%s is Linux %s, whose modules are missing: there is no folder /lib/modules/%s (apk fix puts a kernel package right; --no-modules is for kernels that need none)", t.title, t.release, t.release)
+	return fmt.Errorf("%s is Linux %s, whose modules are missing: there is no directory /lib/modules/%s (apk fix puts a kernel package right; --no-modules is for kernels that need none)", t.title, t.release, t.release)
 }
 
 func (s *System) modules(release string) bool {
@@ -269,7 +269,7 @@ func (s *System) modules(release string) bool {
 	return false
 }
 
-// parameter gives the last value of a kernel parameter.
+// parameter returns the last value of a kernel parameter.
 func parameter(line, name string) string {
 	value, _ := cmdline.Parse(line).Get(name)
 	return value

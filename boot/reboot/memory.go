@@ -13,8 +13,8 @@ import (
 	"github.com/alpboot/alpboot/boot/settings"
 )
 
-// menuMemory is what the boot menu is told by its settings, as far as they lie
-// on this system, and what it remembers.
+// menuMemory is the settings of the boot menu, as far as they lie on this
+// system, and what it remembers.
 type menuMemory struct {
 	asked settings.Settings
 	store remember.Store
@@ -94,7 +94,7 @@ func (s *System) writeTo(m mount, do func(*os.Root) error) error {
 	return do(root)
 }
 
-// wants gives what bears on the default entry besides the entries. What the
+// wants returns what bears on the default entry besides the entries. What the
 // menu shall do once, when it starts next, is left to it.
 func (s *System) wants(m *mounted, inv boot.Inventory) choice.Wants {
 	mem := s.menuMemory(m, inv)

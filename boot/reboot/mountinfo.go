@@ -9,7 +9,7 @@ import (
 // mount is a line of /proc/self/mountinfo, as proc_pid_mountinfo(5) has it.
 type mount struct {
 	device  string // major:minor of the filesystem; btrfs and the like make them up
-	root    string // the folder of the filesystem that is seen at point
+	root    string // the directory of the filesystem that is seen at point
 	point   string
 	options []string // of the mount: rw, nosuid, ...
 	fstype  string
@@ -17,7 +17,7 @@ type mount struct {
 	super   []string // options of the filesystem
 }
 
-// parseMountinfo gives the mounts in their order, and leaves out lines that are
+// parseMountinfo returns the mounts in their order, and leaves out lines that are
 // none.
 func parseMountinfo(text string) []mount {
 	var mounts []mount
@@ -55,17 +55,17 @@ func unescape(s string) string {
 	}
 }
 
-// onDisk tells whether the filesystem keeps its data on a disk of this machine.
+// onDisk reports whether the filesystem keeps its data on a disk of this machine.
 func (m mount) onDisk() bool {
 	return strings.HasPrefix(m.source, "/dev/") || slices.Contains([]string{"btrfs", "zfs", "bcachefs"}, m.fstype)
 }
 
-// onNetwork tells whether the filesystem is gone when the network is.
+// onNetwork reports whether the filesystem is gone when the network is.
 func (m mount) onNetwork() bool {
 	return slices.Contains([]string{"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "glusterfs", "afs"}, m.fstype) ||
 		strings.HasPrefix(m.fstype, "fuse.")
 }
 
-// readOnly tells whether nothing is written to the filesystem any more,
+// readOnly reports whether nothing is written to the filesystem any more,
 // through this mount or another.
 func (m mount) readOnly() bool { return slices.Contains(m.super, "ro") }

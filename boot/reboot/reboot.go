@@ -162,7 +162,7 @@ func (s *System) cannot() error {
 	case !s.Has(unix.SYS_KEXEC_LOAD) && !s.Has(unix.SYS_KEXEC_FILE_LOAD):
 		return errors.New("this kernel was built without kexec (CONFIG_KEXEC, CONFIG_KEXEC_FILE)")
 	case s.Disabled():
-		return errors.New("this kernel forbids kexec (sysctl kernel.kexec_load_disabled is 1), which lasts until it is booted anew: add kexec_load_disabled=0 to the kernel command line in the boot loader's configuration")
+		return errors.New("this kernel forbids kexec (sysctl kernel.kexec_load_disabled is 1), which lasts until the next reboot: add kexec_load_disabled=0 to the kernel command line in the boot loader's configuration")
 	case s.lockedDown() && !s.Has(unix.SYS_KEXEC_FILE_LOAD):
 		return fmt.Errorf("this kernel forbids kexec: it is locked down (%s) and has no kexec_file_load, which alone takes kernels then", s.Lockdown())
 	}

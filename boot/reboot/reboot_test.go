@@ -36,8 +36,8 @@ func TestPick(t *testing.T) {
 		{name: "none of the running flavour", entries: []boot.Entry{lts}, id: "lts"},
 		{name: "not a broken one", entries: []boot.Entry{lts, broken}, id: "lts"},
 		{name: "not a guess", entries: []boot.Entry{lts, guess}, id: "lts"},
-		{name: "a wish", entries: []boot.Entry{lts, virt, def}, want: "lts", id: "lts"},
-		{name: "a wish that cannot be met", entries: []boot.Entry{lts, broken}, want: "broken"},
+		{name: "an entry by name", entries: []boot.Entry{lts, virt, def}, want: "lts", id: "lts"},
+		{name: "an entry that cannot be booted", entries: []boot.Entry{lts, broken}, want: "broken"},
 		{name: "nothing", entries: []boot.Entry{broken}},
 	}
 	for _, tt := range tests {

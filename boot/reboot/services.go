@@ -60,7 +60,7 @@ type installer struct {
 type change struct {
 	kind string // file, link, insert; started is a service that was running before
 	name string
-	// sum is the SHA-256 of the file as it was written; saved tells whether
+	// sum is the SHA-256 of the file as it was written; saved is whether
 	// there was another before. text is what was inserted into the file.
 	sum   string
 	saved bool
@@ -123,7 +123,7 @@ func (in *installer) open() error {
 	return nil
 }
 
-// rel gives a path as os.Root takes it.
+// rel returns a path as os.Root takes it.
 func rel(name string) string { return strings.TrimPrefix(name, "/") }
 
 // installer returns what changes the system below root; "" is the running one.

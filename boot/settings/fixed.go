@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Fixed tells whether the whole disk with the device node disk, /dev/sda, is
-// built into the machine, by what sysfs (os.DirFS("/sys")) says: it and what
+// Fixed reports whether the whole disk with the device node disk, /dev/sda, is
+// built into the machine, according to sysfs (os.DirFS("/sys")): it and what
 // it is attached to are not removable, and it is neither on USB or FireWire nor
 // a memory card, nor made of other devices or of a file. Where sysfs does not
-// say, it is not.
+// has nothing, it is not.
 func Fixed(sysfs fs.FS, disk string) bool {
 	name, ok := strings.CutPrefix(disk, "/dev/")
 	if !ok || name == "" {

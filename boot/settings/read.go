@@ -21,7 +21,7 @@ const (
 // volumePaths are where alpboot.conf lies on a volume that no setting names.
 var volumePaths = [...]string{"EFI/alpboot/alpboot.conf", "alpboot.conf"}
 
-// Read gives the settings of an image, whose root is image, started with the
+// Read returns the settings of an image, whose root is image, started with the
 // kernel command line line.
 func Read(image fs.FS, line string) Settings {
 	s := Default()
@@ -77,7 +77,7 @@ func (s *Settings) readFile(l layer, name string, text []byte) {
 			value, ok = unquote(strings.TrimSpace(value))
 		}
 		if !ok {
-			s.note(src.where, fmt.Sprintf("%s is no line of the form NAME = VALUE.", boot.Clean(line)))
+			s.note(src.where, fmt.Sprintf("%s is not a line of the form NAME = VALUE.", boot.Clean(line)))
 			continue
 		}
 		s.take(src, name, value, name+" = "+value)
@@ -108,8 +108,8 @@ type Candidate struct {
 	Fixed bool // it lies on a disk that is built in: [Fixed]
 }
 
-// WithVolumes gives the settings with those of alpboot.conf on one of the
-// volumes. Call it on what [Read] gave, with all volumes, each time that they
+// WithVolumes returns the settings with those of alpboot.conf on one of the
+// volumes. Call it on what [Read] returned, with all volumes, each time that they
 // have changed and are complete.
 //
 // Without a setting that names the file, a stick must not decide how a machine

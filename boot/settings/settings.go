@@ -66,7 +66,7 @@ type Settings struct {
 	Shell          bool           // the menu opens a shell when asked
 	Method         string         // of kexec: Auto, File or Load
 	ConsolePolicy  string         // for console= of the target: Keep, Add or Replace
-	HandOn         bool           // give passphrases to the target, so that it asks for none
+	HandOn         bool           // pass passphrases to the target, so that it asks for none
 	DeviceLimit    time.Duration  // for a device to answer
 	Settle         time.Duration  // without a new device, until the countdown starts
 	Remember       string         // Auto, EFI, File or Off
@@ -76,7 +76,7 @@ type Settings struct {
 	SettingsVolume string         // Auto, Off, or File for the one that SettingsFile names
 	SettingsFile   Place
 
-	// Notes tell what could not be understood, a sentence each.
+	// Notes are what could not be understood, a sentence each.
 	Notes []string
 
 	sources map[string]Source // by name of the setting; what is missing is built in. Never changed in place.
@@ -90,7 +90,7 @@ type Place struct {
 	Path   string // slash path from the root of the volume, without a leading slash
 }
 
-// String gives p as settings have it: UUID=1234-ABCD:/alpboot.conf.
+// String returns p as settings have it: UUID=1234-ABCD:/alpboot.conf.
 func (p Place) String() string {
 	for _, f := range p.fields() {
 		if *f.value != "" {
@@ -110,7 +110,7 @@ func (p *Place) fields() [4]placeField {
 	return [4]placeField{{"UUID=", &v.UUID}, {"LABEL=", &v.Label}, {"PARTUUID=", &v.PartUUID}, {"PARTLABEL=", &v.PartLabel}}
 }
 
-// RemembersLast tells whether what is booted last is to be remembered.
+// RemembersLast reports whether what is booted last is to be remembered.
 func (s Settings) RemembersLast() bool { return s.RememberLast || s.Default == Last }
 
 // Source is where the value of a setting comes from. The zero value is built in.
@@ -119,7 +119,7 @@ type Source struct {
 	where string
 }
 
-// String gives the source in words, such as "/etc/alpboot.conf:3".
+// String returns the source in words, such as "/etc/alpboot.conf:3".
 func (s Source) String() string {
 	if s.layer == builtIn {
 		return "built in"
@@ -137,7 +137,7 @@ const (
 	parameter
 )
 
-// Default gives the settings that are built in.
+// Default returns the settings that are built in.
 func Default() Settings {
 	var s Settings
 	for _, f := range table() {
@@ -212,7 +212,7 @@ func lookup(name string) (setting, bool) {
 	return all[i], true
 }
 
-// ForTarget gives a command line that was made for the running kernel as one
+// ForTarget returns a command line that was made for the running kernel as one
 // for the next: without what a boot loader added (BOOT_IMAGE=, initrd=), and
 // without our own parameters.
 func ForTarget(line string) string {

@@ -14,7 +14,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// values gives what differs from the built-in settings, as NAME=VALUE.
+// values returns what differs from the built-in settings, as NAME=VALUE.
 func values(s Settings) []string {
 	var out []string
 	for _, f := range table() {
@@ -25,7 +25,7 @@ func values(s Settings) []string {
 	return out
 }
 
-// image gives the root of an image whose settings are conf; "" for none.
+// image returns the root of an image whose settings are conf; "" for none.
 func image(conf string) fs.FS {
 	if conf == "" {
 		return fstest.MapFS{}
@@ -59,7 +59,7 @@ func TestRead(t *testing.T) {
 		{name: "a wrong parameter leaves the file's value", conf: "timeout = 7\n", cmdline: "alpboot.timeout=x", want: []string{"timeout=7"}, notes: []string{"alpboot.timeout=x"}},
 		{name: "bad lines cost only themselves", conf: "timeout\nfoo = 1\nui = window\nrearm = 5\ndefault = \"x\ncharset = 'utf8' x\n" + strings.Repeat("x", 2000) + "=1\n",
 			want: []string{"rearm=5"},
-			notes: []string{"/etc/alpboot.conf:1: timeout is no line", "/etc/alpboot.conf:2: foo is not a setting",
+			notes: []string{"/etc/alpboot.conf:1: timeout is not a line", "/etc/alpboot.conf:2: foo is not a setting",
 				"/etc/alpboot.conf:3: ui = window is not understood: it takes screen or line", "/etc/alpboot.conf:5: ", "/etc/alpboot.conf:6: ", "/etc/alpboot.conf:7: The line is longer"}},
 		{name: "too large a file", conf: strings.Repeat("# x\n", maxFile), notes: []string{"The settings in the image cannot be used"}},
 

@@ -23,7 +23,7 @@ type setting struct {
 	get func(*Settings) string        // what set takes
 }
 
-// table gives all settings in the order in which they are shown. Not from a
+// table returns all settings in the order in which they are shown. Not from a
 // volume come those that would write to a disk, weaken the machine, keep it
 // from booting, or have had their effect before a volume is read.
 func table() []setting {
@@ -68,7 +68,7 @@ func table() []setting {
 			func(s *Settings) *string { return &s.Method }, Auto, File, Load),
 		oneOf("console-policy", Keep, "Which console= the target gets: its own, ours besides them, or ours instead. The menu shows the command lines with them; one that is edited is taken as typed.",
 			func(s *Settings) *string { return &s.ConsolePolicy }, Keep, Add, Replace).fromVolume(),
-		yesNo("hand-on-passphrase", "no", "A passphrase typed into the menu is given to the target in memory, so that it does not ask again.",
+		yesNo("hand-on-passphrase", "no", "A passphrase typed into the menu is passed to the target in memory, so that it does not ask again.",
 			func(s *Settings) *bool { return &s.HandOn }),
 		seconds("device-limit", "10", 1, 600, "How long a device may take to answer before it is reported. An answer that comes later counts all the same.",
 			func(s *Settings) *time.Duration { return &s.DeviceLimit }),
@@ -76,7 +76,7 @@ func table() []setting {
 			func(s *Settings) *time.Duration { return &s.Settle }),
 		{
 			name: "remember", def: Auto, takes: "auto, efi, off, or a file on a volume such as UUID=1234-ABCD:/alpboot.state (also LABEL=, PARTUUID=, PARTLABEL=)",
-			help: "Where the menu remembers what it is told to. With auto in EFI variables where there are some, else nowhere.",
+			help: "Where the menu keeps what it remembers. With auto in EFI variables where there are some, else nowhere.",
 			set: func(s *Settings, v string) error {
 				return setPlace(&s.Remember, &s.RememberFile, v, Auto, EFI, Off)
 			},
@@ -84,7 +84,7 @@ func table() []setting {
 		},
 		yesNo("remember-last", "no", "Remembers also what was booted last. That is written when it changes. On with default = @last.",
 			func(s *Settings) *bool { return &s.RememberLast }),
-		yesNo("confirm", "no", "A boot counts as failed until the started system has said that it is up. Needs a place to remember, and a system that says so.",
+		yesNo("confirm", "no", "A boot counts as failed until the started system has reported that it is up. Needs a place to remember, and a system that reports it.",
 			func(s *Settings) *bool { return &s.Confirm }),
 		{
 			name: "settings-volume", def: Auto, takes: "auto, off, or a file on a volume such as UUID=1234-ABCD:/alpboot.conf (also LABEL=, PARTUUID=, PARTLABEL=)",
@@ -100,8 +100,8 @@ func table() []setting {
 // maxSeconds keeps a slip of the finger from overflowing a duration.
 const maxSeconds = 24 * 60 * 60
 
-// errValue is what set gives for a value that the setting does not take: takes
-// says the rest.
+// errValue is what set returns for a value that the setting does not take; takes
+// is the rest of the sentence.
 var errValue = errors.New("not understood")
 
 func (f setting) fromVolume() setting {
@@ -222,14 +222,14 @@ func setKeymap(s *Settings, v string) error {
 	return nil
 }
 
-// isPlain tells whether s holds only ASCII letters, digits and others.
+// isPlain reports whether s holds only ASCII letters, digits and others.
 func isPlain(s, others string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return (r|0x20 < 'a' || r|0x20 > 'z') && (r < '0' || r > '9') && !strings.ContainsRune(others, r)
 	})
 }
 
-// isText tells whether s is fit for a line of settings, and for the screen.
+// isText reports whether s is fit for a line of settings, and for the screen.
 func isText(s string) bool {
 	return len(s) <= maxLine/2 && utf8.ValidString(s) && strings.TrimSpace(s) == s &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })

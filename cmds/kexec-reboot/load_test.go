@@ -143,7 +143,7 @@ func TestLoadRefuses(t *testing.T) {
 			f.Lockdown = func() string { return "integrity" }
 		}},
 		{name: "no modules", files: with(alpine(), "/lib/modules/"+release+"/modules.dep", ""), setUp: func(f *fake) { os.Remove(f.path("/lib/modules/" + release)) },
-			code: exitFailed, says: "no folder /lib/modules/" + release},
+			code: exitFailed, says: "no directory /lib/modules/" + release},
 		{name: "no such entry", files: alpine(), args: "--entry edge", code: exitFailed, says: `"edge"`},
 		{name: "nothing there", files: with(alpine(), "/boot/extlinux.conf", "", "/boot/vmlinuz-lts", "", "/boot/vmlinuz-virt", ""), code: exitFailed, says: "no kernel was found"},
 		{name: "kernels gone", files: with(alpine(), "/boot/vmlinuz-lts", "", "/boot/vmlinuz-virt", ""), code: exitFailed, says: "/boot/vmlinuz-virt is missing"},
@@ -192,7 +192,7 @@ func TestLoadByConf(t *testing.T) {
 		{name: "microcode named twice", files: with(alpine(), both...), conf: `INITRD="intel-ucode.img initramfs-lts"`,
 			kernel: "vmlinuz-lts", initrds: "intel-ucode.img amd-ucode.img initramfs-lts", cmdline: reused},
 		{name: "a kernel, and the initramfs that goes with it", files: alpine(), conf: "KERNEL=vmlinuz-virt", kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: reused},
-		{name: "another folder", files: with(alpine(), "/efi/k", string(boottest.BzImage(release)), "/efi/i", initramfs), conf: "BOOTPART=/efi\nKERNEL=k\nINITRD=i\nAPPEND='a b'",
+		{name: "another directory", files: with(alpine(), "/efi/k", string(boottest.BzImage(release)), "/efi/i", initramfs), conf: "BOOTPART=/efi\nKERNEL=k\nINITRD=i\nAPPEND='a b'",
 			kernel: "k", initrds: "i", cmdline: reused + " a b"},
 		{name: "no initrd", files: alpine(), conf: "INITRD=none", kernel: "vmlinuz-lts", cmdline: reused},
 		{name: "shell in the file", files: alpine(), conf: `: "${KERNEL:=vmlinuz-$(echo virt)}"; echo noise`, kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: reused},
@@ -225,8 +225,8 @@ func TestLoadByConf(t *testing.T) {
 	}
 }
 
-// What was loaded by hand stays the choice and is read anew; what another
-// program has loaded stays as it is; and what cannot be loaded anew is not
+// What was loaded by hand stays the choice and is read again; what another
+// program has loaded stays as it is; and what cannot be loaded again is not
 // started in its old form.
 func TestLoadByConfAfterALoad(t *testing.T) {
 	needAMD64(t)

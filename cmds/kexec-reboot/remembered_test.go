@@ -10,7 +10,7 @@ import (
 
 const stateConf = "remember = UUID=1234-ABCD:/boot/alpboot.state\nconfirm = yes\n"
 
-// withMemory gives a system whose boot menu keeps a state in a file on /, which
+// withMemory returns a system whose boot menu keeps a state in a file on /, which
 // is the volume 1234-ABCD.
 func withMemory(t *testing.T, state remember.State, changes ...string) *fake {
 	t.Helper()
@@ -22,7 +22,7 @@ func withMemory(t *testing.T, state remember.State, changes ...string) *fake {
 	return f
 }
 
-// file gives the state in the folder that stands for /.
+// file returns the state in the directory that stands for /.
 func (f *fake) file() *remember.File {
 	return &remember.File{Path: "boot/alpboot.state", FS: os.DirFS(f.root), Write: func(do func(*os.Root) error) error {
 		root, err := os.OpenRoot(f.root)
@@ -49,7 +49,7 @@ func (f *fake) idOf(t *testing.T, title string) string {
 }
 
 // What the boot menu keeps in a file, and what its settings say, counts for what
-// is loaded; a wish for its next start stays.
+// is loaded; a request for its next start stays.
 func TestLoadGoesByTheMenusFile(t *testing.T) {
 	needAMD64(t)
 	probe := newFake(t, alpine())

@@ -48,7 +48,7 @@ install    puts the OpenRC services kexec-load and kexec-exec in place: then
 uninstall  undoes what install did
   --root DIR         of the system that is mounted at DIR
 good       reports to the boot menu that this system has come up (its setting confirm)
-  --dry-run          (load, exec, install, uninstall) only say what would be done
+  --dry-run          (load, exec, install, uninstall) only print what would be done
   --version          print the version
 
 The flags of kexec-tools are taken too: -l, -e, -u, -f, -s, -c, -a, --initrd,

@@ -24,7 +24,7 @@ With a KERNEL alone it is loaded and started at once.
   -l, --load              load KERNEL, do not start it
   -e, --exec              start what is loaded
   -u, --unload            forget what is loaded
-  -S, --status            say whether something is loaded; exit code 1 when not
+  -S, --status            print whether a kernel is loaded; exit code 1 when not
   -s                      load with kexec_file_load only
   -c                      load with kexec_load only
   -a                      load with whichever of the two works (the default)
@@ -32,10 +32,10 @@ With a KERNEL alone it is loaded and started at once.
                           unpacked in the order given
       --command-line TEXT the kernel's command line (also --append)
       --reuse-cmdline     the command line of the running kernel, then TEXT
-  -d, --debug             say how far loading is
+  -d, --debug             print how far loading has come
       --version           print the version
 
-What kexec-tools knows and this command need not be told is taken and does
+Flags of kexec-tools that this command has no use for are accepted and do
 nothing: -f, -x, -y, --type, --no-checks, --reset-vga, --console-serial and so on.
 `
 
@@ -128,8 +128,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 1
 }
 
-// apart gives each of several letters behind one dash a dash of its own, such as
-// -le for -l -e.
+// apart splits several letters behind one dash: -le becomes -l -e.
 func apart(args []string) (out []string) {
 	for i, a := range args {
 		letters, ok := strings.CutPrefix(a, "-")
@@ -148,7 +147,7 @@ func apart(args []string) (out []string) {
 }
 
 var (
-	errUsage     = errors.New("kexec -h tells the usage")
+	errUsage     = errors.New("kexec -h prints the usage")
 	errNotLoaded = errors.New("nothing is loaded")
 )
 

@@ -84,7 +84,7 @@ type mountedTree struct{ fstest.MapFS }
 
 func (mountedTree) Close() error { return nil }
 
-// Member gives what package disk would write on such a device.
+// Member returns what package disk would write on such a device.
 func (m layoutMachine) Member(path string, sb superblock.Superblock) (assemble.Member, error) {
 	v, _ := m.volume(path)
 	member := assemble.Member{Path: path}
@@ -152,8 +152,8 @@ func made(node string) discover.Made {
 	return discover.Made{Node: node, Close: func() error { return nil }}
 }
 
-// lookAt gives what is found on a layout, with all opened that is encrypted.
-func lookAt(t *testing.T, l layouttest.Layout) (inv boot.Inventory) {
+// scanLayout returns what is found on a layout, with everything unlocked.
+func scanLayout(t *testing.T, l layouttest.Layout) (inv boot.Inventory) {
 	t.Helper()
 	m := layoutMachine{l}
 	s := discover.Scanner{Machine: m, Maker: m, Formats: all.Formats(l.EFIVars), Limit: deviceLimit}
@@ -182,12 +182,12 @@ func lookAt(t *testing.T, l layouttest.Layout) (inv boot.Inventory) {
 }
 
 // TestLayouts asserts what lsboot --json prints for each layout, and that
-// docs/layouts.md says the same. With -update both are written anew.
+// docs/layouts.md says the same. With -update both are rewritten.
 func TestLayouts(t *testing.T) {
 	var doc strings.Builder
 	doc.WriteString(docHead)
 	for _, l := range layouttest.Load(t, layoutsDir) {
-		inv := lookAt(t, l)
+		inv := scanLayout(t, l)
 		fmt.Fprintf(&doc, "\n## %s\n\n%s\n\nConfiguration: %s.\n\n%s", l.Name, l.About, configurations(inv.Entries), shown(inv))
 		t.Run(l.Name, func(t *testing.T) {
 			var got bytes.Buffer
@@ -282,7 +282,7 @@ func shown(inv boot.Inventory) string {
 }
 
 // TestLayoutFolders asserts that lsboot finds the same configured entries when
-// each volume is a plain folder, copied from a disk. Guessed ones need the UUIDs
+// each volume is a plain directory, copied from a disk. Guessed ones need the UUIDs
 // of the volumes, subvolumes a btrfs, and what is in other volumes these.
 func TestLayoutFolders(t *testing.T) {
 	for _, l := range layouttest.Load(t, layoutsDir) {
@@ -306,14 +306,14 @@ func TestLayoutFolders(t *testing.T) {
 			}
 			_, got, stderr := lsboot(append([]string{"--json"}, dirs...)...)
 			if d := cmp.Diff(configured(t, want), configured(t, []byte(got))); d != "" {
-				t.Errorf("-golden +folders:\n%s\n%s", d, stderr)
+				t.Errorf("-golden +directories:\n%s\n%s", d, stderr)
 			}
 		})
 	}
 }
 
-// fitForFolders tells whether nothing in a layout hangs on UUIDs, subvolumes or
-// what folders cannot have in them.
+// fitForFolders reports whether nothing in a layout hangs on UUIDs, subvolumes or
+// what directories cannot have in them.
 func fitForFolders(l layouttest.Layout) bool {
 	uuids := map[string]bool{}
 	for _, v := range l.Volumes {
@@ -325,7 +325,7 @@ func fitForFolders(l layouttest.Layout) bool {
 	return len(l.Subvolumes) == 0 && l.EFIVars == nil
 }
 
-// configured gives the entries that lsboot has printed but for guessed ones, and
+// configured returns the entries that lsboot has printed but for guessed ones, and
 // without what says which volume they are on.
 func configured(t *testing.T, text []byte) (entries []map[string]any) {
 	t.Helper()

@@ -46,7 +46,7 @@ func TestLimits(t *testing.T) {
 	golden(t, file, head+begin+table.String()+end+tail)
 }
 
-// limitsOf gives a row for each limit in the package in a folder.
+// limitsOf returns a row for each limit in the package in a directory.
 func limitsOf(t *testing.T, dir string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))

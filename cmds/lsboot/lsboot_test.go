@@ -18,7 +18,7 @@ import (
 	"github.com/alpboot/alpboot/boot/list"
 )
 
-// write puts a tree of files into the folder dir.
+// write puts a tree of files into the directory dir.
 func write(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
@@ -93,7 +93,7 @@ func TestTable(t *testing.T) {
 }
 
 // Entries of submenus and snapshots stand below a line that says what they are,
-// anew for each volume, and problems of volumes below the table.
+// again for each volume, and problems of volumes below the table.
 func TestTableOfGroups(t *testing.T) {
 	sda, sdb := boot.Volume{Device: "/dev/sda1"}, boot.Volume{Device: "/dev/sdb1"}
 	advanced := []string{"Advanced options for Alpine"}
@@ -129,7 +129,7 @@ func TestTableOfGroups(t *testing.T) {
 ?   7   Alpine, snapshot 2                                             /dev/sdb1
 ?   8   Alpine, snapshot 1                                             /dev/sdb1
 *  default of its configuration
-?  guessed: no configuration gives its command line
+?  guessed: no configuration has its command line
 !  cannot be booted
 /dev/sdc1 is encrypted (LUKS), and its passphrase has not been given.
 `
@@ -207,9 +207,9 @@ func TestExitCodes(t *testing.T) {
 		{name: "entries", args: []string{"disk"}, code: 0, stdout: "Linux lts"},
 		{name: "none", args: []string{"empty"}, code: 1, stderr: "nothing was found"},
 		{name: "none, as JSON", args: []string{"--json", "empty"}, code: 1, stdout: "[]\n", stderr: "nothing was found"},
-		{name: "two folders", args: []string{"empty", "disk"}, code: 0, stdout: "Linux lts"},
+		{name: "two directories", args: []string{"empty", "disk"}, code: 0, stdout: "Linux lts"},
 		{name: "no such file", args: []string{"nowhere"}, code: 2, stderr: "nowhere: no such file"},
-		{name: "neither folder nor disk", args: []string{"/dev/null"}, code: 2, stderr: "/dev/null is neither"},
+		{name: "neither directory nor disk", args: []string{"/dev/null"}, code: 2, stderr: "/dev/null is neither"},
 		{name: "unknown flag", args: []string{"--yaml"}, code: 2, stderr: "Usage: lsboot"},
 		{name: "help", args: []string{"--help"}, code: 0, stderr: "Usage: lsboot"},
 		{name: "version", args: []string{"--version"}, code: 0, stdout: "lsboot "},
@@ -241,11 +241,11 @@ func TestFolderCannotBeLeft(t *testing.T) {
 	}
 	_, stdout, _ := lsboot("disk")
 	if !strings.Contains(stdout, "!   1 Linux lts") {
-		t.Errorf("a symlink out of the folder was followed:\n%s", stdout)
+		t.Errorf("a symlink out of the directory was followed:\n%s", stdout)
 	}
 }
 
-// An image file is looked at through loop devices, whole or with partitions,
+// An image file is read through loop devices, whole or with partitions,
 // and stays as it was.
 func TestImage(t *testing.T) {
 	boottest.NeedTools(t, "sfdisk")

@@ -27,7 +27,7 @@ line may also hold some, as NAME.PARAMETER=VALUE.
   -r, --remove         unload it, and what it depended on unless that is in use
   -n, --dry-run        (or --show) do nothing, but find what would be done
   -D, --show-depends   print what NAME consists of, loaded or not
-  -q, --quiet          say nothing of what fails
+  -q, --quiet          print nothing about what fails
   -v, --verbose        print what is done
   -V, --version        print the version
   -h, --help           print this
@@ -126,7 +126,7 @@ func run(args []string, stdout, stderr io.Writer, machine func() (system, error)
 	return 1
 }
 
-// prober does what the options say.
+// prober does what the options ask for.
 type prober struct {
 	options
 	sys   system
@@ -194,9 +194,9 @@ func explain(err error) error {
 		errno unix.Errno
 		text  string
 	}{
-		{unix.ENOENT, "it uses a symbol that the kernel lacks, or does not know a parameter; dmesg tells which"},
-		{unix.EINVAL, "it refuses the value of a parameter, or dmesg tells what else"},
-		{unix.ENOEXEC, "the file is damaged, or was built for another kernel; dmesg tells"},
+		{unix.ENOENT, "it uses a symbol that the kernel lacks, or does not know a parameter; dmesg shows which"},
+		{unix.EINVAL, "it refuses the value of a parameter, or fails otherwise; dmesg shows why"},
+		{unix.ENOEXEC, "the file is damaged, or was built for another kernel; dmesg shows which"},
 		{unix.ENODEV, "nothing that it drives is there"},
 		{unix.EBUSY, "another driver has what it drives"},
 		{unix.EPERM, "only root may load modules, and a locked down kernel takes signed ones only"},
@@ -244,20 +244,22 @@ func (p *prober) say(words ...string) {
 	fmt.Fprintln(p.out, strings.TrimSpace(strings.Join(words, " ")))
 }
 
-// folder gives the folder of a loaded module in sysfs.
-func folder(name string) string { return path.Join("sys/module", strings.ReplaceAll(name, "-", "_")) }
+// directory returns the directory of a loaded module in sysfs.
+func directory(name string) string {
+	return path.Join("sys/module", strings.ReplaceAll(name, "-", "_"))
+}
 
-// loaded tells whether a module is loaded; a built-in one has a folder too, if
+// loaded reports whether a module is loaded; a built-in one has a directory too, if
 // it has parameters.
 func (p *prober) loaded(name string) bool {
-	_, err := fs.Stat(p.sys.root, path.Join(folder(name), "initstate"))
+	_, err := fs.Stat(p.sys.root, path.Join(directory(name), "initstate"))
 	return err == nil
 }
 
-// users gives the modules that use a loaded one.
+// users returns the modules that use a loaded one.
 func (p *prober) users(name string) []string {
 	var list []string
-	holders, _ := fs.ReadDir(p.sys.root, path.Join(folder(name), "holders"))
+	holders, _ := fs.ReadDir(p.sys.root, path.Join(directory(name), "holders"))
 	for _, h := range holders {
 		list = append(list, h.Name())
 	}

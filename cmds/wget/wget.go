@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	patience     = 30 * time.Second // for a server that says nothing
+	patience     = 30 * time.Second // for a server that is silent
 	maxRedirects = 10
 	maxHeader    = 64 << 10 // bytes
 )
@@ -66,7 +66,7 @@ func download(ctx context.Context, from, file string, stdout, stderr io.Writer) 
 	return nil
 }
 
-// progress says each second how much has come.
+// progress prints each second how much has come.
 type progress struct {
 	to    io.Writer
 	file  string
@@ -98,7 +98,7 @@ type body struct {
 	io.Reader
 	io.Closer
 	name string // what the URL calls it
-	size int64  // bytes; -1 when the server does not say
+	size int64  // bytes; -1 when the server does not tell
 }
 
 // get asks for a URL, and for where it is redirected to.
@@ -127,7 +127,7 @@ func get(ctx context.Context, from string) (*body, error) {
 	return nil, fmt.Errorf("getting %s: more than %d redirections", from, maxRedirects)
 }
 
-// ask sends one request. It gives the answer, or else where to ask instead. The
+// ask sends one request. It returns the answer, or else where to ask instead. The
 // request is one of HTTP/1.0 (RFC 1945), to which the answer is sent in one
 // piece, until the connection ends.
 func ask(ctx context.Context, u *url.URL) (b *body, redirect string, err error) {
@@ -204,7 +204,7 @@ func whole(err error) error {
 	return err
 }
 
-// patient is a connection that waits for each piece as long as patience says, and
+// patient is a connection that waits for each piece as long as patience, and
 // ends with its context.
 type patient struct {
 	net.Conn

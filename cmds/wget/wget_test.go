@@ -71,7 +71,7 @@ func TestRun(t *testing.T) {
 		{name: "a redirection to HTTPS", args: []string{host + "/secure"}, code: 1, stderr: "no HTTPS"},
 		{name: "HTTPS", args: []string{"https://mirror.invalid/"}, code: 1, stderr: "no HTTPS"},
 		{name: "no URL", args: []string{"mirror.invalid/file"}, code: 1, stderr: "not a URL"},
-		{name: "a folder that is not there", args: []string{"-O", "a/b", host}, code: 1, stderr: "a/b"},
+		{name: "a directory that is not there", args: []string{"-O", "a/b", host}, code: 1, stderr: "a/b"},
 		{name: "no arguments", code: 2, stderr: "usage"},
 		{name: "two URLs", args: []string{host, host}, code: 2, stderr: "usage"},
 		{name: "version", args: []string{"--version"}, stdout: "wget "},
