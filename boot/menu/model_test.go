@@ -167,6 +167,7 @@ func TestKeys(t *testing.T) {
 		{name: "a paste with line ends does not boot", msgs: []any{all, text("e"), control('u'), PasteMsg{"a\r\nb\n\x1b[A\n"}, key(KeyEnter)}, want: "boot root-lts edited", selected: "root-lts", cmdline: "a  b [A"},
 
 		{name: "filter", msgs: []any{all, text("/edge")}, selected: "stick-edge"},
+		{name: "filter, cleared before a word is typed", msgs: []any{all, text("/"), control('u'), control('w'), text("edge")}, selected: "stick-edge"},
 		{name: "filter by volume and in any order", msgs: []any{all, text("/LTS sdb")}, selected: "stick-lts"},
 		{name: "Enter keeps it, and Enter boots", msgs: []any{all, text("/virt"), key(KeyEnter), key(KeyEnter)}, want: "boot root-virt", selected: "root-virt"},
 		{name: "Esc shows all and finds the old selection", msgs: []any{all, key(KeyDown), text("/edge"), key(KeyEsc)}, selected: "root-virt"},
