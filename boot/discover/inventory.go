@@ -176,7 +176,9 @@ func entries(vols []*volume) []boot.Entry {
 		for _, e := range v.parsed.entries {
 			k := kernel{e.Volume.Device, e.Kernel}
 			known := booting[k]
-			if i := slices.IndexFunc(known, func(i int) bool { return list[i].Format != e.Format && same(&list[i], &e) }); i >= 0 {
+			if i := slices.IndexFunc(known, func(i int) bool {
+				return list[i].Format != e.Format && same(&list[i], &e) || sameConf(&list[i], &e)
+			}); i >= 0 {
 				merge(&list[known[i]], &e)
 				continue
 			}
@@ -196,9 +198,19 @@ func entries(vols []*volume) []boot.Entry {
 	return list
 }
 
+// sameConf reports whether two entries were read from one file of the Boot Loader
+// Specification: by the format bls, and by that of a grub.cfg which includes it.
+func sameConf(a, b *boot.Entry) bool {
+	return a.Conf != "" && a.Conf == b.Conf && a.Volume == b.Volume
+}
+
 // merge adds to first what another configuration asks for that boots the same:
-// that it is the default, or that of the next boot. How long to wait goes with it.
+// that it is the default, or that of the next boot. How long to wait goes with
+// it. GRUB knows the variables in a file of the Boot Loader Specification.
 func merge(first, other *boot.Entry) {
+	if sameConf(first, other) && first.Format == "bls" {
+		first.Cmdline, first.Initrds, first.Problem, first.Notes = other.Cmdline, other.Initrds, other.Problem, other.Notes
+	}
 	if other.Timeout != nil && (other.Default && !first.Default || other.Once != "" && first.Once == "") {
 		first.Timeout = other.Timeout
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
 	"time"
 
@@ -118,5 +119,56 @@ func TestManyTwins(t *testing.T) {
 	inv.Entries = nil
 	if b, _ := json.Marshal(inv); len(b) > 256<<10 {
 		t.Errorf("the volumes take %d bytes", len(b))
+	}
+}
+
+// TestGRUBAndItsEntriesAreOneSystem asserts that entries of the Boot Loader
+// Specification are listed once, with the command line and the default that a
+// grub.cfg gives them, where that is on another volume.
+func TestGRUBAndItsEntriesAreOneSystem(t *testing.T) {
+	conf := func(release string) *fstest.MapFile {
+		return text("title EL " + release + "\nlinux /vmlinuz-" + release + "\noptions $kernelopts $tuned_params\n")
+	}
+	env := "# GRUB Environment Block\nsaved_entry=m-4.18.0-80\nkernelopts=root=/dev/mapper/el-root ro\n"
+	const config = "load_env\nset default=$saved_entry\nset timeout=5\nsearch --set=root --fs-uuid u2\nblscfg\n"
+	for _, tt := range []struct {
+		name      string
+		esp, boot map[string]string
+	}{
+		{"grub.cfg on the ESP", map[string]string{"EFI/el/grub.cfg": config, "EFI/el/grubenv": env}, nil},
+		{"grub.cfg on /boot, and a stub on the ESP", map[string]string{"EFI/el/grub.cfg": "search --set=dev --fs-uuid u2\nset prefix=($dev)/grub2\nexport prefix\nconfigfile $prefix/grub.cfg\n"},
+			map[string]string{"grub2/grub.cfg": config, "grub2/grubenv": env}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				esp, root := alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sda2", "u2", "lts")
+				for _, d := range []*hardware.Device{&esp, &root} {
+					clear(files(*d))
+					d.Block.Disk = "/dev/sda"
+				}
+				for name, content := range tt.esp {
+					files(esp)[name] = text(content)
+				}
+				for name, content := range tt.boot {
+					files(root)[name] = text(content)
+				}
+				for _, release := range []string{"4.18.0-80", "4.18.0-147"} {
+					files(root)["loader/entries/m-"+release+".conf"] = conf(release)
+					files(root)["vmlinuz-"+release] = bzImage(release)
+				}
+				m := hardware.New(esp, root)
+				sc := scanner(m).Start(t.Context())
+				defer stop(t, sc, m)
+				inv := settled(t, sc)
+				if titles(inv) != "EL 4.18.0-147, EL 4.18.0-80" {
+					t.Fatalf("got %q", titles(inv))
+				}
+				for i, e := range inv.Entries {
+					if e.Cmdline != "root=/dev/mapper/el-root ro" || e.Problem != "" || e.Default != (i == 1) || e.Timeout == nil {
+						t.Errorf("%s: %q %q default %t, timeout %v", e.Title, e.Cmdline, e.Problem, e.Default, e.Timeout)
+					}
+				}
+			})
+		})
 	}
 }
