@@ -186,6 +186,7 @@ func entries(vols []*volume) []boot.Entry {
 				booting[k] = append(known, len(list))
 			}
 			e = bare.Complete(e, roots)
+			e.Snapshot = e.Snapshot && !bare.IsSystem(e, roots)
 			// Two entries alike to the hash are told apart by their order.
 			seen[e.ID]++
 			if n := seen[e.ID]; n > 1 {

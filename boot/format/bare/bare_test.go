@@ -295,3 +295,24 @@ func TestFindRootSubvolume(t *testing.T) {
 		t.Error("subvolumes on ext4")
 	}
 }
+
+// TestIsSystem asserts that a system in a directory that is called like a
+// snapshot is one where its volume says so, as openSUSE's is.
+func TestIsSystem(t *testing.T) {
+	roots := []bare.Root{{Volume: boot.Volume{UUID: "u1"}, Dir: "@/.snapshots/82/snapshot"}, {Volume: boot.Volume{UUID: "u2"}, Dir: "."}}
+	for _, tt := range []struct {
+		cmdline string
+		want    bool
+	}{
+		{"root=UUID=u1 rootflags=subvol=@/.snapshots/82/snapshot", true},
+		{"root=UUID=U1 rootflags=compress,subvol=/@/.snapshots/82/snapshot", true},
+		{"root=UUID=u1 rootflags=subvol=@/.snapshots/81/snapshot", false},
+		{"root=UUID=u2 rootflags=subvol=@/.snapshots/82/snapshot", false},
+		{"root=UUID=u2", false},
+		{"", false},
+	} {
+		if got := bare.IsSystem(boot.Entry{Cmdline: tt.cmdline}, roots); got != tt.want {
+			t.Errorf("%q: got %t", tt.cmdline, got)
+		}
+	}
+}

@@ -60,6 +60,15 @@ func FindRoots(fsys fs.FS, vol boot.Volume) []Root {
 	return found
 }
 
+// IsSystem reports whether e boots one of roots, none of which is a snapshot: its
+// root= names the volume, and its rootflags= the subvolume. openSUSE's system is
+// in a directory that is called like a snapshot, and is the default subvolume.
+func IsSystem(e boot.Entry, roots []Root) bool {
+	dir := subvolume.Flag(e.Cmdline)
+	source, _ := cmdline.Parse(e.Cmdline).Get("root")
+	return dir != "" && slices.ContainsFunc(roots, func(r Root) bool { return r.Dir == dir && names(source, r.Volume) == yes })
+}
+
 // FindRoot returns the first of [FindRoots], if there is one.
 func FindRoot(fsys fs.FS, vol boot.Volume) (Root, bool) {
 	if roots := FindRoots(fsys, vol); len(roots) > 0 {

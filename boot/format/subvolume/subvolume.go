@@ -273,9 +273,13 @@ func matches(s, form string) bool {
 // Mark sets Snapshot for those entries of a configuration on vol whose root
 // filesystem is a snapshot by its name: as rootflags=subvol= says, or where
 // nothing is said, when the kernel is in one and the configuration does not.
+// What a configuration names as its default is the system, whatever its name.
 func Mark(entries []boot.Entry, vol boot.Volume) {
 	for i := range entries {
 		e := &entries[i]
+		if e.Default {
+			continue
+		}
 		if dir := Flag(e.Cmdline); dir != "" {
 			e.Snapshot = IsSnapshot(dir)
 			continue
