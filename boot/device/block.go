@@ -23,6 +23,7 @@ type Block struct {
 	Size       int64  // bytes
 	Removable  bool
 	Model      string // of the disk: "Samsung SSD 980"; "" where the driver gives none
+	Seq        string // number of the medium, of which the kernel never uses one again; "" for kernels before 5.15
 	PartUUID   string // as in PARTUUID=; "" for a whole disk and for kernels before 6.9
 	PartLabel  string // name of a GPT partition
 }
@@ -73,7 +74,7 @@ func List(sysfs fs.FS) ([]Block, []error) {
 		d := byName[disk]
 		for _, e := range sub {
 			if p := byName[e.Name()]; p != nil && p.Partition > 0 && e.IsDir() {
-				p.Disk, p.Model, p.Removable = d.Path, d.Model, d.Removable
+				p.Disk, p.Model, p.Removable, p.Seq = d.Path, d.Model, d.Removable, d.Seq
 				d.Partitions++
 			}
 		}
@@ -138,6 +139,8 @@ func readBlock(sysfs fs.FS, dir, name string) (*Block, error) {
 			b.Path = "/dev/" + value
 		case "DEVTYPE":
 			kind = value
+		case "DISKSEQ":
+			b.Seq = value
 		case "PARTN":
 			number = value
 		case "PARTUUID":

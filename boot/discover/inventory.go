@@ -48,8 +48,8 @@ func (st *state) checkVolume(e *boot.Entry) {
 	v := st.vols[e.Volume.Device]
 	switch {
 	case e.Problem != "" || v != nil && v.usable() && v.status.Volume.UUID == e.Volume.UUID:
-	case v != nil && v.phase == failed:
-		e.Problem = v.status.Problem
+	case v != nil && (v.phase == failed || v.phase == overdue):
+		e.Problem = st.status(v).Problem
 	default:
 		e.Problem = sentence("Its volume %s is gone", e.Volume.Device)
 	}

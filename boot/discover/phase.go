@@ -21,7 +21,7 @@ const (
 	mounted              // waits for its turn to be parsed
 	parsing              // is read by the formats
 	ready                // all is known of it
-	writing              // is unmounted, written to and mounted again
+	writing              // is unmounted and written to, to be probed again
 	failed               // cannot be used: its status has the reason
 	overdue              // has not answered within the limit, and still may
 	gone                 // is no longer there
@@ -45,7 +45,7 @@ func (p phase) next() []phase {
 	case ready:
 		return []phase{mounted, writing, gone} // mounted to be parsed again
 	case writing:
-		return []phase{mounted, failed, gone}
+		return []phase{probing, gone}
 	case overdue:
 		return []phase{mounted, ready, failed, gone} // by an answer that comes late
 	case failed:
@@ -68,7 +68,10 @@ type volume struct {
 	again  bool      // they are to read it again
 	writes []write   // that wait for it to be ready
 
-	written chan struct{} // closed when it is no longer being written to; nil when it is not
+	// Until what was written to is mounted again: what ends when it is, or cannot
+	// be, and the outcome for who asked.
+	written chan struct{}
+	outcome func()
 
 	// Of a device that was made: how it is removed, what it was made of, and for
 	// an image file its name on the filesystem of that.
@@ -142,15 +145,23 @@ func (st *state) to(v *volume, p phase) {
 		}
 		v.writes = nil
 	}
+	if v.outcome != nil && p != probing {
+		v.writtenTo()
+	}
+}
+
+// writtenTo ends a write.
+func (v *volume) writtenTo() {
+	close(v.written)
+	v.outcome()
+	v.written, v.outcome = nil, nil
 }
 
 // busy reports whether v has yet to answer for the first time.
-func (v *volume) busy() bool {
-	return v.phase == queued || v.phase == probing || v.parsed == nil && (v.phase == mounted || v.phase == parsing)
-}
+func (v *volume) busy() bool { return v.phase <= parsing && v.parsed == nil }
 
 // usable reports whether files of v can be opened, now or after a write.
-func (v *volume) usable() bool { return v.phase != gone && v.view != nil || v.phase == writing }
+func (v *volume) usable() bool { return v.phase != gone && (v.view != nil || v.written != nil) }
 
 // target returns what of v probing needs.
 func (v *volume) target() target {

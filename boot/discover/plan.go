@@ -71,7 +71,7 @@ func next(s situation) (p plan) {
 		return false
 	}
 	for _, v := range s.volumes {
-		written = written || v.phase == writing
+		written = written || v.phase == writing || v.phase == probing && v.parsed
 	}
 	waits := func(v task) bool { // for its turn; not for a write that may take its time
 		return v.phase == queued || v.phase == mounted && !(v.parsed && written)

@@ -44,7 +44,7 @@ type state struct {
 	answers  chan answer
 	running  int             // jobs that have yet to answer
 	late     int             // those of them that have had their time
-	removing map[string]bool // nodes of devices that are being removed
+	removing map[string]bool // nodes of devices that are being removed, or written to although they are gone
 
 	relistAt time.Time // when the devices are to be listed again; the zero Time for not
 	quietAt  time.Time // from when on no event counts as recent
@@ -298,17 +298,22 @@ func (st *state) list() {
 	st.listed, st.relistAt, st.changed = nil, time.Time{}, true
 	isListed := map[string]bool{}
 	for _, b := range blocks {
-		if st.removing[b.Path] || slices.ContainsFunc(st.made, func(v *volume) bool { return v.node == b.Path || v.block.Path == b.Path }) {
+		if slices.ContainsFunc(st.made, func(v *volume) bool { return v.node == b.Path || v.block.Path == b.Path }) {
 			continue // we made it
+		}
+		old := st.vols[b.Path]
+		if old != nil && old.block != b {
+			st.drop(old)
+			old = nil
+		}
+		if st.removing[b.Path] {
+			continue // it is none yet
 		}
 		st.listed = append(st.listed, b.Path)
 		isListed[b.Path] = true
-		if old := st.vols[b.Path]; old != nil && old.block == b {
-			continue
-		} else if old != nil {
-			st.drop(old)
+		if old == nil {
+			st.queue(newVolume(b, b.Path))
 		}
-		st.queue(newVolume(b, b.Path))
 	}
 	for path, v := range st.vols {
 		if v.close == nil && !isListed[path] {
@@ -342,7 +347,7 @@ func (st *state) takeProbed(v *volume, found probed) {
 	if v.phase == gone { // pulled out, or replaced by another
 		return
 	}
-	rewritten := v.phase == writing
+	rewritten := v.parsed != nil
 	v.probed = found
 	switch {
 	case found.view != nil:
@@ -556,8 +561,8 @@ func (st *state) write(path string, w write) {
 	}
 }
 
-// beginWrite takes v and what was made of it out of use, writes to it, and mounts
-// it again.
+// beginWrite takes v and what was made of it out of use, writes to it, and has it
+// probed again.
 func (st *state) beginWrite(v *volume) {
 	w := v.writes[0]
 	v.writes = v.writes[1:]
@@ -566,30 +571,51 @@ func (st *state) beginWrite(v *volume) {
 		return
 	}
 	st.to(v, writing)
-	inside := st.forget(st.inside(v)...)
-	inside = append(inside, closer{mount: v.mount})
-	v.mount, v.view, v.written = &mount{done: make(chan struct{})}, nil, make(chan struct{})
-	for key, a := range st.assemblies {
-		if slices.Contains(a.members, v) {
-			delete(st.assemblies, key) // probing it again makes it again
+	inside := append(st.forget(st.inside(v)...), closer{mount: v.mount})
+	v.mount, v.view, v.written = nil, nil, make(chan struct{})
+	st.disassemble(v)
+	v.assemblies = nil // probing it makes them again
+	s, at := st.scanner, v.target()
+	finish := func(err error) {
+		v.outcome = func() { w.done <- err }
+		if v.phase == gone {
+			delete(st.removing, v.node) // something else may be there
+			st.relistAt = time.Now()
+			v.writtenTo()
+			return
 		}
+		st.probe(v)
 	}
-	v.assemblies = nil
-	s, at, mount, written := st.scanner, v.target(), v.mount, v.written
 	st.do(func() func() {
 		closeAll(inside)
-		err := s.Machine.(Writer).Write(at.node, w.do)
-		found := probe(st.ctx, s, at)
-		mount.view = found.view
-		close(mount.done)
 		return func() {
 			st.removed(inside)
-			v.written = nil
-			close(written)
-			st.takeProbed(v, found)
-			w.done <- err
+			if v.phase == gone {
+				finish(fmt.Errorf("%s: %w", at.block.Path, errGone))
+				return
+			}
+			st.do(func() func() {
+				// Another medium may be there, and nobody asked to write to that.
+				sb, err := s.Machine.Probe(at.node)
+				if err == nil && sb.UUID != at.volume.UUID {
+					err = fmt.Errorf("%s: %w", at.block.Path, errGone)
+				}
+				if err == nil {
+					err = s.Machine.(Writer).Write(at.node, w.do)
+				}
+				return func() { finish(err) }
+			})
 		}
 	})
+}
+
+// disassemble forgets the devices that are made of v, or are going to be.
+func (st *state) disassemble(v *volume) {
+	for key, a := range st.assemblies {
+		if slices.Contains(a.members, v) {
+			delete(st.assemblies, key)
+		}
+	}
 }
 
 // all returns the volumes in the order in which they are shown: what was made of
@@ -631,19 +657,15 @@ func (st *state) forget(vols ...*volume) (out []closer) {
 			continue
 		}
 		late := v.phase == overdue
+		if v.close != nil || v.phase == writing {
+			st.removing[v.node] = true
+		}
 		st.to(v, gone)
 		delete(st.vols, v.block.Path)
 		out = append(out, st.forget(st.inside(v)...)...)
 		is := func(o *volume) bool { return o == v }
 		st.made, st.order = slices.DeleteFunc(st.made, is), slices.DeleteFunc(st.order, is)
-		for key, a := range st.assemblies {
-			if slices.Contains(a.members, v) {
-				delete(st.assemblies, key)
-			}
-		}
-		if v.close != nil {
-			st.removing[v.node] = true
-		}
+		st.disassemble(v)
 		st.lost(v)
 		out = append(out, closer{v.node, v.mount, v.close, late})
 	}
@@ -686,7 +708,9 @@ func closeAll(vols []closer) {
 // one now.
 func (st *state) removed(vols []closer) {
 	for _, c := range vols {
-		delete(st.removing, c.node)
+		if c.remove != nil {
+			delete(st.removing, c.node)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -82,6 +83,7 @@ type Machine struct {
 	running     int            // calls that have not returned
 	wrong       []string
 	released    chan struct{} // closed by Release
+	seq         int           // of the last medium
 	subscribers []chan device.Event
 }
 
@@ -100,7 +102,7 @@ func New(devices ...Device) *Machine {
 		calls: map[string]int{}, released: make(chan struct{}),
 	}
 	for _, d := range devices {
-		m.devices = append(m.devices, &attached{Device: d})
+		m.plug(d)
 	}
 	return m
 }
@@ -116,6 +118,8 @@ func (m *Machine) Plug(devices ...Device) {
 }
 
 func (m *Machine) plug(d Device) {
+	m.seq++
+	d.Block.Seq = strconv.Itoa(m.seq)
 	i := m.index(d.Block.Path)
 	if i < 0 {
 		m.devices = append(m.devices, &attached{Device: d})
@@ -410,14 +414,22 @@ func (m *Machine) remove(d *attached) error {
 // Write implements discover.Writer. Without a Dir, do gets no root.
 func (m *Machine) Write(node string, do func(root *os.Root) error) error {
 	m.mu.Lock()
+	busy := false
 	for f := range m.mounted {
-		if f.d.Block.Path == node && !f.d.gone {
+		if f.d.Block.Path != node || f.d.gone {
+			continue
+		}
+		busy = true
+		if !f.closed {
 			m.wrong = append(m.wrong, node+" was written to while it was mounted")
 		}
 	}
 	m.mu.Unlock()
 	d, done, err := m.begin(Write, node)
 	defer done()
+	if busy && err == nil {
+		err = fmt.Errorf("mounting %s failed: %w", node, syscall.EBUSY)
+	}
 	if err != nil {
 		return err
 	}
