@@ -25,11 +25,11 @@ func (l *LoopDevice) Close() error { return l.node.Close() }
 // multiples of 512. Nothing can be written through it.
 func Loop(image string, offset, size int64) (*LoopDevice, error) {
 	if offset < 0 || size < 0 || offset%512 != 0 || size%512 != 0 && size != 0 {
-		return nil, fmt.Errorf("loop device over %s: offset %d and size %d are not in sectors", image, offset, size)
+		return nil, &Error{"loop device over ", image, fmt.Sprintf(": offset %d and size %d are not in sectors", offset, size), nil}
 	}
 	back, err := os.OpenFile(image, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("loop device over %s: %w", image, reason(err))
+		return nil, &Error{"loop device over ", image, "", reason(err)}
 	}
 	defer back.Close() // the kernel holds its own reference
 	return loop(back, image, offset, size)
@@ -42,7 +42,7 @@ func LoopFile(image *os.File) (*LoopDevice, error) { return loop(image, image.Na
 func loop(back *os.File, image string, offset, size int64) (*LoopDevice, error) {
 	ctl, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
-		return nil, fmt.Errorf("loop device over %s: no loop device can be had: opening /dev/loop-control: %w", image, reason(err))
+		return nil, &Error{"loop device over ", image, ": opening /dev/loop-control", reason(err)}
 	}
 	defer ctl.Close()
 
@@ -57,12 +57,12 @@ func loop(back *os.File, image string, offset, size int64) (*LoopDevice, error) 
 	for range tries {
 		number, err := unix.IoctlRetInt(int(ctl.Fd()), unix.LOOP_CTL_GET_FREE)
 		if err != nil {
-			return nil, fmt.Errorf("loop device over %s: asking for a free one: %w", image, err)
+			return nil, &Error{"loop device over ", image, ": asking for a free one", err}
 		}
 		path := fmt.Sprintf("/dev/loop%d", number)
 		node, err := os.OpenFile(path, os.O_RDONLY, 0)
 		if err != nil {
-			return nil, fmt.Errorf("loop device over %s: opening %s: %w", image, path, reason(err))
+			return nil, &Error{"loop device over ", image, ": opening " + path, reason(err)}
 		}
 		cerr := control(back, func(fd int) { err = configureLoop(int(node.Fd()), fd, info) })
 		err = errors.Join(cerr, err)
@@ -71,10 +71,10 @@ func loop(back *os.File, image string, offset, size int64) (*LoopDevice, error) 
 		}
 		node.Close()
 		if !errors.Is(err, unix.EBUSY) {
-			return nil, fmt.Errorf("loop device over %s: setting up %s: %w", image, path, err)
+			return nil, &Error{"loop device over ", image, ": setting up " + path, err}
 		}
 	}
-	return nil, fmt.Errorf("loop device over %s: other programs took every free one: %w", image, unix.EBUSY)
+	return nil, &Error{"loop device over ", image, ": other programs took every free one", unix.EBUSY}
 }
 
 // configureLoop ties the loop device loop to the file back.

@@ -3,7 +3,6 @@ package device
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"unsafe"
@@ -103,10 +102,10 @@ func driverFor(fstype string) (driver, bool) {
 func (m *Mounter) Mount(ctx context.Context, path string, sb superblock.Superblock) (*Root, error) {
 	drv, ok := driverFor(sb.Type)
 	if !ok {
-		return nil, fmt.Errorf("%s holds %s, which is no filesystem that alpboot mounts", path, sb.Type)
+		return nil, &Error{"", path, " holds " + sb.Type + ", which is not a filesystem that alpboot mounts", nil}
 	}
 	if err := m.need(drv.name); err != nil {
-		return nil, fmt.Errorf("loading the driver for %s, needed by %s: %w", drv.name, path, err)
+		return nil, &Error{"loading the driver for " + drv.name + ", needed by ", path, "", err}
 	}
 	for _, helper := range drv.helpers {
 		_ = m.need(helper)
@@ -152,7 +151,7 @@ func (m *Mounter) need(driver string) error {
 func (m *Mounter) readOnly(path string) (source string, release func(), err error) {
 	dev, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return "", nil, fmt.Errorf("opening %s: %w", path, reason(err))
+		return "", nil, &Error{"opening ", path, "", reason(err)}
 	}
 	fd := int(dev.Fd())
 	readOnly, err := unix.IoctlGetInt(fd, unix.BLKROGET)
@@ -163,7 +162,7 @@ func (m *Mounter) readOnly(path string) (source string, release func(), err erro
 	case block && m.BlockReadOnly:
 		if err := unix.IoctlSetPointerInt(fd, unix.BLKROSET, 1); err != nil {
 			dev.Close()
-			return "", nil, fmt.Errorf("making %s read-only: %w", path, err)
+			return "", nil, &Error{"making ", path, " read-only", err}
 		}
 		return path, func() {
 			_ = unix.IoctlSetPointerInt(fd, unix.BLKROSET, 0)
@@ -172,7 +171,7 @@ func (m *Mounter) readOnly(path string) (source string, release func(), err erro
 	}
 	dev.Close()
 	if err := m.need("loop"); err != nil {
-		return "", nil, fmt.Errorf("loading the loop driver, without which %s would not be safe from writes: %w", path, err)
+		return "", nil, &Error{"loading the loop driver, without which ", path, " would not be safe from writes", err}
 	}
 	loop, err := Loop(path, 0, 0)
 	if err != nil {
@@ -278,9 +277,9 @@ func mountError(err error, path, fstype string) error {
 	var why string
 	switch {
 	case opening && errors.Is(err, unix.ENODEV):
-		return fmt.Errorf("this kernel has no support for %s, needed by %s: %w", fstype, path, unix.ENODEV)
+		return &Error{"this kernel has no support for " + fstype + ", needed by ", path, "", unix.ENODEV}
 	case opening && errors.Is(err, unix.ENOSYS):
-		return fmt.Errorf("this kernel is older than 5.2 and cannot mount %s: %w", path, unix.ENOSYS)
+		return &Error{"this kernel is older than 5.2 and cannot mount ", path, "", unix.ENOSYS}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		why = "given up"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
@@ -302,5 +301,5 @@ func mountError(err error, path, fstype string) error {
 	default:
 		why = "as " + fstype
 	}
-	return fmt.Errorf("mounting %s failed: %s: %w", path, why, err)
+	return &Error{"mounting ", path, " failed: " + why, err}
 }

@@ -2,7 +2,6 @@ package device
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -24,12 +23,12 @@ type File struct {
 func Open(name string) (*File, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", name, reason(err))
+		return nil, &Error{"opening ", name, "", reason(err)}
 	}
 	size, err := sizeOf(f)
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("opening %s: %w", name, err)
+		return nil, &Error{"opening ", name, "", err}
 	}
 	return &File{File: f, Size: size}, nil
 }

@@ -60,8 +60,7 @@ func (st *state) status(v *volume) boot.VolumeStatus {
 	status := v.status
 	status.Busy = v.busy()
 	if m := v.member; m != nil && status.Problem == "" && st.problems[m.Path] != "" {
-		// A sentence about a device names it as the user knows it.
-		status.Problem = sentence("%s", strings.ReplaceAll(st.problems[m.Path], m.Path, v.block.Path))
+		status.Problem = sentence("%s", st.problems[m.Path])
 	}
 	if status.Locked && slices.ContainsFunc(st.made, func(m *volume) bool { return m.from[0] == v }) { // it is unlocked
 		status.Locked, status.Problem = false, ""

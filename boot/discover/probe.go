@@ -60,9 +60,7 @@ func probe(ctx context.Context, s *Scanner, at target) (f probed) {
 	path := at.block.Path
 	f.status.Volume = at.volume
 	problem := func(format string, args ...any) {
-		// The machine's errors name the node.
-		f.status.Problem = strings.ReplaceAll(sentence(format, args...), at.node, path)
-		f.unusable = true
+		f.status.Problem, f.unusable = sentence(format, args...), true
 	}
 	defer func() {
 		// What lies on a disk may be made to break us: the menu goes on.
@@ -86,9 +84,9 @@ func probe(ctx context.Context, s *Scanner, at target) (f probed) {
 		}
 		return f
 	case errors.Is(err, superblock.ErrAmbiguous) && sb.Type != "": // reading it as what comes first harms nothing
-		f.status.Notes = append(f.status.Notes, boot.Note{Text: sentence("%s: %v", path, err)})
+		f.status.Notes = append(f.status.Notes, boot.Note{Text: sentence("%s: %v", path, device.Named(err, path))})
 	case err != nil:
-		problem("%s cannot be used: %v", path, err)
+		problem("%s cannot be used: %v", path, device.Named(err, path))
 		return f
 	}
 	switch sb.Type {
@@ -107,7 +105,7 @@ func probe(ctx context.Context, s *Scanner, at target) (f probed) {
 		switch {
 		case errors.Is(err, device.ErrInUse): // what it is part of is listed by itself
 		case err != nil:
-			problem("%s cannot be used: %v", path, err)
+			problem("%s cannot be used: %v", path, device.Named(err, path))
 		default:
 			f.member = &m
 		}
@@ -118,7 +116,7 @@ func probe(ctx context.Context, s *Scanner, at target) (f probed) {
 	}
 	fsys, err := s.Machine.Mount(ctx, at.node, sb)
 	if err != nil {
-		problem("%v", err)
+		problem("%v", device.Named(err, path))
 		return f
 	}
 	f.view = newView(fsys)

@@ -435,7 +435,7 @@ func (st *state) assemble() {
 	for _, v := range st.all() {
 		if v.member != nil {
 			m := *v.member
-			m.Disk = v.block.Disk
+			m.Disk, m.Name = v.block.Disk, v.block.Path
 			members = append(members, m)
 			byNode[m.Path] = v
 		}

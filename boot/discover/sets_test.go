@@ -295,3 +295,21 @@ func TestSetThatCannotBeAssembled(t *testing.T) {
 		}
 	})
 }
+
+// A device is called what a user calls it, in the sentences about it and in no
+// part of another name.
+func TestDevicesAreCalledByTheirNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disc := alpine("/dev/loop1", "2026-11-22", "virt")
+		disc.Faults = map[hardware.Step]hardware.Fault{hardware.Mount: {Err: &device.Error{Before: "mounting ", Device: "/dev/loop1", After: " failed: /dev/loop10 is in use"}}}
+		stick := alpine("/dev/sdb1", "1A2B-3C4D", "lts")
+		files(stick)["a.iso"] = text("")
+		stick.Images = map[string]*hardware.Device{"a.iso": &disc}
+		m := hardware.New(stick)
+		sc := scanner(m).Start(t.Context())
+		defer stop(t, sc, m)
+		if got, want := problems(settled(t, sc)), "mounting /dev/sdb1:/a.iso failed: /dev/loop10 is in use."; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}

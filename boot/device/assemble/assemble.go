@@ -24,12 +24,16 @@ import (
 // Member is a device that is a part of a set. One of RAID and PV is set.
 type Member struct {
 	Path string           // its node
+	Name string           // what a user calls it; "" for Path
 	Disk string           // of the whole disk that it lies on; "" when it is one itself or is unknown
 	RAID *superblock.RAID // a member of an md array
 	PV   *lvm.PV          // a physical volume of LVM
 }
 
-// onDisk gives the disk that m lies on, or is.
+// name returns what a user calls m.
+func (m Member) name() string { return cmp.Or(m.Name, m.Path) }
+
+// onDisk returns the disk that m lies on, or is.
 func (m Member) onDisk() string {
 	if m.Disk != "" {
 		return m.Disk
@@ -114,7 +118,7 @@ func (p *plan) add(name, piece string, m Mapping) {
 
 // tell notes a problem of m, in words that go after its path.
 func (p *plan) tell(m Member, format string, args ...any) {
-	subject := m.Path + " "
+	subject := m.name() + " "
 	if len(p.told[m.Path]) > 0 {
 		subject = "it "
 	}

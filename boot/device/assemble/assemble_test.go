@@ -433,3 +433,13 @@ func FuzzPlan(f *testing.F) {
 		checkPlan(t, members, complete, mappings, problems)
 	})
 }
+
+// Sentences call devices as a user does: also the others that they name.
+func TestProblemsCallDevicesByName(t *testing.T) {
+	old, best := raid("/dev/dm-1", 0, events(1)), raid("/dev/dm-10", 1)
+	old.Name, best.Name = "/dev/mapper/left", "/dev/mapper/right"
+	_, problems := assemble.Plan([]assemble.Member{old, best}, true)
+	if got, want := problems["/dev/dm-1"], "/dev/mapper/left is an older state of the RAID1 array alpine:0 than /dev/mapper/right, and left out"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

@@ -57,7 +57,7 @@ func (p *plan) group(members []Member) {
 		}
 	}
 	for _, m := range s.copies {
-		p.tell(m, "is a copy of %s, which is used instead in volume group %s", s.chosen[m.PV.UUID].Path, vg.Name)
+		p.tell(m, "is a copy of %s, which is used instead in volume group %s", s.chosen[m.PV.UUID].name(), vg.Name)
 	}
 	var first *Member // is told what has no better place
 	for _, uuid := range sorted(s.chosen) {

@@ -76,7 +76,7 @@ func (p *plan) mirror(members []Member, newest *superblock.RAID) {
 	}
 	for _, m := range usable[1:] {
 		if stale(m.RAID, best.RAID) {
-			p.tell(m, "is an older state of %s than %s, and left out", title(newest), best.Path)
+			p.tell(m, "is an older state of %s than %s, and left out", title(newest), best.name())
 		}
 	}
 	size := best.RAID.Used
@@ -117,7 +117,7 @@ func (p *plan) span(members []Member, newest *superblock.RAID) {
 			p.tell(m, "is an older state of %s, and left out", title(newest))
 			continue
 		case taken:
-			p.tell(m, "is the same member of %s as %s: unplug the one that is a copy", title(newest), other.Path)
+			p.tell(m, "is the same member of %s as %s: unplug the one that is a copy", title(newest), other.name())
 			broken = true
 			continue
 		}
