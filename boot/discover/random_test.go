@@ -18,7 +18,7 @@ import (
 )
 
 // Seeds that failed once.
-var failedSeeds = []uint64{8727317626940092580, 9682230451393766756, 16524823082923023690, 8909981777680983924}
+var failedSeeds = []uint64{8727317626940092580, 9682230451393766756, 16524823082923023690, 8909981777680983924, 2266084661358170118}
 
 // TestRandomEvents scans a machine on which anything happens: devices come, go,
 // change, hang, answer late and fail at each step, while files are opened, volumes

@@ -588,21 +588,22 @@ func (st *state) beginWrite(v *volume) {
 	}
 	st.do(func() func() {
 		closeAll(inside)
+		// Another medium may be there, and nobody asked to write to that.
+		sb, err := s.Machine.Probe(at.node)
+		if err == nil && sb.UUID != at.volume.UUID {
+			err = fmt.Errorf("%s: %w", at.block.Path, errGone)
+		}
 		return func() {
 			st.removed(inside)
-			if v.phase == gone {
-				finish(fmt.Errorf("%s: %w", at.block.Path, errGone))
+			if err == nil && v.phase == gone {
+				err = fmt.Errorf("%s: %w", at.block.Path, errGone)
+			}
+			if err != nil {
+				finish(err)
 				return
 			}
 			st.do(func() func() {
-				// Another medium may be there, and nobody asked to write to that.
-				sb, err := s.Machine.Probe(at.node)
-				if err == nil && sb.UUID != at.volume.UUID {
-					err = fmt.Errorf("%s: %w", at.block.Path, errGone)
-				}
-				if err == nil {
-					err = s.Machine.(Writer).Write(at.node, w.do)
-				}
+				err := s.Machine.(Writer).Write(at.node, w.do)
 				return func() { finish(err) }
 			})
 		}
