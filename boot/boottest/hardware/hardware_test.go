@@ -79,6 +79,9 @@ func TestFaults(t *testing.T) {
 		} else {
 			fsys.Close()
 		}
+		if err := m.Write("/dev/sda1", func(*os.Root) error { return nil }); err != nil {
+			t.Error(err)
+		}
 		if _, err := m.Mount(t.Context(), "/dev/sda1", superblock.Superblock{}); err != broken {
 			t.Errorf("mounted after it was written to: %v", err)
 		}
