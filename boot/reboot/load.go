@@ -67,7 +67,11 @@ func (s *System) load(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	s.describe(t)
+	s.say("%s\n  kernel   %s%s", t.title, t.Kernel.Name(), inParentheses(t.release))
+	for _, f := range t.Initrds {
+		s.say("  initrd   %s", f.Name())
+	}
+	s.say("  cmdline  %s", t.Cmdline)
 	if o.DryRun {
 		return nil
 	}
@@ -75,20 +79,11 @@ func (s *System) load(ctx context.Context, o Options) error {
 	if err := loader.Load(ctx, t.Target); err != nil {
 		return err
 	}
-	if s.reused("kexec_load_disabled=0") && !slices.Contains(cmdline.Parse(t.Cmdline), "kexec_load_disabled=0") {
+	const allowed = "kexec_load_disabled=0"
+	if slices.Contains(cmdline.Parse(s.read("/proc/cmdline")), allowed) && !slices.Contains(cmdline.Parse(t.Cmdline), allowed) {
 		s.Warn("the command line of %s lacks kexec_load_disabled=0: if its kernel is one of Alpine's, the reboot after this one goes through the firmware (--append adds it)", t.title)
 	}
 	return nil
-}
-
-// describe prints what is loaded.
-func (s *System) describe(t *target) {
-	s.say("%s", t.title)
-	s.say("  kernel   %s%s", t.Kernel.Name(), inParentheses(t.release))
-	for _, f := range t.Initrds {
-		s.say("  initrd   %s", f.Name())
-	}
-	s.say("  cmdline  %s", t.Cmdline)
 }
 
 func inParentheses(s string) string {
@@ -103,7 +98,8 @@ func (s *System) target(ctx context.Context, o Options) (*target, error) {
 	var t *target
 	var err error
 	if o.Kernel != "" {
-		t, err = s.files(o)
+		t = &target{title: filepath.Base(o.Kernel)}
+		err = t.open(o.Kernel, o.Initrds, os.Open)
 	} else {
 		t, err = s.entry(ctx, o)
 	}
@@ -117,22 +113,20 @@ func (s *System) target(ctx context.Context, o Options) (*target, error) {
 	return t, nil
 }
 
-// files opens the kernel and initrds that o names.
-func (s *System) files(o Options) (*target, error) {
-	t := &target{title: filepath.Base(o.Kernel)}
-	var err error
-	if t.Kernel, err = os.Open(o.Kernel); err != nil {
-		return nil, err
+// open opens the kernel and the initrds.
+func (t *target) open(kernel string, initrds []string, open func(string) (*os.File, error)) (err error) {
+	if t.Kernel, err = open(kernel); err != nil {
+		return err
 	}
-	for _, name := range o.Initrds {
-		f, err := os.Open(name)
+	for _, name := range initrds {
+		f, err := open(name)
 		if err != nil {
 			t.close()
-			return nil, err
+			return err
 		}
 		t.Initrds = append(t.Initrds, f)
 	}
-	return t, nil
+	return nil
 }
 
 // entry opens the files of the entry that o names, or of the default one.
@@ -168,18 +162,7 @@ func (s *System) entry(ctx context.Context, o Options) (*target, error) {
 		// No configuration has a command line for it, and this one is proven.
 		t.Cmdline = s.cmdline()
 	}
-	if t.Kernel, err = open(e.Kernel); err != nil {
-		return nil, err
-	}
-	for _, name := range e.Initrds {
-		f, err := open(name)
-		if err != nil {
-			t.close()
-			return nil, err
-		}
-		t.Initrds = append(t.Initrds, f)
-	}
-	return t, nil
+	return t, t.open(e.Kernel, e.Initrds, open)
 }
 
 // complete identifies the kernel, puts the initrds in order and makes the
@@ -206,16 +189,8 @@ func (s *System) complete(t *target, o Options) error {
 		name := strings.TrimPrefix(path.Base(t.Kernel.Name()), "vmlinuz-")
 		t.release = s.read(path.Join("/usr/share/kernel", name, "kernel.release"))
 	}
-	slices.SortStableFunc(t.Initrds, func(a, b *os.File) int {
-		switch first, second := isMicrocode(a), isMicrocode(b); {
-		case first == second:
-			return 0
-		case first:
-			return -1
-		}
-		return 1
-	})
-
+	microcode := slices.DeleteFunc(slices.Clone(t.Initrds), func(f *os.File) bool { return !isMicrocode(f) })
+	t.Initrds = append(microcode, slices.DeleteFunc(t.Initrds, isMicrocode)...)
 	switch {
 	case o.Cmdline != nil:
 		t.Cmdline = *o.Cmdline
@@ -241,38 +216,21 @@ func isMicrocode(f *os.File) bool {
 // cmdline returns the command line of the running kernel.
 func (s *System) cmdline() string { return settings.ForTarget(s.read("/proc/cmdline")) }
 
-// reused reports whether the running kernel was given a parameter.
-func (s *System) reused(word string) bool {
-	return slices.Contains(cmdline.Parse(s.read("/proc/cmdline")), word)
-}
-
 // checkModules refuses a kernel that would come up on this root filesystem
 // without its modules, as the old one does after an upgrade and the new one
 // when an upgrade was broken off.
 func (s *System) checkModules(t *target) error {
-	root := parameter(t.Cmdline, "root")
-	if t.release == "" || root == "" || root != parameter(s.read("/proc/cmdline"), "root") {
+	root, _ := cmdline.Parse(t.Cmdline).Get("root")
+	running, _ := cmdline.Parse(s.read("/proc/cmdline")).Get("root")
+	if t.release == "" || root == "" || root != running {
 		return nil // not known, or not the system that runs here
 	}
-	if s.modules(t.release) {
-		return nil
-	}
-	return fmt.Errorf("%s is Linux %s, whose modules are missing: there is no directory /lib/modules/%s (apk fix puts a kernel package right; --no-modules is for kernels that need none)", t.title, t.release, t.release)
-}
-
-func (s *System) modules(release string) bool {
 	for _, dir := range []string{"/lib/modules", "/usr/lib/modules"} {
-		if st, err := os.Stat(s.path(path.Join(dir, release))); err == nil && st.IsDir() {
-			return true
+		if st, err := os.Stat(s.path(path.Join(dir, t.release))); err == nil && st.IsDir() {
+			return nil
 		}
 	}
-	return false
-}
-
-// parameter returns the last value of a kernel parameter.
-func parameter(line, name string) string {
-	value, _ := cmdline.Parse(line).Get(name)
-	return value
+	return fmt.Errorf("%s is Linux %s, whose modules are missing: there is no directory /lib/modules/%s (apk fix puts a kernel package right; --no-modules is for kernels that need none)", t.title, t.release, t.release)
 }
 
 // Unload forgets what is loaded, and that it was chosen.

@@ -2,7 +2,6 @@ package reboot
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -35,24 +34,9 @@ func parseMountinfo(text string) []mount {
 	return mounts
 }
 
-// unescape undoes how the kernel writes white space and backslashes: \040.
+// unescape undoes how the kernel writes white space and backslashes.
 func unescape(s string) string {
-	var b strings.Builder
-	for {
-		i := strings.IndexByte(s, '\\')
-		if i < 0 || len(s) < i+4 {
-			return b.String() + s
-		}
-		n, err := strconv.ParseUint(s[i+1:i+4], 8, 8)
-		if err != nil {
-			b.WriteString(s[:i+1])
-			s = s[i+1:]
-			continue
-		}
-		b.WriteString(s[:i])
-		b.WriteByte(byte(n))
-		s = s[i+4:]
-	}
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\043`, "#", `\134`, `\`).Replace(s)
 }
 
 // onDisk reports whether the filesystem keeps its data on a disk of this machine.

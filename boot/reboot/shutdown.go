@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 )
 
 // marker tells the services on an init that cannot tell a reboot from a
@@ -36,7 +37,7 @@ func (s *System) Shutdown(dryRun bool) error {
 		return errors.New("no kernel is loaded: kexec-reboot load loads one")
 	}
 	if dryRun {
-		s.say("would run %s through %s", shellWords(program, args), how)
+		s.say("would run %s through %s", strings.Join(append([]string{program}, args...), " "), how)
 		return nil
 	}
 	if program != "reboot" {
@@ -55,10 +56,3 @@ func (s *System) Shutdown(dryRun bool) error {
 // loadsByItself reports whether the service kexec-load will load a kernel when
 // the system goes down.
 func (s *System) loadsByItself() bool { return s.exists("/run/openrc/started/kexec-load") }
-
-func shellWords(program string, args []string) string {
-	for _, a := range args {
-		program += " " + a
-	}
-	return program
-}

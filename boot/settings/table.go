@@ -241,8 +241,12 @@ func setPlace(word *string, place *Place, v string, words ...string) error {
 		*word, *place = v, Place{}
 		return nil
 	}
-	volume, file, ok := cutLast(v, ":/")
-	if !ok || !isText(v) || !fs.ValidPath(file) || file == "." {
+	at := strings.LastIndex(v, ":/")
+	if at < 0 || !isText(v) {
+		return errValue
+	}
+	volume, file := v[:at], v[at+2:]
+	if !fs.ValidPath(file) || file == "." {
 		return errValue
 	}
 	p := Place{Path: file}
@@ -261,13 +265,4 @@ func getPlace(word string, place Place) string {
 		return place.String()
 	}
 	return word
-}
-
-// cutLast cuts s around the last sep.
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+len(sep):], true
 }
