@@ -44,23 +44,23 @@ type driver struct {
 // driverFor gives the driver for a type of superblock.
 func driverFor(fstype string) (driver, bool) {
 	switch fstype {
-	case "ext2", "ext3", "ext4":
+	case superblock.Ext2, superblock.Ext3, superblock.Ext4:
 		return driver{
-			name: "ext4",
+			name: superblock.Ext4,
 			// The superblock could ask for a panic.
 			options: [][]string{{"noload", "errors=continue"}},
 			helpers: []string{"crc32c_generic"}, // until Linux 6.14
 		}, true
-	case "xfs":
+	case superblock.XFS:
 		return driver{
-			name: "xfs",
+			name: superblock.XFS,
 			// nouuid: a copy of a disk can be looked at beside the original.
 			options: [][]string{{"norecovery", "nouuid"}},
 			helpers: []string{"crc32c_generic"},
 		}, true
-	case "btrfs":
+	case superblock.Btrfs:
 		return driver{
-			name: "btrfs",
+			name: superblock.Btrfs,
 			// subvolid=5: the whole tree, whatever the default subvolume is.
 			options: [][]string{
 				{"rescue=nologreplay", "subvolid=5"},
@@ -68,27 +68,27 @@ func driverFor(fstype string) (driver, bool) {
 			},
 			helpers: []string{"crc32c_generic"},
 		}, true
-	case "f2fs":
+	case superblock.F2FS:
 		return driver{
-			name:    "f2fs",
+			name:    superblock.F2FS,
 			options: [][]string{{"norecovery"}},
 			helpers: []string{"crc32_generic"},
 		}, true
-	case "vfat":
+	case superblock.VFAT:
 		return driver{
-			name: "vfat",
+			name: superblock.VFAT,
 			// utf8 wants a second character set all the same, and the one that the
 			// kernel takes by default may be missing.
 			options: [][]string{{"utf8"}, {"utf8", "iocharset=ascii"}, {"iocharset=utf8"}, {}},
 			helpers: []string{"nls_cp437", "nls_ascii", "nls_utf8"},
 		}, true
-	case "exfat", "iso9660":
+	case superblock.ExFAT, superblock.ISO9660:
 		return driver{
 			name:    fstype,
 			options: [][]string{{"iocharset=utf8"}, {}},
 			helpers: []string{"nls_utf8"},
 		}, true
-	case "squashfs", "erofs":
+	case superblock.Squashfs, superblock.EROFS:
 		return driver{name: fstype, options: [][]string{{}}}, true
 	}
 	return driver{}, false
@@ -115,7 +115,7 @@ func (m *Mounter) Mount(ctx context.Context, path string, sb superblock.Superblo
 		return nil, err
 	}
 	var dir *os.File
-	if drv.name == "btrfs" && source == path && !btrfsComplete(path) {
+	if drv.name == superblock.Btrfs && source == path && !btrfsComplete(path) {
 		release()
 		return nil, mountError(unix.ENOENT, path, sb.Type)
 	}
@@ -290,7 +290,7 @@ func mountError(err error, path, fstype string) error {
 		why = "the " + fstype + " filesystem is damaged; check it with fsck from a running system"
 	case errors.Is(err, unix.EINVAL):
 		why = "the kernel does not accept its " + fstype + " superblock or a feature it names"
-	case errors.Is(err, unix.ENOENT) && fstype == "btrfs":
+	case errors.Is(err, unix.ENOENT) && fstype == superblock.Btrfs:
 		why = "it spans several devices, and not all of them are there"
 	case errors.Is(err, unix.EEXIST):
 		why = "a filesystem with its UUID is mounted already"

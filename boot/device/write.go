@@ -79,9 +79,9 @@ func (m *Mounter) Write(path string, sb superblock.Superblock, do func(root *os.
 func (d driver) writing() ([][]string, bool) {
 	var sets [][]string
 	switch d.name {
-	case "squashfs", "erofs", "iso9660":
+	case superblock.Squashfs, superblock.EROFS, superblock.ISO9660:
 		return nil, false
-	case "ext4":
+	case superblock.Ext4:
 		return [][]string{{"errors=remount-ro"}}, true
 	}
 	for _, options := range d.options {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 )
 
 // Lacks returns sentences about what the kernel of an entry may lack on this
@@ -120,9 +121,9 @@ func needs(root fs.FS, e boot.Entry, volumes []boot.Volume) (list []need) {
 
 // filesystems are what root volumes hold, and the options for that.
 var filesystems = [...]struct{ name, option string }{
-	{"ext2", "CONFIG_EXT4_FS"}, {"ext3", "CONFIG_EXT4_FS"}, {"ext4", "CONFIG_EXT4_FS"}, {"btrfs", "CONFIG_BTRFS_FS"},
-	{"xfs", "CONFIG_XFS_FS"}, {"f2fs", "CONFIG_F2FS_FS"}, {"erofs", "CONFIG_EROFS_FS"}, {"squashfs", "CONFIG_SQUASHFS"},
-	{"crypto_LUKS", "CONFIG_DM_CRYPT"}, {"LVM2_member", "CONFIG_BLK_DEV_DM"}, {"linux_raid_member", "CONFIG_BLK_DEV_MD"},
+	{superblock.Ext2, "CONFIG_EXT4_FS"}, {superblock.Ext3, "CONFIG_EXT4_FS"}, {superblock.Ext4, "CONFIG_EXT4_FS"}, {superblock.Btrfs, "CONFIG_BTRFS_FS"},
+	{superblock.XFS, "CONFIG_XFS_FS"}, {superblock.F2FS, "CONFIG_F2FS_FS"}, {superblock.EROFS, "CONFIG_EROFS_FS"}, {superblock.Squashfs, "CONFIG_SQUASHFS"},
+	{superblock.LUKS, "CONFIG_DM_CRYPT"}, {superblock.LVMMember, "CONFIG_BLK_DEV_DM"}, {superblock.RAIDMember, "CONFIG_BLK_DEV_MD"},
 }
 
 // rootVolume returns the one volume that root= or cryptroot= names.

@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/alpboot/alpboot/boot/device/superblock"
 )
 
 // What may be wrong with a name.
@@ -357,9 +359,9 @@ func (x *Index) Driver(driver string) error {
 	}
 	name := driver
 	switch driver {
-	case "ext2", "ext3": // aliases too, but of what is built in no alias is known
+	case superblock.Ext2, superblock.Ext3: // aliases too, but of what is built in no alias is known
 		name = "ext4"
-	case "iso9660":
+	case superblock.ISO9660:
 		name = "isofs"
 	case "dm-crypt":
 		// The kernel would ask modprobe, if there is one, a process for each.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/menu"
@@ -79,7 +80,7 @@ func ownImage(root fs.FS, volumes boot.Volumes) *boot.Entry {
 		return nil
 	}
 	for _, v := range volumes {
-		if v.Volume.Type != "vfat" {
+		if v.Volume.Type != superblock.VFAT {
 			continue // firmware starts from nothing else
 		}
 		for _, pattern := range []string{"EFI/alpboot/*", "EFI/BOOT/*", "EFI/Linux/*"} {

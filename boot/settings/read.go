@@ -8,6 +8,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 )
 
 const (
@@ -134,7 +135,7 @@ func (s Settings) WithVolumes(volumes []Candidate) Settings {
 			}
 			named = true
 			paths = []string{s.SettingsFile.Path}
-		} else if !v.Fixed || v.Volume.Partition == 0 || v.Volume.Type != "vfat" && v.Volume.Label != "ALPBOOT" {
+		} else if !v.Fixed || v.Volume.Partition == 0 || v.Volume.Type != superblock.VFAT && v.Volume.Label != "ALPBOOT" {
 			continue
 		}
 		for _, p := range paths {

@@ -18,7 +18,7 @@ func probeBtrfs(d *disk) (Superblock, error) {
 	if s == nil {
 		return Superblock{}, nil
 	}
-	sb := Superblock{Type: "btrfs", UUID: formatUUID(s[0x20:0x30]), Label: text(s[0x12b:0x22b])}
+	sb := Superblock{Type: Btrfs, UUID: formatUUID(s[0x20:0x30]), Label: text(s[0x12b:0x22b])}
 	if n := le.Uint64(s[0x88:]); n > 1 && n < 1<<20 {
 		sb.Devices = int(n)
 	}

@@ -14,7 +14,7 @@ func probeEROFS(d *disk) (Superblock, error) {
 	if s == nil || le.Uint32(s) != 0xe0f5e1e2 {
 		return Superblock{}, nil
 	}
-	sb := Superblock{Type: "erofs", UUID: formatUUID(s[48:64]), Label: text(s[64:80])}
+	sb := Superblock{Type: EROFS, UUID: formatUUID(s[48:64]), Label: text(s[64:80])}
 	shift := s[12]
 	if shift < 9 || shift > 16 {
 		return sb, damaged("erofs blocks of 2^%d bytes", shift)

@@ -9,7 +9,7 @@ func probeExFAT(d *disk) (Superblock, error) {
 	if s == nil || string(s[3:11]) != "EXFAT   " || s[510] != 0x55 || s[511] != 0xaa {
 		return Superblock{}, nil
 	}
-	sb := Superblock{Type: "exfat", UUID: formatSerial(s[0x64:0x68])}
+	sb := Superblock{Type: ExFAT, UUID: formatSerial(s[0x64:0x68])}
 	sectorShift, clusterShift := s[0x6c], s[0x6d]
 	if sectorShift < 9 || sectorShift > 12 || clusterShift > 25-sectorShift {
 		return sb, damaged("exfat sectors of 2^%d bytes, clusters of 2^%d sectors", sectorShift, clusterShift)

@@ -26,16 +26,16 @@ func probeExt(d *disk) (Superblock, error) {
 		return Superblock{}, nil
 	}
 	compat, incompat, roCompat := le.Uint32(s[0x5c:]), le.Uint32(s[0x60:]), le.Uint32(s[0x64:])
-	sb := Superblock{Type: "ext4", UUID: formatUUID(s[0x68:0x78]), Label: text(s[0x78:0x88])}
+	sb := Superblock{Type: Ext4, UUID: formatUUID(s[0x68:0x78]), Label: text(s[0x78:0x88])}
 	switch {
 	case incompat&extIncompatJournalDev != 0:
 		sb.Type = "jbd" // an external journal
 		return sb, nil
 	case roCompat&^ext2ROCompat != 0:
 	case compat&extCompatJournal == 0 && incompat&^ext2Incompat == 0:
-		sb.Type = "ext2"
+		sb.Type = Ext2
 	case compat&extCompatJournal != 0 && incompat&^ext3Incompat == 0:
-		sb.Type = "ext3"
+		sb.Type = Ext3
 	}
 	if roCompat&extROCompatChecksum != 0 {
 		const at = 0x3fc

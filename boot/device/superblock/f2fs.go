@@ -9,7 +9,7 @@ func probeF2FS(d *disk) (Superblock, error) {
 	if s == nil || le.Uint32(s) != 0xf2f52010 {
 		return Superblock{}, nil
 	}
-	sb := Superblock{Type: "f2fs", UUID: formatUUID(s[108:124]), Label: text16(s[124:], le.Uint16)}
+	sb := Superblock{Type: F2FS, UUID: formatUUID(s[108:124]), Label: text16(s[124:], le.Uint16)}
 	shift := le.Uint32(s[16:])
 	if shift < 12 || shift > 16 {
 		return sb, damaged("f2fs blocks of 2^%d bytes", shift)

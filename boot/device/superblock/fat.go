@@ -37,7 +37,7 @@ func probeFAT(d *disk) (Superblock, error) {
 	}
 	// The label in the boot sector is not looked at: nothing keeps it up to
 	// date, and neither blkid nor GRUB believes it.
-	return Superblock{Type: "vfat", UUID: formatSerial(f.serial), Label: f.label(d)}, nil
+	return Superblock{Type: VFAT, UUID: formatSerial(f.serial), Label: f.label(d)}, nil
 }
 
 func readFAT(d *disk) (fat, bool) {

@@ -25,7 +25,7 @@ func probeISO9660(d *disk) (Superblock, error) {
 		return Superblock{}, nil
 	}
 	label := primary[40:72]
-	sb := Superblock{Type: "iso9660", UUID: isoDate(primary[830:847]), Label: text(label)}
+	sb := Superblock{Type: ISO9660, UUID: isoDate(primary[830:847]), Label: text(label)}
 	if sb.UUID == "" {
 		sb.UUID = isoDate(primary[813:830])
 	}

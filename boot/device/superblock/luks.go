@@ -9,7 +9,7 @@ func probeLUKS(d *disk) (Superblock, error) {
 	if s == nil || string(s[:6]) != "LUKS\xba\xbe" {
 		return Superblock{}, nil
 	}
-	sb := Superblock{Type: "crypto_LUKS", UUID: text(s[168:208])}
+	sb := Superblock{Type: LUKS, UUID: text(s[168:208])}
 	switch version := binary.BigEndian.Uint16(s[6:]); version {
 	case 1:
 	case 2:

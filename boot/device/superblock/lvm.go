@@ -17,7 +17,7 @@ func probeLVM(d *disk) (Superblock, error) {
 		if string(s[:8]) != "LABELONE" || string(s[24:32]) != "LVM2 001" || le.Uint64(s[8:]) != uint64(sector) {
 			continue
 		}
-		sb := Superblock{Type: "LVM2_member"}
+		sb := Superblock{Type: LVMMember}
 		if ^crc32.Update(^uint32(0xf597a6cf), crc32.IEEETable, s[20:]) != le.Uint32(s[16:]) {
 			return sb, damaged("the checksum of the LVM2 label is wrong")
 		}

@@ -12,5 +12,5 @@ func probeNTFS(d *disk) (Superblock, error) {
 	if s == nil || string(s[3:11]) != "NTFS    " || s[510] != 0x55 || s[511] != 0xaa {
 		return Superblock{}, nil
 	}
-	return Superblock{Type: "ntfs", UUID: fmt.Sprintf("%016X", binary.LittleEndian.Uint64(s[0x48:]))}, nil
+	return Superblock{Type: NTFS, UUID: fmt.Sprintf("%016X", binary.LittleEndian.Uint64(s[0x48:]))}, nil
 }

@@ -75,7 +75,7 @@ func probeRAID(d *disk) (Superblock, error) {
 	if errors.Is(err, ErrUnknown) {
 		return Superblock{}, nil
 	}
-	sb := Superblock{Type: "linux_raid_member", UUID: array.UUID, Label: array.Name}
+	sb := Superblock{Type: RAIDMember, UUID: array.UUID, Label: array.Name}
 	if array.Version == "0.90" {
 		sb.Label = ""
 	}

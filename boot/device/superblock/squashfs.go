@@ -9,7 +9,7 @@ func probeSquashfs(d *disk) (Superblock, error) {
 	if s == nil || string(s[:4]) != "hsqs" {
 		return Superblock{}, nil
 	}
-	sb := Superblock{Type: "squashfs"}
+	sb := Superblock{Type: Squashfs}
 	if le.Uint16(s[28:]) < 4 {
 		sb.Type = "squashfs3"
 		return sb, nil

@@ -1,4 +1,4 @@
-// Package superblock tells what lies on a block device from its first and last
+// Package superblock identifies what is on a block device by its first and last
 // bytes: which filesystem, encrypted container, or member of an array or volume
 // group, with its UUID and label.
 //
@@ -20,7 +20,7 @@ import (
 
 // Superblock is what identifies the contents of a device.
 type Superblock struct {
-	Type  string // as blkid's TYPE: ext4, vfat, crypto_LUKS, linux_raid_member, ...
+	Type  string // as blkid's TYPE: [Ext4], [VFAT], [LUKS], [RAIDMember], ...
 	UUID  string // as blkid's UUID; "" when there is none
 	Label string // as blkid's LABEL, with control characters replaced; "" when there is none
 
@@ -28,23 +28,23 @@ type Superblock struct {
 }
 
 // Beginning is how many bytes at the beginning of a device hold nearly all that
-// Probe looks at.
+// Probe reads.
 const Beginning = 68 << 10
 
-// What Probe says besides what it recognised.
+// What Probe returns besides what it recognised.
 var (
 	// ErrUnknown: nothing known was found.
 	ErrUnknown = errors.New("no known filesystem")
 
-	// ErrDamaged: the Type is as given, but what the superblock says cannot be.
+	// ErrDamaged: the Type is as returned, but the superblock holds what cannot be.
 	ErrDamaged = errors.New("damaged superblock")
 
 	// ErrAmbiguous: several filesystems left their mark, and only a mount can
-	// tell which one is alive. The first that is intact is given.
+	// tell which one is alive. The first that is intact is returned.
 	ErrAmbiguous = errors.New("marks of more than one filesystem")
 )
 
-// prober recognises one kind of superblock. It gives a zero Superblock when the
+// prober recognises one kind of superblock. It returns a zero Superblock when the
 // device holds another, and an error that wraps ErrDamaged with a Type when it
 // is this one and broken. The Superblock may be set beside an error.
 type prober func(d *disk) (Superblock, error)
@@ -56,7 +56,7 @@ func members() []prober {
 	return []prober{probeRAID, probeLVM, probeLUKS}
 }
 
-// filesystems lists the rest, in the order in which an ambiguous result is told.
+// filesystems lists the rest, in the order in which an ambiguous result names them.
 func filesystems() []prober {
 	return []prober{
 		probeExt, probeFAT, probeXFS, probeBtrfs, probeISO9660, probeSquashfs,
@@ -64,8 +64,8 @@ func filesystems() []prober {
 	}
 }
 
-// Probe tells what the size bytes of r hold. It gives [ErrUnknown] when nothing
-// is recognised, as for a disk that has only a partition table. An error
+// Probe identifies what the size bytes of r hold. It returns [ErrUnknown] when
+// nothing is recognised, as for a disk that has only a partition table. An error
 // together with a Type wraps [ErrDamaged] or [ErrAmbiguous]; any other is a
 // failure to read. Errors are sentences that go after the name of a device.
 func Probe(r io.ReaderAt, size int64) (Superblock, error) {
@@ -103,5 +103,5 @@ func probeFilesystem(d *disk) (Superblock, error) {
 			best = i
 		}
 	}
-	return found[best], fmt.Errorf("%w: %s (wipefs takes the stale ones off)", ErrAmbiguous, strings.Join(types, " and "))
+	return found[best], fmt.Errorf("%w: %s (wipefs removes the stale ones)", ErrAmbiguous, strings.Join(types, " and "))
 }

@@ -14,9 +14,9 @@ func probeSwap(d *disk) (Superblock, error) {
 		var sb Superblock
 		switch {
 		case magic == "SWAP-SPACE":
-			return Superblock{Type: "swap"}, nil
+			return Superblock{Type: Swap}, nil
 		case magic == "SWAPSPACE2":
-			sb.Type = "swap"
+			sb.Type = Swap
 		case magic[:9] == "S1SUSPEND", magic[:9] == "S2SUSPEND", magic[:9] == "ULSUSPEND", magic == "LINHIB0001":
 			sb.Type = "swsuspend" // a hibernated system
 		default:
@@ -27,7 +27,7 @@ func probeSwap(d *disk) (Superblock, error) {
 			return Superblock{}, nil
 		}
 		version, lastPage := binary.LittleEndian.Uint32(s), binary.LittleEndian.Uint32(s[4:])
-		if sb.Type == "swap" && (version != 1 && version != 1<<24 || lastPage == 0) {
+		if sb.Type == Swap && (version != 1 && version != 1<<24 || lastPage == 0) {
 			return sb, damaged("swap space of version %d with %d pages", version, lastPage)
 		}
 		sb.UUID, sb.Label = formatUUID(s[12:28]), text(s[28:44])

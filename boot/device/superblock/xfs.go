@@ -14,7 +14,7 @@ func probeXFS(d *disk) (Superblock, error) {
 	if s == nil || string(s[:4]) != "XFSB" {
 		return Superblock{}, nil
 	}
-	sb := Superblock{Type: "xfs", UUID: formatUUID(s[32:48]), Label: text(s[108:120])}
+	sb := Superblock{Type: XFS, UUID: formatUUID(s[32:48]), Label: text(s[108:120])}
 	blockSize, sectorSize := be.Uint32(s[4:]), be.Uint16(s[102:])
 	if blockSize < 512 || blockSize > 64<<10 || bits.OnesCount32(blockSize) != 1 {
 		return sb, damaged("xfs blocks of %d bytes", blockSize)

@@ -32,7 +32,7 @@ func probeZFS(d *disk) (Superblock, error) {
 			}
 		}
 		if found >= wanted {
-			sb := Superblock{Type: "zfs_member"}
+			sb := Superblock{Type: ZFSMember}
 			sb.Label, sb.UUID = zfsPool(d.bytes(label+pairs, uberblocks-pairs))
 			return sb, nil
 		}

@@ -63,11 +63,11 @@ func (m *Machine) Member(node string, sb superblock.Superblock) (assemble.Member
 	}
 	member := assemble.Member{Path: node}
 	switch sb.Type {
-	case "linux_raid_member":
+	case superblock.RAIDMember:
 		array, err := superblock.ReadRAID(f, f.Size)
 		member.RAID = &array
 		return member, err
-	case "LVM2_member":
+	case superblock.LVMMember:
 		pv, err := lvm.Read(f, f.Size)
 		member.PV = &pv
 		if pv.UUID != "" {
