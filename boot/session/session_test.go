@@ -39,6 +39,8 @@ type target struct {
 	mu    sync.Mutex
 	done  []string // what was done to the machine
 
+	always func(what string) // called for each of these
+
 	initrd  string // what was loaded last
 	cmdline string
 	loadErr error
@@ -49,18 +51,33 @@ type target struct {
 }
 
 func (h *target) note(format string, args ...any) {
+	what := fmt.Sprintf(format, args...)
+	h.mu.Lock()
+	h.done = append(h.done, what)
+	h.mu.Unlock()
+	h.always(what)
+}
+
+// get returns what do has read, and set lets it change, what the machine does.
+func get[T any](h *target, do func() T) T {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.done = append(h.done, fmt.Sprintf(format, args...))
+	return do()
+}
+
+func (h *target) set(do func(*target)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	do(h)
 }
 
 // FileLoad implements kexec.Syscalls.
 func (h *target) FileLoad(kernel, initrd *os.File, cmdline string) error {
-	if h.held != nil {
-		<-h.held
+	if held := get(h, func() chan struct{} { return h.held }); held != nil {
+		<-held
 	}
-	if h.loadErr != nil {
-		return h.loadErr
+	if err := get(h, func() error { return h.loadErr }); err != nil {
+		return err
 	}
 	h.cmdline, h.initrd = cmdline, ""
 	if initrd != nil {
@@ -90,24 +107,46 @@ type screenshot struct {
 	model  menu.Model
 	last   string // of Suspend
 	events chan menu.Msg
+
+	suspended bool
 }
 
 func (c *screenshot) Events() <-chan menu.Msg { return c.events }
 func (c *screenshot) Draw(m menu.Model) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.model = m
+	if !c.suspended {
+		c.model = m
+	}
 }
 func (c *screenshot) Redraw() {}
 func (c *screenshot) Suspend(last string) error {
+	time.Sleep(100 * time.Millisecond) // a serial line takes its time
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last = last
+	c.last, c.suspended = last, true
 	return nil
 }
-func (c *screenshot) Resume() error { return nil }
-func (c *screenshot) Close() error  { close(c.events); return nil }
-func (c *screenshot) Err() error    { return nil }
+func (c *screenshot) Resume() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.suspended = false
+	return nil
+}
+
+// typed delivers a key, unless the menu does not listen or is overrun.
+func (c *screenshot) typed(msg menu.KeyMsg) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.suspended {
+		select {
+		case c.events <- msg:
+		default:
+		}
+	}
+}
+func (c *screenshot) Close() error { close(c.events); return nil }
+func (c *screenshot) Err() error   { return nil }
 
 // text gives the screen, with every run of white space as one blank.
 func (c *screenshot) text() string {
@@ -118,13 +157,19 @@ func (c *screenshot) text() string {
 
 // efiVariables are those of a fake firmware.
 type efiVariables struct {
-	hw       *target
+	hw       *target // stuck is how long an access takes
 	values   map[string]string
 	readOnly bool
 }
 
+func (v efiVariables) use() (unlock func()) {
+	time.Sleep(get(v.hw, func() time.Duration { return v.hw.stuck }))
+	v.hw.mu.Lock()
+	return v.hw.mu.Unlock
+}
+
 func (v efiVariables) Get(name, vendor string) ([]byte, error) {
-	time.Sleep(v.hw.stuck)
+	defer v.use()()
 	s, ok := v.values[name]
 	if !ok {
 		return nil, fs.ErrNotExist
@@ -133,7 +178,7 @@ func (v efiVariables) Get(name, vendor string) ([]byte, error) {
 }
 
 func (v efiVariables) Set(name, vendor string, value []byte) error {
-	time.Sleep(v.hw.stuck)
+	defer v.use()()
 	if v.readOnly {
 		return fs.ErrPermission
 	}
@@ -142,7 +187,7 @@ func (v efiVariables) Set(name, vendor string, value []byte) error {
 }
 
 func (v efiVariables) Delete(name, vendor string) error {
-	time.Sleep(v.hw.stuck)
+	defer v.use()()
 	if v.readOnly {
 		return fs.ErrPermission
 	}
@@ -193,7 +238,7 @@ func writeFile(t *testing.T, name, text string) {
 func newRig(t *testing.T, disks ...hardware.Device) *rig {
 	m := hardware.New(disks...)
 	m.Latency = 100 * time.Millisecond
-	hw := &target{disks: m, jumpErr: errors.New("the jump failed")}
+	hw := &target{disks: m, always: func(string) {}, jumpErr: errors.New("the jump failed")}
 	return &rig{
 		t: t, hw: hw, disks: m,
 		vars:  efiVariables{hw: hw, values: map[string]string{}},
@@ -228,10 +273,10 @@ func (b *rig) Scan(ctx context.Context, asked settings.Settings) *discover.Scan 
 
 func (b *rig) Shell(console string) error {
 	b.hw.note("shell on %s with %d mounted", console, b.disks.Mounted())
-	if b.hw.shell == nil {
-		return nil
+	if ended := get(b.hw, func() chan error { return b.hw.shell }); ended != nil {
+		return <-ended
 	}
-	return <-b.hw.shell
+	return nil
 }
 
 func (b *rig) Keyboard() (Keyboard, error) { return &keys{rig: b}, nil }
@@ -289,10 +334,10 @@ func (b *rig) burst(keys ...any) {
 		switch k := k.(type) {
 		case string:
 			for _, r := range k {
-				b.screen.events <- menu.KeyMsg{Key: menu.KeyRune, Rune: r, Console: "/dev/ttyS0", Size: menu.Size{W: 100, H: 40}}
+				b.screen.typed(menu.KeyMsg{Key: menu.KeyRune, Rune: r, Console: "/dev/ttyS0", Size: menu.Size{W: 100, H: 40}})
 			}
 		case menu.Key:
-			b.screen.events <- menu.KeyMsg{Key: k, Console: "/dev/ttyS0", Size: menu.Size{W: 100, H: 40}}
+			b.screen.typed(menu.KeyMsg{Key: k, Console: "/dev/ttyS0", Size: menu.Size{W: 100, H: 40}})
 		}
 	}
 }
