@@ -287,3 +287,51 @@ func TestWriteWithoutAWriter(t *testing.T) {
 		t.Error("a machine that cannot be written to was")
 	}
 }
+
+// TestReplug: a disk that is back at once, in its place, is another one: what was
+// mounted of it fails.
+func TestReplug(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := hardware.New(alpine("/dev/mmcblk0p1", "u1", "lts"))
+		sc := listener(m).Start(t.Context())
+		defer stop(t, sc, m)
+		vol := settled(t, sc).Entries[0].Volume
+		m.Unplug(vol.Device)
+		m.Plug(alpine(vol.Device, "u1", "lts"))
+		settled(t, sc)
+		opens(t, sc, vol, "boot/vmlinuz-lts")
+	})
+}
+
+// TestWriteToReplaced: while the volume to be written to is unmounted, its disk is
+// replaced, or the scan ends and another one begins: what is mounted now is not
+// written to.
+func TestWriteToReplaced(t *testing.T) {
+	for name, replace := range map[string]func(m *hardware.Machine, sc *Scan){
+		"disk": func(m *hardware.Machine, sc *Scan) {
+			m.Unplug("/dev/sda1")
+			m.Plug(alpine("/dev/sda1", "u1", "lts"))
+		},
+		"scan": func(_ *hardware.Machine, sc *Scan) { sc.Stop() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := hardware.New(alpine("/dev/sda1", "u1", "lts"))
+				sc := listener(m).Start(t.Context())
+				settled(t, sc)
+				m.SetFault("/dev/sda1", hardware.Unmount, hardware.Fault{Delay: 8 * time.Second})
+				done := make(chan error)
+				go func() {
+					done <- sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error { t.Error("it was written to"); return nil })
+				}()
+				time.Sleep(time.Second)
+				replace(m, sc)
+				if err := <-done; err == nil {
+					t.Error("no error")
+				}
+				time.Sleep(time.Minute)
+				stop(t, sc, m)
+			})
+		})
+	}
+}

@@ -44,13 +44,11 @@ func (s *session) openMemory(store remember.Store, state remember.State, err err
 	s.log.Info("what is remembered", "where", store.Where(), "default", m.Default, "next", m.Next, "last", m.Last, "failed", m.Failed)
 }
 
-// moveMemory goes on with what is remembered in another store, which has the same
-// or older things: it is that of another scan, or kept is false where there is
-// none any more.
-func (s *session) moveMemory(store remember.Store, kept bool) {
-	m := *s.memory
+// move goes on with what is remembered in another store, which has the same or
+// older things: it is that of another scan, or kept is false where there is none
+// any more.
+func (m *memory) move(store remember.Store, kept bool) {
 	m.store, m.stored.Kept, m.state.Kept = store, kept, kept
-	s.memory = &m
 }
 
 // aboutMemory is where a default is remembered, as a sentence; "" for nowhere.
@@ -139,8 +137,9 @@ func (s *session) setDefault(a menu.SetDefault) {
 		stored.Next = ""
 	}
 	m.saving = true
+	store := m.store
 	s.wg.Go(func() {
-		err := m.store.Save(stored)
+		err := store.Save(stored)
 		s.later(func() {
 			m.saving = false
 			defer s.bootPending()

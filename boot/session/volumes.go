@@ -97,7 +97,7 @@ func (s *session) takeSettings(asked settings.Settings, store remember.Store, st
 	switch {
 	case store == nil:
 	case s.memory.state.Kept: // what is in memory is newer
-		s.moveMemory(store, state.Kept)
+		s.memory.move(store, state.Kept)
 	default:
 		s.openMemory(store, state, err)
 	}
