@@ -1,0 +1,84 @@
+// Package docs has no code: its test reads the pages.
+package docs
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// pages returns the texts of all pages by their names.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	names, err := filepath.Glob("*.md")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no pages: %v", err)
+	}
+	texts := map[string]string{}
+	for _, name := range append(names, "../README.md", "../CONTRIBUTING.md") {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[name] = string(b)
+	}
+	return texts
+}
+
+var link = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
+
+// TestLinks asserts that what a page links to is there.
+func TestLinks(t *testing.T) {
+	for name, text := range pages(t) {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(path.Join(path.Dir(name), m[1])); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+var quoted = regexp.MustCompile(`"([^"]+)"`)
+
+// TestTroubleshooting asserts that the menu says what the headings of that page
+// say it does: each quoted text is in a string of the sources.
+func TestTroubleshooting(t *testing.T) {
+	var sources strings.Builder
+	for _, dir := range []string{"../boot", "../cmds"} {
+		err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+				return err
+			}
+			b, err := os.ReadFile(name)
+			sources.Write(b)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := regexp.MustCompile(`%\[?[0-9]*\]?[svdq]`).ReplaceAllString(sources.String(), "*")
+	found := 0
+	for line := range strings.Lines(pages(t)["troubleshooting.md"]) {
+		if !strings.HasPrefix(line, "### ") {
+			continue
+		}
+		for _, m := range quoted.FindAllStringSubmatch(line, -1) {
+			found++
+			text := regexp.MustCompile(`arm64|amd64`).ReplaceAllString(m[1], "*")
+			if !strings.Contains(all, strings.TrimSuffix(text, ".")) {
+				t.Errorf("nothing says %q", m[1])
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d sentences", found)
+	}
+}
