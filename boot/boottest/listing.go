@@ -12,15 +12,15 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// File gives a regular file with that text.
+// File returns a regular file with that text.
 func File(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 
-// Link gives a symlink to target.
+// Link returns a symlink to target.
 func Link(target string) *fstest.MapFile {
 	return &fstest.MapFile{Data: []byte(target), Mode: fs.ModeSymlink | 0o777}
 }
 
-// Notes gives the notes of a listing, one a line.
+// Notes returns the notes of a listing, one a line.
 func Notes(l boot.Listing) string {
 	var b strings.Builder
 	for _, n := range l.Notes {
@@ -29,7 +29,7 @@ func Notes(l boot.Listing) string {
 	return b.String()
 }
 
-// AllNotes gives the notes of the entries of a listing and its own, one a line.
+// AllNotes returns the notes of the entries of a listing and its own, one a line.
 func AllNotes(l boot.Listing) string {
 	var b strings.Builder
 	for _, e := range l.Entries {
@@ -40,7 +40,7 @@ func AllNotes(l boot.Listing) string {
 	return b.String() + Notes(l)
 }
 
-// Path gives the title of an entry with those of the submenus that it lies in
+// Path returns the title of an entry with those of the submenus that it lies in
 // before it.
 func Path(e boot.Entry) string {
 	return strings.Join(append(slices.Clone(e.Submenu), e.Title), " / ")

@@ -62,8 +62,8 @@ func Skip(t testing.TB, why ...any) {
 	t.Skip(why...)
 }
 
-// BzImage gives as much of a 64-bit x86 kernel of the given release as is
-// looked at before it is loaded.
+// BzImage returns as much of a 64-bit x86 kernel of the given release as is
+// checked before it is loaded.
 func BzImage(release string) []byte {
 	b := make([]byte, 8*512)
 	le := binary.LittleEndian

@@ -10,7 +10,7 @@
 //	symlink: boot/boot -> .
 //	folder: boot/empty
 //
-// With a name, a volume is the folder of that name and there can be several;
+// With a name, a volume is the directory of that name and there can be several;
 // without one, the whole tree is the volume. The file called want holds what
 // is expected and belongs to no volume. Tests run with -update write it.
 package boottest
@@ -31,10 +31,10 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-var update = flag.Bool("update", false, "write what is expected of the test data anew")
+var update = flag.Bool("update", false, "write what is expected of the test data again")
 
-// Update tells whether the tests were run with -update: whatever test data a
-// test can make is to be written anew instead of compared.
+// Update reports whether the tests were run with -update: whatever test data a
+// test can make is to be written again instead of compared.
 func Update() bool { return *update }
 
 // wantFile is the name of the section that holds what is expected.
@@ -43,7 +43,7 @@ const wantFile = "want"
 // Volume is one volume of a [Tree] and the files on it.
 type Volume struct {
 	boot.Volume
-	Name string // of its folder in the archive
+	Name string // of its directory in the archive
 	FS   fstest.MapFS
 }
 
@@ -55,7 +55,7 @@ type Tree struct {
 }
 
 // Run runs test for every tree that the glob pattern matches, each as a
-// subtest with the file's name, and compares the text that test gives with the
+// subtest with the file's name, and compares the text that test returns with the
 // tree's want section. It fails when there is no such tree.
 func Run(t *testing.T, pattern string, test func(t *testing.T, tree Tree) string) {
 	t.Helper()
@@ -86,7 +86,7 @@ func Format(f boot.Format) func(*testing.T, Tree) string {
 	}
 }
 
-// Comment gives the lines of the tree's comment that are no directives of this
+// Comment returns the lines of the tree's comment that are not directives of this
 // package: what the layout is in plain words, and directives of the test's own.
 func (tree Tree) Comment() []string {
 	var lines []string
@@ -101,7 +101,7 @@ func (tree Tree) Comment() []string {
 	return lines
 }
 
-// All gives the volumes of the tree as those of one machine.
+// All returns the volumes of the tree as those of one machine.
 func (tree Tree) All() boot.Volumes {
 	var all boot.Volumes
 	for _, v := range tree.Volumes {

@@ -28,7 +28,7 @@ type Block struct {
 	PartLabel  string // name of a GPT partition
 }
 
-// List gives the block devices of sysfs (os.DirFS("/sys")), sorted as a human
+// List returns the block devices of sysfs (os.DirFS("/sys")), sorted as a human
 // counts: sda2 before sda10. A device that cannot be understood, or that
 // vanishes meanwhile, costs one error and not the others.
 //
@@ -64,7 +64,7 @@ func List(sysfs fs.FS) ([]Block, []error) {
 			disks = append(disks, name)
 		}
 	}
-	// A partition is a folder inside its disk's. Going down from the disk finds
+	// A partition is a directory inside its disk's. Going down from the disk finds
 	// the pairs without following a symlink upwards, which an fs.FS cannot.
 	for _, disk := range disks {
 		sub, err := fs.ReadDir(sysfs, path.Join(class, disk))
@@ -87,7 +87,7 @@ func List(sysfs fs.FS) ([]Block, []error) {
 	return blocks, errs
 }
 
-// ignored tells the names of devices that never hold a system.
+// ignored reports whether a name is that of a device that never holds a system.
 func ignored(name string) bool {
 	for _, driver := range []string{"ram", "zram", "fd", "mtdblock"} {
 		if rest, ok := strings.CutPrefix(name, driver); ok && strings.Trim(rest, "0123456789") == "" {
@@ -101,7 +101,7 @@ func ignored(name string) bool {
 	return false
 }
 
-// readBlock reads the attributes of one device. It gives nil for a device that
+// readBlock reads the attributes of one device. It returns nil for a device that
 // is left out.
 func readBlock(sysfs fs.FS, dir, name string) (*Block, error) {
 	attr := func(file string) (string, error) {

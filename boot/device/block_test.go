@@ -11,7 +11,7 @@ import (
 	"github.com/alpboot/alpboot/boot/version"
 )
 
-// sysfs makes a tree of files; a name that ends in a slash is a folder.
+// sysfs makes a tree of files; a name that ends in a slash is a directory.
 func sysfs(files map[string]string) fstest.MapFS {
 	tree := fstest.MapFS{}
 	for name, content := range files {

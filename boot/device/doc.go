@@ -1,8 +1,8 @@
-// Package device looks at block devices without changing them: it lists them
+// Package device reads block devices without changing them: it lists them
 // from sysfs, hears of new ones from the kernel, and mounts what they hold
 // read-only as an [io/fs.FS].
 //
-// What a device holds is told by package superblock, and how an image file is
+// What a device holds is found out by package superblock, and how an image file is
 // divided by package table, both below this one; they know of readers only.
 //
 // Nothing here writes to a disk. A journal is never replayed, and a filesystem

@@ -16,7 +16,7 @@ type LoopDevice struct {
 	node *os.File
 }
 
-// Close gives the loop device back; a filesystem mounted from it keeps it
+// Close returns the loop device back; a filesystem mounted from it keeps it
 // until that is closed too.
 func (l *LoopDevice) Close() error { return l.node.Close() }
 

@@ -41,7 +41,7 @@ type driver struct {
 	helpers []string
 }
 
-// driverFor gives the driver for a type of superblock.
+// driverFor returns the driver for a type of superblock.
 func driverFor(fstype string) (driver, bool) {
 	switch fstype {
 	case superblock.Ext2, superblock.Ext3, superblock.Ext4:
@@ -54,7 +54,7 @@ func driverFor(fstype string) (driver, bool) {
 	case superblock.XFS:
 		return driver{
 			name: superblock.XFS,
-			// nouuid: a copy of a disk can be looked at beside the original.
+			// nouuid: a copy of a disk can be read beside the original.
 			options: [][]string{{"norecovery", "nouuid"}},
 			helpers: []string{"crc32c_generic"},
 		}, true
@@ -97,7 +97,7 @@ func driverFor(fstype string) (driver, bool) {
 // Mount mounts the filesystem sb on the device at path, without replaying its
 // journal. Errors are sentences that name the device and what can be done.
 //
-// It blocks as long as the device does. It takes no lock, and gives the mount
+// It blocks as long as the device does. It takes no lock, and returns the mount
 // back when ctx has ended meanwhile, so that a caller need not wait for it.
 func (m *Mounter) Mount(ctx context.Context, path string, sb superblock.Superblock) (*Root, error) {
 	drv, ok := driverFor(sb.Type)
@@ -146,7 +146,7 @@ func (m *Mounter) need(driver string) error {
 	return m.Need(driver)
 }
 
-// readOnly gives a block device with the bytes of path that the kernel does
+// readOnly returns a block device with the bytes of path that the kernel does
 // not write to, and a function that undoes what was done for it.
 func (m *Mounter) readOnly(path string) (source string, release func(), err error) {
 	dev, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
@@ -202,7 +202,7 @@ func btrfsComplete(path string) bool {
 	return errno != 0 || missing == 0
 }
 
-// mountDetached mounts source and gives the root folder of the mount, which has
+// mountDetached mounts source and returns the root directory of the mount, which has
 // no mount point (fsopen(2), fsmount(2)). Attributes are further ones of the
 // mount.
 func mountDetached(fstype, source string, attributes int, options []string) (*os.File, error) {

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelHas tells whether the running kernel can mount a filesystem.
+// kernelHas reports whether the running kernel can mount a filesystem.
 func kernelHas(t *testing.T, fstype string) bool {
 	t.Helper()
 	fd, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
@@ -29,7 +29,7 @@ func kernelHas(t *testing.T, fstype string) bool {
 	return true
 }
 
-// content is a folder as a system has it.
+// content is a directory as a system has it.
 func content(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -245,7 +245,7 @@ func TestMountLeavesJournals(t *testing.T) {
 	}
 }
 
-// needsRecovery tells whether an ext filesystem has a journal to be replayed
+// needsRecovery reports whether an ext filesystem has a journal to be replayed
 // and an inode that was deleted while open.
 func needsRecovery(t *testing.T, image string) bool {
 	t.Helper()
@@ -493,7 +493,7 @@ func TestMountsEnd(t *testing.T) {
 	}
 }
 
-// loopsOver gives the loop devices over an image.
+// loopsOver returns the loop devices over an image.
 func loopsOver(t *testing.T, image string) (loops []string) {
 	t.Helper()
 	names, err := filepath.Glob("/sys/class/block/loop*/loop/backing_file")

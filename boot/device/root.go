@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Root is a mounted filesystem or a folder as an [fs.FS] that cannot be left:
+// Root is a mounted filesystem or a directory as an [fs.FS] that cannot be left:
 // a symlink, absolute or with "..", is resolved by the kernel with the root
 // taken for "/", as it would be on the system that lies there.
 //
 // Opened regular files are [*os.File], so that their descriptors can be handed
-// to kexec_file_load. Nothing but regular files and folders can be opened: a
+// to kexec_file_load. Nothing but regular files and directories can be opened: a
 // FIFO or a device node on a hostile stick is refused without being touched.
 //
 // A Root may be used by several goroutines. Files stay usable after Close, and
@@ -34,20 +34,20 @@ var (
 	_ fs.ReadLinkFS = (*Root)(nil)
 )
 
-// maxDirEntries is how many entries of a folder are read: far more than a
-// folder that one boots from holds, and little enough to be kept in memory.
+// maxDirEntries is how many entries of a directory are read: far more than a
+// directory that one boots from holds, and little enough to be kept in memory.
 const maxDirEntries = 1 << 16
 
-// Folder opens a folder of the running system as a Root.
-func Folder(name string) (*Root, error) {
+// Directory opens a directory of the running system as a Root.
+func Directory(name string) (*Root, error) {
 	f, err := os.OpenFile(name, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening the folder %s: %w", name, reason(err))
+		return nil, fmt.Errorf("opening the directory %s: %w", name, reason(err))
 	}
 	return &Root{dir: f}, nil
 }
 
-// Close gives up the root, and with it the mount.
+// Close returns up the root, and with it the mount.
 func (r *Root) Close() error {
 	err := r.dir.Close()
 	if err == nil && r.release != nil {
@@ -56,9 +56,9 @@ func (r *Root) Close() error {
 	return err
 }
 
-// Open opens a regular file or a folder for reading.
+// Open opens a regular file or a directory for reading.
 func (r *Root) Open(name string) (fs.File, error) {
-	// What it is is looked at first: opening some device nodes acts already.
+	// Its type is checked first: opening some device nodes acts already.
 	st, err := r.stat("open", name, 0)
 	if err != nil {
 		return nil, err
@@ -71,12 +71,12 @@ func (r *Root) Open(name string) (fs.File, error) {
 		return nil, err
 	}
 	if st.IsDir() {
-		return &folder{f, r, name}, nil
+		return &directory{f, r, name}, nil
 	}
 	return f, nil
 }
 
-var errNotRegular = errors.New("neither a regular file nor a folder")
+var errNotRegular = errors.New("neither a regular file nor a directory")
 
 // Stat follows symlinks inside the root.
 func (r *Root) Stat(name string) (fs.FileInfo, error) { return r.stat("stat", name, 0) }
@@ -86,7 +86,7 @@ func (r *Root) Lstat(name string) (fs.FileInfo, error) {
 	return r.stat("lstat", name, unix.O_NOFOLLOW)
 }
 
-// ReadLink gives the target of a symlink as it is written there, which may be
+// ReadLink returns the target of a symlink as it is written there, which may be
 // absolute or hold "..".
 func (r *Root) ReadLink(name string) (string, error) {
 	f, err := r.openat("readlink", name, unix.O_PATH|unix.O_NOFOLLOW)
@@ -111,14 +111,14 @@ func (r *Root) ReadLink(name string) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// ReadDir lists a folder, sorted by name.
+// ReadDir lists a directory, sorted by name.
 func (r *Root) ReadDir(name string) ([]fs.DirEntry, error) {
 	f, err := r.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	dir, ok := f.(*folder)
+	dir, ok := f.(*directory)
 	if !ok {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: unix.ENOTDIR}
 	}
@@ -180,15 +180,15 @@ type named struct {
 
 func (n named) Name() string { return n.name }
 
-// folder is an open folder. The entries that os.File gives look their FileInfo
+// directory is an open directory. The entries that os.File returns look their FileInfo
 // up by path from the working directory, so they are wrapped.
-type folder struct {
+type directory struct {
 	*os.File
 	root *Root
 	name string
 }
 
-func (f *folder) ReadDir(n int) ([]fs.DirEntry, error) {
+func (f *directory) ReadDir(n int) ([]fs.DirEntry, error) {
 	limit := maxDirEntries + 1
 	if n > 0 {
 		limit = min(n, maxDirEntries)

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tree makes a folder with a secret beside it that nothing in it may lead to.
+// tree makes a directory with a secret beside it that nothing in it may lead to.
 func tree(t *testing.T) (folder string) {
 	t.Helper()
 	top := t.TempDir()
@@ -55,7 +55,7 @@ func must(t *testing.T, err error) {
 
 func openFolder(t *testing.T, name string) *device.Root {
 	t.Helper()
-	root, err := device.Folder(name)
+	root, err := device.Directory(name)
 	must(t, err)
 	t.Cleanup(func() { root.Close() })
 	return root
@@ -229,7 +229,7 @@ func TestRootReadDirOfTooMany(t *testing.T) {
 }
 
 func TestRootAfterClose(t *testing.T) {
-	root, err := device.Folder(tree(t))
+	root, err := device.Directory(tree(t))
 	must(t, err)
 	f, err := root.Open("secret")
 	must(t, err)
@@ -246,12 +246,12 @@ func TestRootAfterClose(t *testing.T) {
 	}
 }
 
-func TestFolderErrors(t *testing.T) {
+func TestDirectoryErrors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o644))
 	for name, want := range map[string]error{"/nowhere": fs.ErrNotExist, file: unix.ENOTDIR} {
-		if _, err := device.Folder(name); !errors.Is(err, want) {
-			t.Errorf("Folder(%s): %v, want %v", name, err, want)
+		if _, err := device.Directory(name); !errors.Is(err, want) {
+			t.Errorf("Directory(%s): %v, want %v", name, err, want)
 		}
 	}
 }

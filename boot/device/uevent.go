@@ -27,7 +27,7 @@ type Event struct {
 	Lost bool
 }
 
-// Events gives the messages of the kernel from now on, until ctx ends: then
+// Events returns the messages of the kernel from now on, until ctx ends: then
 // the channel is closed. Messages that other processes send are left out.
 func Events(ctx context.Context) (<-chan Event, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)

@@ -74,7 +74,7 @@ func (m *Mounter) Write(path string, sb superblock.Superblock, do func(root *os.
 	return nil
 }
 
-// writing gives the sets of options of a mount for writing; false for a
+// writing returns the sets of options of a mount for writing; false for a
 // filesystem that cannot be written to.
 func (d driver) writing() ([][]string, bool) {
 	var sets [][]string

@@ -27,7 +27,7 @@ const (
 	longest     = 2 * time.Minute // for one, on a slow and busy machine
 )
 
-// hostileVolume makes a folder that is as large as the formats let it be, in all
+// hostileVolume makes a directory that is as large as the formats let it be, in all
 // of them at once.
 func hostileVolume(t *testing.T) string {
 	t.Helper()
@@ -86,7 +86,7 @@ func hostileVolume(t *testing.T) string {
 			strings.Repeat("initrd /boot/initrd\n", 40)+long(fmt.Sprint("options o=", i, " "), 3500)+"\n"))
 	}
 
-	// limine: entries, deep folders, and macros that double.
+	// limine: entries, deep directories, and macros that double.
 	limine := "${A}=" + strings.Repeat("m", 4000) + "\n${B}=${A}${A}${A}\n" + strings.Repeat("/", 40) + "deep\n"
 	limine += string(repeat(900, func(n int) string {
 		return fmt.Sprintf("/%s\nprotocol: linux\nkernel_path: boot():/boot/vmlinuz\nmodule_path: boot():/boot/initrd\ncmdline: n=%d ${B}\n%s\n", long(fmt.Sprint("l", n), 180), n, strings.Repeat("module_path: boot():/boot/initrd\n", 20))
@@ -104,7 +104,7 @@ func hostileVolume(t *testing.T) string {
 		write(fmt.Sprintf("EFI/Linux/%03d.efi", i), unified)
 	}
 
-	// bare, and whatever lists folders: files with long names, more than are kept.
+	// bare, and whatever lists directories: files with long names, more than are kept.
 	first := filepath.Join(dir, "boot/vmlinuz")
 	for i := range 10_000 {
 		name := long(fmt.Sprintf("vmlinuz-%05d-", i), 240)
@@ -116,7 +116,7 @@ func hostileVolume(t *testing.T) string {
 	return dir
 }
 
-// folders is a machine on which each device holds the same folder.
+// directories is a machine on which each device holds the same directory.
 type folders struct {
 	dir   string
 	count int
@@ -134,7 +134,7 @@ func (f folders) Probe(node string) (superblock.Superblock, error) {
 }
 
 func (f folders) Mount(context.Context, string, superblock.Superblock) (discover.Filesystem, error) {
-	return device.Folder(f.dir)
+	return device.Directory(f.dir)
 }
 
 // usage is what a scan has taken.
@@ -144,7 +144,7 @@ type usage struct {
 	inventory  boot.Inventory
 }
 
-// scan looks at count volumes that are all the folder dir.
+// scan looks at count volumes that are all the directory dir.
 func scan(t *testing.T, dir string, count int) (u usage) {
 	t.Helper()
 	heap := func() uint64 {

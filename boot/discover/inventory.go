@@ -43,7 +43,7 @@ func (st *state) makeInventory() boot.Inventory {
 	return inv
 }
 
-// checkVolume gives e a problem when its files cannot be opened at all.
+// checkVolume sets the problem of an entry whose files cannot be opened at all.
 func (st *state) checkVolume(e *boot.Entry) {
 	v := st.vols[e.Volume.Device]
 	switch {
@@ -247,7 +247,7 @@ func inOrder(list []boot.Entry) {
 	})
 }
 
-// same tells whether two entries boot the same kernel in the same way, as those
+// same reports whether two entries boot the same kernel in the same way, as those
 // of two configurations do of which one was made for another boot loader.
 func same(a, b *boot.Entry) bool {
 	return a.Kernel != "" && a.Kernel == b.Kernel && a.Volume == b.Volume && slices.Equal(a.Initrds, b.Initrds) &&

@@ -21,7 +21,7 @@ const (
 	maxAlike      = 16       // entries of one kernel that another one is compared with
 )
 
-// textOf gives how many bytes an entry's texts take.
+// textOf returns how many bytes an entry's texts take.
 func textOf(e *boot.Entry) int {
 	n := len(e.ID) + len(e.Title) + len(e.Version) + len(e.Source.File) + len(e.Kernel) + len(e.Cmdline) + len(e.Once) + len(e.Problem)
 	for _, list := range [][]string{e.Initrds, e.Submenu, e.Notes} {

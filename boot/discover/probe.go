@@ -99,7 +99,7 @@ func probe(ctx context.Context, s *Scanner, at target) (f probed) {
 		return f
 	case "LVM2_member", "linux_raid_member":
 		if s.Maker == nil {
-			return f // what it is part of is looked at by itself, or not at all
+			return f // what it is part of is scanned by itself, or not at all
 		}
 		m, err := s.Maker.Member(at.node, sb)
 		switch {
@@ -177,7 +177,7 @@ func parse(formats []boot.Format, at boot.MountedVolume, others boot.Volumes) (r
 	return r
 }
 
-// rootOf gives the root of a volume among others.
+// rootOf returns the root of a volume among others.
 func rootOf(vol boot.Volume, others boot.Volumes) fs.FS {
 	for _, o := range others {
 		if o.Volume == vol {
@@ -188,7 +188,7 @@ func rootOf(vol boot.Volume, others boot.Volumes) fs.FS {
 }
 
 // check completes e from the files that it names on fsys: the version of its kernel,
-// and what is wrong with them. It gives what tells one kernel file from another.
+// and what is wrong with them. It returns what tells one kernel file from another.
 func check(e *boot.Entry, fsys fs.FS) (key string) {
 	key = e.Kernel
 	if e.Kernel == "" {
@@ -246,7 +246,7 @@ func unusable(what, name string, err error) string {
 	return fmt.Sprintf("Its %s /%s cannot be used: %v", what, name, err)
 }
 
-// readerAtCloser is what a kernel or initrd must be to be looked at.
+// readerAtCloser is what a kernel or initrd must be to be identified.
 type readerAtCloser interface {
 	io.ReaderAt
 	io.Closer
@@ -276,7 +276,7 @@ func openFile(fsys fs.FS, name string) (readerAtCloser, fs.FileInfo, error) {
 	return r, st, nil
 }
 
-// id gives a name for e that is the same at every boot, short enough to type:
+// id returns a name for e that is the same at every boot, short enough to type:
 // its title in plain letters and a hash of where it comes from. The command
 // line is no part of it, so that it outlives a change of that.
 func id(vol boot.Volume, e boot.Entry) string {
@@ -291,7 +291,7 @@ func id(vol boot.Volume, e boot.Entry) string {
 	return slug(e.Title) + "-" + hex.EncodeToString(h[:4])
 }
 
-// slug gives s in lower-case ASCII letters, digits and single dashes.
+// slug returns s in lower-case ASCII letters, digits and single dashes.
 func slug(s string) string {
 	var b strings.Builder
 	for _, c := range strings.ToLower(s) {

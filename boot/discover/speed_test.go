@@ -11,7 +11,7 @@ import (
 	"github.com/alpboot/alpboot/boot/format/all"
 )
 
-// answered gives the state of a scan of n disks that have all answered.
+// answered returns the state of a scan of n disks that have all answered.
 func answered(n int) *state {
 	st := &state{Scan: &Scan{scanner: &Scanner{}}, vols: map[string]*volume{}}
 	for i := range n {

@@ -11,33 +11,33 @@ import (
 	"unicode"
 )
 
-// view is a filesystem that remembers the folders that were listed and what was
-// said of a file. Formats look for the same few files in the same few folders,
-// most of which are not there: what the listing of a folder shows to be missing
+// view is a filesystem that remembers the directories that were listed and what was
+// said of a file. Formats look for the same few files in the same few directories,
+// most of which are not there: what the listing of a directory shows to be missing
 // is not asked for. Everything else goes to the filesystem below. It is for a
-// filesystem that stays as it is while it is looked at.
+// filesystem that stays as it is while it is read.
 //
 // It may be used by several goroutines.
 type view struct {
 	fs.FS
-	users   sync.WaitGroup // calls that use the filesystem
-	mu      sync.Mutex
-	closed  bool // no call may begin any more
-	folders map[string]listed
-	infos   map[question]fs.FileInfo
-	left    int // how many more names are kept
+	users  sync.WaitGroup // calls that use the filesystem
+	mu     sync.Mutex
+	closed bool // no call may begin any more
+	dirs   map[string]listed
+	infos  map[question]fs.FileInfo
+	left   int // how many more names are kept
 }
 
 type question struct{ op, name string }
 
-// listed is a folder as it was listed.
+// listed is a directory as it was listed.
 type listed struct {
 	entries []fs.DirEntry
 	names   map[string]fs.FileMode // types by names in lower case; nil when a name that is not here may be there all the same
 }
 
 // keptNames is how many names are kept of one filesystem: more than what lies
-// in the folders that one boots from, and at most some megabytes.
+// in the directories that one boots from, and at most some megabytes.
 const keptNames = 4096
 
 var (
@@ -47,7 +47,7 @@ var (
 )
 
 func newView(fsys fs.FS) *view {
-	return &view{FS: fsys, folders: map[string]listed{}, infos: map[question]fs.FileInfo{}, left: keptNames}
+	return &view{FS: fsys, dirs: map[string]listed{}, infos: map[question]fs.FileInfo{}, left: keptNames}
 }
 
 // enter allows a use of the filesystem until leave is called. The error is
@@ -127,7 +127,7 @@ func (v *view) ReadLink(name string) (string, error) {
 
 func (v *view) ReadDir(name string) ([]fs.DirEntry, error) {
 	v.mu.Lock()
-	folder, ok := v.folders[name]
+	folder, ok := v.dirs[name]
 	v.mu.Unlock()
 	if ok {
 		return slices.Clone(folder.entries), nil
@@ -157,13 +157,13 @@ func (v *view) keep(name string, entries []fs.DirEntry) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if _, ok := v.folders[name]; !ok && len(entries) < v.left {
+	if _, ok := v.dirs[name]; !ok && len(entries) < v.left {
 		v.left -= len(entries) + 1
-		v.folders[name] = folder
+		v.dirs[name] = folder
 	}
 }
 
-// plain tells whether name can name nothing but a file that is listed under it,
+// plain reports whether name can name nothing but a file that is listed under it,
 // in upper or lower case: some filesystems take these for the same. Not so on
 // FAT, where a long name has a short one with a tilde besides and dots at the
 // end do not count, and with other letters, of which there are several spellings.
@@ -175,7 +175,7 @@ func isASCII(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
-// missing tells whether the folders that have been listed show that there is no
+// missing reports whether the directories that have been listed show that there is no
 // file of that name. Where a path leads through a symlink they do not.
 func (v *view) missing(name string) bool {
 	if name == "." || !fs.ValidPath(name) {
@@ -185,7 +185,7 @@ func (v *view) missing(name string) bool {
 	defer v.mu.Unlock()
 	dir := "."
 	for part := range strings.SplitSeq(name, "/") {
-		folder, ok := v.folders[dir]
+		folder, ok := v.dirs[dir]
 		if !ok || folder.names == nil || !plain(part) {
 			return false
 		}

@@ -139,7 +139,7 @@ func lookUp(t *testing.T, v *view, below *countingFS, name string, asked bool) {
 	}
 }
 
-// TestViewKeepsLittle asserts that a folder of too many names is not kept.
+// TestViewKeepsLittle asserts that a directory of too many names is not kept.
 func TestViewKeepsLittle(t *testing.T) {
 	below := &countingFS{MapFS: fstest.MapFS{}}
 	for i := range keptNames {

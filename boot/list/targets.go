@@ -139,7 +139,7 @@ func (t *Targets) Mount(ctx context.Context, path string, sb superblock.Superblo
 	case !ok:
 		return t.system.Mount(ctx, path, sb)
 	case p.directory != "":
-		return device.Folder(p.directory)
+		return device.Directory(p.directory)
 	}
 	loop, err := p.loop(path)
 	if err != nil {

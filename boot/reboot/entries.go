@@ -118,9 +118,9 @@ func openStandalone(m mount) (discover.Filesystem, error) {
 		tree, err = unix.OpenTree(unix.AT_FDCWD, m.point, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	}
 	if err != nil {
-		return device.Folder(m.point)
+		return device.Directory(m.point)
 	}
-	root, err := device.Folder(fmt.Sprintf("/proc/self/fd/%d", tree))
+	root, err := device.Directory(fmt.Sprintf("/proc/self/fd/%d", tree))
 	if err != nil {
 		unix.Close(tree)
 		return nil, err
@@ -164,7 +164,7 @@ func (s *System) machine() *mounted {
 	m.probe = s.Probe
 	m.open = openStandalone
 	if s.Root != "/" { // a test: no number is right, and the directories lie elsewhere
-		m.open = func(mnt mount) (discover.Filesystem, error) { return device.Folder(s.path(mnt.point)) }
+		m.open = func(mnt mount) (discover.Filesystem, error) { return device.Directory(s.path(mnt.point)) }
 	}
 	return m
 }

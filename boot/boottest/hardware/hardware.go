@@ -299,7 +299,7 @@ func (m *Machine) Mount(ctx context.Context, node string, _ superblock.Superbloc
 	files := d.Files
 	var root *device.Root
 	if d.Dir != "" {
-		if root, err = device.Folder(d.Dir); err != nil {
+		if root, err = device.Directory(d.Dir); err != nil {
 			return nil, err
 		}
 		files = root

@@ -6,7 +6,7 @@
 // ones from all. Of volume groups come all visible logical volumes that package
 // lvm can map. For everything else there is a sentence.
 //
-// What devices say may be hostile. At most 1024 members are looked at, and 256
+// What devices say may be hostile. At most 1024 members are read, and 256
 // logical volumes of a group mapped; see package lvm for its own limits.
 package assemble
 
@@ -59,24 +59,24 @@ type Mapping struct {
 const (
 	maxMembers  = 1024
 	maxVolumes  = 256 // of one group
-	maxProblems = 8   // told of one device
+	maxProblems = 8   // reported of one device
 )
 
-// Plan says what can be made of members. Complete tells that no further ones
+// Plan plans what can be made of members. Complete means that no further ones
 // are expected for now: until then, what lacks a member is waited for, and
-// nothing is said of it. The same members give the same plan in whatever order
+// nothing is reported of it. The same members make the same plan in whatever order
 // they come.
 //
 // The mappings are sorted by name. Problems has a sentence for each device that
 // there is something to say about, by its path; a device may be used and have
 // one all the same. Members without either are spare copies of what is used.
 func Plan(members []Member, complete bool) (mappings []Mapping, problems map[string]string) {
-	p := plan{complete: complete, told: map[string][]string{}}
+	p := plan{complete: complete, reported: map[string][]string{}}
 	members = slices.Clone(members)
 	slices.SortStableFunc(members, func(a, b Member) int { return cmp.Compare(a.Path, b.Path) })
 	members = slices.CompactFunc(members, func(a, b Member) bool { return a.Path == b.Path })
 	for _, m := range members[min(len(members), maxMembers):] {
-		p.tell(m, "is left out, as there are more than %d devices that belong to others", maxMembers)
+		p.report(m, "is left out, as there are more than %d devices that belong to others", maxMembers)
 	}
 	members = members[:min(len(members), maxMembers)]
 
@@ -97,11 +97,11 @@ func Plan(members []Member, complete bool) (mappings []Mapping, problems map[str
 	return p.mappings(), p.problems()
 }
 
-// plan is a plan in the making.
+// plan is an unfinished plan.
 type plan struct {
 	complete bool
 	made     []named
-	told     map[string][]string // by path
+	reported map[string][]string // by path
 }
 
 // named is a mapping whose name may have to be made unique.
@@ -116,20 +116,20 @@ func (p *plan) add(name, piece string, m Mapping) {
 	p.made = append(p.made, named{m, name, piece})
 }
 
-// tell notes a problem of m, in words that go after its path.
-func (p *plan) tell(m Member, format string, args ...any) {
+// report notes a problem of m, in words that go after its path.
+func (p *plan) report(m Member, format string, args ...any) {
 	subject := m.name() + " "
-	if len(p.told[m.Path]) > 0 {
+	if len(p.reported[m.Path]) > 0 {
 		subject = "it "
 	}
-	p.told[m.Path] = append(p.told[m.Path], subject+fmt.Sprintf(format, args...))
+	p.reported[m.Path] = append(p.reported[m.Path], subject+fmt.Sprintf(format, args...))
 }
 
 func (p *plan) problems() map[string]string {
 	problems := map[string]string{}
-	for path, told := range p.told {
-		text := strings.Join(told[:min(len(told), maxProblems)], "; ")
-		if more := len(told) - maxProblems; more > 0 {
+	for path, texts := range p.reported {
+		text := strings.Join(texts[:min(len(texts), maxProblems)], "; ")
+		if more := len(texts) - maxProblems; more > 0 {
 			text += fmt.Sprintf("; and %d more", more)
 		}
 		problems[path] = text

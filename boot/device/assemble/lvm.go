@@ -36,7 +36,7 @@ func (p *plan) groups(members []Member) {
 		case uuid != "":
 			groups[uuid] = append(groups[uuid], m)
 		case p.complete:
-			p.tell(m, "is a physical volume of LVM, and no volume group that is there has it")
+			p.report(m, "is a physical volume of LVM, and no volume group that is there has it")
 		}
 	}
 	for _, uuid := range sorted(groups) {
@@ -57,13 +57,13 @@ func (p *plan) group(members []Member) {
 		}
 	}
 	for _, m := range s.copies {
-		p.tell(m, "is a copy of %s, which is used instead in volume group %s", s.chosen[m.PV.UUID].name(), vg.Name)
+		p.report(m, "is a copy of %s, which is used instead in volume group %s", s.chosen[m.PV.UUID].name(), vg.Name)
 	}
-	var first *Member // is told what has no better place
+	var first *Member // gets what has no better place
 	for _, uuid := range sorted(s.chosen) {
 		m := s.chosen[uuid]
 		if !slices.ContainsFunc(vg.PVs, func(pv lvm.VGPV) bool { return pv.UUID == uuid }) {
-			p.tell(m, "is a physical volume that volume group %s has no longer", vg.Name)
+			p.report(m, "is a physical volume that volume group %s has no longer", vg.Name)
 			continue
 		}
 		if first == nil || m.Path < first.Path {
@@ -79,7 +79,7 @@ func (p *plan) group(members []Member) {
 			continue
 		}
 		if volumes++; volumes > maxVolumes {
-			p.tell(*first, "holds volume group %s, of whose logical volumes only %d are used", vg.Name, maxVolumes)
+			p.report(*first, "holds volume group %s, of whose logical volumes only %d are used", vg.Name, maxVolumes)
 			return
 		}
 		p.volume(s, vg, lv, *first)
@@ -103,20 +103,20 @@ func (p *plan) volume(s set, vg *lvm.VG, lv lvm.LV, first Member) {
 		if len(used) > 0 {
 			first = used[0]
 		}
-		p.tellVolume(first, vg, err)
+		p.reportVolume(first, vg, err)
 		return
 	}
 	p.add(mapper.LVName(vg.Name, lv.Name), vg.UUID[:min(6, len(vg.UUID))], Mapping{UUID: vg.MappingUUID(lv), Table: table, Members: paths(used)})
 }
 
-// tellVolume notes a problem of a logical volume, of which there may be many.
-func (p *plan) tellVolume(m Member, vg *lvm.VG, err error) {
+// reportVolume notes a problem of a logical volume, of which there may be many.
+func (p *plan) reportVolume(m Member, vg *lvm.VG, err error) {
 	holds := fmt.Sprintf("holds a part of volume group %s, whose ", vg.Name)
-	if told := p.told[m.Path]; len(told) > 0 && strings.Contains(told[0], holds) {
-		p.told[m.Path] = append(told, err.Error())
+	if texts := p.reported[m.Path]; len(texts) > 0 && strings.Contains(texts[0], holds) {
+		p.reported[m.Path] = append(texts, err.Error())
 		return
 	}
-	p.tell(m, "%s%v", holds, err)
+	p.report(m, "%s%v", holds, err)
 }
 
 // set is one device for each physical volume.
@@ -184,7 +184,7 @@ func seqno(m Member) uint64 {
 	return m.PV.VG.Seqno
 }
 
-// newest gives the newest metadata of a set; of equal ones those on the disk
+// newest returns the newest metadata of a set; of equal ones those on the disk
 // that copies were chosen from.
 func (s set) newest() *lvm.VG {
 	var best Member
@@ -207,7 +207,7 @@ func (s set) newest() *lvm.VG {
 	return best.PV.VG
 }
 
-// mixed tells whether a volume that lies on members could be put together of
+// mixed reports whether a volume that lies on members could be assembled of
 // devices that are no longer in step: some were copied, and they do not all lie
 // on one disk.
 func (s set) mixed(members []Member) bool {

@@ -17,7 +17,7 @@ func (p *plan) array(members []Member) {
 	var agree []Member
 	for _, m := range members {
 		if m.RAID.Level != newest.Level || m.RAID.Devices != newest.Devices && newest.Level != 1 || m.RAID.Chunk != newest.Chunk && newest.Level == 0 {
-			p.tell(m, "says other things of %s than its other members", title(newest))
+			p.report(m, "disagrees with the other members of %s", title(newest))
 			continue
 		}
 		agree = append(agree, m)
@@ -29,7 +29,7 @@ func (p *plan) array(members []Member) {
 		p.span(agree, newest)
 	default:
 		for _, m := range agree {
-			p.tell(m, "is a member of %s, and alpboot cannot read arrays of this level", title(newest))
+			p.report(m, "is a member of %s, and alpboot cannot read arrays of this level", title(newest))
 		}
 	}
 }
@@ -60,7 +60,7 @@ func (p *plan) mirror(members []Member, newest *superblock.RAID) {
 	}
 	for _, m := range members {
 		if m.RAID.Unusable != "" {
-			p.tell(m, "%s, in %s", m.RAID.Unusable, title(newest))
+			p.report(m, "%s, in %s", m.RAID.Unusable, title(newest))
 		}
 	}
 	if len(usable) == 0 {
@@ -72,11 +72,11 @@ func (p *plan) mirror(members []Member, newest *superblock.RAID) {
 	})
 	best := usable[0]
 	if stale(best.RAID, newest) {
-		p.tell(best, "is an older state of %s, read because no newer member can be", title(newest))
+		p.report(best, "is an older state of %s, read because no newer member can be", title(newest))
 	}
 	for _, m := range usable[1:] {
 		if stale(m.RAID, best.RAID) {
-			p.tell(m, "is an older state of %s than %s, and left out", title(newest), best.name())
+			p.report(m, "is an older state of %s than %s, and left out", title(newest), best.name())
 		}
 	}
 	size := best.RAID.Used
@@ -97,7 +97,7 @@ func lastIf(a, b bool) int {
 	return -1
 }
 
-// stale tells whether a member missed changes of its array. As for md, one
+// stale reports whether a member missed changes of its array. As for md, one
 // change may have been under way when the machine stopped.
 func stale(r, newest *superblock.RAID) bool {
 	return r.Events < newest.Events && r.Events+1 < newest.Events
@@ -111,13 +111,13 @@ func (p *plan) span(members []Member, newest *superblock.RAID) {
 		other, taken := byRole[m.RAID.Role]
 		switch {
 		case m.RAID.Unusable != "":
-			p.tell(m, "%s, in %s", m.RAID.Unusable, title(newest))
+			p.report(m, "%s, in %s", m.RAID.Unusable, title(newest))
 			continue
 		case stale(m.RAID, newest):
-			p.tell(m, "is an older state of %s, and left out", title(newest))
+			p.report(m, "is an older state of %s, and left out", title(newest))
 			continue
 		case taken:
-			p.tell(m, "is the same member of %s as %s: unplug the one that is a copy", title(newest), other.name())
+			p.report(m, "is the same member of %s as %s: unplug the one that is a copy", title(newest), other.name())
 			broken = true
 			continue
 		}
@@ -126,7 +126,7 @@ func (p *plan) span(members []Member, newest *superblock.RAID) {
 	if missing := newest.Devices - len(byRole); missing > 0 && !broken {
 		if p.complete {
 			for _, m := range byRole {
-				p.tell(m, "is one of %d members of %s, of which %d cannot be found", newest.Devices, title(newest), missing)
+				p.report(m, "is one of %d members of %s, of which %d cannot be found", newest.Devices, title(newest), missing)
 			}
 		}
 		return
@@ -165,7 +165,7 @@ func (p *plan) stripes(members []Member, newest *superblock.RAID) {
 	for _, m := range members {
 		if chunks == 0 || m.RAID.DataSize/chunk != chunks {
 			for _, m := range members {
-				p.tell(m, "is a member of %s, and alpboot cannot read those whose members differ in size", title(newest))
+				p.report(m, "is a member of %s, and alpboot cannot read those whose members differ in size", title(newest))
 			}
 			return
 		}
@@ -182,7 +182,7 @@ func area(m Member) mapper.Area {
 
 func (p *plan) makeArray(r *superblock.RAID, table mapper.Table, members ...Member) {
 	if slices.ContainsFunc(table, func(t mapper.Target) bool { return t.Length == 0 }) {
-		p.tell(members[0], "is a member of %s, which holds nothing", title(r))
+		p.report(members[0], "is a member of %s, which holds nothing", title(r))
 		return
 	}
 	name := r.Name[strings.LastIndexByte(r.Name, ':')+1:] // of HOST:NAME

@@ -46,7 +46,7 @@ func disk(t *testing.T, n int, head []byte) (path string, content []byte) {
 	return loop.Path, content
 }
 
-// interleave gives the chunks of columns in turn.
+// interleave returns the chunks of columns in turn.
 func interleave(chunk int, columns ...[]byte) []byte {
 	var out []byte
 	for at := 0; at < len(columns[0]); at += chunk {

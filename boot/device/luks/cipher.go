@@ -13,7 +13,7 @@ import (
 // slot's area.
 type decrypter func(sector []byte, number uint64)
 
-// newDecrypter gives the decrypter for a cipher in the words of dm-crypt:
+// newDecrypter returns the decrypter for a cipher in the words of dm-crypt:
 // cipher-mode-iv[:options]. It knows AES in XTS and CBC mode, with the numbers of
 // sectors as they are, or encrypted (ESSIV), as initialisation vectors.
 func newDecrypter(name string, key []byte) (decrypter, error) {
@@ -49,7 +49,7 @@ func newDecrypter(name string, key []byte) (decrypter, error) {
 	return nil, unsupported("cipher %q for its key slots", name)
 }
 
-// newESSIV gives what encrypts the sector numbers; nil when they stay plain.
+// newESSIV returns what encrypts the sector numbers; nil when they stay plain.
 func newESSIV(key []byte, iv, hash string) (cipher.Block, error) {
 	if iv != "essiv" {
 		return nil, nil

@@ -10,7 +10,7 @@ import (
 // keyFile is where Alpine's initramfs looks for a key by itself.
 const keyFile = "/crypto_keyfile.bin"
 
-// Archive gives an initrd, to be loaded after those of the entry, that holds
+// Archive returns an initrd, to be loaded after those of the entry, that holds
 // the passphrase as /crypto_keyfile.bin, mode 0400: an uncompressed cpio
 // archive in newc format (Documentation/driver-api/early-userspace/buffer-format.rst
 // of the kernel), whose length is a multiple of 4. The caller clears it when it
@@ -44,8 +44,8 @@ func Archive(passphrase []byte) []byte {
 // pad fills up to a multiple of 4 bytes.
 func pad(b []byte) []byte { return append(b, make([]byte, -len(b)&3)...) }
 
-// ForTarget tells whether the Alpine system that is booted with cmdline will ask
-// for the passphrase of the LUKS volume vol, and gives the command line that has
+// ForTarget reports whether the Alpine system that is booted with cmdline will ask
+// for the passphrase of the LUKS volume vol, and returns the command line that has
 // it take the one of [Archive] instead. It does so when cryptroot= names vol, in
 // any way that nlplug-findfs knows: UUID=, LABEL=, PARTUUID=, PARTLABEL=, a link
 // below /dev/disk, or the device itself, whose name may be another one under the
@@ -80,18 +80,18 @@ func option(cmdline, name string) (value string, ok bool) {
 	return value, ok
 }
 
-// names tells whether the device that a command line names is vol.
+// names reports whether the device that a command line names is vol.
 func names(device string, vol boot.Volume) bool {
 	if device == "" {
 		return false
 	}
-	for _, way := range []struct{ tag, folder, value string }{
+	for _, way := range []struct{ tag, directory, value string }{
 		{"UUID=", "/dev/disk/by-uuid/", vol.UUID},
 		{"LABEL=", "/dev/disk/by-label/", vol.Label},
 		{"PARTUUID=", "/dev/disk/by-partuuid/", vol.PartUUID},
 		{"PARTLABEL=", "/dev/disk/by-partlabel/", vol.PartLabel},
 	} {
-		if way.value != "" && (device == way.tag+way.value || device == way.folder+way.value) {
+		if way.value != "" && (device == way.tag+way.value || device == way.directory+way.value) {
 			return true
 		}
 	}

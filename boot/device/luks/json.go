@@ -30,7 +30,7 @@ type parser struct {
 	values int
 }
 
-// parseJSON gives the one value in b: map[string]any, []any, string, [number],
+// parseJSON returns the one value in b: map[string]any, []any, string, [number],
 // bool or nil.
 func parseJSON(b []byte) (any, error) {
 	p := &parser{b: b}
@@ -55,7 +55,7 @@ func (p *parser) space() {
 	}
 }
 
-// next gives the next byte that is not white space, without taking it; 0 at
+// next returns the next byte that is not white space, without taking it; 0 at
 // the end.
 func (p *parser) next() byte {
 	p.space()
@@ -69,7 +69,7 @@ func (p *parser) peek() byte {
 	return p.b[p.at]
 }
 
-// take tells whether c comes next, white space aside, and takes it.
+// take reports whether c comes next, white space aside, and takes it.
 func (p *parser) take(c byte) bool {
 	if p.next() != c {
 		return false
@@ -101,7 +101,7 @@ func (p *parser) value(depth int) (any, error) {
 	return nil, errJSON
 }
 
-// word tells whether w comes next, and takes it.
+// word reports whether w comes next, and takes it.
 func (p *parser) word(w string) bool {
 	found := bytes.HasPrefix(p.b[p.at:], []byte(w))
 	if found {
@@ -288,7 +288,7 @@ func newObject(v any, path string, bad *error) object {
 	return o
 }
 
-// with gives the same object with another place for what is wrong.
+// with returns the same object with another place for what is wrong.
 func (o object) with(bad *error) object {
 	o.bad = bad
 	return o
@@ -300,7 +300,7 @@ func (o object) wrong(name string) {
 	}
 }
 
-// names gives the names of all fields, in order.
+// names returns the names of all fields, in order.
 func (o object) names() []string {
 	names := make([]string, 0, len(o.m))
 	for name := range o.m {

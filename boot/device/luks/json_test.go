@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// likeStdlib gives what encoding/json reads, in the types of parseJSON.
+// likeStdlib returns what encoding/json reads, in the types of parseJSON.
 func likeStdlib(b []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()

@@ -20,10 +20,10 @@ type Key struct {
 	key []byte
 }
 
-// Bytes gives the volume key, not a copy.
+// Bytes returns the volume key, not a copy.
 func (k *Key) Bytes() []byte { return k.key }
 
-// Table gives the one line of the device-mapper table that maps the plain data
+// Table returns the one line of the device-mapper table that maps the plain data
 // of the device, a path or major:minor without white space: start and length
 // in sectors, and the parameters of the target crypt as
 // Documentation/admin-guide/device-mapper/dm-crypt.rst defines them. They hold

@@ -119,11 +119,11 @@ type kdf struct {
 	threads    uint64 // of Argon2
 }
 
-// needKiB gives the memory that Argon2 takes: no less than 8 blocks of 1 KiB for
+// needKiB returns the memory that Argon2 takes: no less than 8 blocks of 1 KiB for
 // each thread.
 func (k *kdf) needKiB() uint64 { return max(k.memory, 8*k.threads) }
 
-// digest tells whether a volume key is the right one.
+// digest reports whether a volume key is the right one.
 type digest struct {
 	hash       string
 	salt       []byte
@@ -168,7 +168,7 @@ func readAt(r io.ReaderAt, size int64, b []byte, off int64) error {
 	return nil
 }
 
-// check tells whether everything that the slot names is known and possible.
+// check reports whether everything that the slot names is known and possible.
 func (s *slot) check(size int64) error {
 	switch s.kdf.kind {
 	case "pbkdf2":
@@ -210,7 +210,7 @@ func checkIterations(n uint64) error {
 	return nil
 }
 
-// areaSize gives the bytes that the key takes up in the slot's area.
+// areaSize returns the bytes that the key takes up in the slot's area.
 func (s *slot) areaSize() int64 {
 	n := int64(s.keySize) * int64(s.stripes)
 	return (n + sectorSize - 1) / sectorSize * sectorSize
@@ -232,7 +232,7 @@ func (h *Header) keep(s slot, err error) {
 	}
 }
 
-// checkSlots gives the reason why no key slot can be tried, if none can.
+// checkSlots returns the reason why no key slot can be tried, if none can.
 func (h *Header) checkSlots() error {
 	switch {
 	case len(h.slots) > 0:

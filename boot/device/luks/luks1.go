@@ -93,7 +93,7 @@ func (h *Header) setData(s segment, rest bool) error {
 	return nil
 }
 
-// cString gives a field up to its first NUL.
+// cString returns a field up to its first NUL.
 func cString(b []byte) string {
 	b, _, _ = bytes.Cut(b, []byte{0})
 	return string(b)

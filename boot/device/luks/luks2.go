@@ -177,7 +177,7 @@ func (h *Header) noteTokens(tokens object) {
 	}
 }
 
-// readSegment takes in where the data lie and gives the segment's name.
+// readSegment takes in where the data lie and returns the segment's name.
 func (h *Header) readSegment(config, segments object) (string, error) {
 	var bad error
 	requirements := config.with(&bad).optional("requirements").strings("mandatory")
@@ -250,7 +250,7 @@ func (h *Header) readSegment(config, segments object) (string, error) {
 	return id, h.setData(data, rest)
 }
 
-// findDigest gives the digest of the key that the slot holds, if that is the
+// findDigest returns the digest of the key that the slot holds, if that is the
 // key of the segment; the error says why it cannot be used.
 func findDigest(digests object, slot, segment string) (d digest, bound bool, err error) {
 	for _, name := range digests.names() {

@@ -51,7 +51,7 @@ var goldens = []struct {
 	},
 }
 
-// golden gives a copy of one of the volumes in testdata.
+// golden returns a copy of one of the volumes in testdata.
 func golden(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := unpacked[name]()
@@ -80,7 +80,7 @@ func unpack(name string) ([]byte, error) {
 }
 
 // TestGolden needs no tools. With -update it has cryptsetup make the volumes
-// anew; their keys are then other ones.
+// again; their keys are then other ones.
 func TestGolden(t *testing.T) {
 	for _, tt := range goldens {
 		t.Run(tt.name, func(t *testing.T) {
@@ -170,7 +170,7 @@ func volume(t testing.TB, metadata string) []byte {
 	return b
 }
 
-// sign gives one copy of a LUKS2 header its checksum.
+// sign returns one copy of a LUKS2 header its checksum.
 func sign(header []byte) {
 	clear(header[448:512])
 	sum := sha256.Sum256(header)

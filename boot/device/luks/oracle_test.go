@@ -68,7 +68,7 @@ func format(t *testing.T, args ...string) string {
 	return image
 }
 
-// volumeKey gives the volume key as cryptsetup reads it.
+// volumeKey returns the volume key as cryptsetup reads it.
 func volumeKey(t *testing.T, image, passphrase string) []byte {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "key")
@@ -319,7 +319,7 @@ func TestUnsupported(t *testing.T) {
 		}, "detached"},
 		{"reencryption that was begun", func(t *testing.T) string {
 			image := space(t, 48<<20)
-			// cryptsetup makes a file in the folder that it is started in.
+			// cryptsetup makes a file in the directory that it is started in.
 			boottest.Tool(t, "env", slices.Concat([]string{"-C", t.TempDir(), "cryptsetup", "reencrypt", "--encrypt", "--init-only", "--disable-locks", "--type", "luks2",
 				"--reduce-device-size", "32M", "-q", "--key-file", file(t, passphrase)}, quickPBKDF2, []string{image})...)
 			return image

@@ -33,7 +33,7 @@ type Options struct {
 }
 
 // Unlock tries the key slots with the passphrase, those with a high priority
-// first, and gives the volume key out of the first that opens. The caller wipes
+// first, and returns the volume key out of the first that opens. The caller wipes
 // it ([Key.Wipe]), and the passphrase.
 //
 // The error wraps [ErrPassphrase] where at least one key slot was tried and none
@@ -85,7 +85,7 @@ func (h *Header) Unlock(ctx context.Context, passphrase []byte, o Options) (*Key
 	return nil, unsupported("all its key slots are marked to be left alone")
 }
 
-// open gives the volume key out of one slot.
+// open returns the volume key out of one slot.
 func (h *Header) open(ctx context.Context, s slot, passphrase []byte, memory int64) ([]byte, error) {
 	areaKey, err := s.deriveKey(ctx, passphrase, memory)
 	if err != nil {
@@ -185,7 +185,7 @@ func merge(split []byte, size, stripes int, h hash.Hash) []byte {
 	return key
 }
 
-// newHash gives the hash of a name that cryptsetup writes; nil when it is not
+// newHash returns the hash of a name that cryptsetup writes; nil when it is not
 // known.
 func newHash(name string) func() hash.Hash {
 	switch strings.ToLower(name) {

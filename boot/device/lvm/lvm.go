@@ -1,9 +1,9 @@
-// Package lvm reads the metadata of LVM2 from its physical volumes and tells
+// Package lvm reads the metadata of LVM2 from its physical volumes and works out
 // how logical volumes lie on them, so that they can be mapped without LVM's
 // tools. It follows lib/format_text of LVM2.
 //
 // Volumes are linear, striped, raid0, or mirrors (mirror and raid1), of which
-// one image is read; others give a sentence that says what they are. Which of
+// one image is read; for others there is a sentence with what they are. Which of
 // a raid1's images is up to date is taken from the metadata alone: a device that
 // fell out of a running volume, unnoticed by LVM, may be read as it was then.
 //
@@ -25,7 +25,7 @@ import (
 type PV struct {
 	UUID string // as LVM prints it: 6-4-4-4-4-4-6 characters
 	Size int64  // bytes, as it was when the device was made a physical volume
-	VG   *VG    // of which it is a part; nil when this device does not tell
+	VG   *VG    // of which it is a part; nil when this device does not record it
 }
 
 // What Read says.
@@ -99,7 +99,7 @@ func Read(r io.ReaderAt, size int64) (PV, error) {
 	return pv, nil
 }
 
-// findLabel gives the sector of the label (lib/label/label.h).
+// findLabel returns the sector of the label (lib/label/label.h).
 func findLabel(r io.ReaderAt, size int64) ([]byte, error) {
 	b, err := readAt(r, size, 0, min(4*sector, max(size, 0)/sector*sector))
 	if err != nil {

@@ -28,7 +28,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// fixture gives the first MiB of a physical volume that LVM has written, in
+// fixture returns the first MiB of a physical volume that LVM has written, in
 // testdata: the volume group of kinds.vg, after so many changes that its ring
 // of metadata has wrapped.
 func fixture(t testing.TB, number int) []byte {
@@ -397,7 +397,7 @@ func TestReadNone(t *testing.T) {
 	}
 }
 
-// read gives the volume group with the given volumes.
+// read returns the volume group with the given volumes.
 func read(t *testing.T, text string) (*lvm.VG, error) {
 	t.Helper()
 	b := make([]byte, 32<<10+len(text)+8<<10)

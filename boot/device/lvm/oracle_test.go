@@ -47,7 +47,7 @@ func newTools(t *testing.T, devices int) *tools {
 	return l
 }
 
-// run gives what a command prints.
+// run returns what a command prints.
 func (l *tools) run(command string, args ...string) string {
 	l.t.Helper()
 	config := fmt.Sprintf(`activation { udev_sync=0 udev_rules=0 verify_udev_operations=0 }
@@ -66,7 +66,7 @@ global { use_lvmpolld=0 locking_dir=%q }
 	return string(out)
 }
 
-// report gives the lines of a report, sorted.
+// report returns the lines of a report, sorted.
 func (l *tools) report(command, fields string, args ...string) []string {
 	l.t.Helper()
 	out := l.run(command, append([]string{"--noheadings", "--separator", "|", "--units", "s", "--nosuffix", "-o", fields}, args...)...)
@@ -78,7 +78,7 @@ func (l *tools) report(command, fields string, args ...string) []string {
 	return lines
 }
 
-// lvs gives the segments of all volumes, hidden ones too.
+// lvs returns the segments of all volumes, hidden ones too.
 func (l *tools) lvs() []string {
 	l.t.Helper()
 	return l.report("lvs", "lv_name,lv_uuid,segtype,seg_start_pe,seg_size_pe,stripes,stripe_size,devices", "--all")
@@ -172,7 +172,7 @@ func TestKinds(t *testing.T) {
 	must(t, os.WriteFile("testdata/kinds.lvs", []byte(lines), 0o644))
 }
 
-// wrapped tells whether the metadata of a device begin at the end of their
+// wrapped reports whether the metadata of a device begin at the end of their
 // ring and end at its beginning.
 func wrapped(t *testing.T, path string) bool {
 	t.Helper()

@@ -23,12 +23,12 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("needs the physical volume %s (%s%s), which is not there", e.PV.UUID, e.PV.Name, was)
 }
 
-// MappingUUID gives the UUID that LVM gives the mapping of a logical volume.
+// MappingUUID returns the UUID that LVM gives the mapping of a logical volume.
 func (vg *VG) MappingUUID(lv LV) string {
 	return "LVM-" + strings.ReplaceAll(vg.UUID+lv.UUID, "-", "")
 }
 
-// Table gives the mapping of the logical volume with a name. What find gives
+// Table returns the mapping of the logical volume with a name. What find gives
 // is the node of the physical volume with a UUID, if it is there. An error is
 // a sentence that begins with the logical volume; one that wraps a
 // [*MissingError] says that it could be mapped if another device were there.
@@ -96,7 +96,7 @@ func (r *resolver) spend(n int) error {
 	return nil
 }
 
-// volume gives the runs of n sectors of a volume from off on. Its errors go on
+// volume returns the runs of n sectors of a volume from off on. Its errors go on
 // after the name of the outermost volume.
 func (r *resolver) volume(lv *LV, off, n uint64, depth int) ([]run, error) {
 	switch {
@@ -126,7 +126,7 @@ func (r *resolver) volume(lv *LV, off, n uint64, depth int) ([]run, error) {
 	return runs, nil
 }
 
-// segment gives the runs of n sectors of a segment from off on.
+// segment returns the runs of n sectors of a segment from off on.
 func (r *resolver) segment(lv *LV, s Segment, off, n uint64, depth int) ([]run, error) {
 	switch s.Type {
 	case "linear":
@@ -139,7 +139,7 @@ func (r *resolver) segment(lv *LV, s Segment, off, n uint64, depth int) ([]run, 
 	return nil, fmt.Errorf("is of the type %s, which alpboot cannot map", s.Type)
 }
 
-// area gives the runs of n sectors from off sectors into an area on.
+// area returns the runs of n sectors from off sectors into an area on.
 func (r *resolver) area(a Area, off, n uint64, depth int) ([]run, error) {
 	off += a.Extent * r.vg.ExtentSize
 	pv := r.pvs[a.Name]
@@ -174,7 +174,7 @@ func (r *resolver) mirrored(lv *LV, s Segment, off, n uint64, depth int) ([]run,
 		if failed == nil {
 			return runs, nil
 		}
-		// A missing device can come, so that is what is told.
+		// A missing device can come, so that is what is reported.
 		if missing := (*MissingError)(nil); i == 0 || errors.As(failed, &missing) {
 			err = failed
 		}

@@ -162,7 +162,7 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// peek skips white space and comments and gives the character behind them; 0
+// peek skips white space and comments and returns the character behind them; 0
 // at the end.
 func (p *parser) peek() byte {
 	for p.at < len(p.s) {
@@ -202,7 +202,7 @@ func short(s string) string {
 	return s
 }
 
-// get gives the node of a name; nil when there is none.
+// get returns the node of a name; nil when there is none.
 func (n *node) get(name string) *node {
 	for i := range n.nodes {
 		if n.nodes[i].name == name {
@@ -212,7 +212,7 @@ func (n *node) get(name string) *node {
 	return nil
 }
 
-// sections gives the sections in the section of a name.
+// sections returns the sections in the section of a name.
 func (n *node) sections(name string) []node {
 	in := n.get(name)
 	if in == nil {
@@ -227,7 +227,7 @@ func (n *node) sections(name string) []node {
 	return sections
 }
 
-// text gives the string of a name; "" when there is none.
+// text returns the string of a name; "" when there is none.
 func (n *node) text(name string) string {
 	if v := n.get(name); v != nil && len(v.values) == 1 {
 		return v.values[0].text
@@ -235,7 +235,7 @@ func (n *node) text(name string) string {
 	return ""
 }
 
-// number gives the number of a name, at most most.
+// number returns the number of a name, at most most.
 func (n *node) number(name string, most uint64) (uint64, error) {
 	v := n.get(name)
 	if v == nil || len(v.values) != 1 || v.values[0].isText || v.values[0].number > most {
@@ -244,7 +244,7 @@ func (n *node) number(name string, most uint64) (uint64, error) {
 	return v.values[0].number, nil
 }
 
-// has tells whether the list of a name holds a string.
+// has reports whether the list of a name holds a string.
 func (n *node) has(name, text string) bool {
 	v := n.get(name)
 	if v == nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// VG is a volume group, as the metadata on one of its physical volumes tell.
+// VG is a volume group, as the metadata on one of its physical volumes have it.
 type VG struct {
 	Name       string
 	UUID       string
@@ -63,7 +63,7 @@ const (
 	maxSectors  = 1 << 54
 )
 
-// Pool tells whether lv is a pool, of which other volumes are made.
+// Pool reports whether lv is a pool, of which other volumes are made.
 func (lv *LV) Pool() bool {
 	if len(lv.Segments) == 0 {
 		return false
@@ -301,7 +301,7 @@ func validName(s string) bool {
 	})
 }
 
-// clean gives a text for sentences: short, and of printable ASCII.
+// clean returns a text for sentences: short, and of printable ASCII.
 func clean(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c > '~' {

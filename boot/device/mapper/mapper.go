@@ -4,7 +4,7 @@
 // dmsetup nor libdevmapper is needed.
 //
 // A mapping is always read-only, and opens the devices under it for reading
-// only. Tables are checked for what the kernel would not tell in words: at most
+// only. Tables are checked for what the kernel would refuse without a word: at most
 // 16,384 targets, 1 MiB of parameters, no gap between targets.
 package mapper
 
@@ -30,7 +30,7 @@ type Target struct {
 // Table is a whole mapping: targets in the order of Start, without gaps.
 type Table []Target
 
-// Sectors gives the length of the mapping in sectors of 512 bytes.
+// Sectors returns the length of the mapping in sectors of 512 bytes.
 func (t Table) Sectors() uint64 {
 	if len(t) == 0 {
 		return 0
@@ -103,7 +103,7 @@ const (
 )
 
 // Create makes a read-only mapping and its node in /dev/mapper, for root alone.
-// The name is one that [Name] or [LVName] gave; uuid is what tells the mapping
+// The name is one that [Name] or [LVName] returned; uuid is what tells the mapping
 // from all others, at most 128 bytes that begin with who made it ("LVM-"), or "".
 //
 // A udev that runs is told to leave the mapping alone. The kernel announces it
@@ -165,7 +165,7 @@ func (m *Mapper) Create(name, uuid string, t Table) (*Device, error) {
 	return d, nil
 }
 
-// Exists tells whether there is a mapping with a UUID, and its name. Where the
+// Exists reports whether there is a mapping with a UUID, and its name. Where the
 // kernel has no device-mapper, or has not loaded it, there is none.
 func (m *Mapper) Exists(uuid string) (name string, ok bool, err error) {
 	if uuid == "" || len(uuid) > maxUUID {
@@ -233,7 +233,7 @@ func (d *Device) makeNode() error {
 	return nil
 }
 
-// isDevice tells whether path leads to the block device dev.
+// isDevice reports whether path leads to the block device dev.
 func isDevice(path string, dev uint64) bool {
 	var st unix.Stat_t
 	return unix.Stat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK && uint64(st.Rdev) == dev
@@ -261,7 +261,7 @@ func (m *Mapper) need(t Table) error {
 	return nil
 }
 
-// driver gives the kernel module that has a type of target.
+// driver returns the kernel module that has a type of target.
 func driver(targetType string) string {
 	switch targetType {
 	case "linear", "striped", "error":

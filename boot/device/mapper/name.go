@@ -40,7 +40,7 @@ func Name(s string) string {
 	return b.String()
 }
 
-// LVName gives the name that LVM gives the mapping of a logical volume of a
+// LVName returns the name that LVM gives the mapping of a logical volume of a
 // volume group: both with their dashes doubled, and a single dash between them.
 func LVName(vg, lv string) string {
 	double := func(s string) string { return strings.ReplaceAll(s, "-", "--") }
@@ -51,10 +51,10 @@ func allowed(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("#+-.:=@_", c) >= 0
 }
 
-// reserved tells names that the kernel does not take.
+// reserved reports whether the kernel does not take a name.
 func reserved(name string) bool { return name == "." || name == ".." || name == "control" }
 
-// valid tells whether a name is one that [Name] could have given.
+// valid reports whether a name is one that [Name] could have given.
 func valid(name string) bool {
 	for _, c := range []byte(name) {
 		if c != '\\' && !allowed(c) {

@@ -71,14 +71,14 @@ func (m *Machine) Member(node string, sb superblock.Superblock) (assemble.Member
 		pv, err := lvm.Read(f, f.Size)
 		member.PV = &pv
 		if pv.UUID != "" {
-			err = nil // what its metadata do not tell, those of another device may
+			err = nil // what its metadata do not record, those of another device may
 		}
 		return member, err
 	}
 	return member, fmt.Errorf("%s is a member of no kind of set that is known", sb.Type)
 }
 
-// held tells whether another device is made of this one already.
+// held reports whether another device is made of this one already.
 func (m *Machine) held(f *device.File) bool {
 	var st unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK {
@@ -106,7 +106,7 @@ func (m *Machine) create(name, uuid string, table mapper.Table) (device.Made, er
 // spare is how many bytes of memory opening a key slot must leave.
 const spare = 64 << 20
 
-// Unlock implements discover.Maker. The mapping has the name that systemd gives it,
+// Unlock implements discover.Maker. The mapping has the name that systemd uses,
 // luks-UUID.
 func (m *Machine) Unlock(ctx context.Context, node string, passphrase []byte) (device.Made, error) {
 	f, err := device.Open(node)
@@ -148,7 +148,7 @@ func (m *Machine) Image(fsys device.Filesystem, name string) (device.Made, error
 	defer f.Close() // the loop device keeps it
 	file, ok := f.(*os.File)
 	if !ok {
-		return device.Made{}, errors.New("it is no regular file")
+		return device.Made{}, errors.New("not a regular file")
 	}
 	st, err := file.Stat()
 	if err != nil {

@@ -20,7 +20,7 @@ type Partition struct {
 	Type   string // GPT: the type's GUID in upper case; MBR: its number in hexadecimal, without leading zeros
 }
 
-// Read gives the partitions of the disk r of size bytes in the order of their
+// Read returns the partitions of the disk r of size bytes in the order of their
 // numbers; extended partitions, which only hold others, are left out. A disk
 // without a table gives none and no error. A partition that lies outside the
 // disk costs an error and not the others, so both results may be set.

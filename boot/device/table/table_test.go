@@ -19,7 +19,7 @@ import (
 
 const mib = 1 << 20
 
-// sfdisk partitions an image of size bytes by a script and gives the image, and
+// sfdisk partitions an image of size bytes by a script and returns the image, and
 // what sfdisk itself then reads from it.
 func sfdisk(t *testing.T, size int64, script string) (image []byte, want []table.Partition) {
 	t.Helper()

@@ -86,7 +86,7 @@ func TestBtrfs(t *testing.T) {
 	write("copy/boot/vmlinuz-lts", "kernel")
 	boottest.Tool(t, "btrfs", "filesystem", "sync", top)
 
-	fsys, err := device.Folder(top)
+	fsys, err := device.Directory(top)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestDefaultSubvolume(t *testing.T) {
 			boottest.Tool(t, "btrfs", "subvolume", "snapshot", "-r", at("@/.snapshots/1/snapshot"), root)
 		}
 	}
-	fsys, err := device.Folder(top)
+	fsys, err := device.Directory(top)
 	if err != nil {
 		t.Fatal(err)
 	}
