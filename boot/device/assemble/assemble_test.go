@@ -200,7 +200,7 @@ func TestPlan(t *testing.T) {
 			name:     "members that contradict each other",
 			members:  []assemble.Member{raid("/dev/sda1", 0, level(5), events(3)), raid("/dev/sdb1", 0), raid("/dev/sdc1", 1)},
 			want:     []string{"md-0: [0 28672 linear /dev/sdb1 2048]"},
-			problems: map[string]string{"/dev/sda1": "says other things"},
+			problems: map[string]string{"/dev/sda1": "disagrees with the other members"},
 		},
 		// LVM
 		{
