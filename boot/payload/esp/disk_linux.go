@@ -16,7 +16,7 @@ import (
 	"github.com/alpboot/alpboot/boot/efivar"
 )
 
-// Mounted is the folder of this machine where the partition is mounted.
+// Mounted is the directory of this machine where the partition is mounted.
 type Mounted string
 
 func (m Mounted) path(name string) string { return filepath.Join(string(m), filepath.FromSlash(name)) }

@@ -52,7 +52,7 @@ func order(numbers ...uint16) string { return string(efivar.AppendNumbers(nil, n
 
 var (
 	part    = efivar.Partition{Number: 1, Start: 2048, Size: 131072, Signature: [16]byte{1, 2, 3}, GPT: true}
-	entries = []Entry{{"alpboot", Current}, {"alpboot (former)", Former}}
+	entries = []Entry{{"alpboot", Current}, {"alpboot (previous)", Previous}}
 )
 
 func TestRegister(t *testing.T) {
@@ -104,11 +104,11 @@ func TestRegister(t *testing.T) {
 			if err := Register(v, part, entries, First); err != nil || v.writes != writes {
 				t.Errorf("again: %v, %d writes", err, v.writes-writes)
 			}
-			others, err := Others(v, part, Current, Former)
+			others, err := Others(v, part, Current, Previous)
 			if err != nil || others != (tt.before["Boot0000"] != "") {
 				t.Errorf("others: %v, %v", others, err)
 			}
-			if err := Unregister(v, part, Current, Former); err != nil {
+			if err := Unregister(v, part, Current, Previous); err != nil {
 				t.Fatal(err)
 			}
 			if !maps.Equal(v.values, tt.after) {
@@ -220,6 +220,6 @@ func TestMounted(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := m.Partition(); err == nil || !strings.Contains(err.Error(), "not where a partition is mounted") {
-		t.Errorf("a folder is a partition: %v", err)
+		t.Errorf("a directory is a partition: %v", err)
 	}
 }

@@ -1,18 +1,27 @@
 // Package esp installs alpboot on an EFI system partition, replaces it by a
-// newer one, and takes it away again, so that whatever fails and whenever power
-// goes there is a whole file where firmware looks.
+// newer one, and removes it again.
+//
+// Two things hold whatever fails, whenever power goes, and in whichever order
+// [Install] and [Uninstall] are called, for the removable path or not, before
+// or after other systems put their loaders there:
+//
+//   - There is a whole file where firmware looks.
+//   - A file of another system stays as it is, at its place; or, when alpboot
+//     took that place, in [Directory] with the same bytes. The Uninstall that
+//     gives up the place puts it back. No other call removes it.
 //
 // FAT has no journal and no way to replace a file at once. What is relied on is
 // this: a new file is written under a name that nobody boots, and is on the
 // disk before anything else is done; then it changes places with the old one
 // (RENAME_EXCHANGE, on FAT since Linux 6.0), which changes two directory
 // entries and frees nothing. Should only one of them reach the disk, both names
-// lead to the same whole file. Such a pair must never be deleted one by one,
-// as that would free what the other is made of: see [Install].
+// lead to the same whole file. Of such a pair neither is deleted, as that would
+// free what the other is made of.
 package esp
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,50 +33,52 @@ import (
 
 // Files are the files of the partition. Paths are slash paths from its root.
 type Files interface {
-	// Read gives the content of a file, from the disk and not from memory as
+	// Read returns the content of a file, from the disk and not from memory as
 	// far as that can be had; an error that is [fs.ErrNotExist] when there is none.
 	Read(name string) ([]byte, error)
-	// Write makes a file, and its folders, all of it on the disk when it
+	// Write makes a file, and its directories, all of it on the disk when it
 	// returns. The file must not be there.
 	Write(name string, data []byte) error
-	// Rename gives a file another name, which must be free.
+	// Rename renames a file; the new name must be free.
 	Rename(from, to string) error
 	// Exchange makes two files change places; the error is [ErrNoExchange] when
 	// the filesystem cannot.
 	Exchange(a, b string) error
-	// Remove removes a file or an empty folder.
+	// Remove removes a file or an empty directory.
 	Remove(name string) error
 	// Sync returns when all that was done before is on the disk.
 	Sync() error
-	// List gives the names in a folder; none when it is not there.
+	// List returns the names in a directory; none when it is not there.
 	List(dir string) ([]string, error)
-	// Free gives the bytes that further files may take.
+	// Free returns the bytes that further files may take.
 	Free() (int64, error)
 }
 
 // ErrNoExchange means that two files cannot change places.
 var ErrNoExchange = errors.New("this kernel cannot make two files on the partition change places, without which an update would not survive a power cut: Linux 6.0 or newer can")
 
-// The files that are ours.
+// The files that are ours by their names. Loaders of others that had to make
+// way are kept in Directory too: see [Target.kept].
 const (
-	Folder   = "EFI/alpboot"
-	Current  = Folder + "/alpboot.efi"
-	Former   = Folder + "/former.efi"
-	Replaced = Folder + "/replaced.efi" // the loader that had the removable path before
+	Directory = "EFI/alpboot"
+	Current   = Directory + "/alpboot.efi"
+	Previous  = Directory + "/former.efi" // the image before Current, under the name that it always had
+
+	replaced = Directory + "/replaced" // what names of kept loaders begin with
 )
 
 // removable maps processors to the path that firmware starts on media without
 // a boot entry (UEFI specification, chapter 3.5.1.1).
 var removable = map[string]string{"amd64": "EFI/BOOT/BOOTX64.EFI", "arm64": "EFI/BOOT/BOOTAA64.EFI", "riscv64": "EFI/BOOT/BOOTRISCV64.EFI"}
 
-// Target says where alpboot is installed.
+// Target is where alpboot is installed.
 type Target struct {
 	Files     Files
 	Arch      string // processor, as GOARCH spells it
 	Removable bool   // at the path for removable media, instead of Current
 }
 
-// Path gives the path of the file that firmware starts.
+// Path returns the path of the file that firmware starts.
 func (t Target) Path() (string, error) {
 	if !t.Removable {
 		return Current, nil
@@ -79,21 +90,24 @@ func (t Target) Path() (string, error) {
 	return p, nil
 }
 
-// Result is what [Install] has done.
+// Result is what [Install] or [Uninstall] has done.
 type Result struct {
-	Path   string // of the file that firmware starts
-	Former bool   // the one before is kept as Former
-	Same   bool   // it was there already, and nothing was written
-	Notes  []string
+	Path     string   // of the file that firmware starts
+	Previous bool     // Install: the image before is kept as Previous
+	Same     bool     // Install: it was there already, and nothing was written
+	Removed  []string // Uninstall: files that were removed
+	PutBack  bool     // Uninstall: another system's loader is back at Path
+	Left     []string // Uninstall: names that are left in Directory
+	Notes    []string // what somebody should see to
 }
 
 // Install makes a program the one that firmware starts, and keeps the one
-// before as [Former]. It checks what it has written by reading it.
+// before as [Previous]. It checks what it has written by reading it.
 //
 // Power may go at any time: firmware then finds either the old or the new one,
 // whole. The next Install clears away what was left behind, but for a file that
-// is the same as one that is booted: after a power cut both may be made of the
-// same clusters, until fsck.vfat takes them apart.
+// is the same as another one: after a power cut both may be made of the same
+// clusters, until fsck.vfat separates them.
 func Install(t Target, program []byte) (Result, error) {
 	main, err := t.Path()
 	if err != nil {
@@ -101,35 +115,48 @@ func Install(t Target, program []byte) (Result, error) {
 	}
 	r := Result{Path: main}
 	if t.Removable && !Ours(program) {
-		return r, errors.New("its os-release does not say ID=alpboot, by which it is told from other loaders at this path")
+		return r, errors.New("its os-release does not have ID=alpboot, which distinguishes it from other loaders at this path")
 	}
 	old, err := read(t.Files, main)
 	if err != nil {
 		return r, err
 	}
-	former, err := read(t.Files, Former)
+	previous, err := read(t.Files, Previous)
 	if err != nil {
 		return r, err
 	}
 	if bytes.Equal(old, program) {
-		r.Same, r.Former = true, whole(former)
+		r.Same, r.Previous = true, whole(previous)
 		return r, nil
 	}
-	temp, err := r.clear(t.Files, old, former)
+	temp, err := r.clear(t.Files)
 	if err != nil {
 		return r, err
 	}
-	// Another's loader is kept apart: it comes back when alpboot goes.
-	replaced, err := read(t.Files, Replaced)
-	if err != nil {
-		return r, err
-	}
-	foreign := t.Removable && old != nil && replaced == nil && !Ours(old)
-	if err := t.makeRoom(len(program), old, former, foreign); err != nil {
-		return r, err
-	}
+	foreign := t.Removable && old != nil && !Ours(old)
+	keepAs, keptAs := "", ""
 	if foreign {
-		if err := writeChecked(t.Files, Replaced, old); err != nil {
+		kept, free, err := t.kept(main)
+		if err != nil {
+			return r, err
+		}
+		if n := len(kept); n > 0 && bytes.Equal(kept[n-1].data, old) {
+			keptAs = kept[n-1].name
+		} else if keepAs = free; free == "" {
+			return r, fmt.Errorf("%s holds as many loaders of other systems as there are names for: remove those that are not needed any more (%s*)", Directory, replaced)
+		}
+	}
+	if err := t.makeRoom(len(program), old, previous, keepAs != ""); err != nil {
+		return r, err
+	}
+	if keepAs != "" { // whole under a name that is looked for, or not at all
+		if err := writeChecked(t.Files, temp, old); err != nil {
+			return r, err
+		}
+		if err := t.Files.Rename(temp, keepAs); err != nil {
+			return r, fmt.Errorf("keeping what %s was: %w", main, err)
+		}
+		if err := t.Files.Sync(); err != nil {
 			return r, err
 		}
 	}
@@ -164,83 +191,212 @@ func Install(t Target, program []byte) (Result, error) {
 	}
 
 	// The old one is in temp now.
-	if foreign || !whole(old) {
-		r.Former = whole(former)
-		return r, t.Files.Remove(temp)
+	if keptAs != "" {
+		r.Previous = whole(previous)
+		r.stays(temp, keptAs)
+		return r, nil
 	}
-	if _, err := t.Files.Read(Former); err == nil {
-		if err := t.remove(Former); err != nil {
+	if foreign || !whole(old) {
+		r.Previous = whole(previous)
+		return r, r.remove(t.Files, file{temp, old})
+	}
+	if previous, err = read(t.Files, Previous); err == nil && previous != nil { // makeRoom may have removed it
+		other, err := shared(t.Files, file{Previous, previous})
+		if err != nil {
+			return r, err
+		}
+		if other != "" {
+			r.Previous = whole(previous)
+			r.Notes = append(r.Notes, fmt.Sprintf("the image before is %s, and not %s, which may share its clusters with %s: %s.", temp, Previous, other, repair))
+			return r, nil
+		}
+		err = remove(t.Files, Previous)
+		if err != nil {
 			return r, err
 		}
 	}
-	if err := t.Files.Rename(temp, Former); err != nil {
-		return r, fmt.Errorf("keeping the former one: %w", err)
+	if err := t.Files.Rename(temp, Previous); err != nil {
+		return r, fmt.Errorf("keeping the previous image: %w", err)
 	}
-	r.Former = true
+	r.Previous = true
 	return r, t.Files.Sync()
 }
 
-// clear removes what an earlier try left behind, and gives a name that is free.
-func (r *Result) clear(files Files, booted ...[]byte) (temp string, err error) {
+// file is a file and its content.
+type file struct {
+	name string
+	data []byte
+}
+
+// kept returns the loaders of other systems that were at the path main when
+// alpboot took it, the last of them at the end, and a name for one more; that is
+// "" when there is none left.
+func (t Target) kept(main string) (list []file, free string, err error) {
+	names := []string{replaced + ".efi"} // of whichever processor, as older versions had it
+	base := replaced + "-" + strings.TrimSuffix(strings.ToLower(path.Base(main)), ".efi")
+	names = append(names, base+".efi")
+	for n := 2; n < 10; n++ {
+		names = append(names, fmt.Sprintf("%s-%d.efi", base, n))
+	}
+	last := 0
+	for i, name := range names {
+		b, err := read(t.Files, name)
+		if err != nil {
+			return nil, "", err
+		}
+		if b == nil {
+			continue
+		}
+		if p, err := efi.Parse(b); i == 0 && err == nil && p.Arch() != t.Arch {
+			continue
+		}
+		list = append(list, file{name, b})
+		last = i
+	}
+	if last+1 < len(names) {
+		free = names[last+1]
+	}
+	return list, free, nil
+}
+
+// leftovers returns the files that operations cut short may have left behind,
+// and a name that is free; a file that cannot be read has no data.
+func leftovers(files Files) (list []file, free string) {
 	for i := range 10 {
-		name := fmt.Sprintf("%s/new%d.efi", Folder, i)
+		name := fmt.Sprintf("%s/new%d.efi", Directory, i)
 		b, err := read(files, name)
-		switch {
-		case err != nil:
-			r.Notes = append(r.Notes, fmt.Sprintf("%s cannot be read (%v): unmount the partition, and let fsck.vfat -a repair it.", name, err))
-		case b == nil:
-			if temp == "" {
-				temp = name
-			}
-		case bytes.Equal(b, booted[0]) || bytes.Equal(b, booted[1]):
-			r.Notes = append(r.Notes, fmt.Sprintf("%s may be a second name of a file that is booted, as after a power cut: unmount the partition, and let fsck.vfat -a repair it.", name))
-		default:
-			if err := files.Remove(name); err != nil {
-				return "", fmt.Errorf("clearing away %s: %w", name, err)
-			}
-			if err := files.Sync(); err != nil {
-				return "", err
-			}
-			if temp == "" {
-				temp = name
-			}
+		if err == nil && b == nil {
+			free = cmp.Or(free, name)
+			continue
+		}
+		list = append(list, file{name, b})
+	}
+	return list, free
+}
+
+// shared returns the name of another file that may be made of the same clusters
+// as this one, as after a power cut, or "". To remove either would destroy both.
+// What is not alpboot, under a name of its own, may be any file of the partition.
+func shared(files Files, f file) (string, error) {
+	if f.data == nil {
+		return "", nil
+	}
+	if (f.name == Current || f.name == Previous) && !Ours(f.data) {
+		return alike(files, "", f)
+	}
+	list, _ := leftovers(files)
+	for _, l := range list {
+		if l.name != f.name && bytes.Equal(l.data, f.data) {
+			return l.name, nil
 		}
 	}
+	return "", nil
+}
+
+// repair is what somebody has to do about files that share their clusters.
+const repair = "unmount the partition, let fsck.vfat -a repair it, and remove the file if it is still there"
+
+// clear removes what an earlier try left behind, and returns a name that is free.
+func (r *Result) clear(files Files) (temp string, err error) {
+	list, temp := leftovers(files)
+	for _, f := range list {
+		if f.data == nil {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s cannot be read: %s.", f.name, repair))
+			continue
+		}
+		name, err := alike(files, "", f)
+		if err != nil {
+			return "", err
+		}
+		if name != "" {
+			r.stays(f.name, name)
+			continue
+		}
+		if err := remove(files, f.name); err != nil {
+			return "", err
+		}
+		temp = cmp.Or(temp, f.name)
+	}
 	if temp == "" {
-		return "", fmt.Errorf("%s is full of what earlier tries left behind: unmount the partition, and let fsck.vfat -a repair it", Folder)
+		return "", fmt.Errorf("%s is full of what earlier tries left behind: %s", Directory, repair)
 	}
 	return temp, nil
 }
 
+// alike returns the name of a file below a directory that begins with the same
+// bytes as another one, as far as the shorter of both goes; "" when there is none.
+func alike(files Files, dir string, f file) (string, error) {
+	names, err := files.List(dir)
+	if err != nil {
+		return "", err
+	}
+	for _, n := range names {
+		name := path.Join(dir, n)
+		if name == f.name {
+			continue
+		}
+		if b, err := files.Read(name); err == nil {
+			if n := min(len(b), len(f.data)); n > 0 && bytes.Equal(b[:n], f.data[:n]) {
+				return name, nil
+			}
+		} else if found, err := alike(files, name, f); found != "" || err != nil {
+			return found, err
+		}
+	}
+	return "", nil
+}
+
 // makeRoom sees to it that there is room for a program, if need be by removing
-// the former one.
-func (t Target) makeRoom(size int, old, former []byte, foreign bool) error {
-	const slack = 64 << 10 // folders, and clusters that are not filled
+// the previous one.
+func (t Target) makeRoom(size int, old, previous []byte, keep bool) error {
+	const slack = 64 << 10 // directories, and clusters that are not filled
 	need := int64(size) + slack
-	if foreign {
+	if keep {
 		need += int64(len(old))
 	}
 	free, err := t.Files.Free()
 	if err != nil || free >= need {
 		return err
 	}
-	if former != nil && whole(old) && !bytes.Equal(old, former) && free+int64(len(former)) >= need {
-		return t.remove(Former)
+	if previous != nil && whole(old) && !bytes.Equal(old, previous) && free+int64(len(previous)) >= need {
+		if other, err := shared(t.Files, file{Previous, previous}); other == "" && err == nil {
+			return remove(t.Files, Previous)
+		}
 	}
 	return fmt.Errorf("the partition has %d bytes free, and %d are needed: %d too few", free, need, need-free)
 }
 
-func (t Target) remove(name string) error {
-	if err := t.Files.Remove(name); err != nil {
+// remove removes a file with this content, unless that may be part of another
+// one: then it notes that it stays.
+func (r *Result) remove(files Files, f file) error {
+	other, err := shared(files, f)
+	if err != nil {
+		return err
+	}
+	if other != "" {
+		r.stays(f.name, other)
+		return nil
+	}
+	return remove(files, f.name)
+}
+
+// stays notes that a file is not removed, as that may destroy another one.
+func (r *Result) stays(name, other string) {
+	r.Notes = append(r.Notes, fmt.Sprintf("%s stays, as it may be a second name of %s after a power cut: %s.", name, other, repair))
+}
+
+func remove(files Files, name string) error {
+	if err := files.Remove(name); err != nil {
 		return fmt.Errorf("removing %s: %w", name, err)
 	}
-	return t.Files.Sync()
+	return files.Sync()
 }
 
 // Uninstall undoes [Install]: the loader that had the removable path before
-// gets it back. It refuses to leave a partition without anything to boot,
-// unless force is set.
-func Uninstall(t Target, force bool) (Result, error) {
+// gets it back. That bootable is false means that nothing beyond these files is
+// known to boot; then Uninstall looks for another loader on the partition, and
+// refuses to leave it without one.
+func Uninstall(t Target, bootable bool) (Result, error) {
 	main, err := t.Path()
 	if err != nil {
 		return Result{}, err
@@ -250,96 +406,130 @@ func Uninstall(t Target, force bool) (Result, error) {
 	if err != nil {
 		return r, err
 	}
-	former, err := read(t.Files, Former)
+	previous, err := read(t.Files, Previous)
 	if err != nil {
 		return r, err
 	}
-	replaced, err := read(t.Files, Replaced)
-	if err != nil {
-		return r, err
-	}
-	switch {
-	case t.Removable && current != nil && !Ours(current):
-		// As it is when the power went while it was put back.
-		if !whole(current) || former == nil && replaced == nil {
-			return r, fmt.Errorf("%s is not alpboot's", main)
-		}
-	case t.Removable && current != nil && replaced != nil:
-		temp, err := r.clear(t.Files, current, former)
+	var back *file // what is put back
+	if t.Removable {
+		kept, _, err := t.kept(main)
 		if err != nil {
 			return r, err
 		}
-		if err := writeChecked(t.Files, temp, replaced); err != nil {
+		if n := len(kept); n > 0 {
+			back = &kept[n-1]
+		}
+		if _, err := t.Files.Read(Current); err == nil {
+			previous = nil // it belongs to that
+		}
+	}
+	for _, f := range []file{{main, current}, {Previous, previous}} {
+		other, err := shared(t.Files, f)
+		if err != nil {
 			return r, err
 		}
-		if err := t.Files.Exchange(temp, main); err != nil {
+		if other != "" {
+			return r, fmt.Errorf("%s may be a second name of %s, as after a power cut: %s", other, f.name, repair)
+		}
+	}
+	foreign := t.Removable && current != nil && !Ours(current)
+	switch {
+	case foreign && back != nil && bytes.Equal(current, back.data):
+		// As when the power went. The copy may share its clusters with it, and stays.
+		r.PutBack, back = true, nil
+	case foreign:
+		return r, fmt.Errorf("%s is not alpboot's, and stays", main)
+	case back != nil:
+		temp, err := r.clear(t.Files)
+		if err != nil {
+			return r, err
+		}
+		if err := writeChecked(t.Files, temp, back.data); err != nil {
+			return r, err
+		}
+		if current == nil {
+			err = t.Files.Rename(temp, main)
+		} else {
+			err = t.Files.Exchange(temp, main)
+		}
+		if err != nil {
 			return r, fmt.Errorf("putting back what %s was: %w", main, err)
 		}
 		if err := t.Files.Sync(); err != nil {
 			return r, err
 		}
-		if err := check(t.Files, main, replaced); err != nil {
+		if err := check(t.Files, main, back.data); err != nil {
 			return r, err
 		}
-		if err := t.remove(temp); err != nil {
-			return r, err
+		r.PutBack = true
+		if current != nil {
+			if err := remove(t.Files, temp); err != nil {
+				return r, err
+			}
 		}
 	case current != nil:
-		if !force {
-			others, err := others(t.Files)
+		if !bootable {
+			others, err := others(t.Files, main)
 			if err != nil {
 				return r, err
 			}
 			if len(others) == 0 {
-				return r, errors.New("nothing else on the partition could be booted: install another boot loader first, or use --force")
+				return r, errors.New("nothing else is known that this machine could boot: install another boot loader first, or use --force")
 			}
 		}
-		if err := t.remove(main); err != nil {
+		if err := remove(t.Files, main); err != nil {
+			return r, err
+		}
+		r.Removed = append(r.Removed, main)
+	}
+	if previous != nil {
+		if err := remove(t.Files, Previous); err != nil {
+			return r, err
+		}
+		r.Removed = append(r.Removed, Previous)
+	}
+	if back != nil {
+		if err := r.remove(t.Files, *back); err != nil {
 			return r, err
 		}
 	}
-	for _, name := range []string{Former, Replaced} {
-		if _, err := t.Files.Read(name); err == nil {
-			if err := t.remove(name); err != nil {
-				return r, err
-			}
-		}
+	if r.Left, err = t.Files.List(Directory); err == nil && len(r.Left) == 0 {
+		t.Files.Remove(Directory) // which may not be there
 	}
-	if names, err := t.Files.List(Folder); err == nil && len(names) == 0 {
-		t.Files.Remove(Folder) // an empty folder does no harm either
-	}
-	return r, nil
+	return r, err
 }
 
-// others gives the EFI programs on the partition that are not ours.
-func others(files Files) ([]string, error) {
+// others returns the EFI programs on the partition that firmware or another
+// boot loader starts, without main, which goes.
+func others(files Files, main string) ([]string, error) {
 	var list []string
-	folders := []string{"EFI"}
-	for depth := 0; depth < 3; depth++ { // loaders lie in EFI/NAME or a folder of it
+	dirs := []string{"EFI"}
+	for depth := 0; depth < 3; depth++ { // loaders lie in EFI/NAME or a directory of it
 		var next []string
-		for _, dir := range folders {
+		for _, dir := range dirs {
 			names, err := files.List(dir)
 			if err != nil {
 				return nil, err
 			}
 			for _, n := range names {
 				name := path.Join(dir, n)
-				if !strings.HasSuffix(strings.ToLower(n), ".efi") {
+				switch {
+				case strings.EqualFold(name, Directory), strings.EqualFold(name, main): // started by our boot entries alone
+				case !strings.HasSuffix(strings.ToLower(n), ".efi"):
 					next = append(next, name)
-					continue
-				}
-				b, err := files.Read(name)
-				if err == nil && whole(b) && !Ours(b) {
-					list = append(list, name)
+				default:
+					if b, err := files.Read(name); err == nil && whole(b) {
+						list = append(list, name)
+					}
 				}
 			}
 		}
-		folders = next
+		dirs = next
 	}
 	return list, nil
 }
 
-// read gives the content of a file; nil when there is none.
+// read returns the content of a file; nil when there is none.
 func read(files Files, name string) ([]byte, error) {
 	b, err := files.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -375,13 +565,13 @@ func check(files Files, name string, want []byte) error {
 	return nil
 }
 
-// whole tells whether a file is an EFI program, with all that its header says.
+// whole reports whether a file is an EFI program, with all that its header says.
 func whole(b []byte) bool {
 	_, err := efi.Parse(b)
 	return err == nil
 }
 
-// Ours tells whether a program is a unified kernel image of alpboot.
+// Ours reports whether a program is a unified kernel image of alpboot.
 func Ours(b []byte) bool {
 	p, err := efi.Parse(b)
 	if err != nil {

@@ -38,7 +38,12 @@ func version(n int) []byte { return program(fmt.Sprintf("ID=alpboot\nVERSION_ID=
 
 var theirs = program("ID=other\n")
 
-const bootx64 = "EFI/BOOT/BOOTX64.EFI"
+const (
+	bootx64  = "EFI/BOOT/BOOTX64.EFI"
+	bootaa64 = "EFI/BOOT/BOOTAA64.EFI"
+	kept     = Directory + "/replaced-bootx64.efi"
+	oldKept  = Directory + "/replaced.efi" // as older versions called it
+)
 
 // names says what files there are and what they hold, for messages.
 func (m *fatModel) names() string {
@@ -72,29 +77,29 @@ func TestInstall(t *testing.T) {
 			name: "first", want: Current + "=v5", refused: "nothing else",
 		},
 		{
-			name: "update", before: map[string][]byte{Current: version(4), Former: version(3), "EFI/other/grubx64.efi": theirs},
-			want:      Current + "=v5 " + Former + "=v4 EFI/other/grubx64.efi=theirs",
+			name: "update", before: map[string][]byte{Current: version(4), Previous: version(3), "EFI/other/grubx64.efi": theirs},
+			want:      Current + "=v5 " + Previous + "=v4 EFI/other/grubx64.efi=theirs",
 			uninstall: "EFI/other/grubx64.efi=theirs",
 		},
 		{
-			name: "damaged before", before: map[string][]byte{Current: []byte("junk"), Former: version(3)},
-			want: Current + "=v5 " + Former + "=v3", refused: "nothing else",
+			name: "damaged before", before: map[string][]byte{Current: []byte("junk"), Previous: version(3)},
+			want: Current + "=v5 " + Previous + "=v3", refused: "nothing else",
 		},
 		{
-			name: "left behind", before: map[string][]byte{Current: version(4), Folder + "/new0.efi": version(2), Folder + "/new1.efi": version(4)},
-			want:      Current + "=v5 " + Former + "=v4 " + Folder + "/new1.efi=v4",
-			uninstall: Folder + "/new1.efi=v4", refused: "nothing else",
+			name: "left behind", before: map[string][]byte{Current: version(4), Directory + "/new0.efi": version(2), Directory + "/new1.efi": version(4)},
+			want:      Current + "=v5 " + Previous + "=v4 " + Directory + "/new1.efi=v4",
+			uninstall: Current + "=v5 " + Previous + "=v4 " + Directory + "/new1.efi=v4", refused: "may be a second name",
 		},
 		{
 			name: "removable, first", removable: true, want: bootx64 + "=v5", refused: "nothing else",
 		},
 		{
 			name: "removable, another's loader", removable: true, before: map[string][]byte{bootx64: theirs},
-			want: bootx64 + "=v5 " + Replaced + "=theirs", uninstall: bootx64 + "=theirs",
+			want: bootx64 + "=v5 " + kept + "=theirs", uninstall: bootx64 + "=theirs",
 		},
 		{
-			name: "removable, update", removable: true, before: map[string][]byte{bootx64: version(4), Former: version(3), Replaced: theirs},
-			want: bootx64 + "=v5 " + Former + "=v4 " + Replaced + "=theirs", uninstall: bootx64 + "=theirs",
+			name: "removable, update", removable: true, before: map[string][]byte{bootx64: version(4), Previous: version(3), oldKept: theirs},
+			want: bootx64 + "=v5 " + Previous + "=v4 " + oldKept + "=theirs", uninstall: bootx64 + "=theirs",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -125,14 +130,34 @@ func TestInstall(t *testing.T) {
 				if m.names() != tt.want {
 					t.Errorf("a refusal left %s", m.names())
 				}
-				if _, err := Uninstall(target, true); err != nil {
-					t.Error(err)
+				if _, err := Uninstall(target, true); (err == nil) != (tt.refused == "nothing else") {
+					t.Errorf("forced: %v", err)
 				}
 			}
 			if got := m.names(); got != tt.uninstall {
 				t.Errorf("uninstalled: got  %s\nwant %s", got, tt.uninstall)
 			}
 		})
+	}
+}
+
+// A plain install and its undoing leave alone what was kept of the removable path.
+func TestKeptThroughPlainInstall(t *testing.T) {
+	m := newFAT()
+	m.put(bootx64, theirs)
+	for _, removable := range []bool{true, false} {
+		if _, err := Install(Target{Files: m, Arch: "amd64", Removable: removable}, version(5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, err := Uninstall(Target{Files: m}, true); err != nil || r.PutBack || !slices.Equal(r.Removed, []string{Current}) || len(r.Left) != 1 {
+		t.Errorf("plain: %+v, %v, left %s", r, err, m.names())
+	}
+	if r, err := Uninstall(Target{Files: m, Arch: "amd64", Removable: true}, false); err != nil || !r.PutBack || r.Left != nil || m.names() != bootx64+"=theirs" {
+		t.Errorf("removable: %+v, %v, left %s", r, err, m.names())
+	}
+	if r, err := Uninstall(Target{Files: m}, false); err != nil || r.Removed != nil {
+		t.Errorf("again: %+v, %v", r, err)
 	}
 }
 
@@ -168,9 +193,9 @@ func TestInstallRefuses(t *testing.T) {
 	// A small partition has room for two: the former one goes.
 	m := newFAT()
 	m.put(Current, version(2))
-	m.put(Former, version(1))
+	m.put(Previous, version(1))
 	m.freeBytes = 64<<10 + 100
-	if r, err := Install(Target{Files: m, Arch: "amd64"}, version(3)); err != nil || m.names() != Current+"=v3 "+Former+"=v2" {
+	if r, err := Install(Target{Files: m, Arch: "amd64"}, version(3)); err != nil || m.names() != Current+"=v3 "+Previous+"=v2" {
 		t.Errorf("%+v, %v: %s", r, err, m.names())
 	}
 }
@@ -200,13 +225,13 @@ func TestPowerCutsAndFailures(t *testing.T) {
 		uninstall bool
 		paths     []string // where firmware looks, in order
 	}{
-		{name: "update", before: map[string][]byte{Current: version(4), Former: version(3)}, paths: []string{Current}},
+		{name: "update", before: map[string][]byte{Current: version(4), Previous: version(3)}, paths: []string{Current}},
 		{name: "update without a former one", before: map[string][]byte{Current: version(4)}, paths: []string{Current}},
-		{name: "removable update", removable: true, before: map[string][]byte{bootx64: version(4), Former: version(3), Replaced: theirs}, paths: []string{bootx64}},
+		{name: "removable update", removable: true, before: map[string][]byte{bootx64: version(4), Previous: version(3), kept: theirs}, paths: []string{bootx64}},
 		{name: "removable, another's loader", removable: true, before: map[string][]byte{bootx64: theirs}, paths: []string{bootx64}},
-		{name: "removable, uninstalling", removable: true, before: map[string][]byte{bootx64: version(4), Former: version(3), Replaced: theirs}, uninstall: true, paths: []string{bootx64}},
+		{name: "removable, uninstalling", removable: true, before: map[string][]byte{bootx64: version(4), Previous: version(3), kept: theirs}, uninstall: true, paths: []string{bootx64}},
 		{name: "beside another", before: map[string][]byte{bootx64: theirs}, paths: []string{Current, bootx64}},
-		{name: "uninstalling beside another", before: map[string][]byte{bootx64: theirs, Current: version(4), Former: version(3)}, uninstall: true, paths: []string{Current, bootx64}},
+		{name: "uninstalling beside another", before: map[string][]byte{bootx64: theirs, Current: version(4), Previous: version(3)}, uninstall: true, paths: []string{Current, bootx64}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			known := map[string]bool{string(theirs): true}

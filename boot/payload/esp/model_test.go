@@ -170,7 +170,7 @@ func (m *fatModel) Remove(name string) error {
 func (m *fatModel) List(dir string) ([]string, error) {
 	var names []string
 	for name := range m.memory.entries {
-		if rest, ok := strings.CutPrefix(name, dir+"/"); ok {
+		if rest, ok := strings.CutPrefix(name, strings.TrimPrefix(dir+"/", "/")); ok {
 			first, _, _ := strings.Cut(rest, "/")
 			if !slices.Contains(names, first) {
 				names = append(names, first)
