@@ -44,7 +44,7 @@ var arrows = map[string][]string{
 	"boot/list":     {"boot/device/...", "boot/discover"},
 	"boot/menu/...": {"boot/menu/..."},
 
-	"boot/payload/...": {"boot/payload/...", "boot/kernel/..."},
+	"boot/payload/...": {"boot/payload/...", "boot/kernel/...", "initramfs"},
 	"boot/session": {
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
 		"boot/keymap", "boot/menu", "boot/remember", "boot/settings", "boot/sysinfo",
@@ -187,6 +187,8 @@ var absolute = map[string]string{
 	"boot/device/write.go: /proc/self/fd/%d":               "an os.Root of an open directory, which has no path",
 	"boot/payload/esp/disk_linux.go: /dev":                 "the disk of a partition that is mounted here",
 	"boot/payload/esp/disk_linux.go: /sys/dev/block/%d:%d": "which sysfs knows by its number",
+
+	"boot/payload/linux/linux.go: /usr/src/linux-source-6.12.tar.xz": "the source of Linux, where Debian's package has it",
 }
 
 // TestAbsolutePaths asserts that libraries open nothing of the running system by

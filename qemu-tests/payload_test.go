@@ -286,7 +286,7 @@ func (c collected) Delete(name, vendor string) error {
 }
 
 // Firmware starts what a boot entry of ours names. When that is damaged, as
-// after an update that went wrong, it goes on to the entry of the former UKI.
+// after an update that went wrong, it goes on to the entry of the previous UKI.
 func TestPayloadPrevious(t *testing.T) {
 	needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.fd")
 	t.Parallel()
@@ -294,7 +294,7 @@ func TestPayloadPrevious(t *testing.T) {
 	former := makePayload(t, "former.efi", "uki", "--cmdline", stay+" which=former")
 
 	// The entries are those that mkpayload install makes for this partition.
-	drive := esp(t, "esp.img", disk.File{Path: "EFI/BOOT/"}, disk.File{Path: installed.Folder + "/"})
+	drive := esp(t, "esp.img", disk.File{Path: "EFI/BOOT/"}, disk.File{Path: installed.Directory + "/"})
 	f, err := os.Open(drive.File)
 	if err != nil {
 		t.Fatal(err)
@@ -306,7 +306,7 @@ func TestPayloadPrevious(t *testing.T) {
 	}
 	vars := vars(t, ovmf+"OVMF_VARS_4M.fd")
 	wanted := collected{}
-	if err := installed.Register(wanted, p, []installed.Entry{{Title: "alpboot", File: installed.Current}, {Title: "alpboot (former)", File: installed.Former}}, installed.First); err != nil {
+	if err := installed.Register(wanted, p, []installed.Entry{{Title: "alpboot", File: installed.Current}, {Title: "alpboot (previous)", File: installed.Previous}}, installed.First); err != nil {
 		t.Fatal(err)
 	}
 	offset := fmt.Sprintf("%s@@%d", drive.File, p.Start*512)
@@ -318,7 +318,7 @@ func TestPayloadPrevious(t *testing.T) {
 	}
 	put("EFI/BOOT/BOOTX64.EFI", current)
 	put(installed.Current, current)
-	put(installed.Former, former)
+	put(installed.Previous, former)
 	command := "mkdir /m && mount -r -t vfat /dev/vda1 /m"
 	for i, name := range slices.Sorted(maps.Keys(wanted)) {
 		file := filepath.Join(t.TempDir(), "variable")
@@ -363,7 +363,7 @@ func TestPayloadPrevious(t *testing.T) {
 	alpine, w := alpineDisk(t)
 	m = boot(alpine)
 	m.bootsTarget(w)
-	m.Await(0, vm.InLog(`"alpboot (former)" from HD(1,GPT,`))
+	m.Await(0, vm.InLog(`"alpboot (previous)" from HD(1,GPT,`))
 }
 
 // signedKernel signs a kernel for Secure Boot, instead of whoever signed it

@@ -8,14 +8,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/alpboot/alpboot/boot/payload"
+	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 )
 
-// Made twice, in different folders, all files have the same bytes, and the sums
+// Made twice, in different directories, all files have the same bytes, and the sums
 // are right.
 func TestAll(t *testing.T) {
-	tree := ukiTree(t)
+	tree := payloadtest.UKITree(t)
 	corebootROM(t, tree, "256K")
-	for name, b := range map[string][]byte{"initramfs": menuArchive(t, testRelease), "minimal": archiveOf(t)} {
+	for name, b := range map[string][]byte{"initramfs": payloadtest.Initramfs(t, payloadtest.Release), "minimal": payloadtest.Archive(t)} {
 		if err := os.WriteFile(filepath.Join(tree, name), b, 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -45,8 +48,8 @@ func TestAll(t *testing.T) {
 	if want := []string{"SHA256SUMS", "alpboot-minimal.efi", "alpboot.efi", "coreboot.rom", "manifest.json"}; !slices.Equal(names, want) {
 		t.Errorf("made %q, want %q", names, want)
 	}
-	needTools(t, "sha256sum")
-	if _, err := command(t.Context(), dirs[0], "sha256sum", "-c", "--strict", "SHA256SUMS"); err != nil {
+	payloadtest.NeedTools(t, "sha256sum")
+	if _, err := payload.Run(t.Context(), dirs[0], "sha256sum", "-c", "--strict", "SHA256SUMS"); err != nil {
 		t.Error(err)
 	}
 
@@ -70,7 +73,7 @@ func TestAll(t *testing.T) {
 	if m.Arch != "x86_64" || len(m.Payloads) != 3 || len(m.Inputs) != 5 || len(m.LeftOut) != 3 {
 		t.Errorf("manifest %+v", m)
 	}
-	if p := m.Payloads[0]; p.File != "alpboot.efi" || p.Kind != "UKI" || p.Linux != testRelease || len(p.SHA256) != 64 || p.Size == 0 ||
+	if p := m.Payloads[0]; p.File != "alpboot.efi" || p.Kind != "UKI" || p.Linux != payloadtest.Release || len(p.SHA256) != 64 || p.Size == 0 ||
 		!slices.Equal(p.Inputs, []string{"vmlinuz", "initramfs", "stub"}) {
 		t.Errorf("first payload %+v", p)
 	}
@@ -104,11 +107,11 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// A file named without its folder is an input like others, though its name is
+// A file named without its directory is an input like others, though its name is
 // that of one that would be made; and sums of before are gone after a failure.
 func TestAllAgain(t *testing.T) {
-	tree := ukiTree(t)
-	if err := os.WriteFile(filepath.Join(tree, "initramfs"), menuArchive(t, testRelease), 0o666); err != nil {
+	tree := payloadtest.UKITree(t)
+	if err := os.WriteFile(filepath.Join(tree, "initramfs"), payloadtest.Initramfs(t, payloadtest.Release), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(tree)

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/alpboot/alpboot/boot/payload"
+	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 )
 
 // The scripts of Alpine's package are understood by a POSIX shell.
@@ -22,7 +25,7 @@ func TestAlpineSyntax(t *testing.T) {
 		if shell == "busybox" {
 			args = append([]string{"sh"}, args...)
 		}
-		if _, err := command(t.Context(), "", shell, args...); err != nil {
+		if _, err := payload.Run(t.Context(), "", shell, args...); err != nil {
 			t.Errorf("%s: %v", f, err)
 		}
 	}
@@ -53,7 +56,7 @@ func TestAlpineHook(t *testing.T) {
 		{name: "called by hand", fails: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			root := writeTree(t, map[string][]byte{
+			root := payloadtest.Tree(t, map[string][]byte{
 				"bin/mkpayload":                   []byte("#!/bin/sh\necho \"$@\" >>\"$ROOT/log\"\n"),
 				"etc/kernel-hooks.d/alpboot.conf": []byte(tt.config),
 			})
@@ -62,7 +65,7 @@ func TestAlpineHook(t *testing.T) {
 			}
 			t.Setenv("ROOT", root)
 			t.Setenv("PATH", filepath.Join(root, "bin")+":"+os.Getenv("PATH"))
-			_, err := command(t.Context(), "", "alpine/alpboot.hook", tt.args...)
+			_, err := payload.Run(t.Context(), "", "alpine/alpboot.hook", tt.args...)
 			if (err != nil) != tt.fails {
 				t.Errorf("error %v", err)
 			}

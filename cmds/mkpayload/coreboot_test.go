@@ -7,29 +7,31 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/cbfs"
+	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 )
 
 // corebootROM makes an empty ROM of a size as cbfstool takes it.
 func corebootROM(t *testing.T, dir, size string) {
 	t.Helper()
-	needTools(t, "cbfstool")
+	payloadtest.NeedTools(t, "cbfstool")
 	if err := os.WriteFile(filepath.Join(dir, "bootblock"), bytes.Repeat([]byte("boot"), 128), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := command(t.Context(), dir, "cbfstool", "test.rom", "create", "-m", "x86", "-s", size, "-B", "bootblock"); err != nil {
+	if _, err := payload.Run(t.Context(), dir, "cbfstool", "test.rom", "create", "-m", "x86", "-s", size, "-B", "bootblock"); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestCoreboot(t *testing.T) {
-	dir := ukiTree(t)
+	dir := payloadtest.UKITree(t)
 	corebootROM(t, dir, "256K")
 	for i, cmdline := range []string{"quiet", "console=tty0 a='b c'"} {
 		// The second time what the first one wrote is replaced.
 		args := []string{"coreboot", "--rom", "@test.rom", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--cmdline", cmdline, "-o", "@test.rom"}
 		var stdout, stderr strings.Builder
-		if code := run(in(dir, args), &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "Linux "+testRelease) || strings.Contains(stderr.String(), "replacing") != (i == 1) {
+		if code := run(in(dir, args), &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "Linux "+payloadtest.Release) || strings.Contains(stderr.String(), "replacing") != (i == 1) {
 			t.Fatalf("exit code %d: %s%s", code, stdout.String(), stderr.String())
 		}
 		b, err := os.ReadFile(filepath.Join(dir, "test.rom"))
@@ -55,7 +57,7 @@ func TestCoreboot(t *testing.T) {
 		for _, s := range segments {
 			used += len(s.Data)
 		}
-		if limit := 0x8000 - 5*512 + len("070701 the initramfs") + len(cmdline) + payloadOverhead; used > limit {
+		if limit := 0x8000 - 5*512 + len("070701 the initramfs") + len(cmdline) + 5<<10; used > limit {
 			t.Errorf("it takes %d bytes, more than the %d that are reckoned with", used, limit)
 		}
 	}
@@ -77,7 +79,7 @@ func TestCorebootRefuses(t *testing.T) {
 		{name: "cbfstool truncates", cbfstool: `: >"$1"`, want: "its size has changed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := ukiTree(t)
+			dir := payloadtest.UKITree(t)
 			corebootROM(t, dir, "256K")
 			if err := os.WriteFile(filepath.Join(dir, "large"), append([]byte("070701"), make([]byte, 300<<10)...), 0o666); err != nil {
 				t.Fatal(err)

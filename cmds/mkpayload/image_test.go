@@ -18,12 +18,16 @@ import (
 
 	"github.com/u-root/mkuimage/cpio"
 
+	"github.com/alpboot/alpboot/boot/payload"
+	"github.com/alpboot/alpboot/boot/payload/checkout"
+	"github.com/alpboot/alpboot/boot/payload/initramfs"
+	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 	content "github.com/alpboot/alpboot/initramfs"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
-// The budgets of the compressed images.
+// The budgets of the payloadtest.Compressed images.
 const (
 	maxFull    = 5 << 20
 	maxMinimal = 2 << 20
@@ -33,8 +37,10 @@ const (
 var images = struct {
 	full, minimal func() (string, error)
 }{
-	full:    sync.OnceValues(func() (string, error) { return buildImage("full.cpio.xz", image{compress: "xz"}) }),
-	minimal: sync.OnceValues(func() (string, error) { return buildImage("minimal.cpio.xz", image{compress: "xz", minimal: true}) }),
+	full: sync.OnceValues(func() (string, error) { return buildImage("full.cpio.xz", initramfs.Image{Compress: "xz"}) }),
+	minimal: sync.OnceValues(func() (string, error) {
+		return buildImage("minimal.cpio.xz", initramfs.Image{Compress: "xz", Minimal: true})
+	}),
 }
 
 var imageDir string
@@ -51,24 +57,24 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func buildImage(name string, im image) (string, error) {
-	im.goarch = "amd64"
-	im.output = filepath.Join(imageDir, name)
+func buildImage(name string, im initramfs.Image) (string, error) {
+	im.Arch = "amd64"
+	im.Output = filepath.Join(imageDir, name)
 	var log bytes.Buffer
 	if code := buildCode(im, &log); code != 0 {
 		return "", fmt.Errorf("building %s: exit code %d: %s", name, code, log.String())
 	}
-	return im.output, nil
+	return im.Output, nil
 }
 
 // buildCode builds as the command line would.
-func buildCode(im image, log io.Writer) int {
-	args := []string{"initramfs", "--arch", im.goarch, "--compress", im.compress, "-o", im.output}
-	if im.minimal {
+func buildCode(im initramfs.Image, log io.Writer) int {
+	args := []string{"initramfs", "--arch", im.Arch, "--compress", im.Compress, "-o", im.Output}
+	if im.Minimal {
 		args = append(args, "--minimal")
 	}
-	for _, f := range im.files {
-		args = append(args, "--files", f.source+":"+f.path)
+	for _, f := range im.Files {
+		args = append(args, "--files", f.Source+":"+f.Path)
 	}
 	return run(args, log, log)
 }
@@ -79,7 +85,7 @@ func openImage(t *testing.T, build func() (string, error)) (name string, records
 	if testing.Short() {
 		t.Skip("builds an image")
 	}
-	needTools(t, "xz", "git")
+	payloadtest.NeedTools(t, "xz", "git")
 	name, err := build()
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +95,7 @@ func openImage(t *testing.T, build func() (string, error)) (name string, records
 		t.Fatal(err)
 	}
 	if strings.HasSuffix(name, ".xz") {
-		raw, err = command(t.Context(), "", "xz", "-dc", name)
+		raw, err = payload.Run(t.Context(), "", "xz", "-dc", name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,11 +214,11 @@ func TestImageVersion(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("cannot run it here")
 	}
-	src, err := findSource(t.Context())
+	src, err := checkout.Find(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := src.describe(t.Context())
+	want := src.Version(t.Context())
 	// Not reboot: should the flag be lost on the way, it would do as it is called.
 	for _, name := range []string{"lsboot", "kexec", "bootmenu"} {
 		cmd := exec.Command(bb, "--version")
@@ -224,7 +230,7 @@ func TestImageVersion(t *testing.T) {
 	}
 }
 
-// The second build shares neither folders nor compiled packages with the first.
+// The second build shares neither directories nor compiled packages with the first.
 func TestImageReproducible(t *testing.T) {
 	first, _ := openImage(t, images.minimal)
 	t.Setenv("GOCACHE", t.TempDir())
@@ -234,7 +240,7 @@ func TestImageReproducible(t *testing.T) {
 	t.Setenv("XZ_OPT", "--block-size=64KiB")
 	mask := syscall.Umask(0o077)
 	defer syscall.Umask(mask)
-	second, err := buildImage("again.cpio.xz", image{compress: "xz", minimal: true})
+	second, err := buildImage("again.cpio.xz", initramfs.Image{Compress: "xz", Minimal: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,13 +261,13 @@ func TestImageFiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds an image")
 	}
-	dir := writeTree(t, map[string][]byte{"keys/a.pub": []byte("key a"), "keys/sub/b.pub": []byte("key b")})
+	dir := payloadtest.Tree(t, map[string][]byte{"keys/a.pub": []byte("key a"), "keys/sub/b.pub": []byte("key b")})
 	_, records := openImage(t, func() (string, error) {
-		return buildImage("files.cpio", image{compress: "none", minimal: true, files: []extraFile{
-			{filepath.Join(dir, "keys"), "/etc/keys"}, {filepath.Join(dir, "keys/a.pub"), "one"},
+		return buildImage("files.cpio", initramfs.Image{Compress: "none", Minimal: true, Files: []initramfs.ExtraFile{
+			{Source: filepath.Join(dir, "keys"), Path: "/etc/keys"}, {Source: filepath.Join(dir, "keys/a.pub"), Path: "one"},
 		}})
 	})
-	files := recordsFS(t, records)
+	files := payloadtest.RecordsFS(t, records)
 	for name, want := range map[string]string{"etc/keys/a.pub": "key a", "etc/keys/sub/b.pub": "key b", "one": "key a"} {
 		if got := string(files[name].Data); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
@@ -269,32 +275,13 @@ func TestImageFiles(t *testing.T) {
 	}
 }
 
-// Nothing may lie where the kernel looks for a modprobe of its own accord: it
-// would start one for dozens of things while it boots, nearly all in vain.
-func TestNoEarlyModprobe(t *testing.T) {
-	module := cpio.StaticFile("lib/modules/6.12/kernel/fs/ext4/ext4.ko", "ELF", 0o644)
-	binary := filepath.Join(t.TempDir(), "bb")
-	if err := os.WriteFile(binary, []byte("ELF"), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	files, err := image{goarch: "amd64"}.assemble(busybox{commands: content.Commands(modulePath, false)}, binary, []cpio.Record{module})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]bool{"sbin/modprobe": false, "sbin": false, "bbin/modprobe": true, module.Name: true} {
-		if got := files.Contains(name); got != want {
-			t.Errorf("%s: is there: %v, want %v", name, got, want)
-		}
-	}
-}
-
 func TestParseExtraFile(t *testing.T) {
 	for _, tt := range []struct {
 		arg  string
-		want extraFile // none when it is to be refused
+		want initramfs.ExtraFile // none when it is to be refused
 	}{
-		{arg: "main.go:etc/main.go", want: extraFile{"main.go", "etc/main.go"}},
-		{arg: "testdata:/etc/../data/", want: extraFile{"testdata", "data"}},
+		{arg: "main.go:etc/main.go", want: initramfs.ExtraFile{Source: "main.go", Path: "etc/main.go"}},
+		{arg: "testdata:/etc/../data/", want: initramfs.ExtraFile{Source: "testdata", Path: "data"}},
 		{arg: "main.go"},
 		{arg: ":b"},
 		{arg: "main.go:"},
@@ -302,8 +289,8 @@ func TestParseExtraFile(t *testing.T) {
 		{arg: "main.go:../b"},
 		{arg: "absent:b"},
 	} {
-		got, err := parseExtraFile(tt.arg)
-		if got != tt.want || (err == nil) != (tt.want != extraFile{}) {
+		got, err := initramfs.ParseExtraFile(tt.arg)
+		if got != tt.want || (err == nil) != (tt.want != initramfs.ExtraFile{}) {
 			t.Errorf("%s: got %+v, %v; want %+v", tt.arg, got, err, tt.want)
 		}
 	}
@@ -316,8 +303,8 @@ func TestCommandsAreTools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	minimal := content.Commands(modulePath, true)
-	all := content.Commands(modulePath, false)
+	minimal := content.Commands(checkout.Module, true)
+	all := content.Commands(checkout.Module, false)
 	if len(minimal) == 0 || !slices.Equal(all[:len(minimal)], minimal) {
 		t.Errorf("the full image lacks something of the minimal one: %q", minimal)
 	}
@@ -328,7 +315,7 @@ func TestCommandsAreTools(t *testing.T) {
 			t.Errorf("%s comes twice", base)
 		}
 		names[base] = true
-		if own, ok := strings.CutPrefix(c, modulePath+"/"); ok {
+		if own, ok := strings.CutPrefix(c, checkout.Module+"/"); ok {
 			if _, err := os.Stat(filepath.Join("../..", own)); err != nil {
 				t.Error(err)
 			}

@@ -11,55 +11,34 @@ import (
 	"testing"
 
 	"github.com/u-root/mkuimage/cpio"
+
+	"github.com/alpboot/alpboot/boot/payload/inspect"
+	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 )
 
-// archiveOf makes a cpio archive of these records.
-func archiveOf(t testing.TB, records ...cpio.Record) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := cpio.Newc.Writer(&b)
-	for _, r := range records {
-		if err := w.WriteRecord(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := cpio.WriteTrailer(w); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-func menuArchive(t testing.TB, moduleRelease string) []byte {
-	return archiveOf(t,
-		cpio.StaticFile("bbin/bb", strings.Repeat("b", 1001), 0o755),
-		cpio.Symlink("bbin/bootmenu", "bb"),
-		cpio.Symlink("bbin/init", "bb"),
-		cpio.StaticFile("lib/modules/"+moduleRelease+"/modules.dep", "x", 0o644))
-}
-
 func TestInspect(t *testing.T) {
-	dir := ukiTree(t)
-	microcode := archiveOf(t, cpio.StaticFile("kernel/x86/microcode/AuthenticAMD.bin", "code", 0o644))
-	good := menuArchive(t, testRelease)
+	dir := payloadtest.UKITree(t)
+	microcode := payloadtest.Archive(t, cpio.StaticFile("kernel/x86/microcode/AuthenticAMD.bin", "code", 0o644))
+	good := payloadtest.Initramfs(t, payloadtest.Release)
 	for name, b := range map[string][]byte{
-		"initramfs.xz": compressed(t, ".xz", good),
-		"with-ucode":   slices.Concat(microcode, make([]byte, 4), compressed(t, ".zst", good)),
+		"initramfs.xz": payloadtest.Compressed(t, ".xz", good),
+		"with-ucode":   slices.Concat(microcode, make([]byte, 4), payloadtest.Compressed(t, ".zst", good)),
 		"cut-off":      good[:1200],
-		"half-xz":      compressed(t, ".xz", good)[:100],
-		"other-kernel": menuArchive(t, "5.15.0"),
+		"half-xz":      payloadtest.Compressed(t, ".xz", good)[:100],
+		"other-kernel": payloadtest.Initramfs(t, "5.15.0"),
 		// As mkpayload uki --modules leaves them.
-		"xz-xz":  slices.Concat(compressed(t, ".xz", good), compressed(t, ".xz", menuArchive(t, "more"))),
-		"zst-xz": slices.Concat(compressed(t, ".zst", good), []byte{0, 0}, compressed(t, ".xz", menuArchive(t, "more"))),
-		"gz-xz":  slices.Concat(compressed(t, ".gz", good), []byte{0, 0, 0}, compressed(t, ".xz", menuArchive(t, "more"))),
-		"escape": archiveOf(t, cpio.StaticFile("a\x1b[2Jb", "x", 0o644)),
+		"xz-xz":  slices.Concat(payloadtest.Compressed(t, ".xz", good), payloadtest.Compressed(t, ".xz", payloadtest.Initramfs(t, "more"))),
+		"zst-xz": slices.Concat(payloadtest.Compressed(t, ".zst", good), []byte{0, 0}, payloadtest.Compressed(t, ".xz", payloadtest.Initramfs(t, "more"))),
+		"gz-xz":  slices.Concat(payloadtest.Compressed(t, ".gz", good), []byte{0, 0, 0}, payloadtest.Compressed(t, ".xz", payloadtest.Initramfs(t, "more"))),
+		"escape": payloadtest.Archive(t, cpio.StaticFile("a\x1b[2Jb", "x", 0o644)),
 		"cut-kernel": func() []byte {
-			b := efiProgram(bzImage(testRelease), machineAMD64, "")
+			b := payloadtest.EFIProgram(payloadtest.BzImage(payloadtest.Release), payloadtest.MachineAMD64, "")
 			binary.LittleEndian.PutUint32(b[0x40+24+144:], 0x8000) // signatures
 			binary.LittleEndian.PutUint32(b[0x40+24+148:], 0x800)
 			return append(b, make([]byte, 0x400)...)
 		}(),
 		"pe32": func() []byte {
-			b := efiProgram(nil, 0x14c, "")
+			b := payloadtest.EFIProgram(nil, 0x14c, "")
 			binary.LittleEndian.PutUint16(b[0x40+24:], 0x10b)
 			return b
 		}(),
@@ -111,10 +90,10 @@ func TestInspect(t *testing.T) {
 	}{
 		{
 			file: "good.efi", kind: "UKI", commands: "bootmenu init",
-			want: []string{"Linux         " + testRelease, "name          alpboot ", "command line  quiet  splash\n", "signed by     CN=test: holds", "xz, ", "4 files, 2 commands"},
+			want: []string{"Linux         " + payloadtest.Release, "name          alpboot ", "command line  quiet  splash\n", "signed by     CN=test: holds", "xz, ", "4 files, 2 commands"},
 		},
 		{file: "changed.efi", kind: "UKI", commands: "bootmenu init", problem: `its signature by "CN=test" does not hold: the program was changed after it was signed`},
-		{file: "other-kernel.efi", kind: "UKI", commands: "bootmenu init", problem: "its initramfs has modules for Linux 5.15.0, and its kernel is Linux " + testRelease},
+		{file: "other-kernel.efi", kind: "UKI", commands: "bootmenu init", problem: "its initramfs has modules for Linux 5.15.0, and its kernel is Linux " + payloadtest.Release},
 		{file: "overlap.efi", kind: "UKI", commands: "bootmenu init", problem: "its sections .text and .linux overlap in memory"},
 		{file: "no-stub-inside.efi", kind: "UKI", commands: "bootmenu init", problem: "its stub could not start its kernel"},
 		{file: "cut-kernel", kind: "bzImage", problem: "firmware would not start it: its signatures lie at"},
@@ -127,7 +106,7 @@ func TestInspect(t *testing.T) {
 		{file: "with-ucode", kind: "initramfs", commands: "bootmenu init", want: []string{"cpio and zstd", "5 files", "AuthenticAMD.bin"}},
 		{file: "cut-off", kind: "initramfs", problem: "its initramfs is truncated or damaged after 1 files"},
 		{file: "half-xz", kind: "initramfs", problem: "cannot be unpacked (xz)"},
-		{file: "vmlinuz", kind: "bzImage", want: []string{testRelease, "setup    2560 bytes"}},
+		{file: "vmlinuz", kind: "bzImage", want: []string{payloadtest.Release, "setup    2560 bytes"}},
 		{file: "no-stub", kind: "bzImage", want: []string{"only a boot loader can start it"}},
 		{file: "stub", kind: "PE"},
 	} {
@@ -155,7 +134,7 @@ func TestInspect(t *testing.T) {
 
 			stdout.Reset()
 			run([]string{"inspect", "--json", file}, &stdout, &stderr)
-			var r report
+			var r inspect.Report
 			if err := json.Unmarshal([]byte(stdout.String()), &r); err != nil {
 				t.Fatal(err)
 			}
@@ -172,7 +151,7 @@ func TestInspect(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "disk"), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(filepath.Join(dir, "disk"), maxInspected+1); err != nil {
+	if err := os.Truncate(filepath.Join(dir, "disk"), 1<<30+1); err != nil {
 		t.Fatal(err)
 	}
 	// One that cannot be looked at does not hide the others.
@@ -190,13 +169,13 @@ func TestInspect(t *testing.T) {
 }
 
 func TestInspectROM(t *testing.T) {
-	dir := ukiTree(t)
+	dir := payloadtest.UKITree(t)
 	corebootROM(t, dir, "256K")
 	var stdout, stderr strings.Builder
 	if code := run(in(dir, []string{"inspect", "@test.rom"}), &stdout, &stderr); code != 1 || !strings.Contains(stdout.String(), "it has no fallback/payload") {
 		t.Errorf("an empty ROM: exit code %d: %s", code, stdout.String())
 	}
-	if err := os.WriteFile(filepath.Join(dir, "initramfs"), menuArchive(t, testRelease), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "initramfs"), payloadtest.Initramfs(t, payloadtest.Release), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if code := run(in(dir, []string{"coreboot", "--rom", "@test.rom", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--cmdline", "a=b c", "-o", "@out.rom"}), &stdout, &stderr); code != 0 {
@@ -211,18 +190,4 @@ func TestInspectROM(t *testing.T) {
 			t.Errorf("lacks %q:\n%s", want, stdout.String())
 		}
 	}
-}
-
-func FuzzInspect(f *testing.F) {
-	f.Add(menuArchive(f, testRelease))
-	f.Add(efiProgram(bzImage(testRelease), machineAMD64, ""))
-	f.Add([]byte("070701" + strings.Repeat("0", 104)))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if bytes.HasPrefix(b, []byte("\x28\xb5\x2f\xfd")) || bytes.HasPrefix(b, []byte("\xfd7zXZ")) {
-			return // decompressors are slow, and have fuzz targets of their own
-		}
-		if r, err := inspect("x", b); err == nil && (r.Kind == "" || r.String() == "") {
-			t.Errorf("neither an error nor a kind")
-		}
-	})
 }

@@ -3,11 +3,10 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/alpboot/alpboot/boot/payload/flash"
+	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 )
 
 const ovmfCode = "/usr/share/OVMF/OVMF_CODE_4M.fd"
@@ -19,8 +18,8 @@ func TestLinuxboot(t *testing.T) {
 		}
 		t.Skipf("%v (Debian: package ovmf)", err)
 	}
-	dir := ukiTree(t)
-	if err := os.WriteFile(filepath.Join(dir, "initramfs"), menuArchive(t, testRelease), 0o666); err != nil {
+	dir := payloadtest.UKITree(t)
+	if err := os.WriteFile(filepath.Join(dir, "initramfs"), payloadtest.Initramfs(t, payloadtest.Release), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr strings.Builder
@@ -35,7 +34,7 @@ func TestLinuxboot(t *testing.T) {
 	if code := run(in(dir, []string{"inspect", "@out.rom"}), &stdout, &stderr); code != 0 {
 		t.Errorf("exit code %d: %s", code, stderr.String())
 	}
-	for _, want := range []string{"UEFI firmware, ", "Linux         " + testRelease, "command line  a=b\n", "the payload, a UKI", "commands      bootmenu init", "DxeCore"} {
+	for _, want := range []string{"UEFI firmware, ", "Linux         " + payloadtest.Release, "command line  a=b\n", "the payload, a UKI", "commands      bootmenu init", "DxeCore"} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("lacks %q:\n%s", want, stdout.String())
 		}
@@ -65,17 +64,5 @@ func TestLinuxboot(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "refused.rom")); err == nil {
 		t.Error("wrote an image all the same")
-	}
-}
-
-// What a group does not find in an image it passes over.
-func TestRemovals(t *testing.T) {
-	im := &flash.Image{Files: []flash.File{{Name: "Fat"}, {Name: "Ip4Dxe"}, {Name: "UiApp"}, {}}}
-	got, err := removals([]string{"UiApp", "disks", "network", "Fat"}, im)
-	if want := []string{"UiApp", "Fat", "Ip4Dxe"}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %q, %v; want %q", got, err, want)
-	}
-	if _, err := removals([]string{""}, im); err == nil {
-		t.Error("a driver without a name is removed")
 	}
 }

@@ -1,7 +1,7 @@
 // Mkpayload builds what alpboot is started from: the initramfs with the menu,
-// the kernel under it, and both as one file for each kind of firmware; it says
+// the kernel under it, and both as one file for each kind of firmware; it reports
 // what is in such a file, and installs it. What compiles runs inside a checkout
-// of alpboot, the rest anywhere. Each verb lies in a file of its name.
+// of alpboot, the rest anywhere. What makes the payloads is in boot/payload.
 package main
 
 import "os"

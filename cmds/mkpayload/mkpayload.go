@@ -11,46 +11,24 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/version"
 )
 
-// A verb is one thing that mkpayload makes.
+// A verb is one thing that mkpayload does. Its flags function adds the verb's
+// flags, and returns what is called when they have been parsed.
 type verb struct {
 	name  string
 	about string
-	run   func(ctx context.Context, args []string, out output) error
+	flags func(f *flagSet) runner
 }
 
-// output is where a verb says what it did, and what it is doing.
-type output struct {
-	stdout, stderr io.Writer
-}
-
-func (o output) progress(format string, args ...any) {
-	fmt.Fprintf(o.stderr, "mkpayload: "+format+"\n", args...)
-}
-
-// verbs lists them all; the first is meant when none is named.
-func verbs() []verb {
-	return []verb{
-		{"initramfs", "the menu and its shell, as an initramfs", runInitramfs},
-		{"kernel", "the menu's own Linux kernel", runKernel},
-		{"uki", "kernel and initramfs as one EFI program, a unified kernel image", runUKI},
-		{"bzimage", "the kernel with initramfs and command line built in", runBzimage},
-		{"coreboot", "a coreboot ROM with kernel and initramfs as its payload", runCoreboot},
-		{"linuxboot", "UEFI firmware that starts the menu from flash", runLinuxboot},
-		{"stick", "the image of a removable disk that boots with UEFI and BIOS", runStick},
-		{"install", "puts a UKI on an EFI system partition, or replaces the one there", runInstall},
-		{"uninstall", "takes it away again", runUninstall},
-		{"all", "all payloads for a processor, with their sums and a manifest", runAll},
-		{"inspect", "what a file is, what lies in it, and what is wrong with it", runInspect},
-	}
-}
+type runner func(ctx context.Context, out payload.Output) error
 
 // errUsage means that the user has been told how to use the command.
 var errUsage = errors.New("misuse")
 
-// misuse says what is wrong with the arguments.
+// misuse is what is wrong with the arguments.
 type misuse string
 
 func (m misuse) Error() string { return string(m) }
@@ -84,7 +62,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 			}
 		}
 	}
-	err := v.run(ctx, args, output{stdout, stderr})
+	f := &flagSet{FlagSet: flag.NewFlagSet(v.name, flag.ContinueOnError)}
+	do := v.flags(f)
+	err := f.parse(args, stderr)
+	if err == nil {
+		err = do(ctx, payload.Output{Stdout: stdout, Progress: func(format string, args ...any) {
+			fmt.Fprintf(stderr, "mkpayload: "+format+"\n", args...)
+		}})
+	}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
@@ -112,19 +97,4 @@ func usage(w io.Writer) {
 		fmt.Fprintf(w, "  %-10s %s%s\n", v.name, v.about, note)
 	}
 	fmt.Fprintln(w, "\nmkpayload VERB --help lists the flags of a verb; mkpayload --version the version.")
-}
-
-// parseFlags parses the flags of a verb, which takes no further arguments.
-func parseFlags(flags *flag.FlagSet, args []string, out output) error {
-	flags.SetOutput(out.stderr)
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return errUsage
-	}
-	if flags.NArg() > 0 {
-		return misuse(fmt.Sprintf("unexpected argument %q", flags.Arg(0)))
-	}
-	return nil
 }

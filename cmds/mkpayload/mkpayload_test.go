@@ -1,12 +1,12 @@
 package main
 
 import (
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 )
 
 func TestRun(t *testing.T) {
@@ -42,7 +42,7 @@ func TestRun(t *testing.T) {
 
 // What is compiled can be asked for without being compiled.
 func TestDryRunOfBuilds(t *testing.T) {
-	needTools(t, "xz")
+	payloadtest.NeedTools(t, "xz")
 	dir := t.TempDir()
 	file := filepath.Join(dir, "made")
 	for _, tt := range []struct {
@@ -65,72 +65,5 @@ func TestDryRunOfBuilds(t *testing.T) {
 		if _, err := os.Stat(file); err == nil {
 			t.Errorf("%s: wrote the file", tt.name)
 		}
-	}
-}
-
-func TestWriteFile(t *testing.T) {
-	dir := t.TempDir()
-	name := filepath.Join(dir, "a/b")
-	write := func(text string, err error) error {
-		return writeFile(name, func(w io.Writer) error {
-			io.WriteString(w, text)
-			return err
-		})
-	}
-	if err := write("old", nil); err != nil {
-		t.Fatal(err)
-	}
-	full := errors.New("no space left")
-	if err := write("half", full); !errors.Is(err, full) {
-		t.Errorf("got %v", err)
-	}
-	if got, _ := os.ReadFile(name); string(got) != "old" {
-		t.Errorf("a failed write left %q", got)
-	}
-	if err := write("new", nil); err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := os.ReadFile(name); string(got) != "new" {
-		t.Errorf("got %q", got)
-	}
-	if left, _ := os.ReadDir(filepath.Dir(name)); len(left) != 1 {
-		t.Errorf("left behind: %v", left)
-	}
-
-	// As /dev/sdb would: the name must stay that of the disk.
-	name = filepath.Join(dir, "disk")
-	if err := os.Symlink(os.DevNull, name); err != nil {
-		t.Fatal(err)
-	}
-	if err := write("new", nil); err == nil || !strings.Contains(err.Error(), "is not a file") {
-		t.Errorf("writing to a device: %v", err)
-	}
-	if to, err := os.Readlink(name); to != os.DevNull {
-		t.Errorf("the device's name is gone: %v", err)
-	}
-}
-
-func TestDescribe(t *testing.T) {
-	for _, tt := range []struct {
-		name      string
-		changelog string
-		want      string
-	}{
-		{name: "no history at all", want: "dev"},
-		{name: "unpacked release", changelog: "# Changelog\n\n## [1.2.3] - 2026-12-01\n\n## [1.2.2]\n", want: "1.2.3"},
-		{name: "unreleased", changelog: "# Changelog\n\n## Unreleased\n\n## v0.9.0-rc1\n", want: "0.9.0-rc1"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			dir := t.TempDir()
-			t.Setenv("GIT_CEILING_DIRECTORIES", filepath.Dir(dir))
-			if tt.changelog != "" {
-				if err := os.WriteFile(filepath.Join(dir, "CHANGELOG.md"), []byte(tt.changelog), 0o666); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got := (source{Dir: dir}).describe(t.Context()); got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
-		})
 	}
 }

@@ -8,13 +8,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/alpboot/alpboot/boot/payload"
+	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 )
 
 func TestStick(t *testing.T) {
-	needTools(t, "mcopy", "mtype")
+	payloadtest.NeedTools(t, "mcopy", "mtype")
 	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
-	needTools(t, "mkfs.vfat")
-	dir := ukiTree(t)
+	payloadtest.NeedTools(t, "mkfs.vfat")
+	dir := payloadtest.UKITree(t)
 	var stdout, stderr strings.Builder
 	if code := run(in(dir, []string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--stub", "@stub", "-o", "@alpboot.efi"}), &stdout, &stderr); code != 0 {
 		t.Fatal(stderr.String())
@@ -34,16 +37,16 @@ func TestStick(t *testing.T) {
 		t.Error("the same input gives other bytes")
 	}
 	b := images[0]
-	if len(b) != smallestStick || string(b[0x1fe:0x200]) != "\x55\xaa" || b[0x1be] != 0x80 || b[0x1c2] != espType ||
-		binary.LittleEndian.Uint32(b[0x1c6:]) != stickStart/512 || int(binary.LittleEndian.Uint32(b[0x1ca:])) != (len(b)-stickStart)/512 {
+	if len(b) != 64<<20 || string(b[0x1fe:0x200]) != "\x55\xaa" || b[0x1be] != 0x80 || b[0x1c2] != 0xef ||
+		binary.LittleEndian.Uint32(b[0x1c6:]) != 1<<20/512 || int(binary.LittleEndian.Uint32(b[0x1ca:])) != (len(b)-1<<20)/512 {
 		t.Errorf("%d bytes, partition %x", len(b), b[0x1be:0x1ce])
 	}
 	// Boot sectors that are started without a partition table add this.
-	if hidden := binary.LittleEndian.Uint32(b[stickStart+0x1c:]); hidden != stickStart/512 {
+	if hidden := binary.LittleEndian.Uint32(b[1<<20+0x1c:]); hidden != 1<<20/512 {
 		t.Errorf("the filesystem says that %d sectors are before it", hidden)
 	}
 	content := func(name string) string {
-		out, err := command(t.Context(), dir, "mtype", "-i", "one.img@@1M", "::"+name)
+		out, err := payload.Run(t.Context(), dir, "mtype", "-i", "one.img@@1M", "::"+name)
 		if err != nil {
 			t.Error(err)
 		}

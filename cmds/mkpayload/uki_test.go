@@ -6,7 +6,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/binary"
 	"encoding/pem"
 	"math/big"
 	"os"
@@ -18,61 +17,14 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot/kernel"
+	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/efi"
+	"github.com/alpboot/alpboot/boot/payload/inspect"
+	"github.com/alpboot/alpboot/boot/payload/payloadtest"
+	"github.com/alpboot/alpboot/boot/payload/uki"
 )
 
-// efiProgram makes a PE32+ file with one section that holds body; given a
-// kernel image as b, the file is that too.
-func efiProgram(b []byte, machine uint16, body string) []byte {
-	const at, optional = 0x40, 112 + 16*8 // before the kernel's own header
-	le := binary.LittleEndian
-	b = append(bytes.Clone(b), make([]byte, max(0, 0x8000-len(b)))...)
-	copy(b, "MZ")
-	le.PutUint32(b[0x3c:], at)
-	copy(b[at:], "PE\x00\x00")
-	le.PutUint16(b[at+4:], machine)
-	le.PutUint16(b[at+6:], 1)
-	le.PutUint16(b[at+20:], optional)
-	o := b[at+24:]
-	le.PutUint16(o, 0x20b)
-	le.PutUint32(o[32:], 0x1000) // alignment in memory and in the file
-	le.PutUint32(o[36:], 0x200)
-	le.PutUint32(o[56:], 0x10000)
-	le.PutUint32(o[60:], 0x1000)
-	le.PutUint32(o[108:], 16)
-	s := o[optional:]
-	copy(s, ".text")
-	le.PutUint32(s[8:], 0x7000)
-	le.PutUint32(s[12:], 0x1000)
-	le.PutUint32(s[16:], 0x7000)
-	le.PutUint32(s[20:], 0x1000)
-	copy(b[0x2000:], body)
-	return b
-}
-
-const (
-	machineAMD64 = 0x8664
-	machineARM64 = 0xaa64
-)
-
-// ukiTree makes the files that a UKI is made of.
-func ukiTree(t *testing.T) string {
-	return writeTree(t, map[string][]byte{
-		"vmlinuz":   efiProgram(bzImage(testRelease), machineAMD64, ""),
-		"no-stub":   bzImage(testRelease),
-		"stub":      efiProgram(nil, machineAMD64, ".initrd\x00"),
-		"new-stub":  efiProgram(nil, machineAMD64, ".initrd\x00.ucode\x00"),
-		"arm-stub":  efiProgram(nil, machineARM64, ""),
-		"initramfs": []byte("070701 the initramfs"),
-		"microcode": []byte("070701 kernel/x86/microcode/GenuineIntel.bin 12345"),
-		"splash":    []byte("BM picture"),
-		"release":   []byte("ID=mine\n"),
-		"text":      []byte("some text"),
-		"long":      bytes.Repeat([]byte("x"), 1<<16+1),
-	})
-}
-
-// in makes the arguments that name files of a folder paths.
+// in makes the arguments that name files of a directory paths.
 func in(dir string, args []string) []string {
 	var list []string
 	for _, a := range args {
@@ -97,7 +49,7 @@ func TestUKI(t *testing.T) {
 			name:      "defaults",
 			args:      []string{"--stub", "@stub"},
 			wantOrder: ".text .osrel .cmdline .uname .initrd .linux", wantInitrd: "070701 the initramfs",
-			wantCmd: defaultCmdlines["amd64"], wantID: "ID=alpboot\n",
+			wantCmd: payload.DefaultCmdline("amd64"), wantID: "ID=alpboot\n",
 		},
 		{
 			name:      "all, with a stub that knows microcode",
@@ -113,12 +65,12 @@ func TestUKI(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := ukiTree(t)
+			dir := payloadtest.UKITree(t)
 			var images [][]byte
 			for _, o := range []string{"first.efi", "second.efi"} {
 				args := append([]string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "-o", "@" + o}, tt.args...)
 				var stdout, stderr strings.Builder
-				if code := run(in(dir, args), &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "Linux "+testRelease) {
+				if code := run(in(dir, args), &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "Linux "+payloadtest.Release) {
 					t.Fatalf("exit code %d: %s%s", code, stdout.String(), stderr.String())
 				}
 				b, err := os.ReadFile(filepath.Join(dir, o))
@@ -145,7 +97,7 @@ func TestUKI(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if u.Cmdline != tt.wantCmd || u.Version != testRelease || !strings.Contains(u.OSRelease+"\n", tt.wantID) {
+			if u.Cmdline != tt.wantCmd || u.Version != payloadtest.Release || !strings.Contains(u.OSRelease+"\n", tt.wantID) {
 				t.Errorf("command line %q, version %q, os-release %q", u.Cmdline, u.Version, u.OSRelease)
 			}
 			var initrds bytes.Buffer
@@ -161,9 +113,9 @@ func TestUKI(t *testing.T) {
 
 // A distribution's kernel gets its modules as a second archive.
 func TestUKIWithModules(t *testing.T) {
-	needTools(t, "xz")
-	dir := writeTree(t, testTree())
-	for name, b := range map[string][]byte{"vmlinuz": efiProgram(bzImage(testRelease), machineAMD64, ""), "stub": efiProgram(nil, machineAMD64, ""), "initramfs": append(menuArchive(t, testRelease), 0)} {
+	payloadtest.NeedTools(t, "xz")
+	dir := payloadtest.Tree(t, payloadtest.ModuleTree())
+	for name, b := range map[string][]byte{"vmlinuz": payloadtest.EFIProgram(payloadtest.BzImage(payloadtest.Release), payloadtest.MachineAMD64, ""), "stub": payloadtest.EFIProgram(nil, payloadtest.MachineAMD64, ""), "initramfs": append(payloadtest.Initramfs(t, payloadtest.Release), 0)} {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -181,26 +133,27 @@ func TestUKIWithModules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := report{archiveMembers: true}
+	var initrd []byte
 	p, err := efi.Parse(b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range p.Sections() {
 		if s.Name == ".initrd" {
-			r.archive(s.Data)
+			initrd = s.Data
 		}
 	}
-	want := "lib/modules/" + testRelease + "/kernel/fs/ext4/ext4.ko"
-	if r.Problems != nil || !slices.ContainsFunc(r.Parts, func(p part) bool { return p.Name == want }) {
+	want := "lib/modules/" + payloadtest.Release + "/kernel/fs/ext4/ext4.ko"
+	r, err := inspect.Bytes("initrd", initrd)
+	if err != nil || r.Problems != nil || !slices.ContainsFunc(r.Parts, func(p inspect.Part) bool { return p.Name == want }) {
 		t.Errorf("problems %q; %s is not among %v", r.Problems, want, r.Parts)
 	}
 }
 
 // The defaults are those for the processor of the kernel.
 func TestUKIForArm64(t *testing.T) {
-	dir := ukiTree(t)
-	image := efiProgram(nil, machineARM64, "")
+	dir := payloadtest.UKITree(t)
+	image := payloadtest.EFIProgram(nil, payloadtest.MachineARM64, "")
 	copy(image[0x38:], "ARM\x64")
 	if err := os.WriteFile(filepath.Join(dir, "Image"), image, 0o666); err != nil {
 		t.Fatal(err)
@@ -226,7 +179,7 @@ func TestUKIRefuses(t *testing.T) {
 		{name: "kernel", args: []string{"--kernel", "@text"}, want: "not a kernel image"},
 		{name: "kernel without a stub of its own", args: []string{"--kernel", "@no-stub"}, want: "CONFIG_EFI_STUB"},
 		{name: "no kernel there", args: []string{"--kernel", "@absent"}, want: "or make it with mkpayload kernel"},
-		{name: "initramfs", args: []string{"--initramfs", "@text"}, want: "is no initramfs"},
+		{name: "initramfs", args: []string{"--initramfs", "@text"}, want: "is not an initramfs"},
 		{name: "stub", args: []string{"--stub", "@text"}, want: "not an EFI program"},
 		{name: "no stub there", args: []string{"--stub", "@absent"}, want: "install systemd-boot-efi"},
 		{name: "stub for another processor", args: []string{"--stub", "@arm-stub"}, want: "is for arm64, but the kernel"},
@@ -238,7 +191,7 @@ func TestUKIRefuses(t *testing.T) {
 		{name: "key", args: []string{"--sign", "@text,@text"}, want: "no PEM block"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := ukiTree(t)
+			dir := payloadtest.UKITree(t)
 			args := append([]string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--stub", "@stub", "-o", "@out.efi"}, tt.args...)
 			var stdout, stderr strings.Builder
 			if code := run(in(dir, args), &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), tt.want) {
@@ -252,7 +205,7 @@ func TestUKIRefuses(t *testing.T) {
 }
 
 func TestUKIDryRun(t *testing.T) {
-	dir := ukiTree(t)
+	dir := payloadtest.UKITree(t)
 	var stdout, stderr strings.Builder
 	args := []string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--stub", "@stub", "-o", "@out.efi", "--dry-run"}
 	if code := run(in(dir, args), &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), ".initrd   20 bytes\n") {
@@ -279,7 +232,7 @@ func writeIdentity(t *testing.T) (keyFile, certFile string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := writeTree(t, map[string][]byte{
+	dir := payloadtest.Tree(t, map[string][]byte{
 		"key.pem":  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
 		"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
 	})
@@ -288,7 +241,7 @@ func writeIdentity(t *testing.T) (keyFile, certFile string) {
 
 func TestUKISigned(t *testing.T) {
 	key, cert := writeIdentity(t)
-	dir := ukiTree(t)
+	dir := payloadtest.UKITree(t)
 	var stderr strings.Builder
 	args := []string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--stub", "@stub", "-o", "@out.efi", "--sign", key + "," + cert}
 	if code := run(in(dir, args), &stderr, &stderr); code != 0 {
@@ -322,10 +275,10 @@ func TestNoStub(t *testing.T) {
 	if runtime.GOARCH == other {
 		other = "amd64"
 	}
-	if s := noStub("/x", other); !strings.Contains(s, "make payloads ARCH="+other) || !strings.Contains(s, "STUB=") {
+	if s := uki.NoStub("/x", other); !strings.Contains(s, "make payloads ARCH="+other) || !strings.Contains(s, "STUB=") {
 		t.Errorf("for another processor: %s", s)
 	}
-	if s := noStub("/x", runtime.GOARCH); !strings.Contains(s, "install systemd-boot-efi (Debian)") {
+	if s := uki.NoStub("/x", runtime.GOARCH); !strings.Contains(s, "install systemd-boot-efi (Debian)") {
 		t.Errorf("for this one: %s", s)
 	}
 }

@@ -21,6 +21,18 @@ type Mounted string
 
 func (m Mounted) path(name string) string { return filepath.Join(string(m), filepath.FromSlash(name)) }
 
+// MountPoints returns where filesystems are mounted, from the content of
+// /proc/self/mountinfo.
+func MountPoints(mountinfo string) []Mounted {
+	var list []Mounted
+	for line := range strings.Lines(mountinfo) {
+		if f := strings.Fields(line); len(f) > 4 {
+			list = append(list, Mounted(strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(f[4])))
+		}
+	}
+	return list
+}
+
 // Read implements [Files].
 func (m Mounted) Read(name string) ([]byte, error) {
 	f, err := os.Open(m.path(name))
@@ -116,13 +128,13 @@ func (m Mounted) Free() (int64, error) {
 	return int64(st.Bavail) * st.Bsize, nil
 }
 
-// IsFAT tells whether what is mounted there is FAT, as firmware reads it.
+// IsFAT reports whether what is mounted there is FAT, as firmware reads it.
 func (m Mounted) IsFAT() bool {
 	var st unix.Statfs_t
 	return unix.Statfs(string(m), &st) == nil && st.Type == unix.MSDOS_SUPER_MAGIC
 }
 
-// Partition gives the partition that is mounted there, for boot entries.
+// Partition returns the partition that is mounted there, for boot entries.
 func (m Mounted) Partition() (efivar.Partition, error) {
 	var here, above unix.Stat_t
 	if err := unix.Stat(string(m), &here); err != nil {

@@ -17,7 +17,7 @@ type Entry struct {
 	File  string // slash path from the partition's root
 }
 
-// Order says where new entries go in the order in which firmware tries them.
+// Order is where new entries go in the order in which firmware tries them.
 type Order int
 
 const (
@@ -80,17 +80,17 @@ func Register(vars efivar.Variables, p efivar.Partition, entries []Entry, order 
 	return nil
 }
 
-// Unregister removes the entries for these files.
-func Unregister(vars efivar.Variables, p efivar.Partition, files ...string) error {
+// Unregister removes the entries for these files, and returns how many there were.
+func Unregister(vars efivar.Variables, p efivar.Partition, files ...string) (removed int, err error) {
 	boot, err := bootOrder(vars)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, f := range files {
 		for {
 			n, old, err := find(vars, boot, p, f)
 			if err != nil {
-				return err
+				return removed, err
 			}
 			if old == nil {
 				break
@@ -99,35 +99,43 @@ func Unregister(vars efivar.Variables, p efivar.Partition, files ...string) erro
 			if i := slices.Index(boot, n); i >= 0 {
 				boot = slices.Delete(boot, i, i+1)
 				if err := set(vars, "BootOrder", efivar.AppendNumbers(nil, boot)); err != nil {
-					return err
+					return removed, err
 				}
 			}
 			if next, err := vars.Get("BootNext", efivar.Global); err == nil && bytes.Equal(next, efivar.AppendNumbers(nil, []uint16{n})) {
 				if err := vars.Delete("BootNext", efivar.Global); err != nil {
-					return err
+					return removed, err
 				}
 			}
 			if err := vars.Delete(efivar.OptionName(n), efivar.Global); err != nil {
-				return err
+				return removed, err
 			}
+			removed++
 		}
 	}
-	return nil
+	return removed, nil
 }
 
-// Others tells whether firmware has entries for anything but these files.
-func Others(vars efivar.Variables, p efivar.Partition, files ...string) (bool, error) {
+// Bootable returns the title of the first boot entry that firmware would start
+// by itself and whose file is there; "" when there is none. Entries for what is
+// in the firmware, such as its shell, and for whole devices name no file.
+func Bootable(vars efivar.Variables, exists func(p efivar.Partition, file string) bool) (string, error) {
 	boot, err := bootOrder(vars)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	for _, n := range boot {
 		b, err := vars.Get(efivar.OptionName(n), efivar.Global)
-		if err == nil && !slices.ContainsFunc(files, func(f string) bool { return names(b, p, f) }) {
-			return true, nil
+		if err != nil {
+			continue
+		}
+		o, err := efivar.ParseLoadOption(b)
+		if err == nil && o.Attributes&efivar.Active != 0 && o.Attributes&efivar.Category == 0 && o.File != "" &&
+			o.Partition.Signature != [16]byte{} && exists(o.Partition, strings.Trim(strings.ReplaceAll(o.File, `\`, "/"), "/")) {
+			return o.Description, nil
 		}
 	}
-	return false, nil
+	return "", nil
 }
 
 func bootOrder(vars efivar.Variables) ([]uint16, error) {
@@ -138,7 +146,7 @@ func bootOrder(vars efivar.Variables) ([]uint16, error) {
 	return efivar.Numbers(b), nil
 }
 
-// find gives the number and value of the entry for a file; nil when there is none.
+// find returns the number and value of the entry for a file; nil when there is none.
 func find(vars efivar.Variables, boot []uint16, p efivar.Partition, file string) (uint16, []byte, error) {
 	numbers := slices.Clone(boot)
 	for n := range uint16(known) {
@@ -159,14 +167,14 @@ func find(vars efivar.Variables, boot []uint16, p efivar.Partition, file string)
 	return 0, nil, nil
 }
 
-// names tells whether a boot entry is for a file on a partition, whose start
+// names reports whether a boot entry is for a file on a partition, whose start
 // and size may have changed.
 func names(option []byte, p efivar.Partition, file string) bool {
 	o, err := efivar.ParseLoadOption(option)
 	return err == nil && o.Partition.Signature == p.Signature && strings.EqualFold(o.File, dosPath(file))
 }
 
-// unused gives the first number that no entry has, and none of taken.
+// unused returns the first number that no entry has, and none of taken.
 func unused(vars efivar.Variables, boot, taken []uint16) (uint16, error) {
 	for n := range uint16(0xffff) {
 		if slices.Contains(boot, n) || slices.Contains(taken, n) {

@@ -190,7 +190,7 @@ func TestInstallRefuses(t *testing.T) {
 			}
 		})
 	}
-	// A small partition has room for two: the former one goes.
+	// A small partition has room for two: the previous one goes.
 	m := newFAT()
 	m.put(Current, version(2))
 	m.put(Previous, version(1))
@@ -226,7 +226,7 @@ func TestPowerCutsAndFailures(t *testing.T) {
 		paths     []string // where firmware looks, in order
 	}{
 		{name: "update", before: map[string][]byte{Current: version(4), Previous: version(3)}, paths: []string{Current}},
-		{name: "update without a former one", before: map[string][]byte{Current: version(4)}, paths: []string{Current}},
+		{name: "update without a previous one", before: map[string][]byte{Current: version(4)}, paths: []string{Current}},
 		{name: "removable update", removable: true, before: map[string][]byte{bootx64: version(4), Previous: version(3), kept: theirs}, paths: []string{bootx64}},
 		{name: "removable, another's loader", removable: true, before: map[string][]byte{bootx64: theirs}, paths: []string{bootx64}},
 		{name: "removable, uninstalling", removable: true, before: map[string][]byte{bootx64: version(4), Previous: version(3), kept: theirs}, uninstall: true, paths: []string{bootx64}},

@@ -29,8 +29,8 @@ func firmware(t *testing.T) *Image {
 	return im
 }
 
-// payload makes something that begins as an EFI program and cannot be compressed.
-func payload(size int) []byte {
+// program makes something that begins as an EFI program and cannot be compressed.
+func program(size int) []byte {
 	b := make([]byte, size)
 	x := uint32(1)
 	for i := range b {
@@ -53,14 +53,14 @@ func TestApply(t *testing.T) {
 		size   int
 		want   string // of the error
 	}{
-		{name: "as small as before", change: Change{Program: payload(100 << 10)}, size: len(before)},
-		{name: "larger", change: Change{Program: payload(3 << 20), Remove: []string{"TlsDxe", "HttpDxe"}}, size: 5 << 20},
-		{name: "too small a size", change: Change{Program: payload(3 << 20), Size: 4 << 20}, want: "the flash image has room for 4194304 bytes"},
-		{name: "too large for the drivers' volume", change: Change{Program: payload(10 << 20)}, want: "which cannot be enlarged, has room for 12582912 bytes"},
-		{name: "no such driver", change: Change{Program: payload(1000), Remove: []string{"AbsentDxe"}}, want: "no drivers called AbsentDxe"},
-		{name: "nothing to replace", change: Change{Program: payload(1000), Replace: "00000000-0000-0000-0000-000000000001"}, want: "no matches"},
+		{name: "as small as before", change: Change{Program: program(100 << 10)}, size: len(before)},
+		{name: "larger", change: Change{Program: program(3 << 20), Remove: []string{"TlsDxe", "HttpDxe"}}, size: 5 << 20},
+		{name: "too small a size", change: Change{Program: program(3 << 20), Size: 4 << 20}, want: "the flash image has room for 4194304 bytes"},
+		{name: "too large for the drivers' volume", change: Change{Program: program(10 << 20)}, want: "which cannot be enlarged, has room for 12582912 bytes"},
+		{name: "no such driver", change: Change{Program: program(1000), Remove: []string{"AbsentDxe"}}, want: "no drivers called AbsentDxe"},
+		{name: "nothing to replace", change: Change{Program: program(1000), Replace: "00000000-0000-0000-0000-000000000001"}, want: "no matches"},
 		{name: "not a program", change: Change{Program: []byte("text")}, want: "pe32"},
-		{name: "odd size", change: Change{Program: payload(1000), Size: 4<<20 + 1}, want: "multiple of 4096"},
+		{name: "odd size", change: Change{Program: program(1000), Size: 4<<20 + 1}, want: "multiple of 4096"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			made, err := im.Apply(tt.change)
@@ -108,7 +108,7 @@ func TestApply(t *testing.T) {
 // What was made is looked at, and not only written.
 func TestCheckNotices(t *testing.T) {
 	im := firmware(t)
-	c := Change{Program: payload(1000), Replace: Shell, Remove: []string{"LogoDxe"}}
+	c := Change{Program: program(1000), Replace: Shell, Remove: []string{"LogoDxe"}}
 	made, err := im.Apply(c)
 	if err != nil {
 		t.Fatal(err)
@@ -191,4 +191,16 @@ func FuzzParse(f *testing.F) {
 			t.Error("an image without a volume")
 		}
 	})
+}
+
+// What a group does not find in an image it passes over.
+func TestRemovals(t *testing.T) {
+	im := &Image{Files: []File{{Name: "Fat"}, {Name: "Ip4Dxe"}, {Name: "UiApp"}, {}}}
+	got, err := removals([]string{"UiApp", "disks", "network", "Fat"}, im)
+	if want := []string{"UiApp", "Fat", "Ip4Dxe"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+	if _, err := removals([]string{""}, im); err == nil {
+		t.Error("a driver without a name is removed")
+	}
 }

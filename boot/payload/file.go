@@ -1,23 +1,22 @@
-package main
+package payload
 
 import (
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
-// writeFile writes a file whole or not at all, making its folder if need be:
+// WriteFile writes a file whole or not at all, making its directory if need be:
 // the content goes to a hidden file beside it, which takes its name at the end.
-func writeFile(name string, content func(io.Writer) error) (err error) {
+func WriteFile(name string, content func(io.Writer) error) (err error) {
 	// A device or a link to one would lose its name to a file.
 	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a file: write to a file, and copy that", name)
+		return fmt.Errorf("%s is not a regular file: write to a file, and copy that", name)
 	}
 	dir := filepath.Dir(name)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("making the output folder: %w", err)
+		return fmt.Errorf("making the output directory: %w", err)
 	}
 	f, err := os.CreateTemp(dir, "."+filepath.Base(name)+".")
 	if err != nil {
@@ -46,46 +45,40 @@ func writeFile(name string, content func(io.Writer) error) (err error) {
 	return nil
 }
 
-// copyFile writes the content of the file from to the file to, as writeFile does.
-func copyFile(to, from string) error {
+// WriteBytes writes a file as [WriteFile] does.
+func WriteBytes(name string, b []byte) error {
+	return WriteFile(name, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+}
+
+// CopyFile writes the content of the file from to the file to, as WriteFile does.
+func CopyFile(to, from string) error {
 	src, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	return writeFile(to, func(w io.Writer) error {
+	return WriteFile(to, func(w io.Writer) error {
 		_, err := io.Copy(w, src)
 		return err
 	})
 }
 
-// fileSize gives the size of a file as people read it.
-func fileSize(name string) string {
+// FileSize returns the size of a file as people read it.
+func FileSize(name string) string {
 	st, err := os.Stat(name)
 	if err != nil {
 		return "size unknown"
 	}
-	return size(st.Size())
+	return Size(st.Size())
 }
 
-// size gives a number of bytes as people read it.
-func size(n int64) string {
+// Size returns a number of bytes as people read it.
+func Size(n int64) string {
 	if n < 100<<10 {
 		return fmt.Sprintf("%d bytes", n)
 	}
 	return fmt.Sprintf("%.2f MiB", float64(n)/(1<<20))
-}
-
-// shellQuote joins arguments into a line that a POSIX shell takes apart again.
-func shellQuote(args []string) string {
-	quoted := make([]string, len(args))
-	for i, a := range args {
-		if a == "" || strings.ContainsFunc(a, func(r rune) bool {
-			return !strings.ContainsRune("-_./,:=+@%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-		}) {
-			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-		quoted[i] = a
-	}
-	return strings.Join(quoted, " ")
 }

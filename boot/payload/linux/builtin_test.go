@@ -1,4 +1,4 @@
-package main
+package linux
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 	content "github.com/alpboot/alpboot/initramfs"
 )
 
@@ -41,10 +42,10 @@ func TestBuiltinConfig(t *testing.T) {
 }
 
 func TestNewBuiltin(t *testing.T) {
-	archive := menuArchive(t, testRelease)
+	archive := payloadtest.Initramfs(t, payloadtest.Release)
 	files := map[string][]byte{"plain": archive, "text": []byte("text"), "lz4": []byte("\x02\x21\x4c\x18....")}
 	for _, ending := range []string{".xz", ".gz", ".zst"} {
-		files["packed"+strings.TrimPrefix(ending, ".")] = compressed(t, ending, archive)
+		files["packed"+strings.TrimPrefix(ending, ".")] = payloadtest.Compressed(t, ending, archive)
 	}
 	if xz, err := exec.LookPath("xz"); err == nil {
 		cmd := exec.Command(xz, "-c", "--check=crc32", "--x86", "--lzma2")
@@ -53,7 +54,7 @@ func TestNewBuiltin(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	dir := writeTree(t, files)
+	dir := payloadtest.Tree(t, files)
 	for name := range files {
 		b, err := newBuiltin(filepath.Join(dir, name), "quiet")
 		if bad := name == "text" || name == "lz4"; bad != (err != nil) || !bad && !bytes.Equal(b.initramfs, archive) {
@@ -70,7 +71,7 @@ func TestNewBuiltin(t *testing.T) {
 
 // What was compiled is kept for the same inputs, and only for them.
 func TestWorkFolder(t *testing.T) {
-	k := kernelBuild{arch: "x86_64", cache: t.TempDir(), keep: true}
+	k := Build{Arch: "x86_64", Cache: t.TempDir(), Keep: true}
 	mark := func(key string) bool {
 		t.Helper()
 		work, done, err := k.workFolder(key)

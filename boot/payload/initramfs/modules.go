@@ -1,6 +1,8 @@
-package main
+package initramfs
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,13 +13,15 @@ import (
 	"strings"
 
 	"github.com/u-root/mkuimage/cpio"
+	uinitramfs "github.com/u-root/mkuimage/uimage/initramfs"
 
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kernel/unpack"
+	"github.com/alpboot/alpboot/boot/payload"
 	content "github.com/alpboot/alpboot/initramfs"
 )
 
-// moduleTree is a folder lib/modules/RELEASE. It needs no depmod to have run:
+// moduleTree is a directory lib/modules/RELEASE. It needs no depmod to have run:
 // a package just unpacked has no index.
 type moduleTree struct {
 	dir     string
@@ -30,17 +34,17 @@ type moduleTree struct {
 
 // pickedModule is a module that goes into the image.
 type pickedModule struct {
-	file  string // path from the folder, uncompressed: kernel/fs/ext4/ext4.ko
+	file  string // path from the directory, uncompressed: kernel/fs/ext4/ext4.ko
 	image []byte
 	info  modinfo
 }
 
-// packModules gives what --kernel and --modules add to the image: the modules
+// moduleRecords returns what --kernel and --modules add to the image: the modules
 // of the list in package initramfs with all that they depend on, decompressed
 // (the image is compressed as a whole), and an index of them, as depmod would
 // write it.
-func packModules(kernelFile, dir string, out output) ([]cpio.Record, error) {
-	release, err := kernelRelease(kernelFile)
+func moduleRecords(kernelFile, dir string, out payload.Output) ([]cpio.Record, error) {
+	release, err := Release(kernelFile)
 	if err != nil {
 		return nil, err
 	}
@@ -54,18 +58,38 @@ func packModules(kernelFile, dir string, out output) ([]cpio.Record, error) {
 		}
 	}
 	if len(tree.picked) == 0 {
-		out.progress("none of the modules that the menu uses are in %s: the kernel must have them built in", tree.dir)
+		out.Progress("none of the modules that the menu uses are in %s: the kernel must have them built in", tree.dir)
 	}
 	size := 0
 	for _, m := range tree.picked {
 		size += len(m.image)
 	}
-	out.progress("packed %d of the %d modules of Linux %s: %.1f MiB", len(tree.picked), len(tree.files), release, float64(size)/(1<<20))
+	out.Progress("packed %d of the %d modules of Linux %s: %.1f MiB", len(tree.picked), len(tree.files), release, float64(size)/(1<<20))
 	return tree.records()
 }
 
-// kernelRelease reads the release, as uname -r prints it, from a kernel image.
-func kernelRelease(file string) (string, error) {
+// PackModules returns an archive, for a kernel to unpack after the initramfs of
+// another one, with the modules that the menu needs on this kernel; dir is their
+// directory, and arch is the kernel's processor.
+func PackModules(ctx context.Context, kernelFile, dir, arch string, out payload.Output) ([]byte, error) {
+	records, err := moduleRecords(kernelFile, dir, out)
+	if err != nil {
+		return nil, fmt.Errorf("packing kernel modules: %w", err)
+	}
+	files := uinitramfs.NewFiles()
+	if err := addRecords(files, records); err != nil {
+		return nil, err
+	}
+	var raw, packed bytes.Buffer
+	if err := writeArchive(&raw, files); err != nil {
+		return nil, err
+	}
+	err = pack(ctx, compressorFor("xz", arch), &raw, &packed)
+	return packed.Bytes(), err
+}
+
+// Release reads the release, as uname -r prints it, from a kernel image.
+func Release(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return "", err
@@ -93,14 +117,14 @@ func kernelRelease(file string) (string, error) {
 	return release, nil
 }
 
-// openModules finds the modules of a release in dir, which is their own folder
+// openModules finds the modules of a release in dir, which is their own directory
 // or its parent.
 func openModules(dir, release string) (*moduleTree, error) {
 	t := &moduleTree{dir: dir, release: release, files: make(map[string]string), picked: make(map[string]*pickedModule)}
 	if filepath.Base(filepath.Clean(dir)) != release {
 		t.dir = filepath.Join(dir, release)
 		if _, err := os.Stat(t.dir); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s holds no modules of Linux %s, which is what the kernel image is: it must be the folder lib/modules/%s or its parent", dir, release, release)
+			return nil, fmt.Errorf("%s holds no modules of Linux %s, which is what the kernel image is: it must be the directory lib/modules/%s or its parent", dir, release, release)
 		}
 	}
 	err := filepath.WalkDir(t.dir, func(name string, d fs.DirEntry, err error) error {

@@ -1,95 +1,75 @@
-package main
+// Package coreboot puts the menu into a coreboot ROM, by cbfstool, and checks what
+// that has written.
+package coreboot
 
 import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 
 	"github.com/alpboot/alpboot/boot/kernel"
+	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/cbfs"
 )
 
-// coreboot says what goes into which coreboot ROM.
-type coreboot struct {
-	parts
-	rom    string
-	output string
-	dryRun bool
+// ROM is what goes into which coreboot ROM, and the file that it becomes.
+type ROM struct {
+	payload.Parts
+	ROM    string
+	Output string
+	DryRun bool
 }
 
-func runCoreboot(ctx context.Context, args []string, out output) error {
-	var c coreboot
-	flags := flag.NewFlagSet("coreboot", flag.ContinueOnError)
-	c.parts.flags(flags)
-	flags.StringVar(&c.rom, "rom", "", "coreboot ROM `FILE` to add to; it stays as it is")
-	flags.BoolVar(&c.dryRun, "dry-run", false, "only say what would be done")
-	flags.StringVar(&c.output, "o", "", "`FILE` to write (default build/ARCH/coreboot.rom, of the checkout)")
-	if err := parseFlags(flags, args, out); err != nil {
-		return err
-	}
-	if c.rom == "" {
-		return misuse("--rom FILE is needed: a ROM that coreboot's build made for your board")
-	}
-	if err := c.complete(ctx, flags); err != nil {
-		return err
-	}
-	if err := setOutput(ctx, &c.output, c.arch, "coreboot.rom"); err != nil {
-		return err
-	}
-	return c.write(ctx, out)
-}
-
-// write makes the ROM and writes it.
-func (c coreboot) write(ctx context.Context, out output) error {
-	kernelImage, err := os.ReadFile(c.kernel)
+// Write makes the ROM and writes it.
+func (c ROM) Write(ctx context.Context, out payload.Output) error {
+	kernelImage, err := os.ReadFile(c.Kernel)
 	if err != nil {
 		return err
 	}
 	info, err := kernel.Identify(bytes.NewReader(kernelImage), int64(len(kernelImage)))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %w", c.kernel, err)
+		return fmt.Errorf("%s: %w", c.Kernel, err)
 	case info.Format != kernel.BzImage:
-		return fmt.Errorf("%s is a kernel of format %s, and coreboot starts a bzImage", c.kernel, info.Format)
+		return fmt.Errorf("%s is a kernel of format %s, and coreboot starts a bzImage", c.Kernel, info.Format)
 	}
 	protected := kernelImage[kernel.SetupSize(kernelImage):]
-	initrd, err := readInitrd(c.initramfs)
+	initrd, err := payload.ReadInitramfs(c.Initramfs)
 	if err != nil {
 		return err
 	}
-	romImage, err := os.ReadFile(c.rom)
+	romImage, err := os.ReadFile(c.ROM)
 	if err != nil {
 		return err
 	}
 	rom, err := cbfs.Parse(romImage)
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.rom, err)
+		return fmt.Errorf("%s: %w", c.ROM, err)
 	}
-	need := int64(len(protected)+len(initrd)+len(c.cmdline)) + payloadOverhead
+	need := int64(len(protected)+len(initrd)+len(c.Cmdline)) + payloadOverhead
 	have := rom.Room(cbfs.FallbackPayload)
 	if need > have {
 		return fmt.Errorf("%s has room for a payload of %d bytes and %d are needed (kernel %d, initramfs %d): %d too many; build coreboot with a larger CONFIG_CBFS_SIZE, or take the minimal initramfs",
-			c.rom, have, need, len(protected), len(initrd), need-have)
+			c.ROM, have, need, len(protected), len(initrd), need-have)
 	}
 
 	var steps [][]string
 	if old := rom.Find(cbfs.FallbackPayload); old != nil {
-		out.progress("replacing the payload of %d bytes that is there", len(old.Data))
+		out.Progress("replacing the payload of %d bytes that is there", len(old.Data))
 		steps = append(steps, []string{"remove", "-n", cbfs.FallbackPayload})
 	}
 	// Uncompressed: both parts are compressed already. What Debian's cbfstool
 	// cannot compress it writes broken, and calls that a success.
-	steps = append(steps, []string{"add-payload", "-n", cbfs.FallbackPayload, "-f", c.kernel, "-I", c.initramfs, "-C", c.cmdline, "-c", "none"})
-	if c.dryRun {
+	steps = append(steps, []string{"add-payload", "-n", cbfs.FallbackPayload, "-f", c.Kernel, "-I", c.Initramfs, "-C", c.Cmdline, "-c", "none"})
+	if c.DryRun {
 		for _, s := range steps {
-			fmt.Fprintf(out.stdout, "  cbfstool %s\n", shellQuote(append([]string{c.output}, s...)))
+			out.Printf("  cbfstool %s\n", payload.Quote(append([]string{c.Output}, s...)))
 		}
-		fmt.Fprintf(out.stdout, "would write %s: Linux %s, %s of %s used\n", c.output, info.Version, size(need), size(have))
+		out.Printf("would write %s: Linux %s, %s of %s used\n", c.Output, info.Version, payload.Size(need), payload.Size(have))
 		return nil
 	}
 	if _, err := exec.LookPath("cbfstool"); err != nil {
@@ -105,7 +85,7 @@ func (c coreboot) write(ctx context.Context, out output) error {
 		return err
 	}
 	for _, s := range steps {
-		if _, err := command(ctx, "", "cbfstool", append([]string{work}, s...)...); err != nil {
+		if _, err := payload.Run(ctx, "", "cbfstool", append([]string{work}, s...)...); err != nil {
 			return err
 		}
 	}
@@ -113,14 +93,14 @@ func (c coreboot) write(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
-	if err := checkCoreboot(made, romImage, protected, initrd, c.cmdline); err != nil {
+	if err := checkCoreboot(made, romImage, protected, initrd, c.Cmdline); err != nil {
 		return fmt.Errorf("cbfstool made a ROM that would not boot: %w", err)
 	}
-	if err := writeBytes(c.output, made); err != nil {
+	if err := payload.WriteBytes(c.Output, made); err != nil {
 		return err
 	}
 	left := have - need
-	fmt.Fprintf(out.stdout, "%s: Linux %s, payload %s, %s left\n", c.output, info.Version, size(need), size(left))
+	out.Printf("%s: Linux %s, payload %s, %s left\n", c.Output, info.Version, payload.Size(need), payload.Size(left))
 	return nil
 }
 

@@ -1,33 +1,22 @@
-package main
+package linux
 
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/alpboot/alpboot/boot/payload"
+	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 	content "github.com/alpboot/alpboot/initramfs"
 	"github.com/alpboot/alpboot/qemu-tests/arm64"
 )
-
-// needTools skips the test when a program is missing; on CI none may be.
-func needTools(t *testing.T, tools ...string) {
-	t.Helper()
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-	}
-}
 
 func TestMergeConfig(t *testing.T) {
 	base := "# Linux\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"old\"\nCONFIG_AB=y\n"
@@ -58,10 +47,10 @@ func TestFragment(t *testing.T) {
 	if _, err := content.KernelConfig("s390x"); err == nil {
 		t.Error("there is a configuration for s390x")
 	}
-	for uname, target := range kernelTargets {
+	for uname, target := range targets {
 		t.Run(uname, func(t *testing.T) {
-			if archs[target.goarch] != uname {
-				t.Errorf("Go's %s is %s", target.goarch, archs[target.goarch])
+			if payload.Unames()[target.goarch] != uname {
+				t.Errorf("Go's %s is %s", target.goarch, payload.Unames()[target.goarch])
 			}
 			text, err := content.KernelConfig(target.config)
 			if err != nil {
@@ -98,11 +87,11 @@ func TestFragment(t *testing.T) {
 }
 
 func TestKernelKey(t *testing.T) {
-	needTools(t, "gcc", "ld")
-	dir := writeTree(t, map[string][]byte{"tree/Kconfig": []byte("a"), "tree/Makefile": []byte("b"), "tree/.git/index": []byte("c"), "linux.tar": []byte("d")})
+	payloadtest.NeedTools(t, "gcc", "ld")
+	dir := payloadtest.Tree(t, map[string][]byte{"tree/Kconfig": []byte("a"), "tree/Makefile": []byte("b"), "tree/.git/index": []byte("c"), "linux.tar": []byte("d")})
 	tree := filepath.Join(dir, "tree")
 	key := func(source, fragment string) string {
-		k, err := kernelBuild{arch: "x86_64", source: source}.key(t.Context(), fragment)
+		k, err := Build{Arch: "x86_64", Source: source}.key(t.Context(), fragment)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,10 +128,10 @@ func TestKernelKey(t *testing.T) {
 // The build itself takes minutes; what is tested here is that it is not begun
 // again for the same inputs, and that its product is checked.
 func TestKernelCache(t *testing.T) {
-	needTools(t, kernelTools...)
-	dir := writeTree(t, map[string][]byte{"linux.tar": []byte("d")})
-	k := kernelBuild{arch: "x86_64", source: filepath.Join(dir, "linux.tar"), cache: filepath.Join(dir, "cache"), output: filepath.Join(dir, "out/vmlinuz"), jobs: 1}
-	fragment, err := content.KernelConfig(kernelTargets[k.arch].config)
+	payloadtest.NeedTools(t, tools...)
+	dir := payloadtest.Tree(t, map[string][]byte{"linux.tar": []byte("d")})
+	k := Build{Arch: "x86_64", Source: filepath.Join(dir, "linux.tar"), Cache: filepath.Join(dir, "cache"), Output: filepath.Join(dir, "out/vmlinuz"), Jobs: 1}
+	fragment, err := content.KernelConfig(targets[k.Arch].config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,40 +139,40 @@ func TestKernelCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(k.cache, 0o777); err != nil {
+	if err := os.Mkdir(k.Cache, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	want := bzImage(testRelease)
-	if err := os.WriteFile(filepath.Join(k.cache, "vmlinuz-x86_64-"+key), want, 0o666); err != nil {
+	want := payloadtest.BzImage(payloadtest.Release)
+	if err := os.WriteFile(filepath.Join(k.Cache, "vmlinuz-x86_64-"+key), want, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	if err := k.build(t.Context(), output{&stdout, &stderr}); err != nil {
+	if err := k.Write(t.Context(), payload.Output{Stdout: &stdout, Progress: func(format string, args ...any) { fmt.Fprintf(&stderr, format, args...) }}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := os.ReadFile(k.output); err != nil || !bytes.Equal(got, want) {
+	if got, err := os.ReadFile(k.Output); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("wrote %d bytes, %v", len(got), err)
 	}
-	if !strings.Contains(stdout.String(), "Linux "+testRelease) || !strings.Contains(stderr.String(), "built before") {
+	if !strings.Contains(stdout.String(), "Linux "+payloadtest.Release) || !strings.Contains(stderr.String(), "built before") {
 		t.Errorf("said %q and %q", stdout.String(), stderr.String())
 	}
 
 	// With --rebuild it starts over, finds no kernel source, and leaves nothing.
-	k.force, k.output = true, filepath.Join(dir, "out/second")
-	if err := k.build(t.Context(), output{io.Discard, io.Discard}); err == nil || !strings.Contains(err.Error(), "unpacking") {
+	k.Rebuild, k.Output = true, filepath.Join(dir, "out/second")
+	if err := k.Write(t.Context(), quiet); err == nil || !strings.Contains(err.Error(), "unpacking") {
 		t.Errorf("a tarball that is none gives %v", err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(k.cache, ".build-*")); left != nil {
+	if left, _ := filepath.Glob(filepath.Join(k.Cache, ".build-*")); left != nil {
 		t.Errorf("left behind: %q", left)
 	}
-	if _, err := os.Stat(k.output); err == nil {
+	if _, err := os.Stat(k.Output); err == nil {
 		t.Error("wrote a kernel all the same")
 	}
 }
 
 // For arm64 the PE file that unpacks itself is written, or what is in it.
 func TestKernelARM64(t *testing.T) {
-	needTools(t, append(kernelTools, "aarch64-linux-gnu-gcc")...)
+	payloadtest.NeedTools(t, append(tools, "aarch64-linux-gnu-gcc")...)
 	image := make([]byte, 4096)
 	binary.LittleEndian.PutUint64(image[16:], uint64(len(image)))
 	copy(image[0x38:], "ARM\x64")
@@ -192,8 +181,8 @@ func TestKernelARM64(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := writeTree(t, map[string][]byte{"linux.tar": []byte("d")})
-	k := kernelBuild{arch: "aarch64", source: filepath.Join(dir, "linux.tar"), cache: filepath.Join(dir, "cache"), jobs: 1}
+	dir := payloadtest.Tree(t, map[string][]byte{"linux.tar": []byte("d")})
+	k := Build{Arch: "aarch64", Source: filepath.Join(dir, "linux.tar"), Cache: filepath.Join(dir, "cache"), Jobs: 1}
 	fragment, err := content.KernelConfig("arm64")
 	if err != nil {
 		t.Fatal(err)
@@ -202,40 +191,40 @@ func TestKernelARM64(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeBytes(filepath.Join(k.cache, k.cached(key)), packed); err != nil {
+	if err := payload.WriteBytes(filepath.Join(k.Cache, k.cached(key)), packed); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][]byte{"vmlinuz": packed, "Image": image} {
-		k.output, k.raw = filepath.Join(dir, "out", name), name == "Image"
+		k.Output, k.Raw = filepath.Join(dir, "out", name), name == "Image"
 		var stdout bytes.Buffer
-		if err := k.build(t.Context(), output{&stdout, io.Discard}); err != nil {
+		if err := k.Write(t.Context(), payload.Output{Stdout: &stdout, Progress: quiet.Progress}); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := os.ReadFile(k.output); err != nil || !bytes.Equal(got, want) {
+		if got, err := os.ReadFile(k.Output); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
 		}
 		if !strings.Contains(stdout.String(), "Linux 6.12.1-alpboot,") {
 			t.Errorf("%s: said %q", name, stdout.String())
 		}
 	}
-	for arch, want := range map[string]string{"amd64": "--raw is for arm64", "riscv64": "no kernel configuration for riscv64"} {
-		err := runKernel(t.Context(), []string{"--arch", arch, "--raw", "--source", k.source, "--cache", k.cache}, output{io.Discard, io.Discard})
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %q", arch, err, want)
-		}
+	k.Arch = "riscv64"
+	if err := k.Write(t.Context(), quiet); err == nil || !strings.Contains(err.Error(), "no kernel configuration for riscv64") {
+		t.Errorf("riscv64: %v", err)
 	}
 }
 
 func TestKernelSource(t *testing.T) {
-	needTools(t, "gcc", "ld")
-	dir := writeTree(t, map[string][]byte{"empty/README": nil})
+	payloadtest.NeedTools(t, "gcc", "ld")
+	dir := payloadtest.Tree(t, map[string][]byte{"empty/README": nil})
 	for source, want := range map[string]string{
 		filepath.Join(dir, "empty"):  "is not a tree of Linux",
 		filepath.Join(dir, "absent"): "no such file",
 	} {
-		k := kernelBuild{arch: "x86_64", source: source, cache: dir, output: filepath.Join(dir, "vmlinuz")}
+		k := Build{Arch: "x86_64", Source: source, Cache: dir, Output: filepath.Join(dir, "vmlinuz")}
 		if _, err := k.key(t.Context(), ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", source, err, want)
 		}
 	}
 }
+
+var quiet = payload.Output{Stdout: io.Discard, Progress: func(string, ...any) {}}

@@ -1,4 +1,5 @@
-package main
+// Package stick makes the image of a removable disk that boots with UEFI and BIOS.
+package stick
 
 import (
 	"bytes"
@@ -6,23 +7,23 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 
 	"github.com/alpboot/alpboot/boot/kernel"
+	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/efi"
 	"github.com/alpboot/alpboot/boot/payload/esp"
 )
 
-// stick says what a removable disk holds.
-type stick struct {
-	parts
-	uki    string
-	output string
-	dryRun bool
+// Image is what a removable disk holds, and the file that it becomes.
+type Image struct {
+	payload.Parts
+	UKI    string // for machines with UEFI
+	Output string
+	DryRun bool
 }
 
 // mbrFiles are where the boot sector's code of syslinux lies: Debian's
@@ -31,46 +32,24 @@ var mbrFiles = []string{"/usr/lib/syslinux/mbr/mbr.bin", "/usr/share/syslinux/mb
 
 // The one partition of a stick.
 const (
-	stickStart    = 1 << 20 // bytes
-	smallestStick = 64 << 20
-	espType       = 0xef
-	stickID       = 0xa1b007ed // of the filesystem and the disk; the same each time
+	start    = 1 << 20 // bytes
+	smallest = 64 << 20
+	espType  = 0xef
+	diskID   = 0xa1b007ed // of the filesystem and the disk; the same each time
 )
 
-func runStick(ctx context.Context, args []string, out output) error {
-	var s stick
-	flags := flag.NewFlagSet("stick", flag.ContinueOnError)
-	s.parts.flags(flags)
-	flags.StringVar(&s.uki, "uki", "", "UKI `FILE` for machines with UEFI (default build/x86_64/alpboot.efi, of the checkout)")
-	flags.BoolVar(&s.dryRun, "dry-run", false, "only say what would be made")
-	flags.StringVar(&s.output, "o", "", "`FILE` to write (default build/ARCH/stick.img, of the checkout)")
-	if err := parseFlags(flags, args, out); err != nil {
-		return err
-	}
-	if err := s.complete(ctx, flags); err != nil {
-		return err
-	}
-	if err := setOutput(ctx, &s.uki, s.arch, "alpboot.efi"); err != nil {
-		return err
-	}
-	if err := setOutput(ctx, &s.output, s.arch, "stick.img"); err != nil {
-		return err
-	}
-	return s.write(ctx, out)
-}
-
-// write makes the image and writes it.
-func (s stick) write(ctx context.Context, out output) error {
-	uki, err := os.ReadFile(s.uki)
+// Write makes the image and writes it.
+func (s Image) Write(ctx context.Context, out payload.Output) error {
+	uki, err := os.ReadFile(s.UKI)
 	if err != nil {
 		return fmt.Errorf("%w; make it with mkpayload uki", err)
 	}
 	program, err := efi.Parse(uki)
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.uki, err)
+		return fmt.Errorf("%s: %w", s.UKI, err)
 	}
 	if u, err := kernel.OpenUKI(bytes.NewReader(uki), int64(len(uki))); err != nil || u.Initrds == nil {
-		return fmt.Errorf("%s: firmware would start it, and no menu would come: %w; make one with mkpayload uki", s.uki, cmp.Or(err, errors.New("it has no initramfs")))
+		return fmt.Errorf("%s: firmware would start it, and no menu would come: %w; make one with mkpayload uki", s.UKI, cmp.Or(err, errors.New("it has no initramfs")))
 	}
 	path, err := esp.Target{Arch: program.Arch(), Removable: true}.Path()
 	if err != nil {
@@ -87,16 +66,16 @@ func (s stick) write(ctx context.Context, out output) error {
 	defer os.RemoveAll(work)
 
 	// What lies on it, and where from.
-	files := [][2]string{{path, s.uki}}
+	files := [][2]string{{path, s.UKI}}
 	if code != nil {
 		config := filepath.Join(work, "syslinux.cfg")
-		text := fmt.Sprintf("DEFAULT alpboot\nLABEL alpboot\n  LINUX /alpboot/vmlinuz\n  INITRD /alpboot/initramfs\n  APPEND %s\n", s.cmdline)
+		text := fmt.Sprintf("DEFAULT alpboot\nLABEL alpboot\n  LINUX /alpboot/vmlinuz\n  INITRD /alpboot/initramfs\n  APPEND %s\n", s.Cmdline)
 		if err := os.WriteFile(config, []byte(text), 0o666); err != nil {
 			return err
 		}
 		// Not where menus look for the configuration of systems, or ours would
 		// take itself for one.
-		files = append(files, [2]string{"alpboot/syslinux.cfg", config}, [2]string{"alpboot/vmlinuz", s.kernel}, [2]string{"alpboot/initramfs", s.initramfs})
+		files = append(files, [2]string{"alpboot/syslinux.cfg", config}, [2]string{"alpboot/vmlinuz", s.Kernel}, [2]string{"alpboot/initramfs", s.Initramfs})
 	}
 	var total int64
 	for _, f := range files {
@@ -106,28 +85,28 @@ func (s stick) write(ctx context.Context, out output) error {
 		}
 		total += st.Size()
 	}
-	whole := max(smallestStick, (stickStart+total*5/4+4<<20)>>20<<20)
+	whole := max(smallest, (start+total*5/4+4<<20)>>20<<20)
 	image := filepath.Join(work, "image")
-	steps := [][]string{{"mkfs.vfat", "--invariant", "-F", "32", "-n", "ALPBOOT", "-i", fmt.Sprintf("%08x", uint32(stickID)),
-		"-h", fmt.Sprint(stickStart / 512), "--offset", fmt.Sprint(stickStart / 512), image, fmt.Sprint((whole - stickStart) / 1024)}}
+	steps := [][]string{{"mkfs.vfat", "--invariant", "-F", "32", "-n", "ALPBOOT", "-i", fmt.Sprintf("%08x", uint32(diskID)),
+		"-h", fmt.Sprint(start / 512), "--offset", fmt.Sprint(start / 512), image, fmt.Sprint((whole - start) / 1024)}}
 	made := make(map[string]bool)
 	for _, f := range files {
 		for i, c := range f[0] {
 			if dir := f[0][:i]; c == '/' && !made[dir] {
 				made[dir] = true
-				steps = append(steps, []string{"mmd", "-i", fmt.Sprintf("%s@@%d", image, stickStart), "::" + dir})
+				steps = append(steps, []string{"mmd", "-i", fmt.Sprintf("%s@@%d", image, start), "::" + dir})
 			}
 		}
-		steps = append(steps, []string{"mcopy", "-i", fmt.Sprintf("%s@@%d", image, stickStart), f[1], "::" + f[0]})
+		steps = append(steps, []string{"mcopy", "-i", fmt.Sprintf("%s@@%d", image, start), f[1], "::" + f[0]})
 	}
 	if code != nil {
-		steps = append(steps, []string{"syslinux", "--install", "--directory", "/alpboot", "--offset", fmt.Sprint(stickStart), image})
+		steps = append(steps, []string{"syslinux", "--install", "--directory", "/alpboot", "--offset", fmt.Sprint(start), image})
 	}
-	if s.dryRun {
+	if s.DryRun {
 		for _, step := range steps {
-			fmt.Fprintln(out.stdout, " ", shellQuote(step))
+			fmt.Fprintln(out.Stdout, " ", payload.Quote(step))
 		}
-		fmt.Fprintf(out.stdout, "would write %s, %s\n", s.output, size(whole))
+		out.Printf("would write %s, %s\n", s.Output, payload.Size(whole))
 		return nil
 	}
 	if err := os.WriteFile(image, nil, 0o666); err != nil {
@@ -137,7 +116,7 @@ func (s stick) write(ctx context.Context, out output) error {
 		return err
 	}
 	for _, step := range steps {
-		if err := stickTool(ctx, step); err != nil {
+		if err := run(ctx, step); err != nil {
 			return err
 		}
 	}
@@ -146,21 +125,21 @@ func (s stick) write(ctx context.Context, out output) error {
 		return err
 	}
 	partition(b, code)
-	if err := writeBytes(s.output, b); err != nil {
+	if err := payload.WriteBytes(s.Output, b); err != nil {
 		return err
 	}
-	fmt.Fprintf(out.stdout, "%s: %s; write it to a whole disk, not a partition\n", s.output, size(whole))
+	out.Printf("%s: %s; write it to a whole disk, not a partition\n", s.Output, payload.Size(whole))
 	return nil
 }
 
 // bootCode gives the boot sector's code for machines without UEFI; nil when
 // there is none to be had.
-func (s stick) bootCode(arch string, out output) ([]byte, error) {
+func (s Image) bootCode(arch string, out payload.Output) ([]byte, error) {
 	if arch != "amd64" {
 		return nil, nil
 	}
 	if _, err := exec.LookPath("syslinux"); err != nil {
-		out.progress("syslinux is not installed: the stick will boot with UEFI only")
+		out.Progress("syslinux is not installed: the stick will boot with UEFI only")
 		return nil, nil
 	}
 	for _, f := range mbrFiles {
@@ -176,17 +155,17 @@ func (s stick) bootCode(arch string, out output) ([]byte, error) {
 func partition(disk, code []byte) {
 	le := binary.LittleEndian
 	copy(disk, code)
-	le.PutUint32(disk[0x1b8:], stickID)
+	le.PutUint32(disk[0x1b8:], diskID)
 	e := disk[0x1be:0x1ce]
 	copy(e, []byte{0x80, 0xfe, 0xff, 0xff, espType, 0xfe, 0xff, 0xff}) // by sector numbers alone
-	le.PutUint32(e[8:], stickStart/512)
-	le.PutUint32(e[12:], uint32((len(disk)-stickStart)/512))
+	le.PutUint32(e[8:], start/512)
+	le.PutUint32(e[12:], uint32((len(disk)-start)/512))
 	copy(disk[0x1fe:], "\x55\xaa")
 }
 
-// stickTool runs one of the programs that make a stick; all of them take the
+// run runs one of the programs that make a stick; all of them take the
 // time of files from SOURCE_DATE_EPOCH.
-func stickTool(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string) error {
 	packages := map[string]string{"mkfs.vfat": "dosfstools", "mmd": "mtools", "mcopy": "mtools", "syslinux": "syslinux"}
 	name, err := exec.LookPath(args[0])
 	for _, dir := range []string{"/usr/sbin", "/sbin"} {
@@ -198,12 +177,12 @@ func stickTool(ctx context.Context, args []string) error {
 		return fmt.Errorf("%s is not installed: install %s", args[0], packages[args[0]])
 	}
 	cmd := exec.CommandContext(ctx, name, args[1:]...)
-	cmd.Env = append(environmentWithout("MTOOLSRC"), "MTOOLS_SKIP_CHECK=1", "LC_ALL=C", "TZ=UTC")
+	cmd.Env = append(payload.Environ("MTOOLSRC"), "MTOOLS_SKIP_CHECK=1", "LC_ALL=C", "TZ=UTC")
 	if os.Getenv("SOURCE_DATE_EPOCH") == "" {
 		cmd.Env = append(cmd.Env, "SOURCE_DATE_EPOCH=315532800") // the first day that FAT knows
 	}
 	if b, err := cmd.CombinedOutput(); err != nil {
-		return explain(err, args[0], b)
+		return payload.Explain(err, args[0], b)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package initramfs
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 
 	"github.com/u-root/gobusybox/src/pkg/bb"
 	"github.com/u-root/gobusybox/src/pkg/golang"
+
+	"github.com/alpboot/alpboot/boot/payload/checkout"
 )
 
 // busybox says how the Go commands of the image become one binary.
@@ -18,10 +20,10 @@ type busybox struct {
 	goarch   string
 	commands []string // import paths
 	version  string
-	source   source
+	source   checkout.Checkout
 }
 
-// build compiles the binary and gives its path, below the empty folder dir.
+// build compiles the binary and gives its path, below the empty directory dir.
 //
 // gobusybox rewrites the sources; the compiler is called here, because what
 // gobusybox does with them is not what is needed. It builds in GOPATH mode, in
@@ -52,7 +54,7 @@ func (b busybox) build(ctx context.Context, dir string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
 		"-tags="+strings.Join(env.BuildTags, ","),
 		"-gcflags=all=-l", // no inlining: a quarter smaller
-		"-ldflags=-s -w -buildid= -X="+modulePath+"/boot/version.Version="+b.version,
+		"-ldflags=-s -w -buildid= -X="+checkout.Module+"/boot/version.Version="+b.version,
 		"-o="+binary, ".")
 	cmd.Dir = main
 	// Nothing in the user's environment may change what is built.

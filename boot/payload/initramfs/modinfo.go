@@ -1,18 +1,13 @@
-package main
+package initramfs
 
 import (
 	"bytes"
-	"compress/gzip"
 	"debug/elf"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"strings"
-
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 )
 
 // modinfo is what a kernel module says of itself in its .modinfo section.
@@ -36,34 +31,6 @@ func readModule(name string) ([]byte, error) {
 	b, err := decompress(f, path.Ext(name), maxModule)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return b, nil
-}
-
-func decompress(r io.Reader, ending string, limit int64) ([]byte, error) {
-	var err error
-	switch ending {
-	case ".gz":
-		r, err = gzip.NewReader(r)
-	case ".xz":
-		r, err = xz.NewReader(r)
-	case ".zst":
-		var z *zstd.Decoder
-		z, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
-		if err == nil {
-			defer z.Close()
-			r = z
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("decompressing: %w", err)
-	}
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("decompressing: %w", err)
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("unpacks to more than %d bytes, which is more than it should", limit)
 	}
 	return b, nil
 }

@@ -1,4 +1,6 @@
-package main
+// Package linux builds the menu's own kernel from Linux's source, by itself or
+// with an initramfs and a command line built in.
+package linux
 
 import (
 	"bytes"
@@ -6,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"flag"
 	"fmt"
 	"hash"
 	"io"
@@ -20,21 +21,23 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot/kernel/unpack"
+	"github.com/alpboot/alpboot/boot/payload"
+	"github.com/alpboot/alpboot/boot/payload/initramfs"
 	content "github.com/alpboot/alpboot/initramfs"
 )
 
-// kernelLogic is part of the cache's key: count it up whenever a change below
+// logic is part of the cache's key: count it up whenever a change below
 // makes a different kernel of the same inputs.
-const kernelLogic = 2
+const logic = 2
 
-// debianSource is where Debian's package linux-source-6.12 puts the source.
-const debianSource = "/usr/src/linux-source-6.12.tar.xz"
+// DebianSource is where Debian's package linux-source-6.12 puts the source.
+const DebianSource = "/usr/src/linux-source-6.12.tar.xz"
 
-// kernelTools are the programs that building Linux runs.
-var kernelTools = []string{"make", "gcc", "ld", "flex", "bison", "bc", "tar", "xz"}
+// tools are the programs that building Linux runs.
+var tools = []string{"make", "gcc", "ld", "flex", "bison", "bc", "tar", "xz"}
 
-// kernelTarget is what building Linux for one processor takes.
-type kernelTarget struct {
+// target is what building Linux for one processor takes.
+type target struct {
 	goarch string
 	linux  string // ARCH of Linux's makefiles
 	cross  string // prefix of the compiler's programs on a machine of another kind
@@ -51,144 +54,136 @@ var fastFlags = []string{"CFLAGS_xz_dec_lzma2.o=-O2", "CFLAGS_xz_dec_bcj.o=-O2",
 // which is slow on old processors, and on emulated ones takes a tenth of the start.
 const clearFlags = "CFLAGS_page_alloc.o=-mstringop-strategy=libcall"
 
-// kernelTargets are the processors that there is a configuration for, by what
+// targets are the processors that there is a configuration for, by what
 // uname -m says.
-var kernelTargets = map[string]kernelTarget{
+var targets = map[string]target{
 	"x86_64":  {"amd64", "x86", "x86_64-linux-gnu-", "x86_64", "bzImage", append(fastFlags, clearFlags)},
 	"aarch64": {"arm64", "arm64", "aarch64-linux-gnu-", "arm64", "vmlinuz.efi", fastFlags},
 }
 
 // prefix is what the names of compiler and linker begin with on this machine.
-func (t kernelTarget) prefix() string {
+func (t target) prefix() string {
 	if t.goarch == runtime.GOARCH {
 		return ""
 	}
 	return t.cross
 }
 
-// kernelBuild says which kernel to build, and of what.
-type kernelBuild struct {
-	arch      string // as uname -m says it
-	source    string // a tree or tarball of Linux
-	cache     string // folder of kernels built before
-	output    string
-	jobs      int
-	force     bool
-	fromCache bool // fail unless the cache has it
-	raw       bool // unpacked, for loaders that cannot do it
-	dryRun    bool
+// Build is which kernel to build, and of what.
+type Build struct {
+	Arch    string // as uname -m prints it
+	Source  string // a tree or tarball of Linux; Debian's when empty
+	Cache   string // directory of kernels built before
+	Output  string
+	Jobs    int  // how many compilers run at once
+	Rebuild bool // even if it is in the cache
+	Cached  bool // fail unless the cache has it
+	Raw     bool // unpacked, for loaders that cannot do it
+	DryRun  bool
 
-	// keep keeps source and products of the compiler in the cache, from which
+	// Keep keeps source and products of the compiler in the cache, from which
 	// a kernel with other contents is linked in a minute.
-	keep bool
-	// builtin is an initramfs and a command line that are built in; nil for none.
+	Keep bool
+	// Initramfs is a file that is built in, with a command line; "" for none.
+	Initramfs, Cmdline string
+
 	builtin *builtin
 }
 
-func runKernel(ctx context.Context, args []string, out output) error {
-	k := kernelBuild{arch: "x86_64"}
-	flags := flag.NewFlagSet("kernel", flag.ContinueOnError)
-	flags.Func("arch", "processor: amd64 or arm64 (default amd64)", func(s string) error {
-		goarch, err := goarch(s)
-		k.arch = archs[goarch]
-		return err
-	})
-	flags.StringVar(&k.source, "source", os.Getenv("KERNEL_SRC"), "tree or tarball of Linux (default $KERNEL_SRC, else "+debianSource+")")
-	flags.StringVar(&k.cache, "cache", "", "`DIR` that keeps what was built (default $XDG_CACHE_HOME/alpboot)")
-	flags.IntVar(&k.jobs, "jobs", runtime.NumCPU(), "how many compilers run at once")
-	flags.BoolVar(&k.force, "rebuild", false, "build even if the same was built before")
-	flags.BoolVar(&k.fromCache, "cached", false, "fail unless the same was built before")
-	flags.BoolVar(&k.dryRun, "dry-run", false, "only say what would be built")
-	flags.BoolVar(&k.raw, "raw", false, "arm64: write the Image as U-Boot's booti and QEMU's -kernel take it, not the PE file that unpacks itself")
-	flags.StringVar(&k.output, "o", "", "`FILE` to write (default build/ARCH/vmlinuz, or with --raw Image, of the checkout)")
-	if err := parseFlags(flags, args, out); err != nil {
-		return err
+// Source returns the source of Linux: the one that is named, or Debian's.
+func Source(named string) (string, error) {
+	if named != "" {
+		return named, nil
 	}
-	if k.raw && k.arch == "x86_64" {
-		return errors.New("--raw is for arm64: kernels of x86_64 unpack themselves for every loader")
+	if _, err := os.Stat(DebianSource); errors.Is(err, fs.ErrNotExist) {
+		return "", errors.New("no source of Linux: install Debian's linux-source-6.12, or name a tree or tarball with --source or $KERNEL_SRC")
 	}
-	return k.build(ctx, out)
+	return DebianSource, nil
 }
 
-// findSource takes Debian's source of Linux when none was named.
-func (k *kernelBuild) findSource() error {
-	if k.source != "" {
-		return nil
-	}
-	k.source = debianSource
-	if _, err := os.Stat(k.source); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("no source of Linux: install Debian's linux-source-6.12, or name a tree or tarball with --source or $KERNEL_SRC")
-	}
-	return nil
-}
-
-// build makes the kernel, or takes it from the cache, and writes it.
-func (k kernelBuild) build(ctx context.Context, out output) error {
-	target, ok := kernelTargets[k.arch]
+// Compiler returns the name of the compiler for a kernel of a processor, as
+// GOARCH spells it; "" when alpboot has no kernel for that.
+func Compiler(goarch string) string {
+	t, ok := targets[payload.Unames()[goarch]]
 	if !ok {
-		return fmt.Errorf("there is no kernel configuration for %s", k.arch)
+		return ""
+	}
+	return t.prefix() + "gcc"
+}
+
+// Write makes the kernel, or takes it from the cache, and writes it.
+func (k Build) Write(ctx context.Context, out payload.Output) error {
+	target, ok := targets[k.Arch]
+	if !ok {
+		return fmt.Errorf("there is no kernel configuration for %s", k.Arch)
 	}
 	fragment, err := content.KernelConfig(target.config)
 	if err != nil {
 		return err
 	}
-	if err := k.findSource(); err != nil {
+	if k.Source, err = Source(k.Source); err != nil {
 		return err
 	}
-	name := "vmlinuz"
-	if k.raw {
-		name = "Image"
+	if k.Initramfs != "" {
+		if k.builtin, err = newBuiltin(k.Initramfs, k.Cmdline); err != nil {
+			return err
+		}
 	}
-	if err := setOutput(ctx, &k.output, target.goarch, name); err != nil {
-		return err
-	}
-	if k.dryRun {
-		fmt.Fprintf(out.stdout, "  Linux for %s from %s, by %d compilers: make %s\n  %d lines of configuration, of common.config and %s.config\nwould write %s\n",
-			k.arch, k.source, k.jobs, strings.Join(append([]string{target.image}, target.flags...), " "), len(parseConfig(fragment)), target.config, k.output)
+	switch {
+	case k.DryRun && k.builtin != nil:
+		out.Printf("  initramfs  %s, unpacked\n  make O=OBJECTS bzImage, with these besides initramfs/kernel/%s.config:\n", payload.Size(int64(len(k.builtin.initramfs))), target.config)
+		for _, o := range parseConfig(k.builtin.config()) {
+			out.Printf("    %s\n", o)
+		}
+		out.Printf("would write %s\n", k.Output)
+		return nil
+	case k.DryRun:
+		out.Printf("  Linux for %s from %s, by %d compilers: make %s\n  %d lines of configuration, of common.config and %s.config\nwould write %s\n",
+			k.Arch, k.Source, k.Jobs, strings.Join(append([]string{target.image}, target.flags...), " "), len(parseConfig(fragment)), target.config, k.Output)
 		return nil
 	}
-	if k.cache == "" {
+	if k.Cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
 			return fmt.Errorf("where to keep what is built: %w; use --cache", err)
 		}
-		k.cache = filepath.Join(dir, "alpboot")
+		k.Cache = filepath.Join(dir, "alpboot")
 	}
-	for _, tool := range append(kernelTools, target.prefix()+"gcc", target.prefix()+"ld") {
+	for _, tool := range append(tools, target.prefix()+"gcc", target.prefix()+"ld") {
 		if _, err := exec.LookPath(tool); err != nil {
-			return fmt.Errorf("%s is not installed: building Linux for %s needs it", tool, k.arch)
+			return fmt.Errorf("%s is not installed: building Linux for %s needs it", tool, k.Arch)
 		}
 	}
 	key, err := k.key(ctx, fragment)
 	if err != nil {
 		return err
 	}
-	cached := filepath.Join(k.cache, k.cached(key))
-	if _, err := os.Stat(cached); err != nil && k.fromCache {
+	cached := filepath.Join(k.Cache, k.cached(key))
+	if _, err := os.Stat(cached); err != nil && k.Cached {
 		return fmt.Errorf("this kernel has not been built yet: %w", err)
-	} else if err != nil || k.force {
+	} else if err != nil || k.Rebuild {
 		if err := k.compile(ctx, target, fragment, key, cached, out); err != nil {
 			return err
 		}
 	} else {
-		out.progress("the same kernel was built before: %s", cached)
+		out.Progress("the same kernel was built before: %s", cached)
 	}
 	release, err := k.write(cached)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out.stdout, "%s: Linux %s, %s\n", k.output, release, fileSize(k.output))
+	out.Printf("%s: Linux %s, %s\n", k.Output, release, payload.FileSize(k.Output))
 	return nil
 }
 
 // write writes the output from the file that was built, and gives the kernel's
 // release.
-func (k kernelBuild) write(built string) (string, error) {
-	if k.arch == "x86_64" {
-		if err := copyFile(k.output, built); err != nil {
+func (k Build) write(built string) (string, error) {
+	if k.Arch == "x86_64" {
+		if err := payload.CopyFile(k.Output, built); err != nil {
 			return "", err
 		}
-		return kernelRelease(k.output)
+		return initramfs.Release(k.Output)
 	}
 	b, err := os.ReadFile(built)
 	if err != nil {
@@ -199,30 +194,30 @@ func (k kernelBuild) write(built string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", built, err)
 	}
-	if k.raw {
+	if k.Raw {
 		var image bytes.Buffer
 		if err := unpack.Image(&image, r, r.Size()); err != nil {
 			return "", fmt.Errorf("unpacking %s: %w", built, err)
 		}
 		b = image.Bytes()
 	}
-	return release, writeBytes(k.output, b)
+	return release, payload.WriteBytes(k.Output, b)
 }
 
 // key names what is built by all that goes into it: the configuration, the
 // source, the compiler and the steps below.
-func (k kernelBuild) key(ctx context.Context, fragment string) (string, error) {
+func (k Build) key(ctx context.Context, fragment string) (string, error) {
 	h := sha256.New()
 	// Comments may change.
-	fmt.Fprintf(h, "%d\x00%s\x00%s\x00", kernelLogic, k.arch, parseConfig(fragment))
+	fmt.Fprintf(h, "%d\x00%s\x00%s\x00", logic, k.Arch, parseConfig(fragment))
 	for _, tool := range []string{"gcc", "ld"} {
-		version, err := command(ctx, "", kernelTargets[k.arch].prefix()+tool, "--version")
+		version, err := payload.Run(ctx, "", targets[k.Arch].prefix()+tool, "--version")
 		if err != nil {
 			return "", err
 		}
 		h.Write(version)
 	}
-	if err := hashSource(h, k.source); err != nil {
+	if err := hashSource(h, k.Source); err != nil {
 		return "", fmt.Errorf("reading the kernel source: %w", err)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8]), nil
@@ -271,9 +266,9 @@ func hashSource(h hash.Hash, source string) error {
 }
 
 // compile builds the kernel and writes it to the file built, and its symbols
-// beside it. It works in a folder there, so that the source stays as it is.
-func (k kernelBuild) compile(ctx context.Context, target kernelTarget, fragment, key, built string, out output) error {
-	if err := os.MkdirAll(k.cache, 0o777); err != nil {
+// beside it. It works in a directory there, so that the source stays as it is.
+func (k Build) compile(ctx context.Context, target target, fragment, key, built string, out payload.Output) error {
+	if err := os.MkdirAll(k.Cache, 0o777); err != nil {
 		return err
 	}
 	work, done, err := k.workFolder(key)
@@ -282,7 +277,7 @@ func (k kernelBuild) compile(ctx context.Context, target kernelTarget, fragment,
 	}
 	defer done()
 
-	tree := k.source
+	tree := k.Source
 	if st, err := os.Stat(tree); err != nil {
 		return err
 	} else if !st.IsDir() {
@@ -310,26 +305,26 @@ func (k kernelBuild) compile(ctx context.Context, target kernelTarget, fragment,
 	if err != nil {
 		return err
 	}
-	out.progress("compiling Linux %s with %d compilers at once; two take six minutes, and one when most of it is there", strings.TrimSpace(string(release)), k.jobs)
-	goal := append([]string{"-s", fmt.Sprintf("-j%d", k.jobs), target.image}, target.flags...)
+	out.Progress("compiling Linux %s with %d compilers at once; two take six minutes, and one when most of it is there", strings.TrimSpace(string(release)), k.Jobs)
+	goal := append([]string{"-s", fmt.Sprintf("-j%d", k.Jobs), target.image}, target.flags...)
 	if _, err := m.run(goal...); err != nil {
 		return fmt.Errorf("compiling Linux: %w", err)
 	}
 	// The kernel has no names for the addresses that an oops shows.
-	if err := copyFile(built+".map", filepath.Join(objects, "System.map")); err != nil {
+	if err := payload.CopyFile(built+".map", filepath.Join(objects, "System.map")); err != nil {
 		return err
 	}
-	return copyFile(built, filepath.Join(objects, "arch", target.linux, "boot", target.image))
+	return payload.CopyFile(built, filepath.Join(objects, "arch", target.linux, "boot", target.image))
 }
 
-// workFolder gives the folder to build in, and a function to be called when it
+// workFolder gives the directory to build in, and a function to be called when it
 // is not needed any more.
-func (k kernelBuild) workFolder(key string) (string, func(), error) {
-	if !k.keep {
-		work, err := os.MkdirTemp(k.cache, ".build-")
+func (k Build) workFolder(key string) (string, func(), error) {
+	if !k.Keep {
+		work, err := os.MkdirTemp(k.Cache, ".build-")
 		return work, func() { os.RemoveAll(work) }, err
 	}
-	work := filepath.Join(k.cache, "tree-"+k.arch)
+	work := filepath.Join(k.Cache, "tree-"+k.Arch)
 	lock, err := os.OpenFile(work+".lock", os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return "", nil, err
@@ -356,13 +351,13 @@ func (k kernelBuild) workFolder(key string) (string, func(), error) {
 	return work, done, nil
 }
 
-// unpack gives the tree of a tarball, below the folder work.
-func (k kernelBuild) unpack(ctx context.Context, work string, out output) (string, error) {
+// unpack gives the tree of a tarball, below the directory work.
+func (k Build) unpack(ctx context.Context, work string, out payload.Output) (string, error) {
 	tree := filepath.Join(work, "source")
 	if _, err := os.Stat(tree); err == nil {
 		return tree, nil
 	}
-	out.progress("unpacking %s", k.source)
+	out.Progress("unpacking %s", k.Source)
 	half := tree + ".new"
 	if err := os.RemoveAll(half); err != nil {
 		return "", err
@@ -370,17 +365,17 @@ func (k kernelBuild) unpack(ctx context.Context, work string, out output) (strin
 	if err := os.Mkdir(half, 0o777); err != nil {
 		return "", err
 	}
-	if _, err := command(ctx, "", "tar", "-x", "--strip-components=1", "-f", k.source, "-C", half); err != nil {
-		return "", fmt.Errorf("unpacking %s: %w", k.source, err)
+	if _, err := payload.Run(ctx, "", "tar", "-x", "--strip-components=1", "-f", k.Source, "-C", half); err != nil {
+		return "", fmt.Errorf("unpacking %s: %w", k.Source, err)
 	}
 	return tree, os.Rename(half, tree)
 }
 
-// kmake runs make for a kernel tree whose products go to another folder.
+// kmake runs make for a kernel tree whose products go to another directory.
 type kmake struct {
 	ctx           context.Context
 	tree, objects string
-	target        kernelTarget
+	target        target
 }
 
 // run runs make and gives what it printed; its error ends with the last lines
@@ -392,8 +387,8 @@ func (m kmake) run(args ...string) ([]byte, error) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	// The banner names a builder and a time: the same ones for everybody.
-	cmd.Env = append(environmentWithout(append(compressorOptions, "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "CROSS_COMPILE", "LLVM",
-		"KCFLAGS", "KCPPFLAGS", "KAFLAGS", "KBUILD_OUTPUT", "KCONFIG_CONFIG", "KCONFIG_ALLCONFIG")...),
+	cmd.Env = append(payload.Environ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "CROSS_COMPILE", "LLVM",
+		"KCFLAGS", "KCPPFLAGS", "KAFLAGS", "KBUILD_OUTPUT", "KCONFIG_CONFIG", "KCONFIG_ALLCONFIG"),
 		"LC_ALL=C", "KBUILD_BUILD_USER=alpboot", "KBUILD_BUILD_HOST=alpboot",
 		"KBUILD_BUILD_VERSION=1", "KBUILD_BUILD_TIMESTAMP=1970-01-01 00:00:00 UTC", "LOCALVERSION=")
 	var stdout, all bytes.Buffer
@@ -407,20 +402,6 @@ func (m kmake) run(args ...string) ([]byte, error) {
 		return nil, fmt.Errorf("make %s: %w:\n%s", strings.Join(args, " "), err, strings.Join(lines[max(0, len(lines)-15):], "\n"))
 	}
 	return stdout.Bytes(), nil
-}
-
-func environmentWithout(names ...string) []string {
-	var env []string
-next:
-	for _, e := range os.Environ() {
-		for _, n := range names {
-			if strings.HasPrefix(e, n+"=") {
-				continue next
-			}
-		}
-		env = append(env, e)
-	}
-	return env
 }
 
 // configure writes .config: tinyconfig, overridden by the fragment. It fails

@@ -1,12 +1,11 @@
-package main
+// Package inspect finds out what a file is, what lies in it, and why it would not
+// boot. It knows all that mkpayload makes.
+package inspect
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"slices"
@@ -17,16 +16,18 @@ import (
 
 	"github.com/u-root/mkuimage/cpio"
 
-	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kernel/unpack"
+	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/cbfs"
 	"github.com/alpboot/alpboot/boot/payload/efi"
+	"github.com/alpboot/alpboot/boot/payload/flash"
+	"github.com/alpboot/alpboot/boot/payload/initramfs"
 )
 
-// report is what there is to say about a file. Its JSON form is for scripts:
+// Report is what there is to say about a file. Its JSON form is for scripts:
 // names stay, and more may come.
-type report struct {
+type Report struct {
 	File       string      `json:"file"`
 	Kind       string      `json:"kind"`
 	Size       int64       `json:"size"`
@@ -34,81 +35,35 @@ type report struct {
 	Linux      string      `json:"linux,omitempty"`   // release of the kernel
 	Name       string      `json:"name,omitempty"`    // PRETTY_NAME of its os-release
 	Cmdline    *string     `json:"cmdline,omitempty"` // nil where there is none to be had
-	Parts      []part      `json:"parts,omitempty"`
+	Parts      []Part      `json:"parts,omitempty"`
 	Commands   []string    `json:"commands,omitempty"` // of the initramfs
 	Free       *int64      `json:"free,omitempty"`     // bytes that are left
-	Signatures []signature `json:"signatures,omitempty"`
+	Signatures []Signature `json:"signatures,omitempty"`
 	Problems   []string    `json:"problems,omitempty"` // why it would not boot
 
 	modules        []string // releases that the initramfs has modules for
 	archiveMembers bool     // list the files of the archive
 }
 
-type part struct {
+// Part is a part of a file.
+type Part struct {
 	Name string `json:"name"`
 	Size int64  `json:"size"`
 	What string `json:"what,omitempty"`
 }
 
-type signature struct {
+// Signature is who signed a program.
+type Signature struct {
 	Subject string `json:"subject"`
 	Until   string `json:"until,omitempty"`
 	Problem string `json:"problem,omitempty"`
 }
 
-// errProblems means that a file was read and would not boot.
-var errProblems = errors.New("it would not boot as it is")
-
-func runInspect(_ context.Context, args []string, out output) error {
-	flags := flag.NewFlagSet("inspect", flag.ContinueOnError)
-	asJSON := flags.Bool("json", false, "print JSON")
-	flags.SetOutput(out.stderr)
-	flags.Usage = func() {
-		fmt.Fprintln(out.stderr, "usage: mkpayload inspect [--json] FILE...")
-		flags.PrintDefaults()
-	}
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return errUsage
-	}
-	if flags.NArg() == 0 {
-		flags.Usage()
-		return errUsage
-	}
-	var bad []error
-	for _, file := range flags.Args() {
-		b, err := readInspected(file)
-		if err != nil {
-			bad = append(bad, err)
-			continue
-		}
-		r, err := inspect(file, b)
-		if err != nil {
-			bad = append(bad, fmt.Errorf("%s: %w", file, err))
-			continue
-		}
-		if *asJSON {
-			err = boot.WriteJSON(out.stdout, r)
-		} else {
-			_, err = io.WriteString(out.stdout, r.String())
-		}
-		if err != nil {
-			return err
-		}
-		if r.Problems != nil {
-			bad = append(bad, fmt.Errorf("%s: %w", file, errProblems))
-		}
-	}
-	return errors.Join(bad...)
-}
-
 // maxInspected bounds a file that is looked at, all of which is read.
 const maxInspected = 1 << 30
 
-// readInspected reads a file, but no disk or pipe, nor the image of a disk.
-func readInspected(file string) ([]byte, error) {
+// read reads a file, but no disk or pipe, nor the image of a disk.
+func read(file string) ([]byte, error) {
 	st, err := os.Stat(file)
 	switch {
 	case err != nil:
@@ -116,19 +71,32 @@ func readInspected(file string) ([]byte, error) {
 	case !st.Mode().IsRegular():
 		return nil, fmt.Errorf("%s: it is not a file", file)
 	case st.Size() > maxInspected:
-		return nil, fmt.Errorf("%s: it has %s, and no payload has more than %s", file, size(st.Size()), size(maxInspected))
+		return nil, fmt.Errorf("%s: it has %s, and no payload has more than %s", file, payload.Size(st.Size()), payload.Size(maxInspected))
 	}
 	return os.ReadFile(file)
 }
 
-// inspect tells what a file is, which is what the first of those that look at it
-// says; one that finds nothing of its kind gives false.
-func inspect(file string, b []byte) (*report, error) {
+// File inspects a file.
+func File(name string) (*Report, error) {
+	b, err := read(name)
+	if err != nil {
+		return nil, err
+	}
+	r, err := Bytes(name, b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return r, nil
+}
+
+// Bytes inspects the content of a file. The first of the functions that recognises
+// it describes it; the others return false.
+func Bytes(file string, b []byte) (*Report, error) {
 	if len(b) == 0 {
 		return nil, errors.New("the file is empty")
 	}
-	r := &report{File: file, Size: int64(len(b))}
-	for _, look := range []func(*report, []byte) (bool, error){inspectProgram, inspectInitramfs, inspectROM, inspectFlash} {
+	r := &Report{File: file, Size: int64(len(b))}
+	for _, look := range []func(*Report, []byte) (bool, error){inspectProgram, inspectInitramfs, inspectROM, inspectFlash} {
 		if is, err := look(r, b); is || err != nil {
 			return r, err
 		}
@@ -136,12 +104,12 @@ func inspect(file string, b []byte) (*report, error) {
 	return nil, errors.New("it is none of the payloads that mkpayload makes: initramfs, kernel, UKI, coreboot ROM, UEFI firmware")
 }
 
-func (r *report) problem(format string, args ...any) {
+func (r *Report) problem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
 // inspectProgram looks for kernels and other EFI programs.
-func inspectProgram(r *report, b []byte) (bool, error) {
+func inspectProgram(r *Report, b []byte) (bool, error) {
 	info, err := kernel.Identify(bytes.NewReader(b), int64(len(b)))
 	if errors.Is(err, kernel.ErrNotKernel) && info == (kernel.Info{}) {
 		return false, nil
@@ -166,7 +134,7 @@ func inspectProgram(r *report, b []byte) (bool, error) {
 			if !s.NotAfter.IsZero() {
 				until = s.NotAfter.Format(time.DateOnly)
 			}
-			r.Signatures = append(r.Signatures, signature{s.Subject, until, s.Problem})
+			r.Signatures = append(r.Signatures, Signature{s.Subject, until, s.Problem})
 			if s.Problem != "" {
 				r.problem("its signature by %q does not hold: %s", s.Subject, s.Problem)
 			}
@@ -180,20 +148,20 @@ func inspectProgram(r *report, b []byte) (bool, error) {
 		return true, r.unified(program)
 	case info.Format == kernel.BzImage:
 		setup := min(kernel.SetupSize(b), int64(len(b)))
-		r.Parts = []part{{"setup", setup, "16-bit code and header"}, {"kernel", int64(len(b)) - setup, "with an initramfs in it, if it was built with one"}}
+		r.Parts = []Part{{"setup", setup, "16-bit code and header"}, {"kernel", int64(len(b)) - setup, "with an initramfs in it, if it was built with one"}}
 	}
 	switch {
 	case err == nil:
 	case info.Format == kernel.UnifiedImage, !errors.Is(err, efi.ErrNotProgram):
 		r.problem("firmware would not start it: %v", err)
 	case info.Format != kernel.PE && r.Problems == nil: // that is one for 32 bits
-		r.Parts = append(r.Parts, part{"EFI stub", 0, "none: only a boot loader can start it"})
+		r.Parts = append(r.Parts, Part{"EFI stub", 0, "none: only a boot loader can start it"})
 	}
 	return true, nil
 }
 
 // unified lists what lies in a unified kernel image.
-func (r *report) unified(p *efi.Program) error {
+func (r *Report) unified(p *efi.Program) error {
 	u, err := kernel.OpenUKI(bytes.NewReader(p.Bytes()), int64(len(p.Bytes())))
 	if err != nil {
 		return nil // inspectProgram has said what is wrong
@@ -226,7 +194,7 @@ func (r *report) unified(p *efi.Program) error {
 	}
 	initrds := 0
 	for _, s := range p.Sections() {
-		what := part{Name: s.Name, Size: int64(len(s.Data))}
+		what := Part{Name: s.Name, Size: int64(len(s.Data))}
 		switch s.Name {
 		case ".linux":
 			what.What = inside.Format
@@ -244,7 +212,7 @@ func (r *report) unified(p *efi.Program) error {
 }
 
 // checkModules complains of modules for another kernel.
-func (r *report) checkModules() {
+func (r *Report) checkModules() {
 	for _, m := range r.modules {
 		if r.Linux != "" && m != r.Linux {
 			r.problem("its initramfs has modules for Linux %s, and its kernel is Linux %s", m, r.Linux)
@@ -253,7 +221,7 @@ func (r *report) checkModules() {
 }
 
 // inspectInitramfs looks for archives that a kernel unpacks.
-func inspectInitramfs(r *report, b []byte) (bool, error) {
+func inspectInitramfs(r *Report, b []byte) (bool, error) {
 	if _, err := kernel.IdentifyInitrd(bytes.NewReader(b), int64(len(b))); err != nil {
 		return false, nil
 	}
@@ -261,18 +229,12 @@ func inspectInitramfs(r *report, b []byte) (bool, error) {
 	members := len(r.Parts)
 	r.archiveMembers = true
 	what := r.archive(b)
-	r.Parts = append([]part{{"archive", int64(len(b)), what}}, r.Parts[members:]...)
+	r.Parts = append([]Part{{"archive", int64(len(b)), what}}, r.Parts[members:]...)
 	return true, nil
 }
 
-// endings maps compressions to file name endings, for those that are unpacked.
-var endings = map[string]string{"gzip": ".gz", "xz": ".xz", "zstd": ".zst"}
-
-// maxInitramfs bounds an unpacked initramfs.
-const maxInitramfs = 1 << 30
-
 // archive looks into an initramfs, gives a summary of it, and notes its problems.
-func (r *report) archive(b []byte) string {
+func (r *Report) archive(b []byte) string {
 	var kinds []string
 	var unpacked int64
 	files := 0
@@ -291,16 +253,16 @@ func (r *report) archive(b []byte) string {
 			b = bytes.TrimLeft(b[used:], "\x00")
 			continue
 		}
-		if endings[kind] == "" {
+		if !initramfs.Unpackable(kind) {
 			return strings.Join(kinds, " and ") + ", which is not looked into"
 		}
 		var rest []byte
-		raw, err := unpackInitrd(kind, b)
+		raw, err := initramfs.Unpack(kind, b)
 		if i := bytes.LastIndex(b, []byte("\xfd7zXZ\x00")); err != nil && i > 0 {
 			// The modules that mkpayload adds, at a multiple of four.
 			rest = b[i:]
 			for n := i; err != nil && n > max(0, i-4) && (n == i || b[n] == 0); n-- {
-				raw, err = unpackInitrd(kind, b[:n])
+				raw, err = initramfs.Unpack(kind, b[:n])
 			}
 		}
 		if err != nil {
@@ -314,12 +276,12 @@ func (r *report) archive(b []byte) string {
 		}
 		b = rest
 	}
-	return fmt.Sprintf("%s, %s unpacked, %d files, %d commands", strings.Join(kinds, " and "), size(unpacked), files, len(r.Commands))
+	return fmt.Sprintf("%s, %s unpacked, %d files, %d commands", strings.Join(kinds, " and "), payload.Size(unpacked), files, len(r.Commands))
 }
 
 // members lists the files of a cpio archive (Documentation/driver-api/early-userspace/buffer-format.rst
 // of Linux), and gives the bytes that it takes and their number.
-func (r *report) members(raw []byte) (used int64, files int) {
+func (r *Report) members(raw []byte) (used int64, files int) {
 	const headerSize, mode, fileSize, nameSize = 110, 1, 6, 11 // fields of 8 hexadecimal digits after the magic
 	total := int64(len(raw))
 	round4 := func(n int64) int64 { return (n + 3) &^ 3 }
@@ -348,7 +310,7 @@ func (r *report) members(raw []byte) (used int64, files int) {
 		switch field(mode) & cpio.S_IFMT {
 		case cpio.S_IFREG:
 			if r.archiveMembers {
-				r.Parts = append(r.Parts, part{Name: name, Size: end - data})
+				r.Parts = append(r.Parts, Part{Name: name, Size: end - data})
 			}
 			if dir, ok := strings.CutPrefix(name, "lib/modules/"); ok {
 				if release, _, _ := strings.Cut(dir, "/"); len(r.modules) < 8 && !slices.Contains(r.modules, release) {
@@ -365,7 +327,7 @@ func (r *report) members(raw []byte) (used int64, files int) {
 }
 
 // inspectROM looks for coreboot's filesystem.
-func inspectROM(r *report, b []byte) (bool, error) {
+func inspectROM(r *Report, b []byte) (bool, error) {
 	rom, err := cbfs.Parse(b)
 	if errors.Is(err, cbfs.ErrNotROM) {
 		return false, nil
@@ -377,7 +339,7 @@ func inspectROM(r *report, b []byte) (bool, error) {
 	}
 	for _, f := range rom.Files {
 		if f.Type != cbfs.Null && f.Type != cbfs.Deleted {
-			r.Parts = append(r.Parts, part{Name: f.Name, Size: int64(len(f.Data))})
+			r.Parts = append(r.Parts, Part{Name: f.Name, Size: int64(len(f.Data))})
 		}
 	}
 	free := rom.Room("")
@@ -394,7 +356,7 @@ func inspectROM(r *report, b []byte) (bool, error) {
 	}
 	const codeAddress, paramsAddress, cmdlineAddress = 0x40000, 0x90000, 0x91000 // where cbfstool puts them
 	for _, s := range segments {
-		p := part{Name: fmt.Sprintf("%s at %#x", cbfs.FallbackPayload, s.Load), Size: int64(len(s.Data))}
+		p := Part{Name: fmt.Sprintf("%s at %#x", cbfs.FallbackPayload, s.Load), Size: int64(len(s.Data))}
 		switch {
 		case s.Compression != 0:
 			p.What = "compressed"
@@ -418,9 +380,9 @@ func inspectROM(r *report, b []byte) (bool, error) {
 }
 
 // String gives the report as people read it.
-func (r *report) String() string {
+func (r *Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s, %s", r.File, r.Kind, size(r.Size))
+	fmt.Fprintf(&b, "%s: %s, %s", r.File, r.Kind, payload.Size(r.Size))
 	if r.Arch != "" {
 		fmt.Fprintf(&b, ", for %s", r.Arch)
 	}
@@ -443,14 +405,14 @@ func (r *report) String() string {
 		line("signed by", s.Subject+": "+state)
 	}
 	if r.Free != nil {
-		line("free", size(*r.Free))
+		line("free", payload.Size(*r.Free))
 	}
 	width := 0
 	for _, p := range r.Parts {
 		width = max(width, len(p.Name))
 	}
 	for _, p := range r.Parts {
-		fmt.Fprintln(&b, strings.TrimRight(fmt.Sprintf("    %-*s %12s  %s", width, printable(p.Name), size(p.Size), p.What), " "))
+		fmt.Fprintln(&b, strings.TrimRight(fmt.Sprintf("    %-*s %12s  %s", width, printable(p.Name), payload.Size(p.Size), p.What), " "))
 	}
 	if r.Commands != nil {
 		line("commands", strings.Join(r.Commands, " "))
@@ -469,4 +431,48 @@ func printable(s string) string {
 		}
 		return c
 	}, s)
+}
+
+// inspectFlash looks for firmware volumes.
+func inspectFlash(r *Report, b []byte) (bool, error) {
+	im, err := flash.Parse(b)
+	if errors.Is(err, flash.ErrNotImage) {
+		return false, nil
+	}
+	r.Kind = "UEFI firmware"
+	if err != nil {
+		r.problem("%v", err)
+		return true, nil
+	}
+	for i, v := range im.Volumes {
+		r.Parts = append(r.Parts, Part{fmt.Sprintf("volume %d at %#x", i, v.Offset), v.Size, payload.Size(v.Free) + " free"})
+	}
+	if len(im.Volumes) > 0 {
+		r.Free = &im.Volumes[0].Free
+	}
+	for _, f := range im.Files {
+		p := Part{f.Name, f.Size, strings.ToLower(f.Type)}
+		if f.Name == "" {
+			p.Name = f.GUID
+		}
+		if f.GUID == flash.Shell {
+			p.What += ": " + r.payload(im.Program(f.GUID))
+		}
+		r.Parts = append(r.Parts, p)
+	}
+	return true, nil
+}
+
+// payload tells what lies where edk2 has its Shell.
+func (r *Report) payload(program []byte) string {
+	in := &Report{}
+	is, err := inspectProgram(in, program)
+	if !is || err != nil || in.Kind == kernel.PE {
+		return "the Shell, no payload"
+	}
+	r.Arch, r.Linux, r.Name, r.Cmdline, r.Commands, r.Signatures = in.Arch, in.Linux, in.Name, in.Cmdline, in.Commands, in.Signatures
+	for _, p := range in.Problems {
+		r.problem("its payload: %s", p)
+	}
+	return "the payload, a " + in.Kind
 }

@@ -1,4 +1,4 @@
-package main
+package uki
 
 import (
 	"crypto/rsa"
