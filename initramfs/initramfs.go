@@ -12,7 +12,7 @@ import (
 //go:embed commands.txt modules.txt kernel/*.config
 var files embed.FS
 
-// Commands gives the import paths of the Go commands in the image, the minimal
+// Commands returns the import paths of the Go commands in the image, the minimal
 // ones first; module is the import path that stands for "." in the list.
 func Commands(module string, minimal bool) []string {
 	var list []string
@@ -38,7 +38,7 @@ type ModuleRule struct {
 	Always  bool   // load it at the start, whatever the hardware
 }
 
-// Modules gives the rules that say which modules of a distribution's kernel go
+// Modules returns the rules that say which modules of a distribution's kernel go
 // into the image.
 func Modules() []ModuleRule {
 	var list []ModuleRule
@@ -49,7 +49,7 @@ func Modules() []ModuleRule {
 	return list
 }
 
-// KernelConfig gives the fragment of the menu kernel's configuration for x86_64
+// KernelConfig returns the fragment of the menu kernel's configuration for x86_64
 // or arm64: what all have in common, and the processor's own.
 func KernelConfig(arch string) (string, error) {
 	own, err := files.ReadFile("kernel/" + arch + ".config")
@@ -60,7 +60,7 @@ func KernelConfig(arch string) (string, error) {
 	return string(all) + "\n" + string(own), err
 }
 
-// lines gives the lines of an embedded list, without comments.
+// lines returns the lines of an embedded list, without comments.
 func lines(name string) []string {
 	f, err := files.Open(name)
 	if err != nil {

@@ -79,7 +79,7 @@ func buildCode(im initramfs.Image, log io.Writer) int {
 	return run(args, log, log)
 }
 
-// openImage gives the records of an image that build made.
+// openImage returns the records of an image that build made.
 func openImage(t *testing.T, build func() (string, error)) (name string, records []cpio.Record) {
 	t.Helper()
 	if testing.Short() {

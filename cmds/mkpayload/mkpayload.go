@@ -25,7 +25,7 @@ type verb struct {
 
 type runner func(ctx context.Context, out payload.Output) error
 
-// errUsage means that the user has been told how to use the command.
+// errUsage means that the user has been shown how to use the command.
 var errUsage = errors.New("misuse")
 
 // misuse is what is wrong with the arguments.

@@ -31,7 +31,7 @@ type File struct {
 // Type is the type of a file.
 type Type uint32
 
-// Types of files, as far as they are told apart here.
+// Types of files, as far as they matter here.
 const (
 	Deleted Type = 0
 	Stage   Type = 0x11
@@ -51,7 +51,7 @@ type Segment struct {
 	Data        []byte // as it lies in the ROM
 }
 
-// Types of segments, as far as they are told apart here.
+// Types of segments, as far as they matter here.
 const (
 	Code  = 0x434f4445
 	BSS   = 0x42535320
@@ -110,7 +110,7 @@ func Parse(b []byte) (*ROM, error) {
 	return rom, nil
 }
 
-// find gives the part of a ROM that is CBFS.
+// find returns the part of a ROM that is CBFS.
 func find(b []byte) (area []byte, offset int64, err error) {
 	le := binary.LittleEndian
 	for at := 0; ; {
@@ -144,7 +144,7 @@ func find(b []byte) (area []byte, offset int64, err error) {
 	return b[off:size], off, nil
 }
 
-// Find gives the first file with a name, nil when there is none.
+// Find returns the first file with a name, nil when there is none.
 func (r *ROM) Find(name string) *File {
 	for i, f := range r.Files {
 		if f.Name == name && f.Type != Null && f.Type != Deleted {
@@ -154,7 +154,7 @@ func (r *ROM) Find(name string) *File {
 	return nil
 }
 
-// Room gives the size in bytes of the largest free space that there would be
+// Room returns the size in bytes of the largest free space that there would be
 // without the file called name, headers included.
 func (r *ROM) Room(name string) int64 {
 	var largest, start int64
@@ -179,7 +179,7 @@ func (r *ROM) Room(name string) int64 {
 	return largest
 }
 
-// Segments gives the parts of a payload, up to and including its entry.
+// Segments returns the parts of a payload, up to and including its entry.
 func (f *File) Segments() ([]Segment, error) {
 	const header = 28
 	if f.Type != Payload {

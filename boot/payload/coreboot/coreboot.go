@@ -108,7 +108,7 @@ func (c ROM) Write(ctx context.Context, out payload.Output) error {
 // command line: the file's header, segments, parameters and start code.
 const payloadOverhead = 256 + 6*28 + 4224 + 256
 
-// checkCoreboot tells whether a ROM holds the payload that it should, and what
+// checkCoreboot reports whether a ROM holds the payload that it should, and what
 // it held before.
 func checkCoreboot(made, before, kernelImage, initrd []byte, cmdline string) error {
 	if len(made) != len(before) {

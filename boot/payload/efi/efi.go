@@ -1,4 +1,4 @@
-// Package efi takes apart and puts together EFI programs: PE32+ files as the
+// Package efi reads and assembles EFI programs: PE32+ files as the
 // UEFI specification has firmware load them. It adds sections to one, which is
 // how a unified kernel image is made of a stub, and signs and checks programs
 // as Secure Boot does (Windows Authenticode Portable Executable Signature
@@ -18,7 +18,7 @@ import (
 	"slices"
 )
 
-// Program is an EFI program. It does not change: what changes one gives another.
+// Program is an EFI program. It does not change: what changes one returns another.
 type Program struct {
 	raw      []byte
 	header   int // offset of the optional header
@@ -88,7 +88,7 @@ func Parse(b []byte) (*Program, error) {
 	p.table = p.header + int(f.SizeOfOptionalHeader)
 	switch {
 	case o.NumberOfRvaAndSizes <= pe.IMAGE_DIRECTORY_ENTRY_SECURITY || int(f.SizeOfOptionalHeader) < offDirectories+8*int(o.NumberOfRvaAndSizes):
-		return nil, errors.New("its header says nothing of signatures")
+		return nil, errors.New("its header has no place for signatures")
 	case f.NumberOfSections > maxSections:
 		return nil, fmt.Errorf("it has %d sections, more than the %d that are read", f.NumberOfSections, maxSections)
 	case !powerOfTwo(o.FileAlignment) || !powerOfTwo(o.SectionAlignment):
@@ -113,7 +113,7 @@ func Parse(b []byte) (*Program, error) {
 
 const maxSections = 96 // what Windows takes; unified kernel images have about twenty
 
-// powerOfTwo tells whether n is one that a section may be aligned to.
+// powerOfTwo reports whether n is one that a section may be aligned to.
 func powerOfTwo(n uint32) bool { return n != 0 && n&(n-1) == 0 && n <= 1<<20 }
 
 var machines = map[uint16]string{
@@ -122,13 +122,13 @@ var machines = map[uint16]string{
 	pe.IMAGE_FILE_MACHINE_RISCV64: "riscv64",
 }
 
-// Bytes gives the program as the content of a file. It must not be changed.
+// Bytes returns the program as the content of a file. It must not be changed.
 func (p *Program) Bytes() []byte { return p.raw }
 
-// Arch gives the processor it is for, as GOARCH spells it; "" when unknown.
+// Arch returns the processor it is for, as GOARCH spells it; "" when unknown.
 func (p *Program) Arch() string { return p.arch }
 
-// Sections gives the sections in the order of the table, as long as they are in
+// Sections returns the sections in the order of the table, as long as they are in
 // the file or, if that is shorter, in memory.
 func (p *Program) Sections() []Section {
 	var list []Section
@@ -169,7 +169,7 @@ func (p *Program) Misplaced() string {
 	return ""
 }
 
-// Append gives the program with further sections after those it has, in memory
+// Append returns the program with further sections after those it has, in memory
 // as in the file, each at the start of a page, or of what its header asks for
 // when that is more. Signatures, symbols, and what
 // lay behind the sections in the file are left out. The result is the same for

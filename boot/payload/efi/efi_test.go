@@ -345,7 +345,7 @@ func TestSignaturesBounded(t *testing.T) {
 	}
 }
 
-// need gives the path of a program or file of another project to compare with.
+// need returns the path of a program or file of another project to compare with.
 func need(t *testing.T, name string) string {
 	t.Helper()
 	var err error

@@ -83,7 +83,7 @@ type (
 	}
 )
 
-// Digest gives the hash that Authenticode takes of a program: of all but the
+// Digest returns the hash that Authenticode takes of a program: of all but the
 // checksum and the place of the signatures.
 func (p *Program) Digest(h crypto.Hash) []byte {
 	d := h.New()
@@ -108,7 +108,7 @@ func (p *Program) Digest(h crypto.Hash) []byte {
 	return d.Sum(nil)
 }
 
-// certificates gives the certificate table, which ends with the file.
+// certificates returns the certificate table, which ends with the file.
 func (p *Program) certificates() ([]byte, error) {
 	at, size := int64(le.Uint32(p.raw[p.header+offSecurity:])), int64(le.Uint32(p.raw[p.header+offSecurity+4:]))
 	switch {
@@ -120,9 +120,9 @@ func (p *Program) certificates() ([]byte, error) {
 	return p.raw[at:], nil
 }
 
-// Sign gives the program with one signature more, by an RSA key and the
+// Sign returns the program with one signature more, by an RSA key and the
 // certificate for it, with SHA-256. It holds no time, so that the same input
-// gives the same bytes.
+// always has the same bytes.
 func (p *Program) Sign(key *rsa.PrivateKey, cert *x509.Certificate) (*Program, error) {
 	public, ok := cert.PublicKey.(*rsa.PublicKey)
 	if !ok || !public.Equal(key.Public()) {
@@ -158,7 +158,7 @@ func (p *Program) Sign(key *rsa.PrivateKey, cert *x509.Certificate) (*Program, e
 	return Parse(out)
 }
 
-// signature gives the PKCS #7 message for a digest.
+// signature returns the PKCS #7 message for a digest.
 func signature(digest []byte, key *rsa.PrivateKey, cert *x509.Certificate) ([]byte, error) {
 	sha := pkix.AlgorithmIdentifier{Algorithm: oidSHA256, Parameters: asn1.NullRawValue}
 	// SpcPeImageData: no flags, and a file name that says nothing, which is the
@@ -215,7 +215,7 @@ func signature(digest []byte, key *rsa.PrivateKey, cert *x509.Certificate) ([]by
 	return asn1.Marshal(contentInfo{oidSignedData, wrapped(0, asn1.RawValue{FullBytes: signed})})
 }
 
-// attributeSet gives the attributes that are signed: what kind of content there
+// attributeSet returns the attributes that are signed: what kind of content there
 // is, and its hash.
 func attributeSet(content asn1.ObjectIdentifier, sum []byte) ([]byte, error) {
 	return asn1.MarshalWithParams([]struct {
@@ -227,7 +227,7 @@ func attributeSet(content asn1.ObjectIdentifier, sum []byte) ([]byte, error) {
 	}, "set")
 }
 
-// wrapped gives a value under an explicit tag.
+// wrapped returns a value under an explicit tag.
 func wrapped(tag int, v asn1.RawValue) asn1.RawValue {
 	if v.FullBytes == nil {
 		v.FullBytes, _ = asn1.Marshal(v) // fails for no RawValue
@@ -235,7 +235,7 @@ func wrapped(tag int, v asn1.RawValue) asn1.RawValue {
 	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: tag, IsCompound: true, Bytes: v.FullBytes}
 }
 
-// inner gives the value in a DER encoding.
+// inner returns the value in a DER encoding.
 func inner(der []byte) []byte {
 	var v asn1.RawValue
 	asn1.Unmarshal(der, &v)
@@ -251,7 +251,7 @@ type Signature struct {
 	Problem   string // why it does not hold, as a sentence; "" when it does
 }
 
-// Signatures gives the signatures of a program, each checked against its
+// Signatures returns the signatures of a program, each checked against its
 // contents and against the certificate that comes with it. Whether anybody
 // trusts that certificate is not asked: firmware has its list.
 func (p *Program) Signatures() ([]Signature, error) {
@@ -262,7 +262,7 @@ func (p *Program) Signatures() ([]Signature, error) {
 	var list []Signature
 	for len(certs) >= certHeaderSize {
 		if len(list) == maxSignatures {
-			return list, fmt.Errorf("it has more than %d signatures, and no more are looked at", maxSignatures)
+			return list, fmt.Errorf("it has more than %d signatures, and no more are checked", maxSignatures)
 		}
 		n := int64(le.Uint32(certs))
 		if n < certHeaderSize || n > int64(len(certs)) {
@@ -282,7 +282,7 @@ func (p *Program) Signatures() ([]Signature, error) {
 	return list, nil
 }
 
-// check reads one PKCS #7 message and tells what is wrong with it.
+// check reads one PKCS #7 message and returns what is wrong with it.
 func (s *Signature) check(p *Program, der []byte) error {
 	damaged := func(err error) error { return fmt.Errorf("it cannot be read: %w", err) }
 	var outer contentInfo
@@ -362,7 +362,7 @@ func (s *Signature) check(p *Program, der []byte) error {
 		return errors.New("it was not made with an RSA key")
 	}
 	if bits := public.N.BitLen(); bits > maxKeyBits {
-		return fmt.Errorf("its key has %d bits, more than the %d that are looked at", bits, maxKeyBits)
+		return fmt.Errorf("its key has %d bits, more than the %d that are checked", bits, maxKeyBits)
 	}
 	if err := rsa.VerifyPKCS1v15(public, hash, sum(attributes), signer.EncryptedDigest); err != nil {
 		return errors.New("it was not made with the key of its certificate, or was changed")

@@ -49,7 +49,7 @@ type powerCut struct{}
 
 var errIO = errors.New("input/output error")
 
-// op counts an operation that consists of changes, and gives an error when it
+// op counts an operation that consists of changes, and returns an error when it
 // is the one that fails. Power may go in the midst of it.
 func (m *fatModel) op(changes ...change) error {
 	m.step++
@@ -89,7 +89,7 @@ func content(chain int, b []byte) change {
 	return change{fmt.Sprint("data ", chain), func(s *fatState) { s.data[chain] = b }}
 }
 
-// cut gives the filesystem as it is found after a power cut, one of many ways.
+// cut returns the filesystem as it is found after a power cut, one of many ways.
 func (m *fatModel) cut(rng *rand.Rand) *fatModel {
 	after := newFAT()
 	after.disk = m.disk.clone()
@@ -183,7 +183,7 @@ func (m *fatModel) List(dir string) ([]string, error) {
 
 func (m *fatModel) Free() (int64, error) { return m.freeBytes, nil }
 
-// starts gives what firmware would start from the disk at the first of these
+// starts returns what firmware would start from the disk at the first of these
 // paths that leads to a whole file.
 func (m *fatModel) starts(names ...string) string {
 	for _, name := range names {

@@ -54,7 +54,7 @@ func (m *fatModel) overwrite(name string, b []byte) {
 
 // Whatever is done in whatever order, and however it ends: files of other
 // systems stay, at their place or kept, and come back to their place when
-// alpboot gives it up. A file that was replaced by its own system is not missed.
+// alpboot returns it up. A file that was replaced by its own system is not missed.
 func TestSequences(t *testing.T) {
 	const sequences, length = 4000, 14
 	arch := map[string]string{bootx64: "amd64", bootaa64: "arm64"}

@@ -100,7 +100,7 @@ func (l Firmware) read(out payload.Output) (*Image, error) {
 	return im, nil
 }
 
-// removals gives the names of the drivers of an image that names of drivers and
+// removals returns the names of the drivers of an image that names of drivers and
 // groups stand for. A driver that is named must be there.
 func removals(names []string, im *Image) ([]string, error) {
 	there := make(map[string]bool)

@@ -90,7 +90,7 @@ func Parse(b []byte) (*Image, error) {
 	return im, nil
 }
 
-// volumesLieInside looks at the sizes of an image's volumes: of one without any
+// volumesLieInside checks the sizes of an image's volumes: of one without any
 // size fiano would read for ever.
 func volumesLieInside(b []byte) error {
 	for at := int64(0); ; {
@@ -187,7 +187,7 @@ func walk(f uefi.Firmware, depth int, visit func(f *uefi.File, depth int)) {
 	}
 }
 
-// section gives the first section of a kind of a file, nil if it has none.
+// section returns the first section of a kind of a file, nil if it has none.
 func section(f *uefi.File, kind uefi.SectionType) *uefi.Section {
 	var find func(list []*uefi.Section) *uefi.Section
 	find = func(list []*uefi.Section) *uefi.Section {
@@ -210,7 +210,7 @@ func section(f *uefi.File, kind uefi.SectionType) *uefi.Section {
 	return find(f.Sections)
 }
 
-// body gives what a section holds.
+// body returns what a section holds.
 func body(s *uefi.Section) []byte {
 	header := 4
 	if s.Header.Size == [3]uint8{0xff, 0xff, 0xff} {
@@ -247,7 +247,7 @@ func (e *NoRoomError) Error() string {
 	return fmt.Sprintf("%s has room for %d bytes and %d are needed: %d too many", e.What, e.Have, e.Need, e.Need-e.Have)
 }
 
-// Apply gives the image with a change, checked: it is what was asked for, and
+// Apply returns the image with a change, checked: it is what was asked for, and
 // nothing else has changed.
 func (im *Image) Apply(c Change) (*Image, error) {
 	if c.Replace == "" {
@@ -331,7 +331,7 @@ func (im *Image) edit(c Change) ([]byte, error) {
 	volumes(func(fv *uefi.FirmwareVolume) { sizes[fv] = fv.Length })
 	main.Resizable = true
 	if err := main.Apply(&visitors.Assemble{}); err != nil {
-		return nil, fmt.Errorf("putting it together: %w", err)
+		return nil, fmt.Errorf("assembling it: %w", err)
 	}
 	err = nil
 	volumes(func(fv *uefi.FirmwareVolume) {
@@ -361,7 +361,7 @@ func (im *Image) edit(c Change) ([]byte, error) {
 	return append(b, rest...), nil
 }
 
-// mainVolume gives the first volume, which holds the compressed one, and what
+// mainVolume returns the first volume, which holds the compressed one, and what
 // follows it.
 func mainVolume(region *uefi.BIOSRegion) (*uefi.FirmwareVolume, []byte, error) {
 	first, ok := region.Elements[0].Value.(*uefi.FirmwareVolume)
@@ -398,7 +398,7 @@ func walkVolumes(f uefi.Firmware, visit func(*uefi.FirmwareVolume)) {
 	}
 }
 
-// resized gives the content of an assembled volume with another length: its
+// resized returns the content of an assembled volume with another length: its
 // header says so, and free space fills it (Platform Initialization
 // specification, volume 3, chapter 3.2.1).
 func resized(fv *uefi.FirmwareVolume, length int64) ([]byte, error) {
@@ -464,10 +464,10 @@ func (im *Image) check(made *Image, c Change) error {
 	return nil
 }
 
-// Bytes gives the image as the content of a file. It must not be changed.
+// Bytes returns the image as the content of a file. It must not be changed.
 func (im *Image) Bytes() []byte { return im.raw }
 
-// Program gives the EFI program of the file with a GUID; nil when there is none.
+// Program returns the EFI program of the file with a GUID; nil when there is none.
 func (im *Image) Program(id string) []byte {
 	for _, f := range im.Files {
 		if strings.EqualFold(f.GUID, id) {

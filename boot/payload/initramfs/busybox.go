@@ -67,7 +67,7 @@ func (b busybox) build(ctx context.Context, dir string) (string, error) {
 	return binary, os.Chmod(binary, 0o755)
 }
 
-// names gives the names of the commands.
+// names returns the names of the commands.
 func (b busybox) names() []string {
 	var list []string
 	for _, c := range b.commands {

@@ -40,7 +40,7 @@ var compressors = map[string]struct {
 	"zstd": {".cpio.zst", []string{"zstd", "-19", "-T1", "-q", "-c"}},
 }
 
-// compressorFor gives the program that compresses for a processor's kernel. A filter
+// compressorFor returns the program that compresses for a processor's kernel. A filter
 // for machine code makes x86 images 6% smaller; that for ARM64 is unknown to
 // kernels before 6.11.
 func compressorFor(name, goarch string) []string {
@@ -242,7 +242,7 @@ func baseRecords(version string) []cpio.Record {
 	)
 }
 
-// OSRelease gives what os-release(5) says of alpboot.
+// OSRelease returns what os-release(5) says of alpboot.
 func OSRelease(version string) string {
 	return fmt.Sprintf("ID=alpboot\nNAME=alpboot\nVERSION_ID=%s\nPRETTY_NAME=\"alpboot %s\"\n", version, version)
 }

@@ -75,7 +75,7 @@ func parseModinfo(module []byte) (modinfo, error) {
 	return info, nil
 }
 
-// moduleName gives the name that the kernel has for the module in a file.
+// moduleName returns the name that the kernel has for the module in a file.
 func moduleName(file string) string {
 	name, _, _ := strings.Cut(path.Base(file), ".ko")
 	return strings.ReplaceAll(name, "-", "_")

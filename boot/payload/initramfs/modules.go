@@ -106,13 +106,13 @@ func Release(file string) (string, error) {
 	if info.Version != "" {
 		return info.Version, nil
 	}
-	// Only the raw kernel of other processors tells it.
+	// Only the raw kernel of other processors has it.
 	release, err := unpack.Version(f, st.Size(), unpack.Limit)
 	if err != nil {
 		return "", fmt.Errorf("%s: looking for the kernel's release: %w", file, err)
 	}
 	if release == "" {
-		return "", fmt.Errorf("%s: it does not name its release where it can be read", file)
+		return "", fmt.Errorf("%s: its release is not where it can be read", file)
 	}
 	return release, nil
 }
@@ -169,7 +169,7 @@ func (t *moduleTree) pick(rule content.ModuleRule) error {
 }
 
 // add takes the module called name and what it depends on; what is not there as
-// a file is built in, or missing, which only the kernel can tell.
+// a file is built in, or missing, which only the kernel knows.
 func (t *moduleTree) add(name string) error {
 	file, ok := t.files[name]
 	if !ok || t.picked[name] != nil {
@@ -202,7 +202,7 @@ func (t *moduleTree) add(name string) error {
 	return nil
 }
 
-// records gives the files of the image: the modules and the index over them.
+// records returns the files of the image: the modules and the index over them.
 func (t *moduleTree) records() ([]cpio.Record, error) {
 	dir := path.Join("lib/modules", t.release)
 	var list []cpio.Record
@@ -246,7 +246,7 @@ func (t *moduleTree) records() ([]cpio.Record, error) {
 	return list, nil
 }
 
-// dependencies gives all that a module depends on, directly or not, in depmod's
+// dependencies returns all that a module depends on, directly or not, in depmod's
 // order: what must be loaded first comes last.
 func (t *moduleTree) dependencies(name string) []string {
 	var list []string

@@ -59,7 +59,7 @@ type Signature struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// maxInspected bounds a file that is looked at, all of which is read.
+// maxInspected bounds a file that is inspected: all of it is read.
 const maxInspected = 1 << 30
 
 // read reads a file, but no disk or pipe, nor the image of a disk.
@@ -120,7 +120,7 @@ func inspectProgram(r *Report, b []byte) (bool, error) {
 	}
 	switch info.Format {
 	case kernel.Zboot, kernel.Image, kernel.ImageGz:
-		// Only when unpacked do they tell. What cannot be unpacked here, firmware may start.
+		// They have it only when unpacked. What cannot be unpacked here, firmware may start.
 		r.Linux, _ = unpack.Version(bytes.NewReader(b), int64(len(b)), unpack.Limit)
 	}
 	program, err := efi.Parse(b)
@@ -280,7 +280,7 @@ func (r *Report) archive(b []byte) string {
 }
 
 // members lists the files of a cpio archive (Documentation/driver-api/early-userspace/buffer-format.rst
-// of Linux), and gives the bytes that it takes and their number.
+// of Linux), and returns the bytes that it takes and their number.
 func (r *Report) members(raw []byte) (used int64, files int) {
 	const headerSize, mode, fileSize, nameSize = 110, 1, 6, 11 // fields of 8 hexadecimal digits after the magic
 	total := int64(len(raw))
@@ -379,7 +379,7 @@ func inspectROM(r *Report, b []byte) (bool, error) {
 	return true, nil
 }
 
-// String gives the report as people read it.
+// String returns the report as people read it.
 func (r *Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s, %s", r.File, r.Kind, payload.Size(r.Size))
@@ -423,7 +423,7 @@ func (r *Report) String() string {
 	return b.String()
 }
 
-// printable gives a text out of a file without what would act on a terminal.
+// printable returns a text out of a file without what would act on a terminal.
 func printable(s string) string {
 	return strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
@@ -463,7 +463,7 @@ func inspectFlash(r *Report, b []byte) (bool, error) {
 	return true, nil
 }
 
-// payload tells what lies where edk2 has its Shell.
+// payload describes what lies where edk2 has its Shell.
 func (r *Report) payload(program []byte) string {
 	in := &Report{}
 	is, err := inspectProgram(in, program)

@@ -28,13 +28,13 @@ func (b *builtin) write(objects string) error {
 	return payload.WriteBytes(filepath.Join(objects, builtinName), b.initramfs)
 }
 
-// config gives the options that build it in.
+// config returns the options that build it in.
 func (b *builtin) config() string {
 	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(b.cmdline)
 	return fmt.Sprintf("\nCONFIG_INITRAMFS_SOURCE=%q\nCONFIG_INITRAMFS_COMPRESSION_NONE=y\nCONFIG_CMDLINE_BOOL=y\nCONFIG_CMDLINE=\"%s\"\n", builtinName, quoted)
 }
 
-// cached gives the name under which a kernel is kept, key being that of its
+// cached returns the name under which a kernel is kept, key being that of its
 // configuration, source and compiler.
 func (k Build) cached(key string) string {
 	if k.builtin == nil {

@@ -34,7 +34,7 @@ func (o option) String() string {
 	return o.name + "=" + o.value
 }
 
-// parseConfig gives the options of a configuration, in order.
+// parseConfig returns the options of a configuration, in order.
 func parseConfig(text string) []option {
 	var list []option
 	for line := range strings.Lines(text) {
@@ -45,7 +45,7 @@ func parseConfig(text string) []option {
 	return list
 }
 
-// mergeConfig gives the options of base, overridden by those of fragment.
+// mergeConfig returns the options of base, overridden by those of fragment.
 func mergeConfig(base, fragment string) string {
 	over := make(map[string]bool)
 	for _, o := range parseConfig(fragment) {
@@ -63,7 +63,7 @@ func mergeConfig(base, fragment string) string {
 	return b.String()
 }
 
-// refusedOptions gives the options of fragment that result does not have as
+// refusedOptions returns the options of fragment that result does not have as
 // asked for, each with what it has instead.
 func refusedOptions(fragment, result string) []string {
 	have := make(map[string]string)

@@ -176,7 +176,7 @@ func (k Build) Write(ctx context.Context, out payload.Output) error {
 	return nil
 }
 
-// write writes the output from the file that was built, and gives the kernel's
+// write writes the output from the file that was built, and returns the kernel's
 // release.
 func (k Build) write(built string) (string, error) {
 	if k.Arch == "x86_64" {
@@ -317,7 +317,7 @@ func (k Build) compile(ctx context.Context, target target, fragment, key, built 
 	return payload.CopyFile(built, filepath.Join(objects, "arch", target.linux, "boot", target.image))
 }
 
-// workFolder gives the directory to build in, and a function to be called when it
+// workFolder returns the directory to build in, and a function to be called when it
 // is not needed any more.
 func (k Build) workFolder(key string) (string, func(), error) {
 	if !k.Keep {
@@ -351,7 +351,7 @@ func (k Build) workFolder(key string) (string, func(), error) {
 	return work, done, nil
 }
 
-// unpack gives the tree of a tarball, below the directory work.
+// unpack returns the tree of a tarball, below the directory work.
 func (k Build) unpack(ctx context.Context, work string, out payload.Output) (string, error) {
 	tree := filepath.Join(work, "source")
 	if _, err := os.Stat(tree); err == nil {

@@ -132,7 +132,7 @@ func (s Image) Write(ctx context.Context, out payload.Output) error {
 	return nil
 }
 
-// bootCode gives the boot sector's code for machines without UEFI; nil when
+// bootCode returns the boot sector's code for machines without UEFI; nil when
 // there is none to be had.
 func (s Image) bootCode(arch string, out payload.Output) ([]byte, error) {
 	if arch != "amd64" {

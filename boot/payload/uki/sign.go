@@ -55,7 +55,7 @@ func readKey(file string) (*rsa.PrivateKey, error) {
 	return k, nil
 }
 
-// readPEM gives the first block of one of these kinds in a file.
+// readPEM returns the first block of one of these kinds in a file.
 func readPEM(file string, kinds ...string) (der []byte, kind string, err error) {
 	b, err := os.ReadFile(file)
 	if err != nil {

@@ -101,7 +101,7 @@ func (u Image) Build(ctx context.Context, out payload.Output) (p *efi.Program, r
 	if err != nil {
 		return nil, "", err
 	}
-	if info.Version == "" { // only the raw kernel of other processors tells it
+	if info.Version == "" { // only the raw kernel of other processors has it
 		if info.Version, err = unpack.Version(bytes.NewReader(kernelImage), int64(len(kernelImage)), unpack.Limit); err != nil {
 			return nil, "", fmt.Errorf("%s: %w", u.Kernel, err)
 		}
