@@ -15,10 +15,10 @@ import (
 )
 
 // Volume is one filesystem: on a partition, a whole disk, an md array, an LVM
-// volume, an opened LUKS container or an image file. A plain folder that is
+// volume, an unlocked LUKS container or an image file. A plain directory that is
 // taken as the root of a filesystem is a Volume too, with only Device set.
 type Volume struct {
-	Device string `json:"device"` // path of the block device, image file or folder
+	Device string `json:"device"` // path of the block device, image file or directory
 	Disk   string `json:"-"`      // path of the whole disk that Device lies on; "" when it is one itself or is unknown
 	UUID   string `json:"uuid"`   // as blkid prints it
 	Label  string `json:"label"`  // label of the filesystem, not of the partition
@@ -26,7 +26,7 @@ type Volume struct {
 
 	Crypt string `json:"-"` // UUID of the LUKS volume that it lies in; "" when it is not encrypted
 
-	// For a volume on a partition: its number and what the partition table says.
+	// For a volume on a partition: its number and what is in the partition table.
 	Partition int    `json:"-"`
 	PartUUID  string `json:"-"` // as in root=PARTUUID=
 	PartLabel string `json:"-"` // name of a GPT partition
@@ -52,7 +52,7 @@ type MountedVolume struct {
 // kernels or further files on other volumes than its own.
 type Volumes []MountedVolume
 
-// Find gives the volumes that ref names, in the order of vs, but those on the
+// Find returns the volumes that ref names, in the order of vs, but those on the
 // disk of near, the volume of the configuration, before others: a copy of a
 // disk has the same UUIDs. None may mean that the volume has not turned up yet:
 // see [Listing.Unresolved].
@@ -86,7 +86,7 @@ func exists(fsys fs.FS, name string) bool {
 	return err == nil
 }
 
-// OnDisk gives the device of the whole disk that v lies on, or is.
+// OnDisk returns the device of the whole disk that v lies on, or is.
 func (v Volume) OnDisk() string {
 	if v.Disk != "" {
 		return v.Disk
@@ -100,7 +100,7 @@ type Source struct {
 	Line int    // from 1; 0 when the whole file is meant
 }
 
-// String gives file:line, or the file alone; "" when there is no file.
+// String returns file:line, or the file alone; "" when there is no file.
 func (s Source) String() string {
 	switch {
 	case s.File == "":
@@ -115,7 +115,7 @@ func (s Source) String() string {
 const LastBooted = "@last"
 
 // Entry is one thing that can be booted. A format fills in what its
-// configuration says; package discover adds Volume, ID, Version and, where a
+// configuration has; package discover adds Volume, ID, Version and, where a
 // file is missing or unusable, Problem.
 //
 // Paths are slash paths from the volume's root as [fs.FS] takes them, with no
@@ -136,7 +136,7 @@ type Entry struct {
 	Default bool // its own configuration names it as the default
 
 	// Once is set when its configuration asks for it at the next boot only, as
-	// GRUB's next_entry does. The same text is the same wish: one that has been
+	// GRUB's next_entry does. The same text is the same request: one that has been
 	// met must not be met again, though the configuration still has it.
 	Once string
 
@@ -144,15 +144,15 @@ type Entry struct {
 	// that it lies in, outermost first; empty for the top of the list.
 	Submenu []string
 
-	// Snapshot says that it boots a read-only or older copy of a system on the
+	// Snapshot is set when it boots a read-only or older copy of a system on the
 	// same filesystem: it is listed apart, and only when asked for.
 	Snapshot bool
 
-	// Timeout is what the entry's own configuration says to wait before it is
-	// booted unattended; nil when it says nothing, negative for "wait for ever".
+	// Timeout is how long the entry's own configuration waits before it is
+	// booted unattended; nil when it has no such setting, negative to wait forever.
 	Timeout *time.Duration
 
-	Guessed bool     // no configuration gave the command line: it was synthesised
+	Guessed bool     // no configuration file set the command line: it was synthesised
 	Problem string   // why it cannot be booted, as a sentence; "" when it can
 	Notes   []string // what else there is to know about it, a sentence each
 }
@@ -176,7 +176,7 @@ type Listing struct {
 	Entries []Entry // in the order of the configuration
 	Notes   []Note
 
-	// Unresolved says that a volume which the configuration names was not
+	// Unresolved is set when a volume which the configuration names was not
 	// there: it is parsed again when another one has turned up.
 	Unresolved bool
 }
@@ -186,7 +186,7 @@ type Format struct {
 	Name string
 
 	// Parse reads the configuration on a volume whose root is fsys. A volume
-	// that holds nothing of this format gives an empty Listing and no error.
+	// that holds nothing of this format returns an empty Listing and no error.
 	// An unreadable line costs that line's entry and leaves a Note; an error
 	// means that the format is there and nothing of it could be used. Others
 	// are all volumes that are mounted so far, the one being parsed among them.
@@ -203,11 +203,11 @@ type Inventory struct {
 	Settled bool
 }
 
-// VolumeStatus is what discovery can say about one volume besides its entries.
+// VolumeStatus is what discovery knows about one volume besides its entries.
 type VolumeStatus struct {
 	Volume  Volume
-	Busy    bool   // still being looked at
-	Locked  bool   // encrypted: a passphrase opens it
+	Busy    bool   // still being read
+	Locked  bool   // encrypted: a passphrase unlocks it
 	Problem string // why nothing of it could be used, as a sentence that names the device
 	Notes   []Note
 }
@@ -217,7 +217,7 @@ type VolumeStatus struct {
 var ErrTooLarge = errors.New("file is too large")
 
 // ReadFile reads the file name from fsys, at most limit bytes of it; a larger
-// one gives [ErrTooLarge], and anything but a regular file an error, without
+// one returns [ErrTooLarge], and anything but a regular file an error, without
 // reading from it.
 func ReadFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	f, err := fsys.Open(name)

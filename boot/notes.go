@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// Notes collects what there is to say about the files of one volume, each note
-// once and no more than a reader would read: a hostile file makes one a line.
+// Notes collects the notes on the files of one volume, each once and no more
+// than a reader would read: a hostile file makes one a line.
 // The zero value is ready to use.
 type Notes struct {
 	// Limit is how many are kept; 0 means 20. Those about lines count apart, so
-	// that they cannot crowd out what is said about whole files.
+	// that they cannot crowd out those about whole files.
 	Limit int
 
 	kept    []Note
@@ -38,10 +38,10 @@ func (n *Notes) Add(at Source, text string) {
 	}
 }
 
-// Len tells how many notes there have been, those over the limit among them.
+// Len returns how many notes there have been, those over the limit among them.
 func (n *Notes) Len() int { return len(n.kept) + n.dropped }
 
-// All gives the notes, and a last one that says how many are left out.
+// All returns the notes, and a last one with how many are left out.
 func (n *Notes) All() []Note {
 	if n.dropped == 0 {
 		return n.kept
@@ -49,7 +49,7 @@ func (n *Notes) All() []Note {
 	return append(slices.Clip(n.kept), Note{Text: fmt.Sprintf("%d more notes about these files are left out.", n.dropped)})
 }
 
-// Listing gives what the Parse of a [Format] has found: entries, the notes, and
+// Listing returns what the Parse of a [Format] has found: entries, the notes, and
 // errs about what could not be read. With entries these become notes; without
 // any they are the error.
 func (n *Notes) Listing(entries []Entry, errs ...error) (Listing, error) {
@@ -64,7 +64,7 @@ func (n *Notes) Listing(entries []Entry, errs ...error) (Listing, error) {
 	return Listing{Entries: entries, Notes: n.All()}, errors.Join(errs...)
 }
 
-// Unique gives entries without those for which key gives the same as for an
+// Unique returns entries without those for which key returns the same as for an
 // earlier one. That takes over their Default and Once.
 func Unique(entries []Entry, key func(Entry) string) []Entry {
 	var list []Entry
@@ -82,14 +82,14 @@ func Unique(entries []Entry, key func(Entry) string) []Entry {
 	return list
 }
 
-// Key gives a text that is the same for entries which list the same: of one
+// Key returns a text that is the same for entries which list the same: of one
 // title in one submenu, with the same kernel, initrds and command line.
 func (e Entry) Key() string {
 	return strings.Join(slices.Concat([]string{e.Volume.Device, e.Kernel, e.Cmdline, e.Title}, e.Submenu, []string{""}, e.Initrds), "\x00")
 }
 
-// Within gives the Submenu of what lies in the submenu title inside of outer.
-// What lies deeper than 16 is given as if it lay there.
+// Within returns the Submenu of what is in the submenu title inside of outer.
+// What is deeper than 16 is returned as if it were there.
 func Within(outer []string, title string) []string {
 	const most = 16
 	if title = Clean(title); title == "" || len(outer) >= most {

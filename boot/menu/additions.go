@@ -17,13 +17,13 @@ type additions struct {
 func (a additions) keys(Model) []binding {
 	return []binding{
 		{keys: "Enter Space 1-9", foot: "change", help: "make or undo that change", do: a.toggle},
-		{keys: "Esc q", also: "Ctrl-C", foot: "back", help: "back to the editor", do: quietly(Model.back)},
+		{keys: "Esc q", also: "Ctrl-C", foot: "back", help: "back to the editor", do: updates(Model.back)},
 		{keys: "Up Down", also: "k j Ctrl-P Ctrl-N", help: helpLine, do: a.move(-1), second: a.move(1)},
 	}
 }
 
-func (a additions) move(by int) deed {
-	return quietly(func(m Model) Model {
+func (a additions) move(by int) handler {
+	return updates(func(m Model) Model {
 		a.picked = min(max(a.picked+by, 0), len(a.offered(m))-1)
 		return m.set(a)
 	})

@@ -26,7 +26,7 @@ func (c *countdown) key() {
 
 func (c *countdown) stop() { c.on = false }
 
-// tick tells the time; rearm is how long it must be quiet after a key.
+// tick takes the time; rearm is how long it must be quiet after a key.
 func (c *countdown) tick(now time.Time, rearm time.Duration) {
 	c.now = now
 	if c.on && (c.since.IsZero() || now.Before(c.since)) {
@@ -43,7 +43,7 @@ func (c *countdown) tick(now time.Time, rearm time.Duration) {
 	}
 }
 
-// run counts down for the entry id and tells whether the time is over. One that
+// run counts down for the entry id and reports whether the time is over. One that
 // is not on already begins only when ready. After a key it lasts at least as
 // long as least.
 func (c *countdown) run(id string, length, least time.Duration, ready bool) bool {
@@ -63,7 +63,7 @@ func (c *countdown) run(id string, length, least time.Duration, ready bool) bool
 	return c.length == 0 || !c.since.IsZero() && c.now.Sub(c.since) >= c.length
 }
 
-// left gives the whole seconds that are left, and all of them.
+// left returns the whole seconds that are left, and all of them.
 func (c countdown) left() (left, all int) {
 	up := func(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 	d := c.length

@@ -15,7 +15,7 @@ type details struct{ why bool }
 func (d details) keys(m Model, _ pager) []binding {
 	e, isEntry := m.selected()
 	it, any := m.selectedItem()
-	edit := binding{keys: "e", foot: "edit", help: helpEdit, do: quietly(Model.edit)}
+	edit := binding{keys: "e", foot: "edit", help: helpEdit, do: updates(Model.edit)}
 	if any && it.entry == nil {
 		edit.foot = ""
 	}

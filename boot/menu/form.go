@@ -26,10 +26,10 @@ type form struct {
 
 func (f form) keys(Model) []binding {
 	l := f.line()
-	to := func(e editor) deed { return quietly(func(m Model) Model { return m.set(f.with(e)) }) }
+	to := func(e editor) handler { return updates(func(m Model) Model { return m.set(f.with(e)) }) }
 	return []binding{
 		{keys: "Enter Ctrl-X F10", foot: "boot", help: "boot with this command line", do: f.boot},
-		{keys: "Esc", also: "Ctrl-C", foot: "back", help: "back to the list; the edit is kept for the next e", do: quietly(func(m Model) Model { m.draft = f; return m.back() })},
+		{keys: "Esc", also: "Ctrl-C", foot: "back", help: "back to the list; the edit is kept for the next e", do: updates(func(m Model) Model { m.draft = f; return m.back() })},
 		{keys: "F2 Ctrl-O", foot: "changes", help: "common changes to the command line", do: func(m Model, k KeyMsg) (Model, Action) { return m.open(additions{console: k.Console}), nil }},
 		{keys: "Tab", foot: "complete", help: "complete a path; in the command line, go to the paths", do: f.complete},
 		{keys: "Ctrl-R", foot: "original", help: "the command line as it was found", do: to(l.change(0, len(l.text), l.original))},
@@ -67,9 +67,9 @@ func (f form) boot(m Model, _ KeyMsg) (Model, Action) {
 	return m.boot(f.result(), f.edited(), false)
 }
 
-// lines is a deed that moves the cursor by lines, and at the first or last one
+// lines is a handler that moves the cursor by lines, and at the first or last one
 // to another field.
-func (f form) lines(by int) deed {
+func (f form) lines(by int) handler {
 	return func(m Model, k KeyMsg) (Model, Action) {
 		l := f.line()
 		if to := l.lines(by, f.width(k.Size.W, f.at)); to.pos != l.pos {

@@ -25,27 +25,27 @@ type writer interface {
 	write(m Model, text string, pasted bool) Model
 }
 
-// deed is what a key does.
-type deed func(m Model, k KeyMsg) (Model, Action)
+// handler does what a key is for.
+type handler func(m Model, k KeyMsg) (Model, Action)
 
-// quietly is a deed that asks for nothing outside.
-func quietly(f func(Model) Model) deed {
+// updates is a handler that asks for nothing outside.
+func updates(f func(Model) Model) handler {
 	return func(m Model, _ KeyMsg) (Model, Action) { return f(m), nil }
 }
 
 // binding is a line of the table of keys of a page. What it does is done by all
-// of its keys; where there is a second deed, by every other one.
+// of its keys; where there is a second handler, by every second one.
 type binding struct {
 	keys   string // as they are written, separated by spaces, the most usual one first
 	also   string // keys that are not documented
 	foot   string // the word in the footer; "" when it is not there
 	help   string // what it does; "" when it is not documented
-	do     deed
-	second deed
+	do     handler
+	second handler
 }
 
 // find returns what k does, nil when it is bound to nothing.
-func find(bs []binding, k KeyMsg) deed {
+func find(bs []binding, k KeyMsg) handler {
 	for _, b := range bs {
 		i := slices.IndexFunc(b.names(), k.is)
 		switch {
@@ -99,7 +99,7 @@ var keyNames = [...]string{
 
 // back is the way back to the page below.
 func back() binding {
-	return binding{keys: "Esc q", also: "Ctrl-C", foot: "back", help: "back to the list", do: quietly(Model.back)}
+	return binding{keys: "Esc q", also: "Ctrl-C", foot: "back", help: "back to the list", do: updates(Model.back)}
 }
 
 // maxQuery is the length of what can be searched for.
@@ -116,10 +116,10 @@ func query(text, more string) string {
 // queryKeys edit a text to search for, of which set makes the next model.
 func queryKeys(text string, set func(Model, string) Model) []binding {
 	e := newEditor(text)
-	to := func(text string) deed { return quietly(func(m Model) Model { return set(m, text) }) }
+	to := func(text string) handler { return updates(func(m Model) Model { return set(m, text) }) }
 	word, all := to(e.change(e.parameterLeft(), e.pos, "").text), to("")
 	if text == "" { // set takes that for the end, which only Backspace means
-		nothing := quietly(func(m Model) Model { return m })
+		nothing := updates(func(m Model) Model { return m })
 		word, all = nothing, nothing
 	}
 	return []binding{

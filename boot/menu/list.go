@@ -29,8 +29,8 @@ type list struct {
 func (l list) keys(m Model) []binding {
 	if l.filtering {
 		return append([]binding{
-			{keys: "Enter", foot: "keep", help: "keep the filter and go back to the list", do: quietly(Model.keepFilter)},
-			{keys: "Esc", also: "Ctrl-C", foot: "show all", help: "show all entries again", do: quietly(Model.unfilter)},
+			{keys: "Enter", foot: "keep", help: "keep the filter and go back to the list", do: updates(Model.keepFilter)},
+			{keys: "Esc", also: "Ctrl-C", foot: "show all", help: "show all entries again", do: updates(Model.unfilter)},
 			{keys: "Up Down", also: "Ctrl-P Ctrl-N", help: helpLine, do: move(-1, 0), second: move(1, 0)},
 		}, queryKeys(l.filter, Model.filterBy)...)
 	}
@@ -55,25 +55,25 @@ func (l list) keys(m Model) []binding {
 	}
 	bs := []binding{
 		{keys: "Enter", foot: enter, help: "boot the selected entry", do: Model.enter},
-		{keys: "e", foot: foot(some, "edit"), help: helpEdit, do: quietly(Model.edit)},
+		{keys: "e", foot: foot(some, "edit"), help: helpEdit, do: updates(Model.edit)},
 		{keys: "s", foot: "shell", help: "open a shell; leaving it comes back here", do: Model.shell},
 		{keys: "p", foot: "power", help: "restart or power off", do: opens(power{})},
 		{keys: "i", foot: foot(some, "details"), help: "all that is known about it", do: Model.details},
 		{keys: "r", foot: "rescan", help: "scan all disks again", do: Model.rescan},
-		{keys: "/", foot: foot(some, "filter"), help: "show only entries that contain some words", do: quietly(func(m Model) Model { m.list.filtering = true; return m })},
+		{keys: "/", foot: foot(some, "filter"), help: "show only entries that contain some words", do: updates(func(m Model) Model { m.list.filtering = true; return m })},
 		{keys: "l", foot: "log", help: "warnings, what was found on each volume, and the log", do: opens(pager{doc: logText{}})},
-		{keys: "d", foot: foot(some, "default"), help: "make it the default, permanently or for the next boot only", do: quietly(Model.askDefault)},
+		{keys: "d", foot: foot(some, "default"), help: "make it the default, permanently or for the next boot only", do: updates(Model.askDefault)},
 		{keys: "m", foot: "machine", help: "what is known about this machine", do: Model.machine},
-		{keys: "K", foot: "keyboard", help: "layout of the keyboard", do: quietly(Model.pickKeymap)},
+		{keys: "K", foot: "keyboard", help: "layout of the keyboard", do: updates(Model.pickKeymap)},
 		{keys: "Up k Ctrl-P", help: "entry above", do: move(-1, 0)},
 		{keys: "Down j Ctrl-N", help: "entry below", do: move(1, 0)},
 		{keys: "PgUp", help: helpPgUp, do: move(0, -1)},
 		{keys: "PgDn", help: helpPgDn, do: move(0, 1)},
-		{keys: "Home g", help: "first entry", do: quietly(func(m Model) Model { return m.selectAt(m.items(), 0) })},
-		{keys: "End G", help: "last entry", do: quietly(func(m Model) Model { items := m.items(); return m.selectAt(items, len(items)-1) })},
+		{keys: "Home g", help: "first entry", do: updates(func(m Model) Model { return m.selectAt(m.items(), 0) })},
+		{keys: "End G", help: "last entry", do: updates(func(m Model) Model { items := m.items(); return m.selectAt(items, len(items)-1) })},
 		{keys: "1-9", help: "select the entry with that number", do: jump},
-		{keys: "+ Right", help: "open a group of entries; Enter does, too", do: quietly(Model.openFold)},
-		{keys: "- Left", help: "close the group that the selection is in", do: quietly(Model.closeFold)},
+		{keys: "+ Right", help: "open a group of entries; Enter does, too", do: updates(Model.openFold)},
+		{keys: "- Left", help: "close the group that the selection is in", do: updates(Model.closeFold)},
 		esc,
 		{keys: "? h F1", foot: "help", help: "this help", do: opens(pager{doc: help{}})},
 	}
@@ -84,11 +84,11 @@ func (l list) keys(m Model) []binding {
 	return bs
 }
 
-// opens is a deed that shows a page.
-func opens(p page) deed { return quietly(func(m Model) Model { return m.open(p) }) }
+// opens is a handler that shows a page.
+func opens(p page) handler { return updates(func(m Model) Model { return m.open(p) }) }
 
-// move is a deed that moves the selection by items and pages.
-func move(by, pages int) deed {
+// move is a handler that moves the selection by items and pages.
+func move(by, pages int) handler {
 	return func(m Model, k KeyMsg) (Model, Action) {
 		items := m.items()
 		return m.selectAt(items, m.selection(items)+by+pages*max(1, k.Size.H/2-2)), nil

@@ -30,20 +30,20 @@ var levels = [...]struct {
 
 func (l logText) keys(_ Model, p pager) []binding {
 	return []binding{
-		{keys: "/", foot: "search", help: "show only lines that contain some words", do: quietly(func(m Model) Model {
+		{keys: "/", foot: "search", help: "show only lines that contain some words", do: updates(func(m Model) Model {
 			return m.set(pager{doc: logText{typing: true}})
 		})},
-		{keys: "v", foot: "level", help: "change the lowest level that the log is shown from", do: quietly(func(m Model) Model {
+		{keys: "v", foot: "level", help: "change the lowest level that the log is shown from", do: updates(func(m Model) Model {
 			m.level = (m.level + 1) % len(levels)
 			return m.say("Log: %s.", levels[m.level].name) // at the same line, as far as that goes
 		})},
-		{keys: "w", foot: "save", help: "save the log to a file on a volume, which is asked for", do: quietly(Model.askSave)},
+		{keys: "w", foot: "save", help: "save the log to a file on a volume, which is asked for", do: updates(Model.askSave)},
 	}
 }
 
 func (l logText) searchKeys(p pager) []binding {
-	show := func(text string) deed {
-		return quietly(func(m Model) Model { return m.set(pager{doc: logText{search: text}}) })
+	show := func(text string) handler {
+		return updates(func(m Model) Model { return m.set(pager{doc: logText{search: text}}) })
 	}
 	return append([]binding{
 		{keys: "Enter", foot: "keep", do: show(l.search)},

@@ -4,8 +4,8 @@
 //
 // There is no terminal, clock, goroutine or device in it. Ticks, keys, found
 // entries and failures all come as messages; what shall happen outside (boot,
-// open a shell, look again) goes out as an [Action]. Package menu/term shows a
-// Model on screens, package menu/line tells it in lines of text.
+// open a shell, scan again) goes out as an [Action]. Package menu/term shows a
+// Model on screens, package menu/line writes it as lines of text.
 //
 // Text that comes from disks is never trusted: control characters, wide and
 // combining runes are replaced before they become cells.
@@ -23,12 +23,11 @@ import (
 type Config struct {
 	Version string // of alpboot, shown in the header
 
-	// Timeout is how long the countdown lasts, whatever the entries say; nil
-	// when the settings say nothing, 0 to boot at once, negative for never.
+	// Timeout is how long the countdown lasts, whatever the entries have; nil
+	// when it is not set, 0 to boot at once, negative for never.
 	Timeout *time.Duration
 
-	// FallbackTimeout counts when neither Timeout nor the default entry says
-	// anything. It is also the least that is counted down when the countdown
+	// FallbackTimeout counts when neither Timeout nor the default entry has one. It is also the least that is counted down when the countdown
 	// starts again after a key, so that there is time to see it.
 	FallbackTimeout time.Duration
 
@@ -40,15 +39,15 @@ type Config struct {
 	// line; a longer one is refused. 0 when no limit is known.
 	CmdlineLimit int
 
-	// Consoles gives for the device of a console what the kernel parameter
-	// console= is to say for it, such as "ttyS0,115200" for /dev/ttyS0. For one
+	// Consoles has for the device of a console the value of the kernel parameter
+	// console= for it, such as "ttyS0,115200" for /dev/ttyS0. For one
 	// that is not there the name of the device is used, without a speed.
 	Consoles map[string]string
 
 	Firmware bool     // the firmware has a setup that it can be restarted into
-	Relaunch bool     // alpboot can be started anew by kexec
+	Relaunch bool     // alpboot can be restarted by kexec
 	Keymaps  []string // keyboard layouts to choose from, by the names of Alpine's bkeymaps
-	HandOn   bool     // passphrases are handed on unless the user says otherwise
+	HandOn   bool     // passphrases are passed on unless the user decides otherwise
 
 	// Hidden lets the screen be blank but for one line until a key is typed, or
 	// until something needs to be seen: a failure, or that there is nothing to
@@ -77,11 +76,11 @@ type KeyMsg struct {
 // never boot anything.
 type PasteMsg struct{ Text string }
 
-// TickMsg tells the time. Send one at least every second: the countdown knows
+// TickMsg is the time. Send one at least every second: the countdown knows
 // the time from nothing else.
 type TickMsg struct{ Now time.Time }
 
-// ConfigMsg replaces what [New] was given, when more of it has become known. What
+// ConfigMsg replaces the configuration of [New], when more of it has become known. What
 // the user has changed since stays: Hidden and HandOn count only in New.
 type ConfigMsg struct{ Config Config }
 
@@ -94,7 +93,7 @@ type InventoryMsg struct {
 	Memory    string   // where a default is remembered, as a sentence; "" for nowhere
 }
 
-// FailedMsg says that booting an entry failed. The entry is marked and is not
+// FailedMsg means that booting an entry failed. The entry is marked and is not
 // booted unattended again; there is no default until an InventoryMsg names
 // another one.
 type FailedMsg struct {
@@ -102,8 +101,8 @@ type FailedMsg struct {
 	Reason string // a sentence
 }
 
-// StatusMsg says what is going on, such as "Loading vmlinuz-lts ..."; an empty
-// Text that nothing is any more.
+// StatusMsg is what is going on, such as "Loading vmlinuz-lts ..."; an empty
+// Text when nothing is any more.
 type StatusMsg struct{ Text string }
 
 // NoticeMsg is a warning about the whole machine. It stays on the screen.
@@ -116,7 +115,7 @@ type ResultMsg struct {
 	Bad  bool   // it did not work
 }
 
-// ProgressMsg says how far the entry ID that is being booted has come. It is
+// ProgressMsg is how far the entry ID that is being booted has come. It is
 // shown once loading takes longer than half a second; a few a second are enough.
 type ProgressMsg struct {
 	ID          string
@@ -124,21 +123,21 @@ type ProgressMsg struct {
 	Done, Total int64  // bytes; Total is 0 when it is not known
 }
 
-// CancelledMsg says that what was being booted was stopped, as [Cancel] asked.
+// CancelledMsg means that what was being booted was stopped, as [Cancel] asked.
 type CancelledMsg struct{}
 
 // UnlockedMsg is the answer to [Unlock]. Without Wrong and Error the volume is
-// open; what lies on it comes with an [InventoryMsg].
+// unlocked; what is on it comes with an [InventoryMsg].
 type UnlockedMsg struct {
 	Device string
-	Wrong  bool   // the passphrase does not open it
-	Error  string // a sentence: it cannot be opened, whatever the passphrase
+	Wrong  bool   // the passphrase does not unlock it
+	Error  string // a sentence: it cannot be unlocked, whatever the passphrase
 }
 
 // CompletionMsg is the answer to [Complete] with the same Seq.
 type CompletionMsg struct {
 	Seq   int
-	Names []string // whole paths as in [boot.Entry], in order; a folder ends in a slash
+	Names []string // whole paths as in [boot.Entry], in order; a directory ends in a slash
 }
 
 // LogMsg is what was added to the log: of the last 2000 lines or so, the menu
@@ -172,10 +171,10 @@ type File struct {
 
 // RequestMsg asks for an action as keys do, whatever the screen is at. It is
 // for consoles without a screen. Its answer is the Action, unless it cannot be
-// done now: then the model has a message that says why.
+// done now: then the model has a message with the reason.
 type RequestMsg struct{ Action Action }
 
-// ShellDoneMsg says that the shell has ended, and with which Error ("" for none).
+// ShellDoneMsg means that the shell has ended, with Error ("" for none).
 type ShellDoneMsg struct{ Error string }
 
 func (KeyMsg) isMsg()        {}
@@ -213,19 +212,19 @@ type Boot struct {
 type Cancel struct{}
 
 // Complete asks for the paths on a volume that begin with Prefix, those in the
-// folder that Prefix names or lies in. The answer is a [CompletionMsg].
+// directory that Prefix names or is in. The answer is a [CompletionMsg].
 type Complete struct {
 	Volume boot.Volume
 	Prefix string // without a leading slash; may be empty
 	Seq    int
 }
 
-// Unlock asks for an encrypted volume to be opened. The answer is always an
+// Unlock asks for an encrypted volume to be unlocked. The answer is always an
 // [UnlockedMsg].
 type Unlock struct {
 	Device     string // of the volume
 	Passphrase []byte // the only copy: wipe it when it is no longer needed
-	HandOn     bool   // give it to the system that is booted, so that it need not ask again
+	HandOn     bool   // pass it on to the system that is booted, so that it need not ask again
 }
 
 // String leaves the passphrase out, for logs.
@@ -238,7 +237,7 @@ func (u Unlock) GoString() string { return u.String() }
 // also when there is none to open: until then nothing is booted unattended.
 type Shell struct{ Console string } // device of the console, "" when unknown
 
-// Rescan asks for all disks to be looked at again.
+// Rescan asks for all disks to be scanned again.
 type Rescan struct{}
 
 // Inspect asks what kind of files an entry has. The answer is an
@@ -267,16 +266,16 @@ type SetKeymap struct{ Name string }
 // FirmwareSetup asks for the machine to be restarted into its firmware's setup.
 type FirmwareSetup struct{}
 
-// Relaunch asks for alpboot to be started anew by kexec.
+// Relaunch asks for alpboot to be restarted by kexec.
 type Relaunch struct{}
 
 // Reboot asks for the machine to be started again by its firmware.
 type Reboot struct{}
 
-// PowerOff asks for the machine to be switched off.
+// PowerOff asks for the machine to be powered off.
 type PowerOff struct{}
 
-// Redraw asks for every console to be painted anew, whatever is on it.
+// Redraw asks for every console to be painted again, whatever is on it.
 type Redraw struct{}
 
 func (Boot) isAction()          {}

@@ -33,9 +33,9 @@ func (p pager) keys(m Model) []binding {
 	}, p.doc.keys(m, p)...)
 }
 
-// scroll is a deed that moves the text. What it moves to comes of where it is,
+// scroll is a handler that moves the text. What it moves to comes of where it is,
 // the lines on the screen, and the last line that may be at the top.
-func (p pager) scroll(to func(top, height, last int) int) deed {
+func (p pager) scroll(to func(top, height, last int) int) handler {
 	return func(m Model, k KeyMsg) (Model, Action) {
 		height := bodyHeight(k.Size)
 		last := max(0, len(p.doc.lines(m, textWidth(k.Size), ASCII))-max(1, height))

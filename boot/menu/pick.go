@@ -20,7 +20,7 @@ type pick struct {
 type choice struct {
 	name   string
 	action Action
-	says   string // what goes on then
+	status string // what goes on then
 }
 
 // choices are the rows that are shown now.
@@ -32,7 +32,7 @@ func (pk pick) choices(m Model) []choice {
 func (pk pick) keys(m Model) []binding {
 	bs := []binding{
 		{keys: "Enter", foot: "choose", help: "choose it", do: pk.choose},
-		{keys: "Esc", also: "Ctrl-C", foot: "back", help: "back without choosing", do: quietly(Model.back)},
+		{keys: "Esc", also: "Ctrl-C", foot: "back", help: "back without choosing", do: updates(Model.back)},
 		{keys: "Up Down", also: "Ctrl-P Ctrl-N", help: helpLine, do: pk.move(-1), second: pk.move(1)},
 	}
 	if pk.searches {
@@ -41,8 +41,8 @@ func (pk pick) keys(m Model) []binding {
 	return bs
 }
 
-func (pk pick) move(by int) deed {
-	return quietly(func(m Model) Model {
+func (pk pick) move(by int) handler {
+	return updates(func(m Model) Model {
 		pk.picked = max(0, min(pk.picked+by, len(pk.choices(m))-1))
 		return m.set(pk)
 	})
@@ -52,7 +52,7 @@ func (pk pick) choose(m Model, _ KeyMsg) (Model, Action) {
 	switch all := pk.choices(m); {
 	case len(all) > 0:
 		c := all[min(pk.picked, len(all)-1)]
-		return m.back().say("%s", c.says), c.action
+		return m.back().say("%s", c.status), c.action
 	case pk.searches:
 		return m, nil
 	}

@@ -23,8 +23,8 @@ func (power) keys(m Model) []binding {
 	return append(bs, back())
 }
 
-// asks is a deed that asks for something outside and changes nothing.
-func asks(a Action) deed { return func(m Model, _ KeyMsg) (Model, Action) { return m, a } }
+// asks is a handler that asks for something outside and changes nothing.
+func asks(a Action) handler { return func(m Model, _ KeyMsg) (Model, Action) { return m, a } }
 
 func (pw power) paint(m Model, p *painter) { paintKeys(p, "Restart or power off", nil, pw.keys(m)) }
 
@@ -42,7 +42,7 @@ func (makeDefault) keys(Model) []binding {
 	}
 }
 
-func setDefault(once bool) deed {
+func setDefault(once bool) handler {
 	return func(m Model, _ KeyMsg) (Model, Action) {
 		m = m.back()
 		e, ok := m.selected()

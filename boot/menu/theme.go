@@ -57,7 +57,7 @@ var builtin = [styles]Look{
 	Bar:      {Fg: Green},
 }
 
-// mono tells apart by attributes alone what must be told apart.
+// mono distinguishes by attributes alone what must be distinguished.
 var mono = [styles]Look{
 	Title:    {Reverse: true},
 	Heading:  {Bold: true},

@@ -84,16 +84,16 @@ func (m Model) leavePrompt() Model {
 
 // While a passphrase is tried there is only the way back.
 func (u unlock) keys(m Model) []binding {
-	back := binding{keys: "Esc", also: "Ctrl-C", foot: "back", help: "back to the list", do: quietly(Model.leavePrompt)}
+	back := binding{keys: "Esc", also: "Ctrl-C", foot: "back", help: "back to the list", do: updates(Model.leavePrompt)}
 	if m.prompt.busy {
 		return []binding{back}
 	}
 	return []binding{
 		{keys: "Enter", foot: "unlock", help: "unlock the volume with the passphrase", do: u.try},
 		back,
-		{keys: "Tab", foot: "pass on", help: "pass the passphrase on to the system that is booted, or not", do: quietly(func(m Model) Model { m.handOn = !m.handOn; return m })},
-		{keys: "Ctrl-U", foot: "clear", help: "clear what was typed", do: quietly(func(m Model) Model { u.secret.wipe(); return m })},
-		{keys: "Backspace Ctrl-H", help: helpBackspace, do: quietly(func(m Model) Model { u.secret.deleteLast(); return m })},
+		{keys: "Tab", foot: "pass on", help: "pass the passphrase on to the system that is booted, or not", do: updates(func(m Model) Model { m.handOn = !m.handOn; return m })},
+		{keys: "Ctrl-U", foot: "clear", help: "clear what was typed", do: updates(func(m Model) Model { u.secret.wipe(); return m })},
+		{keys: "Backspace Ctrl-H", help: helpBackspace, do: updates(func(m Model) Model { u.secret.deleteLast(); return m })},
 	}
 }
 

@@ -197,7 +197,7 @@ func (c *Console) serve(lost <-chan error) error {
 	}
 }
 
-// read hands on lines without their ends. What it has read is wiped: it may
+// read passes lines on without their ends. What it has read is wiped: it may
 // have been a passphrase.
 func (c *Console) read(stop <-chan struct{}, lost chan<- error) {
 	chunk := make([]byte, 256)

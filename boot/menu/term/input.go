@@ -26,7 +26,7 @@ type input struct {
 // quiet is after how long a control string is taken for noise.
 const quiet = time.Second
 
-// feed gives what tcell shall see of b, read at the time now.
+// feed returns what tcell shall see of b, read at the time now.
 func (in *input) feed(b []byte, now time.Time) []byte {
 	var out []byte
 	if !in.last.IsZero() && now.Sub(in.last) > quiet {
@@ -67,8 +67,8 @@ func (in *input) feed(b []byte, now time.Time) []byte {
 	return out
 }
 
-// parseReport reads CSI row ; column R at the beginning of b. It gives how many
-// bytes belong to it so far; ok tells whether it is complete.
+// parseReport reads CSI row ; column R at the beginning of b. It returns how many
+// bytes belong to it so far; ok reports whether it is complete.
 func parseReport(b []byte) (n, rows, columns int, ok bool) {
 	numbers := [2]int{}
 	field := 0

@@ -5,7 +5,7 @@ import (
 	"github.com/gdamore/tcell/v2"
 )
 
-// translate gives the key of the menu for one of tcell's.
+// translate returns the key of the menu for one of tcell's.
 func translate(ev *tcell.EventKey) menu.KeyMsg {
 	k := menu.KeyMsg{Key: menu.KeyOther}
 	if ev.Modifiers()&tcell.ModCtrl != 0 {

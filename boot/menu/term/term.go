@@ -5,7 +5,7 @@
 // waits for another, and no caller waits for a console: a serial line that is
 // slow or dead shows an old screen, and that is all.
 //
-// The drawing is done by tcell, which is told nothing about the environment:
+// The drawing is done by tcell, which gets nothing from the environment:
 // TERM, LANG and the terminfo database do not matter.
 package term
 
@@ -22,15 +22,15 @@ import (
 	"github.com/gdamore/tcell/v2"
 )
 
-// Options say how a console is to be used; the zero value finds out.
+// Options are how a console is to be used; the zero value finds out.
 type Options struct {
 	Charset Charset
 	Mono    bool       // no colours, attributes only; also when NO_COLOR is set
 	Theme   menu.Theme // how the roles look
-	Size    menu.Size  // overrides what the terminal says
+	Size    menu.Size  // overrides that of the terminal
 }
 
-// Charset tells which characters a console can show.
+// Charset is which characters a console can show.
 type Charset uint8
 
 // Auto is UTF8 on virtual terminals and ASCII on all other lines.
@@ -142,7 +142,7 @@ func (c *Console) write(text string) {
 }
 
 // Resume takes the terminal again after Suspend and paints the last model. On a
-// line that is stuck it gives an error, and goes on when the line does.
+// line that is stuck it returns an error, and goes on when the line does.
 func (c *Console) Resume() error {
 	return c.server.Order(func() error { // without limits: nothing would lift them
 		if !c.paused {
@@ -298,7 +298,7 @@ func (c *Console) paint(s menu.Screen, old []menu.Cell) {
 	}
 }
 
-// blank tells whether a cell looks as one that was just erased. With a theme in
+// blank reports whether a cell looks as one that was just erased. With a theme in
 // which usual text has a look of its own none does.
 func (c *Console) blank(cell menu.Cell) bool {
 	return cell == menu.Cell{Rune: ' '} && c.looks[menu.Normal] == tcell.StyleDefault
@@ -351,7 +351,7 @@ func samePoint(a, b *menu.Point) bool {
 }
 
 // drain waits until no more than rest bytes wait to be sent, d at most, and
-// tells whether that is so.
+// reports whether that is so.
 func (c *Console) drain(d time.Duration, rest int) bool {
 	end := time.Now().Add(d)
 	for c.line.Pending() > rest {
@@ -421,7 +421,7 @@ func (p *paster) begin(now time.Time) {
 	p.text.Reset()
 }
 
-// take tells whether k is part of a paste.
+// take reports whether k is part of a paste.
 func (p *paster) take(k menu.KeyMsg, now time.Time) bool {
 	if p.on && (now.Sub(p.last) > pastePause || p.text.Len() > maxPaste) {
 		p.on = false

@@ -43,8 +43,8 @@ func terminal(serial bool) *terminfo.Terminfo {
 	return t
 }
 
-// looks gives what each role looks like. The attributes alone tell apart what
-// must be told apart, for terminals without colours and eyes that see none.
+// looks returns what each role looks like. The attributes alone distinguish what
+// must be distinguished, for terminals without colours and eyes that see none.
 func looks(theme menu.Theme, mono bool) [menu.Styles]tcell.Style {
 	var ls [menu.Styles]tcell.Style
 	for i := range ls {
