@@ -117,15 +117,10 @@ func query(text, more string) string {
 func queryKeys(text string, set func(Model, string) Model) []binding {
 	e := newEditor(text)
 	to := func(text string) handler { return updates(func(m Model) Model { return set(m, text) }) }
-	word, all := to(e.change(e.parameterLeft(), e.pos, "").text), to("")
-	if text == "" { // set takes that for the end, which only Backspace means
-		nothing := updates(func(m Model) Model { return m })
-		word, all = nothing, nothing
-	}
 	return []binding{
 		{keys: "Backspace Ctrl-H", help: helpBackspace, do: to(e.change(e.left(), e.pos, "").text)},
-		{keys: "Ctrl-W", help: helpKillWord, do: word},
-		{keys: "Ctrl-U", help: helpKillStart, do: all},
+		{keys: "Ctrl-W", help: helpKillWord, do: to(e.change(e.parameterLeft(), e.pos, "").text)},
+		{keys: "Ctrl-U", help: helpKillStart, do: to("")},
 	}
 }
 

@@ -28,11 +28,15 @@ type list struct {
 // that boots: in the list it opens a fold, and Esc never loses anything.
 func (l list) keys(m Model) []binding {
 	if l.filtering {
+		typed := queryKeys(l.filter, Model.filterBy)
+		if l.filter == "" {
+			typed[0].do = updates(Model.unfilter) // Backspace
+		}
 		return append([]binding{
 			{keys: "Enter", foot: "keep", help: "keep the filter and go back to the list", do: updates(Model.keepFilter)},
 			{keys: "Esc", also: "Ctrl-C", foot: "show all", help: "show all entries again", do: updates(Model.unfilter)},
 			{keys: "Up Down", also: "Ctrl-P Ctrl-N", help: helpLine, do: move(-1, 0), second: move(1, 0)},
-		}, queryKeys(l.filter, Model.filterBy)...)
+		}, typed...)
 	}
 	it, selected := m.selectedItem()
 	foot := func(when bool, word string) string {
@@ -172,10 +176,8 @@ func (l list) write(m Model, text string, _ bool) Model {
 	return m.filterBy(query(l.filter, text))
 }
 
-// filterBy shows only what contains some words. Backspace where there are none
-// ends filtering.
+// filterBy shows only what contains some words.
 func (m Model) filterBy(words string) Model {
-	m.list.filtering = m.list.filtering && (words != "" || m.list.filter != "")
 	m.list.filter = words
 	if words == "" {
 		return m.reveal(m.list.wanted, true)

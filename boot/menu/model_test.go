@@ -172,6 +172,8 @@ func TestKeys(t *testing.T) {
 		{name: "Enter keeps it, and Enter boots", msgs: []any{all, text("/virt"), key(KeyEnter), key(KeyEnter)}, want: "boot root-virt", selected: "root-virt"},
 		{name: "Esc shows all and finds the old selection", msgs: []any{all, key(KeyDown), text("/edge"), key(KeyEsc)}, selected: "root-virt"},
 		{name: "Esc after keeping as well", msgs: []any{all, text("/edge"), key(KeyEnter), key(KeyEsc), text("g")}, selected: "root-lts"},
+		{name: "Ctrl-U in an empty filter does not end it", msgs: []any{all, text("/"), control('u'), control('w'), text("edge")}, selected: "stick-edge", shows: "Filter: edge"},
+		{name: "Backspace there does", msgs: []any{all, text("/x"), key(KeyBackspace), key(KeyBackspace), text("G")}, selected: "stick-edge"},
 		{name: "no match", msgs: []any{all, text("/windows"), key(KeyEnter), key(KeyEnter)}, want: "boot root-lts", selected: "root-lts"},
 	}
 	for _, tt := range tests {
