@@ -127,25 +127,30 @@ func (c *checks) sources(ctx context.Context, packages []goPackage) {
 func (c *checks) units(ctx context.Context, packages []goPackage) {
 	var plain, raced []string
 	for _, p := range packages {
-		switch {
-		case p.ImportPath == machines || len(p.TestGoFiles)+len(p.XTestGoFiles) == 0:
-		case p.concurrent():
+		if p.ImportPath == machines || len(p.TestGoFiles)+len(p.XTestGoFiles) == 0 {
+			continue
+		}
+		concurrent := p.concurrent()
+		if concurrent {
 			raced = append(raced, p.ImportPath)
-		default:
+		}
+		// What takes long, such as building images, would take ten times as long
+		// with the race detector.
+		if !concurrent || c.level >= standard && p.long() {
 			plain = append(plain, p.ImportPath)
 		}
 	}
-	random := map[level]string{checkOnly: "2s", standard: "10s", everything: "5m"}[c.level]
-	env := []string{"ALPBOOT_RANDOM=" + random}
 	// go vet has seen them all.
 	args := []string{"-vet=off", "-timeout=20m"}
+	quick := append(args, "-short")
 	if c.level == checkOnly {
-		args = append(args, "-short") // leaves out the tests that build images
+		args = quick
 	}
-	c.progress("unit tests with the race detector: %d packages in which goroutines run", len(raced))
-	c.test(ctx, env, slices.Concat(args, []string{"-race"}, raced)...)
-	c.progress("unit tests: the other %d packages", len(plain))
-	c.test(ctx, env, slices.Concat(args, plain)...)
+	random := map[level]string{checkOnly: "2s", standard: "10s", everything: "5m"}[c.level]
+	c.progress("unit tests of %d packages in which goroutines run, with the race detector", len(raced))
+	c.test(ctx, []string{"ALPBOOT_RANDOM=" + random}, slices.Concat(quick, []string{"-race"}, raced)...)
+	c.progress("unit tests of %d packages without it", len(plain))
+	c.test(ctx, nil, slices.Concat(args, plain)...)
 }
 
 // virtualMachines runs the tests that start virtual machines, and prints which

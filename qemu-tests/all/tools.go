@@ -110,3 +110,14 @@ func (p goPackage) concurrent() bool {
 	}
 	return false
 }
+
+// long reports whether -short leaves out some of the package's tests.
+func (p goPackage) long() bool {
+	for _, name := range slices.Concat(p.TestGoFiles, p.XTestGoFiles) {
+		b, err := os.ReadFile(filepath.Join(p.Dir, name))
+		if err != nil || strings.Contains(string(b), "testing.Short()") {
+			return true
+		}
+	}
+	return false
+}
