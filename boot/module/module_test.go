@@ -303,6 +303,8 @@ func TestColdplug(t *testing.T) {
 			if tt.hotplug {
 				x.Insert = func(f fs.File, params string) error {
 					err := k.insert(f, params)
+					k.mu.Lock()
+					defer k.mu.Unlock()
 					live.grow(slices.Contains(k.loaded, "uhci_hcd"))
 					return err
 				}

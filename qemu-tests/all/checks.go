@@ -44,7 +44,8 @@ type checks struct {
 	start time.Time
 
 	passed, failed, skipped int
-	machines                []timing // how long each test in a virtual machine took
+	shortened               map[string]bool // packages of which -short leaves out some tests now
+	machines                []timing        // how long each test in a virtual machine took
 }
 
 // timing is how long the virtual machines of a test ran, and how much processor
@@ -126,19 +127,21 @@ func (c *checks) sources(ctx context.Context, packages []goPackage) {
 // runs side by side. The seeds of fuzz targets are among them.
 func (c *checks) units(ctx context.Context, packages []goPackage) {
 	var plain, raced []string
+	c.shortened = map[string]bool{}
 	for _, p := range packages {
 		if p.ImportPath == machines || len(p.TestGoFiles)+len(p.XTestGoFiles) == 0 {
 			continue
 		}
-		concurrent := p.concurrent()
+		concurrent, long := p.concurrent(), p.long()
 		if concurrent {
 			raced = append(raced, p.ImportPath)
 		}
 		// What takes long, such as building images, would take ten times as long
 		// with the race detector.
-		if !concurrent || c.level >= standard && p.long() {
+		if !concurrent || c.level >= standard && long {
 			plain = append(plain, p.ImportPath)
 		}
+		c.shortened[p.ImportPath] = long
 	}
 	// go vet has seen them all.
 	args := []string{"-vet=off", "-timeout=20m"}
@@ -150,6 +153,9 @@ func (c *checks) units(ctx context.Context, packages []goPackage) {
 	c.progress("unit tests of %d packages in which goroutines run, with the race detector", len(raced))
 	c.test(ctx, []string{"ALPBOOT_RANDOM=" + random}, slices.Concat(quick, []string{"-race"}, raced)...)
 	c.progress("unit tests of %d packages without it", len(plain))
+	if c.level >= standard {
+		c.shortened = nil
+	}
 	c.test(ctx, nil, slices.Concat(args, plain)...)
 }
 
@@ -369,17 +375,31 @@ func (c *checks) count(events func(func(event) bool)) {
 			if e.Test == "" {
 				break // a package without tests
 			}
+			if c.shortened[e.Package] {
+				break // a higher level runs it
+			}
 			reason, allowed := maySkip(e.Package, e.Test, output[key])
 			if c.ci && !allowed {
 				fail(key, "It was skipped, which in CI nothing may be without a reason in skips.go.\n"+output[key])
 				break
 			}
 			if !allowed {
-				reason = strings.TrimSpace(output[key])
+				reason = skipReason(output[key])
 			}
 			c.skip(key.String(), reason)
 		}
 	}
+}
+
+// skipReason returns what a test printed that was skipped, without the frame.
+func skipReason(output string) string {
+	var said []string
+	for line := range strings.Lines(output) {
+		if !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(strings.TrimSpace(line), "--- ") {
+			said = append(said, strings.TrimSpace(line))
+		}
+	}
+	return strings.Join(said, " ")
 }
 
 func (c *checks) progress(format string, args ...any) {

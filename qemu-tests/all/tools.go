@@ -58,12 +58,11 @@ func unreachable(ctx context.Context, url string) error {
 type goPackage struct {
 	Dir, ImportPath                                    string
 	GoFiles, IgnoredGoFiles, TestGoFiles, XTestGoFiles []string
-	Imports, TestImports, XTestImports                 []string
 }
 
 // goList lists the packages of the module.
 func goList(ctx context.Context) ([]goPackage, error) {
-	cmd := exec.CommandContext(ctx, "go", "list", "-json=Dir,ImportPath,GoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles,Imports,TestImports,XTestImports", "./...")
+	cmd := exec.CommandContext(ctx, "go", "list", "-json=Dir,ImportPath,GoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles", "./...")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -90,34 +89,25 @@ func goList(ctx context.Context) ([]goPackage, error) {
 	return packages, nil
 }
 
-// starts is what begins a goroutine: a go statement, or a method of sync and
-// errgroup.
-var starts = regexp.MustCompile(`(?m)^\s*go [a-zA-Z(]|\.Go\(|\bsynctest\.|\.Parallel\(`)
+// concurrency is what starts a goroutine, or serves several of them.
+var concurrency = regexp.MustCompile(`(?m)^\s*go [a-zA-Z(]|\.Go\(|\bsynctest\.|\bsync\.(RW)?Mutex|\batomic\.`)
 
 // concurrent reports whether the package or its tests start goroutines, or are
 // meant for use by several.
 func (p goPackage) concurrent() bool {
-	for _, imports := range [][]string{p.Imports, p.TestImports, p.XTestImports} {
-		if slices.Contains(imports, "sync") || slices.Contains(imports, "sync/atomic") || slices.Contains(imports, "testing/synctest") {
-			return true
-		}
-	}
-	for _, name := range slices.Concat(p.GoFiles, p.TestGoFiles, p.XTestGoFiles) {
-		b, err := os.ReadFile(filepath.Join(p.Dir, name))
-		if err != nil || starts.Match(b) {
-			return true // the compiler will say what is wrong with the file
-		}
-	}
-	return false
+	return p.any(concurrency, p.GoFiles, p.TestGoFiles, p.XTestGoFiles)
 }
 
+// shortens matches what leaves out a part of the tests.
+var shortens = regexp.MustCompile(`\btesting\.Short\(\)`)
+
 // long reports whether -short leaves out some of the package's tests.
-func (p goPackage) long() bool {
-	for _, name := range slices.Concat(p.TestGoFiles, p.XTestGoFiles) {
+func (p goPackage) long() bool { return p.any(shortens, p.TestGoFiles, p.XTestGoFiles) }
+
+// any reports whether one of the package's files matches.
+func (p goPackage) any(re *regexp.Regexp, lists ...[]string) bool {
+	return slices.ContainsFunc(slices.Concat(lists...), func(name string) bool {
 		b, err := os.ReadFile(filepath.Join(p.Dir, name))
-		if err != nil || strings.Contains(string(b), "testing.Short()") {
-			return true
-		}
-	}
-	return false
+		return err == nil && re.Match(b)
+	})
 }

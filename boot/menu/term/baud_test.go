@@ -37,9 +37,9 @@ func newSlow(t *testing.T, size menu.Size) *slow {
 
 // carry brings to the terminal what the line has had the time for.
 func (l *slow) carry() {
+	last, credit := time.Now(), 0.0 // before the first tick, however busy the machine is
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	last, credit := time.Now(), 0.0
 	b := make([]byte, 64)
 	for now := range tick.C {
 		credit = min(credit+now.Sub(last).Seconds()*bytesASecond, float64(len(b)))
