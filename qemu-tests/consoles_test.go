@@ -121,7 +121,7 @@ func swappedKeys() []byte {
 			}
 		}
 	}
-	plain[1], plain[28], plain[53] = 0x1b, 0x0201, '/' // Esc, Enter
+	plain[1], plain[28], plain[53], plain[108] = 0x1b, 0x0201, '/', 0x0600 // Esc, Enter, /, Down
 	b := append([]byte("bkeymap\x01"), make([]byte, 255)...)
 	for _, v := range plain {
 		b = binary.LittleEndian.AppendUint16(b, v)
