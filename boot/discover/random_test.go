@@ -18,7 +18,7 @@ import (
 )
 
 // Seeds that failed once.
-var failedSeeds = []uint64{8727317626940092580, 9682230451393766756, 16524823082923023690, 8909981777680983924, 2266084661358170118}
+var failedSeeds = []uint64{8727317626940092580, 9682230451393766756, 16524823082923023690, 8909981777680983924, 2266084661358170118, 9016319987699014142}
 
 // TestRandomEvents scans a machine on which anything happens: devices come, go,
 // change, hang, answer late and fail at each step, while files are opened, volumes
@@ -157,11 +157,7 @@ func (c *chaos) checkInventory(inv boot.Inventory) {
 func (c *chaos) run() {
 	defer func() { // also after a failure, no goroutine may be left
 		go c.sc.Stop()
-		for range 5 {
-			c.m.Release()
-			time.Sleep(time.Minute)
-		}
-		c.clients.Wait()
+		c.release()
 	}()
 	for range 20 + c.r.IntN(60) {
 		time.Sleep([]time.Duration{0, time.Millisecond, 15 * time.Millisecond, 60 * time.Millisecond, time.Second, 12 * time.Second}[c.r.IntN(6)])
@@ -174,11 +170,8 @@ func (c *chaos) run() {
 	}
 	// Events stop, and everything answers.
 	c.note("calm")
-	for range 5 {
-		c.m.Release()
-		time.Sleep(time.Minute)
-	}
-	c.clients.Wait()
+	c.release()
+	time.Sleep(time.Minute)
 	c.check()
 	if !c.last.Settled {
 		c.fail("it does not settle: %+v", c.last.Volumes)
@@ -208,6 +201,25 @@ func (c *chaos) run() {
 			c.fail("%s was written to, and nobody asked for it", path)
 		}
 		c.asked = slices.Delete(c.asked, i, i+1)
+	}
+}
+
+// release lets everything go on that hangs, or begins to, until all clients have
+// their answers.
+func (c *chaos) release() {
+	answered := make(chan struct{})
+	go func() { c.clients.Wait(); close(answered) }()
+	for range 5 {
+		c.m.Release()
+		time.Sleep(time.Minute)
+	}
+	for {
+		select {
+		case <-answered:
+			return
+		case <-time.After(time.Minute):
+			c.m.Release()
+		}
 	}
 }
 
