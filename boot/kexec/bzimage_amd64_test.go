@@ -207,7 +207,7 @@ func checkRoom(t *testing.T, segs []Segment, at, room uint64) {
 	}
 }
 
-// segmentWith gives the segment that holds the address, which begins with boot_params.
+// segmentWith returns the segment that holds the address, which begins with boot_params.
 func segmentWith(t *testing.T, segs []Segment, addr uint64) ([]byte, uint64) {
 	t.Helper()
 	for _, s := range segs {

@@ -23,7 +23,7 @@ const (
 	efiMemDesc   = 40     // bytes of efi_memory_desc_t
 )
 
-// readEFI gives nil where the target cannot use EFI's runtime services: there is
+// readEFI returns nil where the target cannot use EFI's runtime services: there is
 // no EFI, or one of 32 bits, or the running kernel does not show its mappings
 // (CONFIG_EFI_RUNTIME_MAP) or has none (efi=noruntime).
 func readEFI(root fs.FS, params []byte, smbios uint64) *efi {

@@ -20,14 +20,14 @@ type explained struct {
 func (e *explained) Error() string { return fmt.Sprintf("%s (%s: %v)", e.hint, e.call, e.err) }
 func (e *explained) Unwrap() error { return e.err }
 
-// missing tells whether a call is not there at all.
+// missing reports whether a call is not there at all.
 func missing(err error) bool { return errors.Is(err, syscall.ENOSYS) }
 
 // errNotSupported is ENOTSUPP of the kernel, which is not EOPNOTSUPP and was
 // never meant to be seen outside.
 const errNotSupported = syscall.Errno(524)
 
-// otherMayDo tells whether the other system call may succeed where one failed
+// otherMayDo reports whether the other system call may succeed where one failed
 // with err. It is not asked where the answer would be the same (rights, another
 // load, a disk that cannot be read), nor to get around a signature that is
 // wrong, or is asked for by lockdown.
@@ -134,7 +134,7 @@ func hint(root fs.FS, errno syscall.Errno) string {
 
 const mib = 1 << 20
 
-// shortOfMemory gives a sentence with the numbers when p may have failed for
+// shortOfMemory returns a sentence with the numbers when p may have failed for
 // want of memory, else "".
 func shortOfMemory(root fs.FS, errno syscall.Errno, p *plan, m Method) string {
 	// What stays allocated: kexec_file_load takes room for the unpacked kernel
@@ -160,7 +160,7 @@ func shortOfMemory(root fs.FS, errno syscall.Errno, p *plan, m Method) string {
 	return fmt.Sprintf("memory ran out: loading takes about %d MiB in large pieces, and %d MiB are free in smaller ones", up(peak), free/mib)
 }
 
-// meminfo gives a line of /proc/meminfo in bytes, 0 when it is not there.
+// meminfo returns a line of /proc/meminfo in bytes, 0 when it is not there.
 func meminfo(root fs.FS, key string) uint64 {
 	for line := range strings.Lines(text(root, "proc/meminfo")) {
 		if v, ok := strings.CutPrefix(line, key+":"); ok {
@@ -193,7 +193,7 @@ func lockedDown(root fs.FS) bool {
 	return s != "" && s != "none"
 }
 
-// text gives a small file of /proc or /sys without the white space around it,
+// text returns a small file of /proc or /sys without the white space around it,
 // "" when it cannot be read.
 func text(root fs.FS, name string) string {
 	b, err := fs.ReadFile(root, name)

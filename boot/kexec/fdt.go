@@ -32,7 +32,7 @@ type property struct {
 	value []byte
 }
 
-// targetTree gives tree with what a target shall find in it: its command line,
+// targetTree returns tree with what a target shall find in it: its command line,
 // the place of its initrd (from, up to but without to; none when they are the
 // same), new random numbers where there are seedSize of them. What was said about the initrd and the crash kernel
 // of the running kernel goes.
@@ -111,7 +111,7 @@ func targetTree(tree []byte, cmdline string, from, to uint64, seed []byte) ([]by
 	return out, nil
 }
 
-// setChosen gives a structure block and its strings block with properties of
+// setChosen returns a structure block and its strings block with properties of
 // /chosen set and dropped, and where the initrd was by the old ones.
 func setChosen(b, names []byte, set []property, drop []string) (structure, strings []byte, old span, err error) {
 	tokens, err := fdtTokens(b, names)
@@ -172,7 +172,7 @@ type fdtToken struct {
 	node int    // index of the token that begins the node it belongs to; of that token itself, of the node around it
 }
 
-// number gives the value of a property of one or two cells.
+// number returns the value of a property of one or two cells.
 func (t fdtToken) number() uint64 {
 	switch v := t.raw[12:]; len(v) {
 	case 4:

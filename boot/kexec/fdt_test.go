@@ -87,7 +87,7 @@ func showTree(t testing.TB, b []byte) string {
 	return s.String()
 }
 
-// number64 gives eight bytes as text.
+// number64 returns eight bytes as text.
 func number64(v uint64) string { return string(binary.BigEndian.AppendUint64(nil, v)) }
 
 func TestTargetTree(t *testing.T) {

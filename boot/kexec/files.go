@@ -29,13 +29,13 @@ func wholeFile(f *os.File) (part, error) {
 func (p part) name() string              { return p.f.Name() }
 func (p part) reader() *io.SectionReader { return io.NewSectionReader(p.f, p.off, p.size) }
 
-// whole tells whether the part is all of its file.
+// whole reports whether the part is all of its file.
 func (p part) whole() bool {
 	st, err := p.f.Stat()
 	return err == nil && p.off == 0 && p.size == st.Size()
 }
 
-// mapped gives the contents without copying them. They are not to be looked at:
+// mapped returns the contents without copying them. They are not to be looked at:
 // where the disk cannot be read that would kill the program, whereas a system
 // call only fails.
 func (p part) mapped() (b []byte, unmap func(), err error) {
@@ -69,7 +69,7 @@ type counter struct {
 	said        time.Time
 }
 
-// count gives w as one that counts. The end of the stage is the caller's to say.
+// count returns w as one that counts. The end of the stage is the caller's to say.
 func (l *Loader) count(ctx context.Context, w io.Writer, stage string, total int64) *counter {
 	l.progress(stage, 0, total)
 	return &counter{ctx: ctx, w: w, stage: stage, total: total, say: l.progress, said: time.Now()}
@@ -117,7 +117,7 @@ func (l *Loader) prefetch(ctx context.Context, p *plan) error {
 	return nil
 }
 
-// wholeFiles gives the kernel and the initrd as files of their own, the initrd
+// wholeFiles returns the kernel and the initrd as files of their own, the initrd
 // nil when there is none. What is one already is handed on as it is; the rest
 // is copied into memory, which done frees.
 func (l *Loader) wholeFiles(ctx context.Context, p *plan) (files [2]*os.File, done func(), err error) {
@@ -149,7 +149,7 @@ func (l *Loader) wholeFiles(ctx context.Context, p *plan) (files [2]*os.File, do
 // 16 segments (KEXEC_SEGMENT_MAX), and the kernel needs some for itself.
 const mostInitrds = 12
 
-// fewInitrds gives the initrds of p, joined when they are very many.
+// fewInitrds returns the initrds of p, joined when they are very many.
 func (l *Loader) fewInitrds(ctx context.Context, p *plan) (initrds []part, done func(), err error) {
 	if len(p.initrds) <= mostInitrds {
 		return p.initrds, func() {}, nil
@@ -193,7 +193,7 @@ func (l *Loader) join(ctx context.Context, parts []part) (*os.File, error) {
 	return f, nil
 }
 
-// MemFile gives a file in memory with what r holds, for a kernel or initrd that
+// MemFile returns a file in memory with what r holds, for a kernel or initrd that
 // is only a part of a file. Closing it frees the memory.
 func MemFile(name string, r io.Reader) (*os.File, error) {
 	f, err := memfile(name)

@@ -87,7 +87,7 @@ func layoutImage(free ranges, tree, header, image []byte, initrds [][]byte, cmdl
 		Segment{image, at, up(len(image))}), nil
 }
 
-// jumpARM64 gives the code that enters an Image as its boot protocol wants it:
+// jumpARM64 returns the code that enters an Image as its boot protocol wants it:
 // x0 = device tree, x1 to x3 = 0. The kernel that kexecs does so only for
 // kexec_file_load.
 func jumpARM64(entry, tree uint64) []byte {

@@ -2,7 +2,7 @@ package kexec
 
 import "encoding/binary"
 
-// jump gives the code at physical address at which enters a kernel by the
+// jump returns the code at physical address at which enters a kernel by the
 // 64-bit boot protocol: flat segments 0x10 and 0x18 from a GDT, interrupts off,
 // rsi = boot_params, memory mapped one to one by the page tables at tables (see
 // [pageTables]), or as kexec set it up when tables is 0.
@@ -47,7 +47,7 @@ func jump(at, bootParams, entry, tables uint64) []byte {
 	return b
 }
 
-// mapped gives what a kernel touches before it has page tables of its own: RAM,
+// mapped returns what a kernel touches before it has page tables of its own: RAM,
 // the firmware's tables, the first MiB.
 func (m machine) mapped() ranges {
 	const acpiTables, acpiStorage = 3, 4
@@ -59,7 +59,7 @@ func (m machine) mapped() ranges {
 	return r
 }
 
-// pageTables gives page tables that map spans one to one, for the address at: a
+// pageTables returns page tables that map spans one to one, for the address at: a
 // PML5, behind it its PML4, then the rest. Pages of 2 MiB are used, and of 1 GiB
 // where gib says that there are such, but only where all of it is in a span:
 // what lies beside RAM may not even be read ahead.
@@ -75,7 +75,7 @@ func pageTables(at uint64, spans ranges, gib bool) []byte {
 	le := binary.LittleEndian
 	b := make([]byte, 2*pageSize)
 	le.PutUint64(b, at+pageSize|present)
-	// below gives the table that entry index of a table points to.
+	// below returns the table that entry index of a table points to.
 	below := func(table uint, index uint64) uint {
 		e := table + uint(index&511)*8
 		v := le.Uint64(b[e:])

@@ -76,7 +76,7 @@ type Loader struct {
 	// and at most every 100 ms between them, from the goroutine that called
 	// Load. Done and total count bytes; total is 0 when it is not known. Stages
 	// are "Unpacking", "Reading" and "Loading", which is the system call and
-	// cannot tell how far it is.
+	// does not report how far it is.
 	Progress func(stage string, done, total int64)
 }
 
@@ -120,7 +120,7 @@ func (l *Loader) Load(ctx context.Context, t Target) error {
 	return l.unlessEnded(ctx, err)
 }
 
-// unlessEnded gives err, or the reason why ctx has ended: then nothing stays
+// unlessEnded returns err, or the reason why ctx has ended: then nothing stays
 // loaded.
 func (l *Loader) unlessEnded(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
@@ -222,7 +222,7 @@ func (p *plan) close() {
 	}
 }
 
-// size gives the bytes that are read from files.
+// size returns the bytes that are read from files.
 func (p *plan) size() int64 { return p.kernel.size + p.initrdSize() }
 
 func (p *plan) initrdSize() (n int64) {

@@ -177,7 +177,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// arm64Kernel gives a zboot image, as far as it takes to see what it is.
+// arm64Kernel returns a zboot image, as far as it takes to see what it is.
 func arm64Kernel() []byte {
 	b := make([]byte, 0x200)
 	copy(b, "MZ\x00\x00zimg")
@@ -332,7 +332,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// ownMemory gives the bytes that this process has for itself, those of files in
+// ownMemory returns the bytes that this process has for itself, those of files in
 // memory included, mapped files not.
 func ownMemory(t *testing.T) int64 {
 	t.Helper()
@@ -353,7 +353,7 @@ func ownMemory(t *testing.T) int64 {
 	return 0
 }
 
-// memfiles gives the bytes of open files in memory.
+// memfiles returns the bytes of open files in memory.
 func memfiles(t *testing.T) (n int64) {
 	t.Helper()
 	links, err := filepath.Glob("/proc/self/fd/*")

@@ -60,7 +60,7 @@ func readMachine(root fs.FS) (machine, error) {
 	return m, nil
 }
 
-// e820 gives the memory map in boot_params.
+// e820 returns the memory map in boot_params.
 func e820(params []byte) []region {
 	var m []region
 	for i := range min(int(params[offE820Entries]), maxE820) {
@@ -80,7 +80,7 @@ var memoryKinds = [...]struct {
 	{"Unusable memory", 5}, {"Persistent Memory", 7}, {"Persistent Memory (legacy)", 12}, {"Soft Reserved", 0xefffffff},
 }
 
-// firmwareMap gives the memory map in /sys/firmware/memmap, which has no limit
+// firmwareMap returns the memory map in /sys/firmware/memmap, which has no limit
 // on the number of entries; nil when the running kernel does not show it.
 func firmwareMap(root fs.FS) (m []region) {
 	const dir = "sys/firmware/memmap/"
@@ -103,7 +103,7 @@ entries:
 	}
 }
 
-// spans gives the pieces of memory of these kinds.
+// spans returns the pieces of memory of these kinds.
 func (m machine) spans(kinds ...uint32) (r ranges) {
 	for _, e := range m.memory {
 		for _, k := range kinds {
@@ -115,7 +115,7 @@ func (m machine) spans(kinds ...uint32) (r ranges) {
 	return r
 }
 
-// cpuFlags gives the flags of the first processor.
+// cpuFlags returns the flags of the first processor.
 func cpuFlags(root fs.FS) string {
 	for line := range strings.Lines(text(root, "proc/cpuinfo")) {
 		if name, flags, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "flags" {

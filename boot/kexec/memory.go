@@ -16,7 +16,7 @@ type ranges []span
 // alignUp rounds n up to a multiple of align, a power of two.
 func alignUp[T int | uint64](n, align T) T { return (n + align - 1) &^ (align - 1) }
 
-// wholePages gives the whole pages of r at or above from.
+// wholePages returns the whole pages of r at or above from.
 func (r ranges) wholePages(page, from uint64) ranges {
 	var out ranges
 	for _, x := range r {

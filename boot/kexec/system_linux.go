@@ -82,7 +82,7 @@ func rawLoad(entry uintptr, raw []kexecSegment) error {
 // Reboot implements [Syscalls].
 func (System) Reboot() error { return unix.Reboot(unix.LINUX_REBOOT_CMD_KEXEC) }
 
-// random gives n random bytes; nil when the kernel has none yet.
+// random returns n random bytes; nil when the kernel has none yet.
 func random(n int) []byte {
 	b := make([]byte, n)
 	if got, err := unix.Getrandom(b, unix.GRND_NONBLOCK); err != nil || got != n {
@@ -91,7 +91,7 @@ func random(n int) []byte {
 	return b
 }
 
-// memfile gives an unnamed file in memory.
+// memfile returns an unnamed file in memory.
 func memfile(name string) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {

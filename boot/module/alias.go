@@ -41,7 +41,7 @@ func (a *aliases) add(pattern, module string) {
 	a.byBus[bus] = append(a.byBus[bus], alias{pattern, module})
 }
 
-// match gives the modules with a pattern that name fits, each once, sorted.
+// match returns the modules with a pattern that name fits, each once, sorted.
 func (a *aliases) match(name string) []string {
 	name = normalAlias(name)
 	found := slices.Clone(a.exact[name])
@@ -57,7 +57,7 @@ func (a *aliases) match(name string) []string {
 	return slices.Compact(found)
 }
 
-// Match gives the names of the modules that drive the device with the given
+// Match returns the names of the modules that drive the device with the given
 // modalias, sorted; none when the Index is empty.
 func (x *Index) Match(modalias string) []string {
 	if x.Empty() {

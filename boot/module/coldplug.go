@@ -50,7 +50,7 @@ func (x *Index) Coldplug(sysfs fs.FS) error {
 	return errors.Join(errs...)
 }
 
-// wanted gives the modules for the devices in sysfs that are not done yet, and
+// wanted returns the modules for the devices in sysfs that are not done yet, and
 // adds them to done.
 func (x *Index) wanted(sysfs fs.FS, done map[string]bool) []string {
 	var names []string
@@ -119,7 +119,7 @@ func (x *Index) blacklisted(name string) bool {
 	return false
 }
 
-// params gives the parameters of a module that the command line holds as
+// params returns the parameters of a module that the command line holds as
 // MODULE.PARAMETER or MODULE.PARAMETER=VALUE.
 func params(line, module string) []string {
 	var list []string

@@ -6,7 +6,7 @@
 // modules.dep(5) and kmod's libkmod), and one list of mkpayload's own,
 // modules.always. Module files must be uncompressed, as mkpayload packs them.
 // Neither install commands nor /etc/modprobe.d are known. A kernel without a
-// module folder gives an empty [Index], on which everything that is not asked
+// module directory gives an empty [Index], on which everything that is not asked
 // for a module by its name succeeds by doing nothing.
 package module
 
@@ -63,7 +63,7 @@ type Index struct {
 
 type module struct {
 	name string
-	file string   // path from the module folder
+	file string   // path from the module directory
 	deps []string // normalised names
 
 	mu     sync.Mutex // held while it is being inserted
@@ -75,7 +75,7 @@ type softdep struct {
 }
 
 // Open reads the index of the kernel release (uname -r) below lib/modules of
-// fsys, the root of the filesystem. When there is no such folder the Index is
+// fsys, the root of the filesystem. When there is no such directory the Index is
 // empty. A damaged line costs only itself.
 func Open(fsys fs.FS, release string) (*Index, error) {
 	x := &Index{fsys: fsys, dir: path.Join("lib/modules", release)}
@@ -129,7 +129,7 @@ func eachLine(fsys fs.FS, name string, line func(string)) error {
 	return nil
 }
 
-// nameOf gives the normalised name of the module in a file.
+// nameOf returns the normalised name of the module in a file.
 func nameOf(file string) string {
 	name, _, _ := strings.Cut(path.Base(file), ".ko")
 	return normal(name)
@@ -185,7 +185,7 @@ func (x *Index) addSoftdep(line string) {
 // Load loads the module called name, which may be an alias without wildcards
 // of its own (fs-ext4), after everything that it depends on. The parameters,
 // each NAME or NAME=VALUE, are for itself, after those of the command line. One
-// that is loaded or built in already is a success; one that is not there gives
+// that is loaded or built in already is a success; one that is not there is
 // [ErrNotFound], an alias of nothing but blacklisted ones [ErrBlacklisted].
 func (x *Index) Load(name string, parameters ...string) error {
 	names, err := x.find(name)
@@ -202,7 +202,7 @@ type Step struct {
 	Params string // what it is given, separated by blanks
 }
 
-// Plan gives what [Index.Load] with the same arguments would do, were nothing
+// Plan returns what [Index.Load] with the same arguments would do, were nothing
 // loaded yet. Of what is built in only that which was asked for is named.
 func (x *Index) Plan(name string, parameters ...string) ([]Step, error) {
 	names, err := x.find(name)
@@ -232,7 +232,7 @@ func (x *Index) LoadAlias(modalias string) error {
 	return errors.Join(errs...)
 }
 
-// find gives the modules that a name stands for, and an error when it is none
+// find returns the modules that a name stands for, and an error when it is none
 // of which anything is there.
 func (x *Index) find(name string) ([]string, error) {
 	var names []string
@@ -248,7 +248,7 @@ func (x *Index) find(name string) ([]string, error) {
 	return nil, fmt.Errorf("%s: %w", name, ErrNotFound)
 }
 
-// resolve gives the modules that name stands for: itself, or those that bear
+// resolve returns the modules that name stands for: itself, or those that bear
 // it as an alias and are not blacklisted.
 func (x *Index) resolve(name string) []string {
 	n := normal(name)
@@ -282,7 +282,7 @@ func (x *Index) load(names []string, parameters ...string) error {
 	return errors.Join(errs...)
 }
 
-// params gives the parameters of m, when the modules called names are to get
+// params returns the parameters of m, when the modules called names are to get
 // further ones.
 func (x *Index) params(m *module, names, further []string) string {
 	list := params(x.Cmdline, m.name)
@@ -292,7 +292,7 @@ func (x *Index) params(m *module, names, further []string) string {
 	return strings.Join(list, " ")
 }
 
-// inOrder gives what must be loaded for the named modules, themselves included.
+// inOrder returns what must be loaded for the named modules, themselves included.
 func (x *Index) inOrder(names []string) []*module {
 	var list []*module
 	seen := make(map[string]bool)

@@ -13,7 +13,7 @@ import (
 // it through [String].
 var Version string
 
-// String gives the version to print: the one that mkpayload set, else what the
+// String returns the version to print: the one that mkpayload set, else what the
 // Go command recorded about the checkout, else "dev".
 func String() string {
 	if Version != "" {
