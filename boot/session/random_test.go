@@ -238,7 +238,7 @@ func (r *randomRig) goOn() {
 func (r *randomRig) check() {
 	r.faultless(r.disks.Check())
 	stored := r.load()
-	starts := r.asked || r.session.asked.RemembersLast() || r.session.asked.Confirm
+	starts := r.asked || r.session.Settings.RemembersLast() || r.session.Settings.Confirm
 	if !starts && !stored.Equal(r.stored) {
 		r.fail("unasked, it remembers %+v after %+v", stored, r.stored)
 	}
@@ -274,10 +274,9 @@ func (r *randomRig) quiet() {
 		r.log("rescan")
 		r.session.later(func() { r.session.act(menu.Rescan{}) })
 	}
-	settled := func() bool {
-		s := r.session
-		busy := slices.ContainsFunc(s.view.inventory.Volumes, func(v boot.VolumeStatus) bool { return v.Busy })
-		return s.view.inventory.Settled && s.ready() && !busy && !s.leaving && s.view.holders == 0 && s.loader.job == nil && s.loader.pending == nil && !s.memory.saving && s.secrets.pending == nil
+	settled := func() (yes bool) {
+		r.inSession(func() { yes = r.settled() })
+		return yes
 	}
 	for range 40 {
 		if r.wait(15 * time.Second); settled() {
@@ -286,8 +285,29 @@ func (r *randomRig) quiet() {
 		r.goOn()
 	}
 	r.faulty = false
+	r.inSession(r.checkSettled)
+	r.asked, r.written, r.stored = false, len(r.disks.Written()), r.load()
+}
+
+// inSession calls do in the goroutine that owns the session.
+func (r *randomRig) inSession(do func()) {
+	done := make(chan struct{})
+	r.session.later(func() { do(); close(done) })
+	<-done
+}
+
+// settled reports whether nothing is under way any more.
+func (r *randomRig) settled() bool {
 	s := r.session
-	if !settled() {
+	busy := slices.ContainsFunc(s.view.inventory.Volumes, func(v boot.VolumeStatus) bool { return v.Busy })
+	return s.view.inventory.Settled && s.ready() && !busy && !s.leaving && s.view.holders == 0 &&
+		s.loader.job == nil && s.loader.pending == nil && !s.memory.saving && s.secrets.pending == nil
+}
+
+// checkSettled checks what must hold when nothing happens any more.
+func (r *randomRig) checkSettled() {
+	s := r.session
+	if !r.settled() {
 		r.fail("it does not settle: %+v, ready %t, leaving %t, held by %d, loading %t, pending %t and %t, saving %t", s.view.inventory, s.ready(), s.leaving, s.view.holders,
 			s.loader.job != nil, s.loader.pending != nil, s.secrets.pending != nil, s.memory.saving)
 		return
@@ -321,5 +341,4 @@ func (r *randomRig) quiet() {
 			r.fail("%d entries on %s can be booted, want %d: %+v", got, path, want, s.view.inventory)
 		}
 	}
-	r.asked, r.written, r.stored = false, len(r.disks.Written()), r.load()
 }
