@@ -33,12 +33,12 @@ type Wants struct {
 type Choice struct {
 	ID string // of the entry; "" when there is none, or none yet
 
-	// Once says that the entry was asked for at this start only. It may be booted
+	// Once is set when the entry was asked for at this start only. It may be booted
 	// unattended only when State has been saved: it would be booted for ever.
 	Once bool
 
-	// State is what to remember as soon as any entry is started: the wish for
-	// this start is not in it any more.
+	// State is what to remember as soon as any entry is started: the request
+	// for this start is not in it any more.
 	State remember.State
 
 	Notes []string // what the user should know about it, a sentence each
@@ -59,7 +59,7 @@ type Choice struct {
 // An entry that has failed is passed over, except by 1, with a note; one that
 // only has not said that it is up is tried again when there is no other.
 //
-// Until everything has been looked at, an entry that is asked for and is not
+// Until every device has been read, an entry that is asked for and is not
 // there yet is waited for: there is no default then.
 func Default(inv boot.Inventory, w Wants) Choice {
 	c := &chooser{inv: inv, w: w, choice: Choice{State: w.State}}
@@ -67,14 +67,14 @@ func Default(inv boot.Inventory, w Wants) Choice {
 		c.choice.ID, c.choice.Once = e.ID, true
 		return c.choice
 	}
-	wished, ok := c.pick(func(e boot.Entry) bool { return true }, true)
-	best := wished
-	if ok && c.failed(wished) {
+	wanted, ok := c.pick(func(e boot.Entry) bool { return true }, true)
+	best := wanted
+	if ok && c.failed(wanted) {
 		best, ok = c.pick(func(e boot.Entry) bool { return !c.failed(e) }, false)
 		if !ok {
 			best, ok = c.pick(func(e boot.Entry) bool { return !w.Failed[e.ID] }, false)
 		}
-		c.explain(wished, best)
+		c.explain(wanted, best)
 	}
 	if c.wait {
 		return Choice{State: w.State}
@@ -99,31 +99,31 @@ func (c *chooser) note(format string, args ...any) {
 	}
 }
 
-// failed tells whether an entry is not to be booted unattended.
+// failed reports whether an entry is not to be booted unattended.
 func (c *chooser) failed(e boot.Entry) bool {
 	return c.w.Failed[e.ID] || slices.Contains(c.w.State.Failed, e.ID)
 }
 
-// explain says why best, which may be none, is booted in place of wished.
-func (c *chooser) explain(wished, best boot.Entry) {
-	if c.w.Failed[wished.ID] {
-		c.note("%s could not be started just now: it is passed over.", wished.Title)
-	} else if wished.ID != best.ID {
-		c.note("%s was started before and never reported that it is up: it is passed over.", wished.Title)
+// explain notes why best, which may be none, is booted in place of wanted.
+func (c *chooser) explain(wanted, best boot.Entry) {
+	if c.w.Failed[wanted.ID] {
+		c.note("%s could not be started just now: it is passed over.", wanted.Title)
+	} else if wanted.ID != best.ID {
+		c.note("%s was started before and never reported that it is up: it is passed over.", wanted.Title)
 	}
 	if slices.Contains(c.w.State.Failed, best.ID) {
 		c.note("%s was started before and never reported that it is up. There is no other: it is tried again.", best.Title)
 	}
 }
 
-// once gives the entry that was asked for at this start only, and takes the
-// wish out of the state to save. Only one wish is met at each start.
+// once returns the entry that was asked for at this start only, and takes the
+// request out of the state to save. Only one request is met at each start.
 func (c *chooser) once() (boot.Entry, bool) {
 	state := c.w.State
-	usable := func(e boot.Entry, found bool, wish string) bool {
+	usable := func(e boot.Entry, found bool, request string) bool {
 		switch {
 		case !found:
-			c.note("%q was to be booted once: there is no such entry.", wish)
+			c.note("%q was to be booted once: there is no such entry.", request)
 		case e.Problem != "":
 			c.note("%s was to be booted once, and cannot be: %s", e.Title, e.Problem)
 		case c.w.Failed[e.ID]:
@@ -187,20 +187,20 @@ func onceKey(e boot.Entry) string {
 	return fmt.Sprintf("%016x", h.Sum64())
 }
 
-// pick gives the first of Default's 2 to 6 among those that may be taken. With
-// loud it says what of them could not be met.
+// pick returns the first of Default's 2 to 6 among those that may be taken. With
+// loud it notes what of them could not be met.
 func (c *chooser) pick(may func(boot.Entry) bool, loud bool) (boot.Entry, bool) {
-	for _, wish := range []struct{ what, id string }{
+	for _, asked := range []struct{ what, id string }{
 		{"The default", c.w.Default},
 		{"The remembered default", c.w.State.Default},
 	} {
-		if wish.id == boot.LastBooted {
-			wish.id = c.w.State.Last
+		if asked.id == boot.LastBooted {
+			asked.id = c.w.State.Last
 		}
-		if wish.id == "" {
+		if asked.id == "" {
 			continue
 		}
-		e, ok := Find(c.inv.Entries, wish.id)
+		e, ok := Find(c.inv.Entries, asked.id)
 		switch {
 		case ok && e.Problem == "" && may(e):
 			return e, true
@@ -209,9 +209,9 @@ func (c *chooser) pick(may func(boot.Entry) bool, loud bool) (boot.Entry, bool) 
 			return boot.Entry{}, false
 		case !loud:
 		case !ok:
-			c.note("%s %q is none of the entries.", wish.what, wish.id)
+			c.note("%s %q is none of the entries.", asked.what, asked.id)
 		case e.Problem != "":
-			c.note("%s %q cannot be booted: %s", wish.what, wish.id, e.Problem)
+			c.note("%s %q cannot be booted: %s", asked.what, asked.id, e.Problem)
 		}
 	}
 	if e, ok := findLoader(c.inv.Entries, c.w.State.LoaderDefault); ok && e.Problem == "" && may(e) {
@@ -255,7 +255,7 @@ func rank(e, last boot.Entry) int {
 	return r
 }
 
-// Find gives the entry that want names: by ID, else title, else number.
+// Find returns the entry that want names: by ID, else title, else number.
 func Find(entries []boot.Entry, want string) (boot.Entry, bool) {
 	for _, matches := range []func(e boot.Entry) bool{
 		func(e boot.Entry) bool { return e.ID == want },
@@ -274,7 +274,7 @@ func Find(entries []boot.Entry, want string) (boot.Entry, bool) {
 	return boot.Entry{}, false
 }
 
-// findLoader gives the first entry that systemd-boot may know and that pattern
+// findLoader returns the first entry that systemd-boot may know and that pattern
 // names: by its file without a boot counter, with or without the ending, in
 // whatever case.
 func findLoader(entries []boot.Entry, pattern string) (boot.Entry, bool) {

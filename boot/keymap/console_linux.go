@@ -33,7 +33,7 @@ func Open(device string) (*Console, error) {
 	return &Console{tty}, nil
 }
 
-// Close lets go of the console. The layout stays.
+// Close closes the console. The layout stays.
 func (c *Console) Close() error { return c.tty.Close() }
 
 // kbentry is struct kbentry of linux/kd.h.

@@ -29,7 +29,7 @@ import (
 const Keys = 128
 
 // Map is a layout: a table for each set of held modifiers that means something,
-// by the number that linux/keyboard.h gives it (plain 0, Shift 1, AltGr 2, ...).
+// by the number that it has in linux/keyboard.h (plain 0, Shift 1, AltGr 2, ...).
 // A value is what KDSKBENT takes. Nil for sets that have no table.
 type Map [256]*[Keys]uint16
 
@@ -39,7 +39,7 @@ const (
 	noSuchMap = 0x027f    // K_NOSUCHMAP: the table is not there
 )
 
-// ErrNotFound is what [Find] gives for a layout that is not there.
+// ErrNotFound is what [Find] returns for a layout that is not there.
 var ErrNotFound = errors.New("no such keyboard layout")
 
 // Parse reads a layout, compressed with gzip or not. Values are little-endian,
@@ -56,7 +56,7 @@ func Parse(b []byte) (*Map, error) {
 	}
 	rest, ok := bytes.CutPrefix(b, []byte(magic))
 	if !ok {
-		return nil, errors.New("it is no keyboard layout of loadkmap")
+		return nil, errors.New("not a keyboard layout of loadkmap")
 	}
 	m := &Map{}
 	if len(rest) < len(m) {
@@ -83,7 +83,7 @@ func Parse(b []byte) (*Map, error) {
 }
 
 // Where layouts lie in an image and on an installed Alpine: those of the
-// package, a folder for each language, and the one that setup-keymap took.
+// package, a directory for each language, and the one that setup-keymap took.
 const (
 	allDir    = "usr/share/bkeymaps"
 	chosenDir = "etc/keymap"
@@ -93,7 +93,7 @@ const (
 var endings = [...]string{".bmap.gz", ".bmap"}
 
 // Find reads a layout from the root of an image or of an installed system. The
-// name is that of its file without the ending, with or without its folder:
+// name is that of its file without the ending, with or without its directory:
 // de-nodeadkeys or de/de-nodeadkeys. [ErrNotFound] when it is not there.
 func Find(fsys fs.FS, name string) (*Map, error) {
 	if !fs.ValidPath(name) || name == "." {
@@ -127,11 +127,11 @@ func Find(fsys fs.FS, name string) (*Map, error) {
 	return nil, fmt.Errorf("%s: %w", name, ErrNotFound)
 }
 
-// Names gives the layouts that [Find] would find, sorted. A name that several
-// languages have stands there once for each, with its folder.
+// Names returns the layouts that [Find] would find, sorted. A name that several
+// languages have stands there once for each, with its directory.
 func Names(fsys fs.FS) []string {
 	count := map[string]int{}
-	var found [][2]string // folder, name
+	var found [][2]string // directory, name
 	for _, l := range languages(fsys) {
 		for _, n := range layouts(fsys, path.Join(allDir, l)) {
 			count[n]++
@@ -184,7 +184,7 @@ func layouts(fsys fs.FS, dir string) []string {
 
 // Keyboard is the kernel's table of what keys mean; [Console] is the real one.
 type Keyboard interface {
-	// Entry gives the value of a key, K_NOSUCHMAP (0x27f) for key 0 of a table
+	// Entry returns the value of a key, K_NOSUCHMAP (0x27f) for key 0 of a table
 	// that is not there.
 	Entry(table, key uint8) (uint16, error)
 	// SetEntry changes it, making the table where there is none. K_NOSUCHMAP for
@@ -192,7 +192,7 @@ type Keyboard interface {
 	SetEntry(table, key uint8, value uint16) error
 }
 
-// Read gives the layout that is loaded, to come back to it.
+// Read returns the layout that is loaded, to come back to it.
 func Read(k Keyboard) (*Map, error) {
 	m := &Map{}
 	for t := range m {

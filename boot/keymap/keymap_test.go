@@ -69,14 +69,14 @@ func TestParse(t *testing.T) {
 		{name: "compressed", file: zip(good), want: layout('q')},
 		{name: "more than is needed", file: append(bytes.Clone(good), "x"...), want: layout('q')},
 		{name: "every table", file: zip(write(all)), want: all},
-		{name: "empty", err: "no keyboard layout"},
-		{name: "a text", file: []byte("keymaps 0-127\n"), err: "no keyboard layout"},
+		{name: "empty", err: "not a keyboard layout"},
+		{name: "a text", file: []byte("keymaps 0-127\n"), err: "not a keyboard layout"},
 		{name: "cut in the flags", file: good[:100], err: "unexpected EOF"},
 		{name: "cut in a table", file: good[:len(good)-1], err: "unexpected EOF"},
 		{name: "cut in the archive", file: zip(good)[:50], err: "unexpected EOF"},
 		{name: "no archive after all", file: []byte{0x1f, 0x8b, 0}, err: "EOF"},
 		{name: "no plain keys", file: write(noPlain), err: "without modifiers"},
-		{name: "a bomb", file: zip(make([]byte, 64<<20)), err: "no keyboard layout"},
+		{name: "a bomb", file: zip(make([]byte, 64<<20)), err: "not a keyboard layout"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -16,9 +16,9 @@ const Vendor = "ca794364-4ce4-428a-85d3-57c1e51796db"
 // has not changed is not written: the memory behind them wears out.
 type EFI struct{ Vars efivar.Variables }
 
-// Firmware gives the store for the EFI variables of this machine, those of
+// Firmware returns the store for the EFI variables of this machine, those of
 // systemd-boot included, dir being where efivarfs is mounted. Where they cannot
-// be written it is [Nowhere], and says why.
+// be written it is [Nowhere] with the reason.
 func Firmware(dir string) Store {
 	vars := efivar.Dir(dir)
 	if err := vars.Writable(); err != nil {
@@ -30,7 +30,7 @@ func Firmware(dir string) Store {
 // Where implements [Store].
 func (EFI) Where() string { return "EFI variables" }
 
-// variable gives the name of the variable for f.
+// variable returns the name of the variable for f.
 func (f field) variable() string { return "Alpboot" + strings.ToUpper(f.name[:1]) + f.name[1:] }
 
 // Load implements [Store].
@@ -49,7 +49,8 @@ func (e EFI) Load() (State, error) {
 	return s, errors.Join(errs...)
 }
 
-// Save implements [Store].
+// Save implements [Store]. A variable that cannot be read is only ever replaced,
+// never deleted.
 func (e EFI) Save(s State) error {
 	old, readErr := e.Load()
 	was, is := old.fields(), s.fields()
@@ -61,6 +62,9 @@ func (e EFI) Save(s State) error {
 			}
 			name, err := f.variable(), error(nil)
 			if deleting {
+				if _, err := e.Vars.Get(name, Vendor); err != nil {
+					continue // it is not there, or cannot be read: then it must not be lost
+				}
 				err = e.Vars.Delete(name, Vendor)
 			} else {
 				err = e.Vars.Set(name, Vendor, []byte(text))

@@ -37,17 +37,19 @@ var slots = [2]string{".0", ".1"}
 // Where implements [Store].
 func (f *File) Where() string { return fmt.Sprintf("/%s on %s", f.Path, f.Volume) }
 
-// Load implements [Store]. No files are an empty State and no error.
+// Load implements [Store]. No files are an empty State and no error. Kept is false
+// when they cannot be read: what they have must not be replaced by nothing then.
 func (f *File) Load() (State, error) {
 	s, _, _, err := f.load(f.FS)
 	if err != nil {
 		err = fmt.Errorf("reading what is remembered in %s: %w", f.Where(), err)
 	}
-	s.Kept = true
+	var unread *fs.PathError
+	s.Kept = !errors.As(err, &unread)
 	return s, err
 }
 
-// load gives the newest state, its number, and the slot to write the next one
+// load returns the newest state, its number, and the slot to write the next one
 // to. The error is that of a slot that cannot be used where none can.
 func (f *File) load(fsys fs.FS) (s State, seq uint64, next int, err error) {
 	found := false
@@ -72,7 +74,7 @@ func (f *File) load(fsys fs.FS) (s State, seq uint64, next int, err error) {
 	return State{}, 0, 0, errors.Join(errs...)
 }
 
-// readSlot reads one file. It looks before it opens: opening a FIFO would wait.
+// readSlot reads one file. It asks for the type before it opens: opening a FIFO would wait.
 func readSlot(fsys fs.FS, name string) (State, uint64, error) {
 	st, err := fs.Lstat(fsys, name)
 	if err != nil {
@@ -161,9 +163,9 @@ func encode(s State, seq uint64) []byte {
 	return []byte(b.String())
 }
 
-var errNotWhole = errors.New("it is not whole")
+var errNotWhole = errors.New("the file is damaged")
 
-// decode takes what encode gave. Lines that it does not know are passed over: a
+// decode takes what encode returned. Lines that it does not know are passed over: a
 // later alpboot may have written them.
 func decode(b []byte) (s State, seq uint64, err error) {
 	text := string(b[:min(len(b), slotSize)])

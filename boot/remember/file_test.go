@@ -268,3 +268,20 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A state that cannot be read is not one that is kept: nobody is to replace it by
+// nothing. A damaged one may be replaced.
+func TestFileThatCannotBeRead(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fsys fs.FS
+		kept bool
+	}{
+		"no files":   {fstest.MapFS{}, true},
+		"damaged":    {fstest.MapFS{"state.0": {Data: []byte("alpboot")}}, true},
+		"unreadable": {fstest.MapFS{"state.0": {Mode: fs.ModeDir}}, false},
+	} {
+		if s, _ := (&File{Path: "state", FS: tt.fsys}).Load(); s.Kept != tt.kept {
+			t.Errorf("%s: kept %t, want %t", name, s.Kept, tt.kept)
+		}
+	}
+}

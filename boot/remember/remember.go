@@ -1,10 +1,10 @@
-// Package remember keeps what the menu has been told from one start to the
+// Package remember keeps what was chosen in the menu from one start to the
 // next: which entry is the default, which one is booted only once, what was
 // booted last, and whether it came up.
 //
 // It is kept in EFI variables ([Firmware]), in a small file on a volume ([File]),
 // or nowhere ([Nowhere]). What systemd-boot keeps in EFI variables of its own is
-// read as well ([SystemdBoot]). Package choice says what follows from it.
+// read as well ([SystemdBoot]). Package choice decides what follows from it.
 package remember
 
 import (
@@ -19,7 +19,7 @@ type State struct {
 	Next    string // what is booted at the next start only; "" for nothing
 	Last    string // what was started last; "" when that is not remembered
 
-	// Trying is what was started last and has not said that it is up: only with
+	// Trying is what was started last and has not reported that it is up: only with
 	// the setting confirm. Failed are those that never did, the oldest first.
 	Trying string
 	Failed []string
@@ -34,7 +34,7 @@ type State struct {
 	OneShot       string
 	LoaderDefault string
 
-	// Kept says that all this outlasts the menu. Stores set it.
+	// Kept is set when all this outlasts the menu. Stores set it.
 	Kept bool
 }
 
@@ -43,7 +43,7 @@ const (
 	maxList = 8   // entries of Failed and Used: the oldest go first
 )
 
-// Equal tells whether s and o say the same.
+// Equal reports whether s and o are the same to a [Store].
 func (s State) Equal(o State) bool {
 	return slices.EqualFunc(s.fields(), o.fields(), func(a, b field) bool { return a.text() == b.text() }) &&
 		s.OneShot == o.OneShot && s.LoaderDefault == o.LoaderDefault && s.Kept == o.Kept
@@ -68,7 +68,7 @@ func (s *State) fields() []field {
 	}
 }
 
-// text gives the words of the field with spaces between them.
+// text returns the words of the field with spaces between them.
 func (f field) text() string {
 	if f.one != nil {
 		return trim([]string{*f.one}, 1)
@@ -76,7 +76,7 @@ func (f field) text() string {
 	return trim(*f.list, maxList)
 }
 
-// set takes what text gave. It passes over what text would not give.
+// set takes what text returned. It passes over what text would not return.
 func (f field) set(text string) {
 	if f.one != nil {
 		*f.one = trim(strings.Fields(text), 1)
@@ -88,7 +88,7 @@ func (f field) set(text string) {
 	}
 }
 
-// trim gives the last words of list, not more than most, with spaces between.
+// trim returns the last words of list, not more than most, with spaces between.
 func trim(list []string, most int) string {
 	var words []string
 	for _, w := range list {
@@ -101,11 +101,11 @@ func trim(list []string, most int) string {
 
 // Store is a place where a State is kept.
 type Store interface {
-	// Load gives what was saved last. With an error there is what could be read.
+	// Load returns what was saved last. With an error there is what could be read.
 	Load() (State, error)
 	// Save keeps s. It writes nothing where that is what is kept already.
 	Save(s State) error
-	// Where says where that is, to follow "remembered in" on the screen, or why
+	// Where is where that is, to follow "remembered in" on the screen, or why
 	// it is nowhere.
 	Where() string
 }
@@ -133,9 +133,9 @@ func (n *Nowhere) Where() string {
 	return "memory only: " + n.Why
 }
 
-// Opened gives what the state means to a menu that starts. With confirm, what
-// was started last and has not said that it is up has failed, and what has said
-// so has failed no more; without it nothing is known to have failed.
+// Opened returns what the state means to a menu that starts. With confirm, what
+// was started last and has not reported that it is up has failed, and what has
+// reported it has failed no more; without it nothing is known to have failed.
 func (s State) Opened(confirm bool) State {
 	if !confirm {
 		s.Trying, s.Failed = "", nil
@@ -150,8 +150,8 @@ func (s State) Opened(confirm bool) State {
 	return s
 }
 
-// Booting gives the state to save before the entry id is started: with last it
-// tells what was booted last, with confirm that it has not come up yet.
+// Booting returns the state to save before the entry id is started: with last it
+// has what was booted last, with confirm that it has not come up yet.
 func (s State) Booting(id string, last, confirm bool) State {
 	if last || confirm {
 		s.Last = id
@@ -162,7 +162,7 @@ func (s State) Booting(id string, last, confirm bool) State {
 	return s
 }
 
-// Confirmed gives the state to save when what was started last is up. A system
+// Confirmed returns the state to save when what was started last is up. A system
 // without alpboot's tools removes the EFI variable AlpbootTrying instead.
 func (s State) Confirmed() State {
 	s.Failed = without(s.Failed, s.Trying)

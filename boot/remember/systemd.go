@@ -25,7 +25,7 @@ const (
 type SystemdBoot struct {
 	Store
 	Vars     efivar.Variables
-	ReadOnly bool // LoaderEntryOneShot must not be deleted: it is not given either
+	ReadOnly bool // LoaderEntryOneShot must not be deleted: it is not loaded either
 }
 
 // Load implements [Store].
@@ -62,7 +62,7 @@ func (l SystemdBoot) Save(s State) error {
 	return l.Store.Save(s)
 }
 
-// get gives the text of a variable, "" for one that is no file name.
+// get returns the text of a variable, "" for one that is no file name.
 func (l SystemdBoot) get(name string) (string, error) {
 	b, err := l.Vars.Get(name, efivar.Loader)
 	if err != nil {

@@ -160,6 +160,7 @@ type efiVariables struct {
 	hw       *target // stuck is how long an access takes
 	values   map[string]string
 	readOnly bool
+	broken   map[string]bool // these cannot be read
 }
 
 func (v efiVariables) use() (unlock func()) {
@@ -170,6 +171,9 @@ func (v efiVariables) use() (unlock func()) {
 
 func (v efiVariables) Get(name, vendor string) ([]byte, error) {
 	defer v.use()()
+	if v.broken[name] {
+		return nil, errors.New("input/output error")
+	}
 	s, ok := v.values[name]
 	if !ok {
 		return nil, fs.ErrNotExist
@@ -206,8 +210,10 @@ type rig struct {
 	files   fstest.MapFS // of the image, sysfs and procfs
 
 	mu       sync.Mutex
-	unlocked [][]byte // passphrases that were tried
-	slow     bool     // a disk takes longer than the end of a scan waits
+	unlocked [][]byte      // passphrases that were tried
+	layout   [128]uint16   // of the keyboard
+	slowKeys time.Duration // that a key of it takes
+	slow     bool          // a disk takes longer than the end of a scan waits
 	stop     func()
 }
 
@@ -240,12 +246,16 @@ func newRig(t *testing.T, disks ...hardware.Device) *rig {
 	m := hardware.New(disks...)
 	m.Latency = 100 * time.Millisecond
 	hw := &target{disks: m, always: func(string) {}, jumpErr: errors.New("the jump failed")}
-	return &rig{
+	b := &rig{
 		t: t, hw: hw, disks: m,
-		vars:  efiVariables{hw: hw, values: map[string]string{}},
+		vars:  efiVariables{hw: hw, values: map[string]string{}, broken: map[string]bool{}},
 		stop:  func() {},
 		files: fstest.MapFS{"proc/sys/kernel/osrelease": boottest.File("6.12.1-alpboot\n")},
 	}
+	for key := range b.layout {
+		b.layout[key] = uint16(key)
+	}
+	return b
 }
 
 // maker is the machine, and records passphrases and writing.
@@ -1001,11 +1011,16 @@ func (k *keys) Entry(table, key uint8) (uint16, error) {
 	if table > 0 {
 		return 0x27f, nil
 	}
-	return uint16(key), nil
+	return get(k.rig.hw, func() uint16 { return k.rig.layout[key] }), nil
 }
 
 func (k *keys) SetEntry(table, key uint8, value uint16) error {
-	if table == 0 && key == 30 {
+	if table > 0 {
+		return nil
+	}
+	time.Sleep(k.rig.slowKeys)
+	k.rig.hw.set(func(*target) { k.rig.layout[key] = value })
+	if key == 30 {
 		k.rig.hw.note("key 30 is %d", value)
 	}
 	return nil

@@ -1,6 +1,6 @@
-// Package sysinfo tells what machine this is: firmware, Secure Boot and TPM,
+// Package sysinfo reports what machine this is: firmware, Secure Boot and TPM,
 // processor, memory, disks, network cards, and the running kernel. It reads
-// sysfs, procfs and efivarfs, and nothing else; what these do not tell is left
+// sysfs, procfs and efivarfs, and nothing else; what these do not have is left
 // out. Nothing is asked of a device itself, so that none can keep it waiting.
 package sysinfo
 
@@ -16,7 +16,7 @@ import (
 	"github.com/alpboot/alpboot/boot/efivar"
 )
 
-// Lines gives lines of text about the machine whose root folder is root, which
+// Lines returns lines of text about the machine whose root directory is root, which
 // on the running one is os.DirFS("/") with sysfs, procfs and efivarfs mounted
 // in their usual places. A line that ends in a colon is a heading. Own are lines
 // about the program that asks; they come first.
@@ -41,26 +41,26 @@ func Lines(root fs.FS, own ...string) []string {
 	return lines
 }
 
-// machine is the root folder that it shows itself in.
+// machine is the root directory that it shows itself in.
 type machine struct{ root fs.FS }
 
 // maxFile is more than any file here has, but for /proc/cpuinfo of machines
-// with very many processors, of which the beginning says enough.
+// with very many processors, of which the beginning is enough.
 const maxFile = 1 << 20
 
-// text gives the content of a file, fit for a screen, "" when it cannot be read.
+// text returns the content of a file, fit for a screen, "" when it cannot be read.
 func (m machine) text(name string) string {
 	b, _ := boot.ReadFile(m.root, name, maxFile)
 	return boot.Clean(strings.TrimRight(string(b), "\x00\n"))
 }
 
-// number gives the number that a file holds.
+// number returns the number that a file holds.
 func (m machine) number(name string) (int64, bool) {
 	n, err := strconv.ParseInt(m.text(name), 0, 64)
 	return n, err == nil
 }
 
-// list gives the names in a folder that want takes.
+// list returns the names in a directory that want takes.
 func (m machine) list(dir string, want func(name string) bool) []string {
 	entries, _ := fs.ReadDir(m.root, dir)
 	var names []string
@@ -72,7 +72,7 @@ func (m machine) list(dir string, want func(name string) bool) []string {
 	return names
 }
 
-// driver gives the name of the driver that a device has, "" when it has none.
+// driver returns the name of the driver that a device has, "" when it has none.
 func (m machine) driver(device string) string {
 	link, err := fs.ReadLink(m.root, path.Join(device, "driver"))
 	if err != nil {
@@ -81,7 +81,7 @@ func (m machine) driver(device string) string {
 	return boot.Clean(path.Base(link))
 }
 
-// phrase puts together what is known.
+// phrase joins what is known.
 func phrase(parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
 }
@@ -169,7 +169,7 @@ func (m machine) firmware() []string {
 	return lines
 }
 
-// cpuinfo gives the first value of a line NAME : VALUE, and how many there are.
+// cpuinfo returns the first value of a line NAME : VALUE, and how many there are.
 func (m machine) cpuinfo(name string) (first string, n int) {
 	b, _ := boot.ReadFile(m.root, "proc/cpuinfo", maxFile)
 	for line := range strings.Lines(string(b)) {
@@ -247,14 +247,14 @@ func (m machine) disks() []string {
 	return lines
 }
 
-// bus says how a disk is attached, from the path of its device in sysfs.
+// bus returns how a disk is attached, from the path of its device in sysfs.
 func (m machine) bus(disk string) string {
 	link, err := fs.ReadLink(m.root, "sys/block/"+disk)
 	if err != nil {
 		return ""
 	}
 	found := ""
-	for part := range strings.SplitSeq(link, "/") { // the last one that says something: USB after PCI
+	for part := range strings.SplitSeq(link, "/") { // the last one that counts: USB after PCI
 		for _, b := range []struct{ prefix, name string }{
 			{"usb", "USB"}, {"ata", "SATA"}, {"nvme", "NVMe"}, {"virtio", "virtio"}, {"mmc", "MMC"}, {"fw", "FireWire"}, {"vbd", "Xen"}, {"vmbus", "Hyper-V"},
 		} {
@@ -285,7 +285,7 @@ func (m machine) network() []string {
 	return lines
 }
 
-// binary gives a size of memory, decimal one of a disk, as each is sold.
+// binary returns a size of memory, decimal one of a disk, as each is sold.
 func binary(n int64) string  { return amount(n, 1024, []string{"KiB", "MiB", "GiB", "TiB"}) }
 func decimal(n int64) string { return amount(n, 1000, []string{"kB", "MB", "GB", "TB"}) }
 

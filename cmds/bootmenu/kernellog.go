@@ -24,7 +24,7 @@ func followKernel(ctx context.Context, log *session.LogBuffer) {
 	}
 	defer f.Close()
 	defer context.AfterFunc(ctx, func() { f.Close() })()
-	record := make([]byte, 8<<10) // each read gives one
+	record := make([]byte, 8<<10) // each read returns one
 	for {
 		n, err := f.Read(record)
 		switch {
