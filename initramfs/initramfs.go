@@ -9,25 +9,51 @@ import (
 	"strings"
 )
 
-//go:embed commands.txt modules.txt kernel/*.config
+// commands is apart, as the image holds it and not the files.
+//
+//go:embed commands.txt
+var commands string
+
+//go:embed modules.txt kernel/*.config
 var files embed.FS
 
-// Commands returns the import paths of the Go commands in the image, the minimal
-// ones first; module is the import path that stands for "." in the list.
+// Command is a Go command in the image.
+type Command struct {
+	Path    string // its import path
+	Summary string // what it does
+}
+
+// Commands returns the import paths of the Go commands in the image; see [List].
 func Commands(module string, minimal bool) []string {
-	var list []string
-	for _, line := range lines("commands.txt") {
-		switch {
-		case line == "[minimal]":
-		case line == "[shell]":
+	var paths []string
+	for _, c := range List(module, minimal) {
+		paths = append(paths, c.Path)
+	}
+	return paths
+}
+
+// List returns the Go commands in the image, the minimal ones first; module is
+// the import path that stands for "." in the list.
+func List(module string, minimal bool) []Command {
+	var list []Command
+	for line := range strings.Lines(commands) {
+		path, summary, _ := strings.Cut(line, "#")
+		path = strings.TrimSpace(path)
+		summary, _, _ = strings.Cut(summary, "#")
+		switch own, ok := strings.CutPrefix(path, "./"); {
+		case path == "" || path == "[minimal]":
+			continue
+		case path == "[shell]":
 			if minimal {
 				return list
 			}
-		case strings.HasPrefix(line, "./"):
-			list = append(list, module+line[1:])
+			continue
+		case ok:
+			path = module + "/" + own
 		default:
-			list = append(list, "github.com/u-root/u-root/cmds/"+strings.TrimPrefix(line, "u-root/"))
+			path = "github.com/u-root/u-root/cmds/" + strings.TrimPrefix(path, "u-root/")
 		}
+		list = append(list, Command{path, strings.TrimSpace(summary)})
 	}
 	return list
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +48,14 @@ func TestChoosingWithKeys(t *testing.T) {
 		m.row(menuLimit, "Linux lts", inList(lts.Release), "default")
 		m.row(drawLimit, "Linux virt", inList(virt.Release))
 		m.selected("Linux lts")
+		// Before its first frame nothing was printed but by the kernel.
+		_, early, _ := strings.Cut(m.Serial(0).Log(), "Run /init as init process")
+		early, _, _ = strings.Cut(early, "\x1b")
+		for line := range strings.Lines(early) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "[") {
+				t.Errorf("was printed before the menu: %q", line)
+			}
+		}
 
 		m.shell()
 		m.run("lsboot && echo listed$((6 * 7))", "listed42")
@@ -57,7 +66,18 @@ func TestChoosingWithKeys(t *testing.T) {
 		m.Type(vm.CtrlC)
 		m.Await(drawLimit, vm.LogMatches(regexp.MustCompile(`begun42\s+(\^C)?\s*\$`)))
 		m.run("echo still$((6 * 7))", "still42")
-		m.leaveShell()
+		m.run("lsblk", "  vda1")
+		m.run("mount -r /dev/vda2 /mnt && umount /mnt && echo mounted$((6 * 7))", "mounted42")
+		m.run("clear; help | tail -2", "searches it")
+		m.Type("vi /tmp/text\r")
+		m.text(drawLimit, "is a new file")
+		m.Type("ithe answer\x1b")
+		m.text(drawLimit, "1/1")
+		m.Type(":wq\r")
+		m.prompt()
+		m.run("sh -c 'echo $(cat /tmp/text) is $((6 * 7))'", "the answer is 42")
+		m.Type("true && exit\r")
+		m.text(drawLimit, "Back from the shell.")
 		m.row(drawLimit, "Linux lts", "default")
 
 		m.Type(vm.Home, vm.Down)

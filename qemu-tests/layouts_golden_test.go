@@ -79,7 +79,7 @@ func TestLayoutImages(t *testing.T) {
 	m := start(t, anyKernel, "alpboot.timeout=-1 loglevel=1", vm.Drive{File: image, Access: vm.Writeable})
 	m.row(menuLimit, "In the menu")
 	m.shell()
-	m.Type("mkdir /images && mount -r -t ext4 /dev/vda /images && gosh /images/layouts/list\r")
+	m.Type("mkdir /images && mount -r -t ext4 /dev/vda /images && sh /images/layouts/list\r")
 	m.Await(15*time.Minute, vm.InLog("\n"+rowMark+"end"))
 
 	log := strings.ReplaceAll(m.Serial(0).Log(), "\r", "")

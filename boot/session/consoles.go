@@ -88,9 +88,12 @@ func (s *session) shell(device string) {
 	on := s.Consoles[i]
 	s.restart(func() error {
 		// Suspended or not, the console is the menu's again afterwards.
-		err := on.Suspend("Type exit to come back to the menu. Commands: ls /bbin\r\n")
+		err := on.Suspend("Type exit to come back to the menu. help lists the commands.\r\n")
 		if err == nil {
-			s.Machine.KernelMessages(true)
+			// A person types there: with quiet, the messages are left to dmesg.
+			if _, quiet := cmdline.Parse(s.Cmdline).Get("quiet"); !quiet {
+				s.Machine.KernelMessages(true)
+			}
 			err = s.Machine.Shell(on.Device)
 		}
 		return errors.Join(err, on.Resume())

@@ -27,7 +27,7 @@ import (
 	"github.com/alpboot/alpboot/boot/version"
 )
 
-// efiVars is where u-root's init mounts efivarfs; there is nothing without UEFI.
+// efiVars is where efivarfs is mounted; there is nothing without UEFI.
 const efiVars = "/" + efivar.Path
 
 // softHeap is the number of bytes of memory from which on garbage is collected

@@ -1,5 +1,6 @@
 // Command bootmenu is what the initramfs starts: it finds what can be booted,
-// shows the menu on the consoles of the machine, and boots the choice.
+// shows the menu on the consoles of the machine, and boots the choice. As the
+// first process of a machine it sets the image up, and keeps the menu running.
 package main
 
 import (
@@ -15,8 +16,8 @@ import (
 const usage = `Usage: bootmenu [--console DEVICE]...
        bootmenu --settings
 
-Shows what can be booted and boots the choice. It is meant to be started by the
-init of an initramfs; docs/settings.md lists the settings that it reads.
+Shows what can be booted and boots the choice. It is meant to be the /init
+of an initramfs; docs/settings.md lists the settings that it reads.
 
   --console DEVICE   show the menu there; several are possible. Without it, on
                      those of the settings, else on the consoles that the kernel
@@ -25,7 +26,12 @@ init of an initramfs; docs/settings.md lists the settings that it reads.
   --version          print the version
 `
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if os.Getpid() == 1 {
+		pid1()
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 func run(args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("bootmenu", flag.ContinueOnError)

@@ -323,7 +323,12 @@ func TestCommandsAreTools(t *testing.T) {
 			t.Errorf("%s is not a tool in go.mod", c)
 		}
 	}
-	for _, want := range strings.Fields("bootmenu kexec lsboot reboot gosh ls cat cp mv rm mkdir mount umount dmesg ps kill free df find grep head tail hexdump blkid insmod lsmod rmmod modprobe ip ping dhclient wget sync poweroff") {
+	for _, c := range content.List("", false) {
+		if c.Summary == "" {
+			t.Errorf("help has nothing to print of %s", c.Path)
+		}
+	}
+	for _, want := range strings.Fields("bootmenu kexec lsboot reboot sh ls cat cp mv rm mkdir mount umount dmesg ps kill free df find grep head tail hexdump blkid insmod lsmod rmmod modprobe ip ping dhclient wget sync poweroff clear help lsblk vi more tail") {
 		if !names[want] {
 			t.Errorf("the recovery shell lacks %s", want)
 		}

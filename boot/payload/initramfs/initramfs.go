@@ -120,7 +120,7 @@ func (im Image) Write(ctx context.Context, out payload.Output) error {
 		for i, c := range commands {
 			names[i] = path.Base(c)
 		}
-		out.Printf("  go build of %d commands for %s: %s\n", len(commands), im.Arch, strings.Join(names, " "))
+		out.Printf("  go build for %s: %s\n", im.Arch, strings.Join(names, " "))
 		for _, f := range im.Files {
 			out.Printf("  %s as %s\n", f.Source, f.Path)
 		}
@@ -189,14 +189,9 @@ func (im Image) assemble(bb busybox, binary string, packed []cpio.Record) (*uini
 	for _, name := range bb.names() {
 		records = append(records, cpio.Symlink("bbin/"+name, "bb"))
 	}
-	// u-root's init starts /bin/uinit, and should that end, /bin/defaultsh.
-	records = append(records,
-		cpio.Symlink("init", "bbin/init"),
-		cpio.Symlink("bin/uinit", "../bbin/bootmenu"))
-	if slices.Contains(bb.names(), "gosh") {
-		records = append(records,
-			cpio.Symlink("bin/defaultsh", "../bbin/gosh"),
-			cpio.Symlink("bin/sh", "../bbin/gosh"))
+	records = append(records, cpio.Symlink("init", "bbin/bootmenu"))
+	if slices.Contains(bb.names(), "sh") {
+		records = append(records, cpio.Symlink("bin/sh", "../bbin/sh"))
 	}
 	if err := addRecords(files, records); err != nil {
 		return nil, err
@@ -230,7 +225,7 @@ func addRecords(files *uinitramfs.Files, records []cpio.Record) error {
 // has mounted anything, and a note of what this is.
 func baseRecords(version string) []cpio.Record {
 	var list []cpio.Record
-	for _, dir := range []string{"bbin", "bin", "dev", "etc", "lib", "proc", "root", "run", "sys", "usr", "usr/lib", "var", "var/log"} {
+	for _, dir := range []string{"bbin", "bin", "dev", "etc", "lib", "mnt", "proc", "root", "run", "sys", "usr", "usr/lib", "var", "var/log"} {
 		list = append(list, cpio.Directory(dir, 0o755))
 	}
 	return append(list,

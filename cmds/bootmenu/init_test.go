@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot/boottest"
+)
+
+// asInit has the test's own program be the first process of a PID namespace.
+const asInit = "ALPBOOT_TEST_INIT"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(asInit); dir != "" {
+		superviseIn(dir)
+	}
+	os.Exit(m.Run())
+}
+
+// superviseIn runs menus that end, with a file as the console. Their numbers,
+// and those of shells, are how many ran before.
+func superviseIn(dir string) {
+	count := 0
+	script := func(what string) *exec.Cmd {
+		count++
+		return exec.Command("/bin/sh", filepath.Join(dir, what), fmt.Sprint(count))
+	}
+	s := supervisor{
+		menu:     func() *exec.Cmd { return script("menu") },
+		consoles: []string{filepath.Join(dir, "console")},
+		pause:    time.Millisecond,
+		restart:  func() { os.Exit(42) },
+	}
+	if _, err := os.Stat(filepath.Join(dir, "shell")); err == nil {
+		s.shell = func(string) (*exec.Cmd, error) {
+			cmd := script("shell")
+			return cmd, cmd.Start()
+		}
+	}
+	s.run()
+}
+
+// When the menu ends, its reason is on the console and it starts again; what it
+// left running is ended and collected. When it ends again and again there is a
+// shell, and where there is none the machine restarts.
+func TestSupervisor(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const menu = `echo run $1 >&2
+(sleep 1000 & echo $! > $0.orphan; true &)
+[ $1 != 6 ] || { for p in /proc/[0-9]*/stat; do grep -q ' Z ' $p 2>/dev/null && echo zombie; done; kill -9 $$; }
+echo "panic: menu $1" >&2
+exit 2
+`
+	for _, tt := range []struct {
+		name  string
+		shell bool
+		want  []string // in this order on the console
+	}{
+		{"without a shell", false, []string{"panic: menu 1", "the menu ended: exit status 2", "It starts again.", "panic: menu 2", "It starts again.", "panic: menu 3", "The machine restarts."}},
+		{"with a shell", true, []string{"panic: menu 3", "This is a shell; exit starts the menu again.", "shell 4 runs", "panic: menu 5", "It starts again.", "the menu ended: signal: killed"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			files := map[string]string{"menu": menu}
+			if tt.shell {
+				files["shell"] = "echo shell $1 runs >> " + filepath.Join(dir, "console") + "\n"
+			}
+			for name, text := range files {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o777); err != nil {
+					t.Fatal(err)
+				}
+			}
+			name := filepath.Join(dir, "console")
+			if err := unix.Mkfifo(name, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			console, err := os.OpenFile(name, os.O_RDWR|unix.O_NONBLOCK, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer console.Close()
+			cmd := exec.CommandContext(t.Context(), self)
+			cmd.Env = append(os.Environ(), asInit+"="+dir)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Unshareflags: unix.CLONE_NEWNS}
+			cmd.Stderr = os.Stderr
+			if err := cmd.Start(); err != nil {
+				boottest.Skip(t, "no PID namespaces here: ", err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			console.SetReadDeadline(time.Now().Add(30 * time.Second))
+			var shown strings.Builder
+			b := make([]byte, 4096)
+			for rest := ""; len(tt.want) > 0; {
+				n, err := console.Read(b)
+				if err != nil {
+					t.Fatalf("waiting for %q: %v; the console shows %s", tt.want[0], err, &shown)
+				}
+				shown.Write(b[:n])
+				rest += string(b[:n])
+				for len(tt.want) > 0 && strings.Contains(rest, tt.want[0]) {
+					_, rest, _ = strings.Cut(rest, tt.want[0])
+					tt.want = tt.want[1:]
+				}
+			}
+			if strings.Contains(shown.String(), "zombie") {
+				t.Errorf("a zombie was left: %s", &shown)
+			}
+			if tt.shell {
+				cmd.Process.Kill()
+				<-ended
+			} else if <-ended; cmd.ProcessState.ExitCode() != 42 {
+				t.Errorf("the machine did not restart: %v", cmd.ProcessState)
+			}
+		})
+	}
+}
+
+func TestLastOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                             "",
+		"bootmenu: no console\n":       "bootmenu: no console\n",
+		"noise\npanic: a\n\ngoroutine": "panic: a\n\ngoroutine",
+		"panic: a\npanic: b\nx":        "panic: b\nx",
+	} {
+		if got := lastOf(strings.NewReader(text)); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
