@@ -41,7 +41,7 @@ func needARM64(t *testing.T) (kernel string, image []byte) {
 	return kernel, image
 }
 
-// ownARM64 gives our own kernel for arm64, in the form that QEMU's -kernel takes,
+// ownARM64 returns our own kernel for arm64, in the form that QEMU's -kernel takes,
 // or else as a PE file. It takes minutes to compile, the first time.
 func ownARM64(t *testing.T, raw bool) string {
 	t.Helper()
@@ -145,7 +145,7 @@ func TestARM64(t *testing.T) {
 	}
 }
 
-// runARM64 runs a machine until it switches itself off, and gives what its target
+// runARM64 runs a machine until it powers off, and returns what its target
 // reported; or nothing where something else is to be said in place of a target.
 func runARM64(t *testing.T, m arm64.Machine, says string) (r report.Report, log *arm64.Log) {
 	t.Helper()

@@ -11,7 +11,7 @@ import (
 )
 
 // On a disk on which almost everything is broken, the menu shows each broken
-// entry as one that cannot boot and says why, tells about each volume that it
+// entry as one that cannot boot and says why, has a note on each volume that it
 // cannot use, and boots the one entry that is good.
 func TestBadInput(t *testing.T) {
 	needQEMU(t)

@@ -13,7 +13,7 @@ import (
 )
 
 // On a machine with a screen and a serial line both show the menu, although the
-// kernel was told of the serial line only; what is typed on the machine's own
+// kernel was passed the serial line only; what is typed on the machine's own
 // keyboard moves the selection on both, and boots. It has the layout that the
 // settings name, which is on a disk.
 func TestScreenAndSerialLine(t *testing.T) {
@@ -86,9 +86,9 @@ func TestLineMode(t *testing.T) {
 	m.Await(drawLimit, vm.InLog("Enter boots it now, any other line stops that."))
 	m.Type("i 2\r")
 	m.Await(drawLimit, vm.InLog("/vmlinuz-virt"))
-	_, told, ok := strings.Cut(m.Serial(0).Log(), "Looking for something to boot")
-	if i := strings.IndexFunc(told, func(r rune) bool { return r < ' ' && r != '\r' && r != '\n' }); !ok || i >= 0 {
-		t.Errorf("control characters were sent: %q", told)
+	_, sent, ok := strings.Cut(m.Serial(0).Log(), "Looking for something to boot")
+	if i := strings.IndexFunc(sent, func(r rune) bool { return r < ' ' && r != '\r' && r != '\n' }); !ok || i >= 0 {
+		t.Errorf("control characters were sent: %q", sent)
 	}
 	m.Type("s\r")
 	m.Await(drawLimit, vm.OnScreen("$"))

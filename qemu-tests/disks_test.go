@@ -40,7 +40,7 @@ type system struct {
 	first  []byte
 }
 
-// in gives the files of s in a folder.
+// in returns the files of s in a directory.
 func (s system) in(dir string, more ...disk.File) []disk.File {
 	return append([]disk.File{
 		{Path: dir + "vmlinuz-lts", Data: s.kernel},
@@ -78,7 +78,7 @@ menuentry 'GRUB on btrfs' --class gnu-linux --class os $menuentry_id_option 'gnu
 
 const isoGrub = "set timeout=1\n\nmenuentry \"%s\" {\nlinux\t/boot/vmlinuz-lts %s \ninitrd\t/boot/intel-ucode.img /boot/initramfs-lts\n}\n"
 
-// kinds are disks of every kind. whole gives a system that can be booted, small
+// kinds are disks of every kind. whole is a system that can be booted, small
 // one whose kernel is only a header.
 func kinds(t *testing.T, whole, small system) []kind {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 )
 
 // A user whose menu runs on a kernel that forbids kexec, as Alpine's do unless
-// they are told otherwise, is told so at once. Where it takes only kernels that
+// set otherwise, is shown that at once. Where it takes only kernels that
 // are signed with a key of that machine, as under Secure Boot, that shows when
 // one is loaded. Either way booting comes back to the menu with the reason, and
 // what to do.
@@ -94,7 +94,7 @@ func TestThreeInitrds(t *testing.T) {
 }
 
 // A user of a machine with 192 MiB of memory chooses an entry whose initrd is
-// too large for it, is told how much is missing, and boots the other one.
+// too large for it, is shown how much is missing, and boots the other one.
 func TestTooLittleMemory(t *testing.T) {
 	needQEMU(t)
 	t.Parallel()

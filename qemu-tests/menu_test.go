@@ -35,7 +35,7 @@ func (m machine) notBooted(k debian.Kernel) {
 }
 
 // A user whose Alpine lies on an encrypted disk types its passphrase into the
-// menu: a wrong one is told so, the right one opens the disk, and its entry
+// menu: a wrong one is refused, the right one unlocks the disk, and its entry
 // boots and need not ask again, as that was asked for.
 func TestEncryptedDisk(t *testing.T) {
 	needQEMU(t)
@@ -77,7 +77,7 @@ func TestEncryptedDisk(t *testing.T) {
 }
 
 // A user who does nothing sees the default entry count down and boot. A stray byte
-// on the line stops that, and does not hang a machine that nobody looks at: after
+// on the line stops that, and does not hang a machine that nobody attends to: after
 // a while the countdown starts again.
 func TestCountdownAndStrayByte(t *testing.T) {
 	needQEMU(t)

@@ -30,7 +30,7 @@ const (
 )
 
 // extlinuxConf is what the boot menu goes by. The services do without, unless
-// they are told otherwise.
+// set otherwise.
 const (
 	extlinuxConf = `DEFAULT menu.c32
 LABEL alpboot
@@ -170,7 +170,7 @@ func startOpenRC(t *testing.T, parameters string, access vm.Access) machine {
 	return m
 }
 
-// sh runs a command, which must succeed, and gives what it has printed.
+// sh runs a command, which must succeed, and returns what it has printed.
 func (m machine) sh(command string) string {
 	m.t.Helper()
 	out, code := m.shCode(command)
@@ -180,7 +180,7 @@ func (m machine) sh(command string) string {
 	return out
 }
 
-// shCode runs a command and gives what it has printed, and its exit code.
+// shCode runs a command and returns what it has printed, and its exit code.
 func (m machine) shCode(command string) (out, code string) {
 	m.t.Helper()
 	before := len(m.Serial(0).Log())
@@ -370,7 +370,7 @@ func TestOpenRCEntry(t *testing.T) {
 	})
 }
 
-// A user of a busybox that cannot tell a reboot from a poweroff is told so. For
+// A user of a busybox that cannot tell a reboot from a poweroff is shown that. For
 // him reboot goes through the firmware, kexec-reboot exec through kexec, and
 // poweroff powers off.
 func TestOpenRCOldBusybox(t *testing.T) {

@@ -26,7 +26,7 @@ const ovmf = "/usr/share/OVMF/"
 // payloads makes what these tests boot.
 var payloads = sync.OnceValue(func() *built.Maker { return built.New(made) })
 
-// makePayload gives the path of a payload that mkpayload makes.
+// makePayload returns the path of a payload that mkpayload makes.
 func makePayload(t *testing.T, name, verb string, args ...string) string {
 	t.Helper()
 	file, err := payloads().Make(name, verb, args...)
@@ -85,7 +85,7 @@ func startAnother(t *testing.T, o vm.Options) machine {
 	return machine{vm.Start(t, o), t}
 }
 
-// vars gives a copy of an image of variables, for one machine to change.
+// vars returns a copy of an image of variables, for one machine to change.
 func vars(t *testing.T, from string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "vars.fd")
@@ -291,7 +291,7 @@ func TestPayloadPrevious(t *testing.T) {
 	needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.fd")
 	t.Parallel()
 	current := makePayload(t, "current.efi", "uki", "--cmdline", stay+" which=current")
-	former := makePayload(t, "former.efi", "uki", "--cmdline", stay+" which=former")
+	previous := makePayload(t, "previous.efi", "uki", "--cmdline", stay+" which=previous")
 
 	// The entries are those that mkpayload install makes for this partition.
 	drive := esp(t, "esp.img", disk.File{Path: "EFI/BOOT/"}, disk.File{Path: installed.Directory + "/"})
@@ -318,7 +318,7 @@ func TestPayloadPrevious(t *testing.T) {
 	}
 	put("EFI/BOOT/BOOTX64.EFI", current)
 	put(installed.Current, current)
-	put(installed.Previous, former)
+	put(installed.Previous, previous)
 	command := "mkdir /m && mount -r -t vfat /dev/vda1 /m"
 	for i, name := range slices.Sorted(maps.Keys(wanted)) {
 		file := filepath.Join(t.TempDir(), "variable")

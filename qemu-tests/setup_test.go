@@ -161,7 +161,7 @@ func launch(t *testing.T, p payload, parameters string, change func(*vm.Options)
 		Kernel: kernel, Initrd: initrd, Drives: drives,
 		Cmdline: strings.TrimSpace("console=ttyS0,115200 " + parameters),
 		Memory:  roomy,
-		// Kept by the build, so that a failed run can be looked at.
+		// Kept by the build, so that a failed run can be examined.
 		Dir: made.Path("qemu-tests", t.Name()),
 	}
 	change(&o)
@@ -207,7 +207,7 @@ func (m machine) row(limit time.Duration, texts ...string) {
 	m.Await(limit, vm.ScreenIs(fmt.Sprintf("a row with %q", texts), func(s vm.Screen) bool { return rowOf(s, texts...) >= 0 }))
 }
 
-// rowOf gives the first row that holds all texts, or -1.
+// rowOf returns the first row that holds all texts, or -1.
 func rowOf(s vm.Screen, texts ...string) int {
 rows:
 	for y, line := range s.Lines() {
@@ -229,7 +229,7 @@ func (m machine) text(limit time.Duration, text string) {
 	}))
 }
 
-// flowing gives the text of the screen with every run of white space as one
+// flowing returns the text of the screen with every run of white space as one
 // blank.
 func flowing(s vm.Screen) string {
 	return strings.Join(strings.Fields(s.String()), " ")
@@ -284,7 +284,7 @@ func (m machine) target(w want) {
 	}
 }
 
-// kernelOf gives one of Debian's kernels.
+// kernelOf returns one of Debian's kernels.
 func kernelOf(t *testing.T, l debian.Line) debian.Kernel {
 	t.Helper()
 	k, err := made.Debian(l)
@@ -294,7 +294,7 @@ func kernelOf(t *testing.T, l debian.Line) debian.Kernel {
 	return k
 }
 
-// initramfs gives a target's initramfs that carries files.
+// initramfs returns a target's initramfs that carries files.
 func initramfs(t *testing.T, c target.Compression, files map[string]string) []byte {
 	t.Helper()
 	init, err := made.TargetInit()
@@ -323,7 +323,7 @@ func write(t *testing.T, l disk.Layout) string {
 	return file
 }
 
-// sum gives the SHA-256 of a file.
+// sum returns the SHA-256 of a file.
 func sum(t *testing.T, file string) string {
 	t.Helper()
 	f, err := os.Open(file)

@@ -31,7 +31,7 @@ const metapackage = "linux-image-6.12-cloud-arm64:arm64"
 
 var dependency = regexp.MustCompile(`(?m)^\s*Depends: (linux-image-\d\S*)$`)
 
-// Kernel gives the path of Debian's kernel; lib/modules beside its folder has
+// Kernel returns the path of Debian's kernel; lib/modules beside its directory has
 // its modules. What is downloaded stays in cache.
 func Kernel(cache string) (string, error) {
 	if file := os.Getenv(Variable); file != "" {
@@ -65,7 +65,7 @@ type Firmware struct {
 	Stub       string // systemd's, which makes a kernel an EFI program
 }
 
-// GetFirmware gives Debian's. What is downloaded stays in cache.
+// GetFirmware returns Debian's. What is downloaded stays in cache.
 func GetFirmware(cache string) (Firmware, error) {
 	tree, err := fetch(cache, "arm64-firmware", func(apt) ([]string, error) {
 		return []string{"qemu-efi-aarch64", "u-boot-qemu", "systemd-boot-efi:arm64"}, nil
@@ -78,7 +78,7 @@ func GetFirmware(cache string) (Firmware, error) {
 	}, err
 }
 
-// apt runs apt's programs in a folder of their own, where they know of arm64
+// apt runs apt's programs in a directory of their own, where they know of arm64
 // too: the system's settings stay as they are.
 type apt struct{ work string }
 
@@ -94,7 +94,7 @@ func (a apt) run(program string, args ...string) ([]byte, error) {
 	return out, err
 }
 
-// fetch gives the folder called name of cache. The first time it unpacks there
+// fetch returns the directory called name of cache. The first time it unpacks there
 // the packages that which names.
 func fetch(cache, name string, which func(apt) ([]string, error)) (string, error) {
 	tree := filepath.Join(cache, name)
@@ -187,7 +187,7 @@ func Build(root, pkg, file string) error {
 	return nil
 }
 
-// Initramfs gives an archive of programs and other files, with the console that
+// Initramfs returns an archive of programs and other files, with the console that
 // an init needs.
 func Initramfs(programs, files map[string][]byte) ([]byte, error) {
 	records := []cpio.Record{cpio.Directory("dev", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1)}
@@ -235,7 +235,7 @@ func (l *Log) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Since gives the time from the start until text came for the nth time, which
+// Since returns the time from the start until text came for the nth time, which
 // begins with 1; or -1 when it did not.
 func (l *Log) Since(text string, n int) time.Duration {
 	end := 0
@@ -250,8 +250,8 @@ func (l *Log) Since(text string, n int) time.Duration {
 	return l.parts[i].at
 }
 
-// Run starts the machine and gives what came out of its serial port, when it has
-// switched itself off. An error comes with what there was by then. Writes to
+// Run starts the machine and returns what came out of its serial port, when it has
+// powered off. An error comes with what there was by then. Writes to
 // the drives are thrown away.
 func (m Machine) Run(limit time.Duration) (log *Log, err error) {
 	args := []string{"-nodefaults", "-no-user-config", "-no-reboot", "-machine", "virt", "-accel", "tcg", "-cpu", "cortex-a57",
@@ -281,7 +281,7 @@ func (m Machine) Run(limit time.Duration) (log *Log, err error) {
 	cmd.Stdout, cmd.Stderr = log, log // the same, so that both are written by one goroutine
 	err = cmd.Run()
 	if ctx.Err() != nil {
-		err = fmt.Errorf("the machine did not switch itself off within %v", limit)
+		err = fmt.Errorf("the machine did not power off within %v", limit)
 	}
 	return log, err
 }

@@ -36,7 +36,7 @@ type result struct {
 	err  error
 }
 
-// Open finds the checkout that the current folder lies in. Lines about what is
+// Open finds the checkout that the current directory lies in. Lines about what is
 // being made, and how long that takes, go to progress.
 func Open(progress io.Writer) (*Assets, error) {
 	dir, err := os.Getwd()
@@ -55,17 +55,17 @@ func Open(progress io.Writer) (*Assets, error) {
 	}
 }
 
-// Root gives the folder of the checkout.
+// Root returns the directory of the checkout.
 func (a *Assets) Root() string { return a.root }
 
-// Path gives a path below build/x86_64, and makes its folder.
+// Path returns a path below build/x86_64, and makes its directory.
 func (a *Assets) Path(elem ...string) string {
 	p := filepath.Join(append([]string{a.root, "build", "x86_64"}, elem...)...)
 	os.MkdirAll(filepath.Dir(p), 0o755) // whoever writes there will say what is wrong
 	return p
 }
 
-// once runs make for a key the first time, and gives its error each time.
+// once runs make for a key the first time, and returns its error each time.
 func (a *Assets) once(key, saying string, make func() error) error {
 	a.mu.Lock()
 	r := a.made[key]
@@ -108,7 +108,7 @@ func (a *Assets) mkpayload(file, saying string, args ...string) (string, error) 
 	})
 }
 
-// upToDate tells whether a file is newer than all sources of what goes into an
+// upToDate reports whether a file is newer than all sources of what goes into an
 // initramfs.
 func (a *Assets) upToDate(file string) bool {
 	st, err := os.Stat(file)
@@ -137,21 +137,21 @@ func (a *Assets) upToDate(file string) bool {
 	return true
 }
 
-// Initramfs gives the menu's initramfs for a kernel that needs no modules.
+// Initramfs returns the menu's initramfs for a kernel that needs no modules.
 func (a *Assets) Initramfs() (string, error) {
 	return a.mkpayload(a.Path("initramfs.cpio.xz"), "Building the initramfs (about half a minute)")
 }
 
-// MinimalInitramfs gives the one without a shell.
+// MinimalInitramfs returns the one without a shell.
 func (a *Assets) MinimalInitramfs() (string, error) {
 	return a.mkpayload(a.Path("initramfs-minimal.cpio.xz"), "Building the minimal initramfs (about half a minute)", "--minimal")
 }
 
-// ModulesInitramfs gives the menu's initramfs with the modules that it needs
+// ModulesInitramfs returns the menu's initramfs with the modules that it needs
 // of a distribution's kernel.
 func (a *Assets) ModulesInitramfs(k debian.Kernel) (string, error) {
 	if k.Modules == "" {
-		return "", fmt.Errorf("kernel %s has no folder of modules beside it", k.Image)
+		return "", fmt.Errorf("kernel %s has no directory of modules beside it", k.Image)
 	}
 	return a.mkpayload(a.Path("initramfs-"+k.Release+".cpio.xz"), "Building the initramfs with the modules of "+k.Release+" (about a minute)",
 		"--kernel", k.Image, "--modules", k.Modules)
@@ -214,7 +214,7 @@ func (a *Assets) MenuOnDebian() (kernel, initrd string, err error) {
 	return k.Image, initrd, err
 }
 
-// Debian gives one of Debian's kernels.
+// Debian returns one of Debian's kernels.
 func (a *Assets) Debian(l debian.Line) (debian.Kernel, error) {
 	err := a.once(l.Metapackage, "Getting Debian's kernel "+l.Metapackage+" (30 MB, unless it is in the cache)", func() error {
 		k, err := l.Get(filepath.Join(a.root, "build", "cache", "debian"))
@@ -228,7 +228,7 @@ func (a *Assets) Debian(l debian.Line) (debian.Kernel, error) {
 	return a.kernels[l.Metapackage], err
 }
 
-// TargetInit gives the program of a target's initramfs.
+// TargetInit returns the program of a target's initramfs.
 func (a *Assets) TargetInit() ([]byte, error) {
 	file := a.Path("target-init")
 	if err := a.once(file, "", func() error { return target.BuildInit(file, "amd64") }); err != nil {

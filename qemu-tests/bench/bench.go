@@ -168,7 +168,7 @@ func prepare(a *assets.Assets) ([]subject, string, error) {
 	oursFull.name, oursFull.initrd = "alpboot, with shell", full
 	return []subject{ours, oursFull, {
 		name: "u-root v0.16.0 boot", initrd: uroot, choose: []vm.Key{"1", vm.Enter},
-		// It prints the configuration before, so that the title alone tells nothing.
+		// It prints the configuration before, so that the title alone means nothing.
 		frame: "Enter a number to boot", list: "01. Linux lts",
 		complete: func(int) vm.Condition { return vm.InLog("Enter a number to boot") }, // it draws nothing before
 	}}, kernel, nil
@@ -213,7 +213,7 @@ func benchDisk(a *assets.Assets) (string, error) {
 	}).Write(file)
 }
 
-// measure boots a subject and its target once, and gives the milliseconds of
+// measure boots a subject and its target once, and returns the milliseconds of
 // each mark. Each step may take limit.
 func measure(o vm.Options, s subject, limit time.Duration) (map[string]int64, error) {
 	m, err := vm.Launch(o)
@@ -255,7 +255,7 @@ func measure(o vm.Options, s subject, limit time.Duration) (map[string]int64, er
 	}, nil
 }
 
-// smallest gives the least multiple of 8, up to 512, for which boots says yes;
+// smallest returns the least multiple of 8, up to 512, for which boots says yes;
 // 0 when there is none. Whoever boots with some memory does so with more.
 func smallest(boots func(mib int) bool) int {
 	const step, limit = 8, 512

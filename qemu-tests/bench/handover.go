@@ -30,8 +30,8 @@ import (
 type Handover struct {
 	Name string `json:"name"`
 	usage
-	Reading int64 `json:"reading_ms,omitempty"`     // of Took, where the command tells
-	Call    int64 `json:"system_call_ms,omitempty"` // of Took, where the command tells
+	Reading int64 `json:"reading_ms,omitempty"`     // of Took, where the command prints it
+	Call    int64 `json:"system_call_ms,omitempty"` // of Took, where the command prints it
 	Entered int64 `json:"entered_ms,omitempty"`     // jump to the target's first instruction, where it unpacks itself
 	Banner  int64 `json:"banner_ms"`                // jump to the target's banner
 }
@@ -124,7 +124,7 @@ func benchHandover(a *assets.Assets, menuKernel string, runs int, progress io.Wr
 // firstByte is what the stub writes to the serial port.
 const firstByte = "\x01"
 
-// stub gives the kernel image with other first instructions, 32-bit and 64-bit
+// stub returns the kernel image with other first instructions, 32-bit and 64-bit
 // ones alike: they write a byte to the first serial port and stop.
 func stub(image []byte) []byte {
 	b := bytes.Clone(image)
@@ -141,7 +141,7 @@ func stub(image []byte) []byte {
 	return b
 }
 
-// ballast gives a target's initramfs of at least so many bytes.
+// ballast returns a target's initramfs of at least so many bytes.
 func ballast(a *assets.Assets, size int) ([]byte, error) {
 	init, err := a.TargetInit()
 	if err != nil {
@@ -306,7 +306,7 @@ func loadOnce(c *vm.Console, line string) (u usage, err error) {
 	return u, err
 }
 
-// command runs a command in the shell of the machine, and gives what it prints.
+// command runs a command in the shell of the machine, and returns what it prints.
 func command(c *vm.Console, line string) (string, error) {
 	before := len(c.Log())
 	// What is typed is echoed, and must not be taken for the answer.
@@ -325,7 +325,7 @@ func command(c *vm.Console, line string) (string, error) {
 	return out, nil
 }
 
-// noise gives n bytes that do not compress.
+// noise returns n bytes that do not compress.
 func noise(n int) string {
 	b := make([]byte, n)
 	x := uint64(1)
@@ -338,7 +338,7 @@ func noise(n int) string {
 	return string(b)
 }
 
-// median gives the middle one of values, the upper of two; 0 for none.
+// median returns the middle one of values, the upper of two; 0 for none.
 func median(values []int64) int64 {
 	if len(values) == 0 {
 		return 0
@@ -347,7 +347,7 @@ func median(values []int64) int64 {
 	return values[len(values)/2]
 }
 
-// middle gives the medians of all fields.
+// middle returns the medians of all fields.
 func middle(all []usage) (u usage) {
 	for _, f := range []func(*usage) *int64{
 		func(u *usage) *int64 { return &u.Took }, func(u *usage) *int64 { return &u.Most },

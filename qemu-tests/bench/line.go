@@ -226,7 +226,7 @@ func lineOfGRUB(a *assets.Assets) (Line, error) {
 	return far.measure(lineSubjects.grub)
 }
 
-// openPTY gives a terminal of 80x24 and its far end.
+// openPTY returns a terminal of 80x24 and its far end.
 func openPTY() (master, slave *os.File, err error) {
 	master, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -286,7 +286,7 @@ func (f *farEnd) feed(b []byte) {
 }
 
 // carry brings to the terminal, byte by byte, what the line has had the time
-// for. It tells whether there is nothing more to come.
+// for. It reports whether there is nothing more to come.
 func (f *farEnd) carry() (quiet bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

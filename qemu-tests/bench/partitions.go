@@ -81,7 +81,7 @@ func manyPartitions(a *assets.Assets, n int) ([]vm.Drive, error) {
 	return drives, nil
 }
 
-// measureList gives the milliseconds from init until the list is complete.
+// measureList returns the milliseconds from init until the list is complete.
 func measureList(o vm.Options, complete vm.Condition) (int64, error) {
 	m, err := vm.Launch(o)
 	if err != nil {

@@ -205,7 +205,7 @@ func measureWay(o vm.Options) (menu, target int64, err error) {
 	return shown.Milliseconds(), (reached - chosen).Milliseconds(), err
 }
 
-// selected tells whether a menu marks the target, in our way or in GRUB's.
+// selected reports whether a menu marks the target, in our way or in GRUB's.
 func selected(s vm.Screen) bool {
 	for _, line := range s.Lines() {
 		if before, _, ok := strings.Cut(line, listed); ok && strings.ContainsAny(before, "►>*") {

@@ -4,7 +4,7 @@
 //
 // On another system, or to test with other kernels, ALPBOOT_KERNEL_A (newer)
 // and ALPBOOT_KERNEL_B (older) name kernel images of one's own; their modules
-// are looked for in lib/modules/RELEASE beside the image's boot folder, then in
+// are looked for in lib/modules/RELEASE beside the image's boot directory, then in
 // /lib/modules/RELEASE.
 package debian
 
@@ -24,7 +24,7 @@ import (
 type Kernel struct {
 	Release string // as uname -r will say
 	Image   string // path of vmlinuz
-	Modules string // folder lib/modules/RELEASE; "" when there is none
+	Modules string // directory lib/modules/RELEASE; "" when there is none
 }
 
 // Line is one of the series of kernels that Debian keeps up to date.
@@ -40,8 +40,8 @@ var (
 	Older = Line{Metapackage: "linux-image-cloud-amd64", Variable: "ALPBOOT_KERNEL_B"}
 )
 
-// Get gives the newest kernel of a line. What it downloads stays in cache, in a
-// folder for each version, and is used again while that is the newest.
+// Get returns the newest kernel of a line. What it downloads stays in cache, in a
+// directory for each version, and is used again while that is the newest.
 func (l Line) Get(cache string) (Kernel, error) {
 	if image := os.Getenv(l.Variable); image != "" {
 		k, err := open(image)

@@ -49,14 +49,14 @@ type FS struct {
 	Files   []File
 	Patches []Patch // written over the finished filesystem, to damage it
 
-	// Subvolumes are folders of a btrfs that shall be subvolumes. The disk can
+	// Subvolumes are directories of a btrfs that shall be subvolumes. The disk can
 	// only be written where [CanMount] says yes then.
 	Subvolumes []string
 
 	In []Volume // what it lies in, the innermost first; their room is taken from the size
 }
 
-// File is a file, folder or symbolic link on a filesystem. Folders that are
+// File is a file, directory or symbolic link on a filesystem. Directories that are
 // not named are made.
 type File struct {
 	Path string
@@ -264,7 +264,7 @@ var packages = map[string]string{
 func tool(input, name string, args ...string) error {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		// Other users than root often lack the folders of the mkfs programs.
+		// Other users than root often lack the directories of the mkfs programs.
 		for _, dir := range []string{"/usr/sbin", "/sbin"} {
 			if path, err = exec.LookPath(filepath.Join(dir, name)); err == nil {
 				break

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// make fills a file with a filesystem that holds the folder tree.
+// make fills a file with a filesystem that holds the directory tree.
 func (fs FS) make(file, tree string) error {
 	var args []string
 	option := func(name, value string) {
@@ -72,13 +72,13 @@ func (fs FS) make(file, tree string) error {
 	return fmt.Errorf("it is not known how")
 }
 
-// protoFile writes down a folder as mkfs.xfs -p takes it: a line of name,
-// type, rights and owners for each file, $ at the end of each folder.
+// protoFile writes down a directory as mkfs.xfs -p takes it: a line of name,
+// type, rights and owners for each file, $ at the end of each directory.
 func protoFile(tree string) (string, error) {
 	var b strings.Builder
 	b.WriteString("/dev/null\n0 0\nd--755 0 0\n")
-	var folder func(dir string) error
-	folder = func(dir string) error {
+	var walk func(dir string) error
+	walk = func(dir string) error {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return err
@@ -91,7 +91,7 @@ func protoFile(tree string) (string, error) {
 			switch e.Type() {
 			case fs.ModeDir:
 				fmt.Fprintf(&b, "%s d--755 0 0\n", e.Name())
-				if err := folder(name); err != nil {
+				if err := walk(name); err != nil {
 					return err
 				}
 			case fs.ModeSymlink:
@@ -107,7 +107,7 @@ func protoFile(tree string) (string, error) {
 		b.WriteString("$\n")
 		return nil
 	}
-	if err := folder(tree); err != nil {
+	if err := walk(tree); err != nil {
 		return "", err
 	}
 	file := tree + ".proto"

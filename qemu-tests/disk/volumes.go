@@ -216,7 +216,7 @@ func sizeOf(file string) (int64, error) {
 	return st.Size(), nil
 }
 
-// CanMount tells whether this machine lets us mount a type of filesystem: what
+// CanMount reports whether this machine lets us mount a type of filesystem: what
 // no mkfs program does by itself needs that.
 func CanMount(fstype string) bool {
 	fd, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)

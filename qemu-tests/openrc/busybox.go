@@ -15,7 +15,7 @@ const (
 	busyboxSum     = "3311dff32e746499f4df0d5df04d7eb396382d7e108bb9250e7b519b837043a4"
 )
 
-// rebootAction gives init the action "reboot" in the way of Alpine's busybox
+// rebootAction adds to init the action "reboot" in the way of Alpine's busybox
 // from 1.37.0-r13 on (aports b45665c4): on SIGTERM it is done in place of
 // "shutdown", where inittab has it. Each pair is a text of init/init.c and what
 // comes in its place.
@@ -36,7 +36,7 @@ var rebootAction = [][2]string{
 	{"static void halt_reboot_pwoff(int sig)\n{\n", "static void halt_reboot_pwoff(int sig)\n{\n\tgoes_down_by = sig;\n"},
 }
 
-// buildInit gives the path of a busybox that is init and nothing else.
+// buildInit returns the path of a busybox that is init and nothing else.
 func buildInit(cache string) (string, error) {
 	dir := filepath.Join(cache, "busybox-init-"+busyboxVersion)
 	return filepath.Join(dir, "busybox"), once(cache, dir, func(work string) error {

@@ -3,7 +3,7 @@
 // inittab and runlevels laid out as on Alpine. It is for tests of the services
 // of kexec-reboot, where Alpine itself cannot be downloaded.
 //
-// Debian leaves OpenRC's own services out of its package. Those in the folder
+// Debian leaves OpenRC's own services out of its package. Those in the directory
 // tree have their names, places in the runlevels and order, and do as much of
 // their work as a system on two disks needs.
 package openrc
@@ -47,7 +47,7 @@ const NewInit = "/sbin/new/init"
 
 // System is what the system is made of.
 type System struct {
-	packages string // folder with all packages unpacked
+	packages string // directory with all packages unpacked
 	init     string // busybox with the reboot action
 }
 
@@ -70,7 +70,7 @@ func Get(cache string, more ...string) (System, error) {
 // version to download.
 var candidate = regexp.MustCompile(`(?m)^(\S+):\n(?:  .*\n)*?  Candidate: (\S+)$`)
 
-// unpacked gives a folder with all packages unpacked, of the versions that apt
+// unpacked returns a directory with all packages unpacked, of the versions that apt
 // knows now.
 func unpacked(cache string, packages []string) (string, error) {
 	out, err := exec.Command("apt-cache", append([]string{"policy"}, packages...)...).Output()
@@ -107,8 +107,8 @@ func unpacked(cache string, packages []string) (string, error) {
 	})
 }
 
-// once makes dir by a function that leaves its result in the folder out of a
-// working folder, unless it is there already.
+// once makes dir by a function that leaves its result in the directory out of a
+// working directory, unless it is there already.
 func once(cache, dir string, make func(work string) error) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
@@ -132,12 +132,12 @@ func once(cache, dir string, make func(work string) error) error {
 type Disks struct {
 	Root map[string]File // besides the system itself
 	Boot map[string]File // on /boot
-	// Prepare is called with the folder that becomes the root filesystem.
+	// Prepare is called with the directory that becomes the root filesystem.
 	Prepare func(root string) error
 }
 
 // File is a file on a disk: Data, the content of the file From, or for a name
-// that ends in a slash a folder.
+// that ends in a slash a directory.
 type File struct {
 	Data []byte
 	From string
@@ -174,10 +174,10 @@ func (s System) Write(d Disks, root, boot string) error {
 	return mkfs(boot, top, 96)
 }
 
-// leftOut are folders of the packages that the system does not need.
+// leftOut are directories of the packages that the system does not need.
 var leftOut = []string{"usr/share", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/audit"}
 
-// stage puts the system itself into the folder root.
+// stage puts the system itself into the directory root.
 func (s System) stage(root string) error {
 	for _, dir := range []string{"dev", "proc", "sys", "run", "tmp", "boot", "root", "sbin/new", "usr/bin", "usr/sbin", "lib/modules", "etc/conf.d", "etc/runlevels/sysinit", "etc/runlevels/boot", "etc/runlevels/default", "etc/runlevels/shutdown"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
@@ -241,7 +241,7 @@ func (s System) stage(root string) error {
 	return nil
 }
 
-// copyTree copies files, folders and symbolic links with their modes.
+// copyTree copies files, directories and symbolic links with their modes.
 func copyTree(dst string, src fs.FS, leftOut []string) error {
 	return fs.WalkDir(src, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -306,7 +306,7 @@ func stage(root string, files map[string]File) error {
 	return nil
 }
 
-// mkfs makes an image of some MiB that holds the folder top.
+// mkfs makes an image of some MiB that holds the directory top.
 func mkfs(image, top string, size int64) error {
 	f, err := os.Create(image)
 	if err != nil {
@@ -322,7 +322,7 @@ func mkfs(image, top string, size int64) error {
 	return run("", program, "-q", "-F", "-d", top, image)
 }
 
-// Clean tells whether the ext4 filesystem of an image was given up in order:
+// Clean reports whether the ext4 filesystem of an image was unmounted in order:
 // its journal is empty and nothing was left open.
 func Clean(image string) (bool, error) {
 	f, err := os.Open(image)

@@ -23,10 +23,10 @@ CONFIG_CONSOLE_SERIAL=y
 CONFIG_DEFAULT_CONSOLE_LOGLEVEL_3=y
 `
 
-// Coreboot gives a ROM for QEMU's machine q35 without a payload, built from
+// Coreboot returns a ROM for QEMU's machine q35 without a payload, built from
 // Debian's source package in half a minute. It stays in cache.
 //
-// apt is told of the source in a folder of its own: the system's settings stay
+// apt gets the source in a directory of its own: the system's settings stay
 // as they are.
 func Coreboot(cache string) (string, error) {
 	if file := os.Getenv(Variable); file != "" {
@@ -104,7 +104,7 @@ func fetchSource(dir, name string) error {
 	return nil
 }
 
-// sourceList gives a sources.list with the source packages of the mirror that
+// sourceList returns a sources.list with the source packages of the mirror that
 // this system gets its packages from.
 func sourceList() (string, error) {
 	release, err := os.ReadFile("/etc/os-release")

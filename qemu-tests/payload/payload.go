@@ -23,7 +23,7 @@ type Maker struct {
 	made map[string]func() (string, error)
 }
 
-// New gives a Maker whose files lie below build/ of the checkout.
+// New returns a Maker whose files lie below build/ of the checkout.
 func New(a *assets.Assets) *Maker {
 	return &Maker{
 		assets: a,
@@ -37,7 +37,7 @@ func New(a *assets.Assets) *Maker {
 }
 
 // Make makes the payload called name by a verb of mkpayload and further
-// arguments, once, and gives its path.
+// arguments, once, and returns its path.
 func (m *Maker) Make(name, verb string, args ...string) (string, error) {
 	m.mu.Lock()
 	get := m.made[name]
@@ -57,7 +57,7 @@ func (m *Maker) Make(name, verb string, args ...string) (string, error) {
 	return get()
 }
 
-// Run runs mkpayload and gives what it printed.
+// Run runs mkpayload and returns what it printed.
 func (m *Maker) Run(args ...string) (string, error) {
 	program, err := m.program()
 	if err != nil {
@@ -67,7 +67,7 @@ func (m *Maker) Run(args ...string) (string, error) {
 }
 
 // Key decrypts the private key of the certificate that Debian's OVMF trusts in
-// its image of variables "snakeoil", and gives both paths.
+// its image of variables "snakeoil", and returns both paths.
 func (m *Maker) Key() (key, cert string, err error) {
 	const dir = "/usr/share/ovmf/"
 	key = m.assets.Path("payload", "snakeoil.key")
@@ -75,7 +75,7 @@ func (m *Maker) Key() (key, cert string, err error) {
 	return key, dir + "PkKek-1-snakeoil.pem", err
 }
 
-// Run runs a program in dir and gives what it printed on standard output; the
+// Run runs a program in dir and returns what it printed on standard output; the
 // error holds what it printed on both.
 func Run(dir, name string, args ...string) (string, error) {
 	var stdout, both strings.Builder

@@ -19,7 +19,7 @@ type demo struct {
 	parameters string
 }
 
-// options gives the machine to run, with all that it needs built.
+// options returns the machine to run, with all that it needs built.
 func (d demo) options(a *assets.Assets, progress io.Writer) (vm.Options, error) {
 	// Alpine's own second would be over before one has looked; the last
 	// alpboot.timeout counts, so that the user's own goes before this one.

@@ -32,13 +32,13 @@ const (
 // Image is the content of one initramfs.
 type Image struct {
 	Init        []byte            // the program; nil for an initrd that only adds files
-	Files       map[string]string // what the target reports, by path in the payload folder
-	Stay        bool              // wait for Enter instead of switching off
+	Files       map[string]string // what the target reports, by path in the payload directory
+	Stay        bool              // wait for Enter instead of powering off
 	Compression Compression
 }
 
 // BuildInit compiles the program of a target to file, for Linux on arch. The
-// current folder must lie in this module.
+// current directory must lie in this module.
 func BuildInit(file, arch string) error {
 	abs, err := filepath.Abs(file)
 	if err != nil {
@@ -53,7 +53,7 @@ func BuildInit(file, arch string) error {
 	return nil
 }
 
-// Initramfs gives the compressed cpio archive. The same Image gives the same
+// Initramfs returns the compressed cpio archive. The same Image yields the same
 // bytes.
 func Initramfs(im Image) ([]byte, error) {
 	records := []cpio.Record{
@@ -66,14 +66,14 @@ func Initramfs(im Image) ([]byte, error) {
 	if im.Stay {
 		records = append(records, cpio.StaticFile(report.StayFile, "", 0o644))
 	}
-	folders := map[string]bool{}
+	directories := map[string]bool{}
 	for n := range im.Files {
 		for d := path.Dir(path.Join(report.Payload, n)); d != "."; d = path.Dir(d) {
-			folders[d] = true
+			directories[d] = true
 		}
 	}
-	// Sorted: a folder comes before what lies in it.
-	for _, d := range slices.Sorted(maps.Keys(folders)) {
+	// Sorted: a directory comes before what lies in it.
+	for _, d := range slices.Sorted(maps.Keys(directories)) {
 		records = append(records, cpio.Directory(d, 0o755))
 	}
 	for _, n := range slices.Sorted(maps.Keys(im.Files)) {

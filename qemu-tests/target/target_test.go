@@ -16,7 +16,7 @@ func TestInitramfsHoldsWhatItWasGiven(t *testing.T) {
 	}
 	again, err := Initramfs(im)
 	if err != nil || !bytes.Equal(b, again) {
-		t.Errorf("the same image gives different bytes (%v)", err)
+		t.Errorf("the same image yields different bytes (%v)", err)
 	}
 	zr, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {
@@ -33,7 +33,7 @@ func TestInitramfsHoldsWhatItWasGiven(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range records {
 		if parent := r.Name[:max(0, bytes.LastIndexByte([]byte(r.Name), '/'))]; parent != "" && !seen[parent] {
-			t.Errorf("%s comes before its folder: the kernel would drop it", r.Name)
+			t.Errorf("%s comes before its directory: the kernel would drop it", r.Name)
 		}
 		seen[r.Name] = true
 	}

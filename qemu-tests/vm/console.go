@@ -98,7 +98,7 @@ func (c *Console) serve(conn net.Conn) {
 	}
 }
 
-// feed takes bytes that the machine wrote at a time, and tells whoever waits
+// feed takes bytes that the machine wrote at a time, and notifies whoever waits
 // for them.
 func (c *Console) feed(b []byte, at time.Duration) {
 	c.mu.Lock()
@@ -133,7 +133,7 @@ func (c *Console) feed(b []byte, at time.Duration) {
 	}
 }
 
-// screen gives a function that takes a picture of the screen when it is first
+// screen returns a function that takes a picture of the screen when it is first
 // called; most conditions need none. c.mu is held for both.
 func (c *Console) screen() func() Screen {
 	return sync.OnceValue(func() Screen { return snapshot(c.term) })
@@ -183,14 +183,14 @@ func (c *Console) finish(reason error) {
 	c.logFile.Close()
 }
 
-// Screen gives what the console shows now.
+// Screen returns what the console shows now.
 func (c *Console) Screen() Screen {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return snapshot(c.term)
 }
 
-// Log gives everything that the machine has written to the console, escape
+// Log returns everything that the machine has written to the console, escape
 // sequences and all.
 func (c *Console) Log() string {
 	c.mu.Lock()
@@ -198,7 +198,7 @@ func (c *Console) Log() string {
 	return c.raw.String()
 }
 
-// timeOf gives when the byte at an offset of the log came. c.mu is held.
+// timeOf returns when the byte at an offset of the log came. c.mu is held.
 func (c *Console) timeOf(offset int) time.Duration {
 	for _, ch := range c.chunks {
 		if offset < ch.end {
@@ -218,7 +218,7 @@ func (c *Console) Type(keys ...Key) {
 // Condition is something that a console comes to show.
 type Condition struct {
 	what string
-	// met tells whether it is so, and from which offset of the log on.
+	// met reports whether it is so, and from which offset of the log on.
 	met func(c *Console, screen func() Screen) (offset int, ok bool)
 }
 
@@ -267,7 +267,7 @@ func LogAfter(n int, text string) Condition {
 	}}
 }
 
-// Wait is a condition that is looked at each time the console changes, from
+// Wait is a condition that is checked each time the console changes, from
 // [Console.Watch] on.
 type Wait struct {
 	console *Console
@@ -309,7 +309,7 @@ func (c *Console) Watch(cond Condition) *Wait {
 	return w
 }
 
-// Result waits until the condition is met, and gives when that was, in time
+// Result waits until the condition is met, and returns when that was, in time
 // since the machine's start. The machine's end, a kernel panic or the time
 // limit end it with an error that shows what the console shows.
 func (w *Wait) Result(limit time.Duration) (time.Duration, error) {
@@ -335,7 +335,7 @@ func (w *Wait) Result(limit time.Duration) (time.Duration, error) {
 	return 0, c.report(w.cond, fmt.Errorf("not within %v", limit))
 }
 
-// Await waits at most limit for a condition, and gives when it was met.
+// Await waits at most limit for a condition, and returns when it was met.
 func (c *Console) Await(limit time.Duration, cond Condition) (time.Duration, error) {
 	return c.Watch(cond).Result(limit)
 }

@@ -25,7 +25,7 @@ const (
 	CtrlL     Key = "<ctrl-l>"
 )
 
-// terminal gives the bytes that a terminal of type linux sends for a key.
+// terminal returns the bytes that a terminal of type linux sends for a key.
 func (k Key) terminal() string {
 	switch k {
 	case Up:
@@ -70,7 +70,7 @@ func (k Key) terminal() string {
 	return string(k)
 }
 
-// qcodes gives the keys of a PC keyboard to press for a key, each a chord of
+// qcodes returns the keys of a PC keyboard to press for a key, each a chord of
 // QEMU's names; nil for text with a character that is not on the list.
 func (k Key) qcodes() [][]string {
 	if len(k) > 2 && k[0] == '<' && k[len(k)-1] == '>' {

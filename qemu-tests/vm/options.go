@@ -29,7 +29,7 @@ type Options struct {
 	Flash    Flash  // flash chips with UEFI firmware instead of Firmware
 	TPM      string // path of the control socket of a running swtpm(8); no TPM
 
-	Dir   string   // where the logs go; a new temporary folder
+	Dir   string   // where the logs go; a new temporary directory
 	Extra []string // further arguments for QEMU
 }
 
@@ -75,16 +75,16 @@ const (
 	CD     Bus = "cd"   // a CD-ROM drive on SATA
 )
 
-// Access says what becomes of writes to a drive.
+// Access is what becomes of writes to a drive.
 type Access int
 
 const (
 	Snapshot  Access = iota // they are thrown away when the machine ends
-	ReadOnly                // the machine is told that the drive is read-only
+	ReadOnly                // the machine sees that the drive is read-only
 	Writeable               // they reach the file
 )
 
-// DetectFormat tells QEMU's name for the format of a disk image from its
+// DetectFormat returns QEMU's name for the format of a disk image from its
 // first bytes: qcow2, or raw for anything else.
 func DetectFormat(file string) (string, error) {
 	f, err := os.Open(file)
@@ -141,7 +141,7 @@ func setDefault[T comparable](v *T, def T) {
 	}
 }
 
-// Command gives the program and arguments that run the machine with its first
+// Command returns the program and arguments that run the machine with its first
 // serial port and QEMU's monitor on the terminal it is started from.
 func (o Options) Command() ([]string, error) {
 	o, err := o.withDefaults()
@@ -158,7 +158,7 @@ func (o Options) Command() ([]string, error) {
 	return args, nil
 }
 
-// args gives QEMU's command line but for the serial ports. o has its defaults.
+// args returns QEMU's command line but for the serial ports. o has its defaults.
 func (o Options) args() []string {
 	accel, cpu := o.accelerator()
 	machine := o.Machine
@@ -259,7 +259,7 @@ func (o Options) accelerator() (accel, cpu string) {
 	return accel, "max,la57=off"
 }
 
-// kernelCmdline gives the command line with no_timer_check: on a busy host an
+// kernelCmdline returns the command line with no_timer_check: on a busy host an
 // emulated timer may not tick while the kernel looks whether it does, and then
 // it panics ("IO-APIC + timer doesn't work!").
 func (o Options) kernelCmdline() string {

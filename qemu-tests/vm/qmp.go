@@ -88,7 +88,7 @@ const (
 	textRows   = 0x8000 / 2 / Columns
 )
 
-// Text gives the characters that a VGA card in text mode holds. That is more
+// Text returns the characters that a VGA card in text mode holds. That is more
 // than the screen shows: rows that Linux has scrolled away stay in its memory.
 // A full row goes on in the next one, as a console breaks long lines; what is
 // not ASCII is a question mark.
@@ -123,7 +123,7 @@ func (m *VM) Text() (string, error) {
 	return b.String(), nil
 }
 
-// AwaitText waits at most limit until ok says yes to what [VM.Text] gives; what
+// AwaitText waits at most limit until ok says yes to what [VM.Text] returns; what
 // names that in the error.
 func (m *VM) AwaitText(limit time.Duration, what string, ok func(text string) bool) error {
 	look := time.NewTicker(200 * time.Millisecond)

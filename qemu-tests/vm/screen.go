@@ -67,7 +67,7 @@ func paletteEntry(c vt10x.Color) int {
 	return int(c)
 }
 
-// Lines gives the text of each row without the blanks at its end.
+// Lines returns the text of each row without the blanks at its end.
 func (s Screen) Lines() []string {
 	lines := make([]string, Rows)
 	for y := range s.Cells {
@@ -76,7 +76,7 @@ func (s Screen) Lines() []string {
 	return lines
 }
 
-// Marked gives the text of each row that stands in reverse video or on a
+// Marked returns the text of each row that stands in reverse video or on a
 // background of its own, such as a selected line of a menu; "" for rows
 // without any.
 func (s Screen) Marked() []string {
@@ -98,17 +98,17 @@ func (s Screen) row(y int, want func(Cell) bool) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// String gives the text of the screen, one line a row.
+// String returns the text of the screen, one line a row.
 func (s Screen) String() string {
 	return strings.Join(s.Lines(), "\n")
 }
 
-// Contains tells whether text stands on one row of the screen.
+// Contains reports whether text stands on one row of the screen.
 func (s Screen) Contains(text string) bool {
 	return strings.Contains(s.String(), text)
 }
 
-// Framed gives the text of the screen in a frame, for messages.
+// Framed returns the text of the screen in a frame, for messages.
 func (s Screen) Framed() string {
 	var b strings.Builder
 	rule := "+" + strings.Repeat("-", Columns) + "+\n"

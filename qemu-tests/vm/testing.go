@@ -13,7 +13,7 @@ type Machine struct {
 }
 
 // Start starts a machine for a test and ends it with the test. Its logs are
-// thrown away when the test passes, unless o.Dir names a folder for them.
+// thrown away when the test passes, unless o.Dir names a directory for them.
 func Start(t testing.TB, o Options) *Machine {
 	t.Helper()
 	m, err := Launch(o)
@@ -46,7 +46,7 @@ func (m *Machine) Type(keys ...Key) {
 	m.Serial(0).Type(keys...)
 }
 
-// AwaitEnd waits until the machine has switched itself off, at most limit.
+// AwaitEnd waits until the machine has powered off, at most limit.
 func (m *Machine) AwaitEnd(limit time.Duration) {
 	m.t.Helper()
 	if err := m.WaitEnd(limit); err != nil {

@@ -1,4 +1,4 @@
-// Package vm runs virtual machines under QEMU and looks at them as a user
+// Package vm runs virtual machines under QEMU and reads their screens as a user
 // does: each serial port is a terminal with a screen and a keyboard.
 //
 // Machines are emulated (TCG). ALPBOOT_QEMU_ACCEL=kvm in the environment takes
@@ -40,8 +40,8 @@ type VM struct {
 	exitErr error         // why, once ended is closed
 }
 
-// errEnded is what a wait ends with when the machine was switched off.
-var errEnded = errors.New("the machine was switched off")
+// errEnded is what a wait ends with when the machine was powered off.
+var errEnded = errors.New("the machine was powered off")
 
 // Launch starts a machine. The caller ends it with [VM.Stop].
 func Launch(o Options) (*VM, error) {
@@ -59,7 +59,7 @@ func Launch(o Options) (*VM, error) {
 	}
 
 	// QEMU connects to our sockets, so that no byte is lost before we listen.
-	// Their names must be short (108 bytes), which those of a log folder may not be.
+	// Their names must be short (108 bytes), which those of a log directory may not be.
 	sockets, err := os.MkdirTemp("", "vm")
 	if err != nil {
 		return nil, err
@@ -169,17 +169,17 @@ func Launch(o Options) (*VM, error) {
 	return m, nil
 }
 
-// Since gives the time since the machine's start.
+// Since returns the time since the machine's start.
 func (m *VM) Since() time.Duration { return time.Since(m.start) }
 
-// Serial gives the console at the n'th serial port, from 0.
+// Serial returns the console at the n'th serial port, from 0.
 func (m *VM) Serial(n int) *Console { return m.consoles[n] }
 
-// Dir gives the folder with the logs: serialN.log with a time on each line,
+// Dir returns the directory with the logs: serialN.log with a time on each line,
 // and qemu.log with what QEMU itself had to say.
 func (m *VM) Dir() string { return m.dir }
 
-// Reproduce gives the shell command that runs the same machine with its first
+// Reproduce returns the shell command that runs the same machine with its first
 // serial port on the terminal.
 func (m *VM) Reproduce() string {
 	args, err := m.options.Command()
@@ -189,8 +189,8 @@ func (m *VM) Reproduce() string {
 	return ShellQuote(args)
 }
 
-// WaitEnd waits until the machine has switched itself off, at most limit, and
-// gives when that was.
+// WaitEnd waits until the machine has powered off, at most limit, and
+// returns when that was.
 func (m *VM) WaitEnd(limit time.Duration) error {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -203,9 +203,9 @@ func (m *VM) WaitEnd(limit time.Duration) error {
 	case <-timer.C:
 		err := fmt.Errorf("not within %v", limit)
 		if len(m.consoles) == 0 {
-			return fmt.Errorf("waiting for the machine to switch itself off: %w", err)
+			return fmt.Errorf("waiting for the machine to power off: %w", err)
 		}
-		return m.consoles[0].report(Condition{what: "the machine to switch itself off"}, err)
+		return m.consoles[0].report(Condition{what: "the machine to power off"}, err)
 	}
 }
 

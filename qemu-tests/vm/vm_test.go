@@ -67,7 +67,7 @@ func TestWaitEnds(t *testing.T) {
 	}{
 		{name: "time limit", do: func(*Console) {}, want: "not within"},
 		{name: "panic", do: func(c *Console) { c.feed([]byte("Kernel pa"), 1); c.feed([]byte("nic - not syncing: VFS"), 2) }, want: "panicked"},
-		{name: "machine off", do: func(c *Console) { c.finish(errEnded) }, want: "switched off"},
+		{name: "machine off", do: func(c *Console) { c.finish(errEnded) }, want: "powered off"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := testConsole(t)
@@ -155,7 +155,7 @@ func TestMachineLifeWithoutAKernel(t *testing.T) {
 	}
 	m.AwaitEnd(30 * time.Second)
 	if _, err := w.Result(time.Second); !errors.Is(err, errEnded) {
-		t.Errorf("a wait on a machine that has ended gives %v, want %v", err, errEnded)
+		t.Errorf("a wait on a machine that has ended returns %v, want %v", err, errEnded)
 	}
 }
 
@@ -174,7 +174,7 @@ func TestScreenWithoutASerialPort(t *testing.T) {
 	}
 	err := m.AwaitText(time.Millisecond, "nothing", func(string) bool { return false })
 	if err == nil || !strings.Contains(err.Error(), "SeaBIOS") || !strings.Contains(err.Error(), "waiting for nothing") {
-		t.Errorf("%v: it does not tell what is on the screen, or what is missing", err)
+		t.Errorf("%v: it does not show what is on the screen, or what is missing", err)
 	}
 	m.Stop()
 	if err := m.AwaitText(time.Minute, "", nil); err == nil {

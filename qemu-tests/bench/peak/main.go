@@ -91,7 +91,7 @@ func settled(meminfo *os.File, buf []byte) (kib int64) {
 	return kib
 }
 
-// taken gives the KiB that are neither free nor cached files.
+// taken returns the KiB that are neither free nor cached files.
 func taken(meminfo *os.File, buf []byte) (kib int64) {
 	n, _ := meminfo.ReadAt(buf, 0)
 	for line := range bytes.Lines(buf[:n]) {

@@ -28,7 +28,7 @@ func run(stdin io.Reader) int {
 		unix.Mount(m[0], m[1], m[0], 0, "")
 	}
 	// From here on only emergencies: the report must not be cut by messages.
-	// The system call takes the level where others give the length of a buffer.
+	// The system call takes the level where others have the length of a buffer.
 	unix.Klogctl(unix.SYSLOG_ACTION_CONSOLE_LEVEL, make([]byte, 1))
 
 	terminals := consoles()
@@ -54,7 +54,7 @@ func run(stdin io.Reader) int {
 	select {}
 }
 
-// consoles gives every console that the kernel uses, and the first serial port
+// consoles returns every console that the kernel uses, and the first serial port
 // even when it is none: the test looks there.
 func consoles() []*os.File {
 	active, _ := os.ReadFile("/sys/class/tty/console/active")

@@ -28,23 +28,23 @@ const (
 	End   = "=== end of target ==="
 )
 
-// Payload is the folder of the initramfs whose files are reported, and KeyFile a
+// Payload is the directory of the initramfs whose files are reported, and KeyFile a
 // file that is reported as well: where Alpine's initramfs looks for a passphrase
 // that a boot loader hands on. StayFile lets the target wait for a person
-// instead of switching off.
+// instead of powering off.
 const (
 	Payload  = "payload"
 	KeyFile  = "crypto_keyfile.bin"
 	StayFile = "stay"
 )
 
-// Report says what was booted.
+// Report is what was booted.
 type Report struct {
 	Release string            // of the kernel, as uname -r
 	Banner  string            // the kernel's first line, as in its log
 	Cmdline string            // exactly as the kernel was given it
 	Files   map[string]string // content of each file of Payload, by its path there, and of KeyFile
-	Stay    bool              // not switching off; not part of the text
+	Stay    bool              // not powering off; not part of the text
 }
 
 // Collect reads a report from the root filesystem of a running target. What
@@ -83,7 +83,7 @@ func Collect(root fs.FS) (Report, error) {
 	return r, errors.Join(errs...)
 }
 
-// String gives the report as it is written on a console.
+// String returns the report as it is written on a console.
 func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s\nrelease %q\nbanner %q\ncmdline %q\n", Begin, r.Release, r.Banner, r.Cmdline)
