@@ -95,12 +95,18 @@ func (s *session) cancelled() {
 
 // withConsoles returns entries with the command lines that they are booted with:
 // what the menu shows, and what an edit begins with, is what the target gets. An
-// edited line is then left as it was typed.
+// edited line is then left as it was typed. A guessed line that names no console
+// gets those of the menu, whatever the policy: the kernel would leave a serial
+// line silent.
 func (s *session) withConsoles(entries []boot.Entry) []boot.Entry {
 	policy := map[string]cmdline.Consoles{settings.Keep: cmdline.KeepConsoles, settings.Add: cmdline.AddConsoles, settings.Replace: cmdline.ReplaceConsoles}[s.asked.ConsolePolicy]
 	entries = slices.Clone(entries)
 	for i := range entries {
-		entries[i].Cmdline = cmdline.Parse(entries[i].Cmdline).WithoutLoader().WithConsoles(policy, s.targets...).String()
+		line, policy := cmdline.Parse(entries[i].Cmdline).WithoutLoader(), policy
+		if entries[i].Guessed && entries[i].Problem == "" && policy == cmdline.KeepConsoles && !line.Has("console") && !slices.Equal(s.targets, []string{"tty0"}) {
+			policy = cmdline.AddConsoles
+		}
+		entries[i].Cmdline = line.WithConsoles(policy, s.targets...).String()
 	}
 	return entries
 }

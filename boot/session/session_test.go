@@ -393,6 +393,36 @@ func bootedVirt() []string {
 	return []string{"load boot/vmlinuz-virt", "hand over", "jump with 0 mounted"}
 }
 
+// A command line that was made gets the consoles of the menu, whatever the
+// policy: an installed system of which nothing names a console came up silently
+// on a serial line. One that a configuration has stays as it is.
+func TestConsolesOfGuessedEntries(t *testing.T) {
+	const made = "root=UUID=u1 modules=sd-mod,usb-storage,ext4 quiet rootfstype=ext4"
+	for _, tt := range []struct{ kernel, conf, want string }{
+		{"console=ttyS0,9600", "", made + " console=ttyS0,9600"},
+		{"", "", made + " console=ttyS0"},
+		{"console=ttyS0,9600", "default_kernel_opts=\"quiet console=ttyS1\"\n", "root=UUID=u1 modules=sd-mod,usb-storage,ext4 quiet console=ttyS1 rootfstype=ext4"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			disk := bootDisk(t, "/dev/sda1", "u1", "quiet")
+			if err := os.Remove(filepath.Join(disk.Dir, "boot/extlinux.conf")); err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, filepath.Join(disk.Dir, "etc/os-release"), "ID=alpine\n")
+			writeFile(t, filepath.Join(disk.Dir, "etc/fstab"), "UUID=u1 / ext4 rw 0 1\n")
+			if tt.conf != "" {
+				writeFile(t, filepath.Join(disk.Dir, "etc/update-extlinux.conf"), tt.conf)
+			}
+			b := newRig(t, disk)
+			b.start("alpboot.timeout=-1 " + tt.kernel)
+			b.press(menu.KeyEnter)
+			if b.hw.cmdline != tt.want {
+				t.Errorf("%q: command line\n%q, want\n%q", tt.kernel, b.hw.cmdline, tt.want)
+			}
+		})
+	}
+}
+
 func TestBooting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", "quiet console=tty0"))

@@ -66,7 +66,7 @@ func table() []setting {
 			func(s *Settings) *bool { return &s.Shell }),
 		oneOf("method", Auto, "System call that loads the target: kexec_file_load or kexec_load. With auto the second, which takes less time and memory, where alpboot can lay the kernel out itself and its own is not locked down, else the first; and the other one where that fails.",
 			func(s *Settings) *string { return &s.Method }, Auto, File, Load),
-		oneOf("console-policy", Keep, "Which console= the target gets: its own, ours besides them, or ours instead. The menu shows the command lines with them; one that is edited is taken as typed.",
+		oneOf("console-policy", Keep, "Which console= the target gets: its own, ours besides them, or ours instead. One that alpboot made and that names none gets ours in any case. The menu shows the command lines with them; one that is edited is taken as typed.",
 			func(s *Settings) *string { return &s.ConsolePolicy }, Keep, Add, Replace).fromVolume(),
 		yesNo("hand-on-passphrase", "no", "A passphrase typed into the menu is passed to the target in memory, so that it does not ask again.",
 			func(s *Settings) *bool { return &s.HandOn }),

@@ -119,15 +119,32 @@ func (r *reader) parse(files []string) (boot.Listing, error) {
 		}
 	}
 	subvolume.Mark(entries, r.volumes[0].Volume)
-	// One kernel has several titles, in and out of the submenu.
-	l, err := r.notes.Listing(boot.Unique(entries, func(e boot.Entry) string {
-		if e.Kernel != "" {
-			e.Title, e.Submenu = "", nil
-		}
-		return e.Key()
-	}), errs...)
+	l, err := r.notes.Listing(boot.Unique(entries, foldLevels()), errs...)
 	l.Unresolved = r.unresolved
 	return l, err
+}
+
+// foldLevels returns a key for [boot.Unique] with which an entry is the same as
+// one that boots the same on another level of the menu: distributions list a
+// kernel by one title at the top and by another in a submenu. Two titles on one
+// level were both meant.
+func foldLevels() func(boot.Entry) string {
+	firsts := map[string]boot.Entry{}
+	return func(e boot.Entry) string {
+		if e.Kernel == "" {
+			return e.Key()
+		}
+		what := e
+		what.Title, what.Submenu = "", nil
+		key := what.Key()
+		first, again := firsts[key]
+		if !again {
+			firsts[key] = e
+		} else if e.Title != first.Title && slices.Equal(e.Submenu, first.Submenu) {
+			key = e.Key()
+		}
+		return key
+	}
 }
 
 // reader is one call of Parse: the volumes, and what may still be done.

@@ -3,6 +3,7 @@ package grub_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -472,17 +473,23 @@ func TestGoOn(t *testing.T) {
 }
 
 // TestOnce asserts that a file with two names is read once, and an entry that
-// is there twice given once.
+// is there twice, in and out of a submenu, returned once; one with another title
+// on the same level stays.
 func TestOnce(t *testing.T) {
 	l, err := grub.Parse(fstest.MapFS{
-		"boot/grub/grub.cfg":  boottest.File("set default=B\nmenuentry A { linux /k a; initrd /i }\nmenuentry B { linux /k a; initrd /i }\nmenuentry C { linux /k a }"),
+		"boot/grub/grub.cfg": boottest.File("set default='S>B'\nmenuentry A { linux /k a; initrd /i }\nmenuentry D { linux /k a; initrd /i }\n" +
+			"submenu S { menuentry B { linux /k a; initrd /i }\nmenuentry C { linux /k a } }\nmenuentry D { linux /k a; initrd /i }"),
 		"boot/grub2":          boottest.Link("grub"),
 		"boot/boot":           boottest.Link("."),
 		"grub":                boottest.Link("/boot/grub"),
 		"EFI/alpine/grub.cfg": boottest.File("configfile /boot/boot/grub2/grub.cfg"),
 	}, boot.Volume{Type: "ext4"}, nil)
-	if err != nil || len(l.Entries) != 2 || !l.Entries[0].Default || l.Entries[0].Title != "A" || l.Entries[1].Title != "C" {
-		t.Error(boottest.Text(l, err))
+	var got []string
+	for _, e := range l.Entries {
+		got = append(got, boottest.Path(e))
+	}
+	if want := []string{"A", "D", "S / C"}; err != nil || !slices.Equal(got, want) || !l.Entries[0].Default {
+		t.Errorf("got %q, want %q, the first of them the default:\n%s", got, want, boottest.Text(l, err))
 	}
 }
 
