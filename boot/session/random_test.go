@@ -162,9 +162,11 @@ func (r *randomRig) event() {
 	switch r.IntN(14) {
 	case 0:
 		r.log("unplug %s", path)
+		r.heal(path) // what hangs already goes on hanging
 		r.disks.Unplug(path)
 	case 1:
 		r.log("plug in %s", path)
+		r.heal(path)
 		r.disks.Unplug(path) // the same path is never added twice
 		r.disks.Plug(r.devices[path])
 	case 2:
@@ -210,14 +212,17 @@ func (r *randomRig) event() {
 func (r *randomRig) mend() {
 	r.log("mend")
 	for path := range r.devices {
-		for _, step := range hardware.Steps {
-			r.disks.SetFault(path, step, hardware.Fault{})
-		}
+		r.heal(path)
 	}
-	for _, step := range hardware.Steps {
-		r.disks.SetFault("/dev/mapper/luks-c1", step, hardware.Fault{})
-	}
+	r.heal("/dev/mapper/luks-c1")
 	r.disks.Release()
+}
+
+// heal takes the faults of a device away.
+func (r *randomRig) heal(path string) {
+	for _, step := range hardware.Steps {
+		r.disks.SetFault(path, step, hardware.Fault{})
+	}
 }
 
 // goOn ends shells, and lets what is loaded go on.
