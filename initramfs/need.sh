@@ -149,6 +149,17 @@ case $groups in
 	;;
 esac
 
+# The demo and the tests download Debian's kernels, which lists that are old, or
+# as an installer leaves them, do not have.
+update=
+case $manager$groups in
+apt*' run '*)
+	if [ -z "${ALPBOOT_KERNEL_A:-}" ] && ! apt-cache policy linux-image-6.12-cloud-amd64 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+		update="apt-get update"
+	fi
+	;;
+esac
+
 # What the second Go of an old Debian was called by an earlier run.
 if [ -x build/go/bin/go ]; then
 	PATH=$PWD/build/go/bin:$PATH
@@ -158,9 +169,9 @@ if ! command -v go >/dev/null 2>&1; then
 	if [ "$manager" = apk ]; then want go; else want golang-go; fi
 fi
 
-if [ -n "$missing" ]; then
+if [ -n "$missing$update" ]; then
 	case $manager in
-	apt) install="apt-get install -y --no-install-recommends $missing" ;;
+	apt) install="${update:+$update${missing:+ && }}${missing:+apt-get install -y --no-install-recommends $missing}" ;;
 	apk) install="apk add $missing" ;;
 	*) fail "missing:$programs; install them, by names like $missing" ;;
 	esac
@@ -169,13 +180,18 @@ if [ -n "$missing" ]; then
 	elif command -v sudo >/dev/null 2>&1 && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
 		root="sudo "
 	else
-		fail "missing:$programs; install with: sudo $install"
+		fail "missing:${programs:- lists of packages}; as root: $install"
 	fi
-	echo "need.sh: installing $missing" >&2
+	[ -z "$missing" ] || echo "need.sh: installing $missing" >&2
 	case $manager in
 	apt)
 		quiet="env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0"
+		if [ -n "$update" ]; then
+			echo "need.sh: fetching apt's lists, which lack Debian's newer kernel" >&2
+			$root$quiet update >&2 || fail "could not fetch apt's lists; see above"
+		fi
 		set -- install -y --no-install-recommends $missing
+		[ -n "$missing" ] || set -- check
 		# The lists may be old, or not there at all.
 		$root$quiet "$@" >/dev/null 2>&1 ||
 			{ $root$quiet update >&2 && $root$quiet "$@" >&2; } ||

@@ -58,21 +58,8 @@ func TestDeviceMapper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	menu, err := os.ReadFile(initrd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tests bytes.Buffer
-	w := cpio.Newc.Writer(&tests)
-	if err := cpio.WriteRecordsAndDirs(w, records); err != nil {
-		t.Fatal(err)
-	}
-	if err := cpio.WriteTrailer(w); err != nil {
-		t.Fatal(err)
-	}
 	both := filepath.Join(dir, "initrd")
-	menu = append(menu, make([]byte, -len(menu)&3)...)
-	if err := os.WriteFile(both, append(menu, tests.Bytes()...), 0o600); err != nil {
+	if err := appendArchive(both, initrd, records...); err != nil {
 		t.Fatal(err)
 	}
 	m := startWith(t, "alpboot.timeout=-1", func(o *vm.Options) { o.Initrd, o.Memory = both, 1024 })
@@ -93,4 +80,22 @@ func TestDeviceMapper(t *testing.T) {
 			t.Errorf("%s did not pass:\n%s", name, log)
 		}
 	}
+}
+
+// appendArchive writes an initramfs with more files behind what is in it, in whose
+// place they come where they have the same name.
+func appendArchive(file, initramfs string, records ...cpio.Record) error {
+	b, err := os.ReadFile(initramfs)
+	if err != nil {
+		return err
+	}
+	more := bytes.NewBuffer(append(b, make([]byte, -len(b)&3)...))
+	w := cpio.Newc.Writer(more)
+	if err := cpio.WriteRecordsAndDirs(w, records); err != nil {
+		return err
+	}
+	if err := cpio.WriteTrailer(w); err != nil {
+		return err
+	}
+	return os.WriteFile(file, more.Bytes(), 0o600)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/alpboot/alpboot/qemu-tests/openrc"
 	"github.com/alpboot/alpboot/qemu-tests/target"
 	"github.com/alpboot/alpboot/qemu-tests/vm"
+	"github.com/u-root/u-root/pkg/cpio"
 )
 
 const (
@@ -124,10 +125,35 @@ const (
 	oldInit       = ""
 )
 
+// openrcKernel is what the system boots with: the kernel at hand, and an initramfs
+// where that has the driver of the disk as a module.
+var openrcKernel = sync.OnceValues(func() (o vm.Options, err error) {
+	if made.HasKernel() {
+		o.Kernel, err = made.Kernel()
+		return o, err
+	}
+	var menu string
+	if o.Kernel, menu, err = made.MenuOnDebian(); err != nil {
+		return o, err
+	}
+	program := made.Path("openrc", "starter")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "./qemu-tests/openrc/starter")
+	cmd.Dir, cmd.Env = made.Root(), append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return o, fmt.Errorf("building the starter: %w\n%s", err, out)
+	}
+	b, err := os.ReadFile(program)
+	if err != nil {
+		return o, err
+	}
+	o.Initrd = made.Path("openrc", "initrd")
+	return o, appendArchive(o.Initrd, menu, cpio.StaticFile("init", string(b), 0o755))
+})
+
 // startOpenRC boots the system up to its shell.
 func startOpenRC(t *testing.T, parameters string, access vm.Access) machine {
 	t.Helper()
-	needOwnKernel(t, "Debian's kernel has the driver of the root filesystem as a module")
+	needQEMU(t)
 	t.Parallel()
 	for _, tool := range []string{"apt-get", "gcc", "make"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -137,7 +163,7 @@ func startOpenRC(t *testing.T, parameters string, access vm.Access) machine {
 			t.Skip(err)
 		}
 	}
-	kernel, err := made.Kernel()
+	o, err := openrcKernel()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,11 +187,9 @@ func startOpenRC(t *testing.T, parameters string, access vm.Access) machine {
 	}
 	slots <- struct{}{}
 	t.Cleanup(func() { <-slots })
-	m := machine{vm.Start(t, vm.Options{
-		Kernel: kernel, Cmdline: openrcCmdline + parameters, Network: true, Dir: filepath.Dir(dir),
-		Memory: roomy,
-		Drives: []vm.Drive{{File: disks[0], Access: access}, {File: disks[1], Access: access}},
-	}), t}
+	o.Cmdline, o.Network, o.Memory, o.Dir = openrcCmdline+parameters, true, roomy, filepath.Dir(dir)
+	o.Drives = []vm.Drive{{File: disks[0], Access: access}, {File: disks[1], Access: access}}
+	m := machine{vm.Start(t, o), t}
 	m.Await(bootedLimit, vm.OnScreen("console#"))
 	return m
 }
