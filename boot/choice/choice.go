@@ -51,7 +51,7 @@ type Choice struct {
 //     what a configuration asks for (Entry.Once), unless that was done already;
 //  2. w.Default;
 //  3. State.Default;
-//  4. systemd-boot's LoaderDefault;
+//  4. systemd-boot's LoaderPreferred, then its LoaderDefault;
 //  5. the default of a configuration; of several that of the system booted last;
 //  6. other entries of a configuration, then guessed ones; the one booted last,
 //     else the first. Snapshots are not among them.
@@ -145,7 +145,7 @@ func (c *chooser) once() (boot.Entry, bool) {
 		}
 	}
 	if state.OneShot != "" {
-		e, found := findLoader(c.inv.Entries, state.OneShot)
+		e, found := findLoader(c.inv.Entries, state.OneShot, false)
 		if c.wait = !found && !c.inv.Settled; c.wait {
 			return e, false
 		}
@@ -214,8 +214,13 @@ func (c *chooser) pick(may func(boot.Entry) bool, loud bool) (boot.Entry, bool) 
 			c.note("%s %q cannot be booted: %s", asked.what, asked.id, e.Problem)
 		}
 	}
-	if e, ok := findLoader(c.inv.Entries, c.w.State.LoaderDefault); ok && e.Problem == "" && may(e) {
-		return e, true
+	for _, wish := range []struct {
+		pattern string
+		skipBad bool
+	}{{c.w.State.LoaderPreferred, true}, {c.w.State.LoaderDefault, false}} {
+		if e, ok := findLoader(c.inv.Entries, wish.pattern, wish.skipBad); ok && e.Problem == "" && may(e) {
+			return e, true
+		}
 	}
 	var last boot.Entry
 	if c.w.State.Last != "" {
@@ -276,8 +281,8 @@ func Find(entries []boot.Entry, want string) (boot.Entry, bool) {
 
 // findLoader returns the first entry that systemd-boot may know and that pattern
 // names: by its file without a boot counter, with or without the ending, in
-// whatever case.
-func findLoader(entries []boot.Entry, pattern string) (boot.Entry, bool) {
+// whatever case. With skipBad it is none whose counter has no tries left.
+func findLoader(entries []boot.Entry, pattern string, skipBad bool) (boot.Entry, bool) {
 	pattern = strings.ReplaceAll(strings.ToLower(pattern), "[!", "[^")
 	for _, e := range entries {
 		if e.Format != "bls" && e.Format != "uki" {
@@ -286,6 +291,10 @@ func findLoader(entries []boot.Entry, pattern string) (boot.Entry, bool) {
 		ending := path.Ext(e.Source.File)
 		name := strings.ToLower(strings.TrimSuffix(path.Base(e.Source.File), ending))
 		if i := strings.LastIndexByte(name, '+'); i > 0 && strings.Trim(name[i:], "+-0123456789") == "" {
+			left, _, _ := strings.Cut(name[i+1:], "-")
+			if skipBad && left != "" && strings.Trim(left, "0") == "" {
+				continue
+			}
 			name = name[:i]
 		}
 		for _, id := range []string{name + strings.ToLower(ending), name} {

@@ -19,6 +19,7 @@ func TestDefault(t *testing.T) {
 	older := boot.Entry{ID: "older-6", Title: "Debian, older", Volume: disk("/dev/sdb1")}
 	snapshot := boot.Entry{ID: "snap-7", Title: "Yesterday", Volume: disk("/dev/sda1"), Default: true, Snapshot: true}
 	bls := boot.Entry{ID: "bls-8", Title: "Alpine BLS", Format: "bls", Source: boot.Source{File: "loader/entries/Alpine-lts+3-1.conf"}}
+	counted := boot.Entry{ID: "bls-11", Title: "Alpine BLS", Format: "bls", Source: boot.Source{File: "loader/entries/alpine-lts+0-3.conf"}}
 	uki := boot.Entry{ID: "uki-9", Title: "Alpine UKI", Format: "uki", Source: boot.Source{File: "EFI/Linux/alpine.efi"}, Default: true}
 	once := boot.Entry{ID: "once-10", Title: "New kernel", Volume: disk("/dev/sda1"), Once: "grubenv 1 new"}
 
@@ -76,6 +77,9 @@ func TestDefault(t *testing.T) {
 		{name: "systemd-boot's default by file", entries: []boot.Entry{uki, bls}, state: remember.State{LoaderDefault: "alpine-lts.conf"}, id: "bls-8"},
 		{name: "by pattern", entries: []boot.Entry{uki, bls}, state: remember.State{LoaderDefault: "alpine-*"}, id: "bls-8"},
 		{name: "as before systemd 246", entries: []boot.Entry{bls, uki}, state: remember.State{LoaderDefault: "alpine"}, id: "uki-9"},
+		{name: "systemd-boot's preferred comes before its default", entries: []boot.Entry{uki, bls}, state: remember.State{LoaderPreferred: "alpine-lts*", LoaderDefault: "alpine.efi"}, id: "bls-8"},
+		{name: "not when it has been counted out", entries: []boot.Entry{uki, counted}, state: remember.State{LoaderPreferred: "alpine-lts*", LoaderDefault: "alpine.efi"}, id: "uki-9"},
+		{name: "the default is taken counted out", entries: []boot.Entry{uki, counted}, state: remember.State{LoaderDefault: "alpine-lts*"}, id: "bls-11"},
 		{name: "not for formats that systemd-boot cannot read", entries: []boot.Entry{virt, lts}, state: remember.State{LoaderDefault: "*"}, id: "virt-2"},
 		{name: "systemd-boot's default is gone", entries: []boot.Entry{uki, bls}, state: remember.State{LoaderDefault: "x.conf"}, id: "uki-9"},
 

@@ -103,7 +103,7 @@ func (s *System) wants(m *mounted, inv boot.Inventory) choice.Wants {
 	if err != nil {
 		s.Warn("what the boot menu remembers cannot be read: %v", err)
 	}
-	w := choice.Wants{Default: mem.asked.Default, State: remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault}}
+	w := choice.Wants{Default: mem.asked.Default, State: remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault, LoaderPreferred: all.LoaderPreferred}}
 	if mem.asked.Confirm {
 		w.State.Failed = all.Failed
 	}

@@ -107,6 +107,12 @@ func TestSystemdBoot(t *testing.T) {
 		l := SystemdBoot{Store: EFI{vars()}, Vars: vars("LoaderEntryDefault", utf16le("@saved"), "LoaderEntryLastBooted", utf16le("b.conf"))}
 		expect(t, l, State{LoaderDefault: "b.conf"})
 	})
+	t.Run("preferred", func(t *testing.T) {
+		l := SystemdBoot{Store: EFI{vars()}, Vars: vars("LoaderEntryPreferred", utf16le("a-*"), "LoaderEntryDefault", utf16le("b.conf"))}
+		expect(t, l, State{LoaderPreferred: "a-*", LoaderDefault: "b.conf"})
+		l.Vars = vars("LoaderEntryPreferred", utf16le("@saved"), "LoaderEntryLastBooted", utf16le("c.conf"))
+		expect(t, l, State{LoaderPreferred: "c.conf"})
+	})
 	t.Run("rubbish", func(t *testing.T) {
 		l := SystemdBoot{Store: EFI{vars()}, Vars: vars("LoaderEntryDefault", "\x1b\x00[\x00", "LoaderEntryOneShot", utf16le("../x"))}
 		expect(t, l, State{})

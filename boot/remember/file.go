@@ -97,7 +97,7 @@ func notRegular(name string) error {
 // Save implements [Store].
 func (f *File) Save(s State) error {
 	old, _, _, err := f.load(f.FS)
-	old.OneShot, old.LoaderDefault, old.Kept = s.OneShot, s.LoaderDefault, s.Kept
+	old.OneShot, old.LoaderDefault, old.LoaderPreferred, old.Kept = s.OneShot, s.LoaderDefault, s.LoaderPreferred, s.Kept
 	if err == nil && old.Equal(s) {
 		return nil
 	}

@@ -34,6 +34,10 @@ type State struct {
 	OneShot       string
 	LoaderDefault string
 
+	// LoaderPreferred comes before LoaderDefault, but for entries that systemd-boot
+	// has counted out.
+	LoaderPreferred string
+
 	// Kept is set when all this outlasts the menu. Stores set it.
 	Kept bool
 }
@@ -46,7 +50,7 @@ const (
 // Equal reports whether s and o are the same to a [Store].
 func (s State) Equal(o State) bool {
 	return slices.EqualFunc(s.fields(), o.fields(), func(a, b field) bool { return a.text() == b.text() }) &&
-		s.OneShot == o.OneShot && s.LoaderDefault == o.LoaderDefault && s.Kept == o.Kept
+		s.OneShot == o.OneShot && s.LoaderDefault == o.LoaderDefault && s.LoaderPreferred == o.LoaderPreferred && s.Kept == o.Kept
 }
 
 // field is a part of the state that is ours, as it is written down. One of the

@@ -13,14 +13,15 @@ import (
 const (
 	oneShotName    = "LoaderEntryOneShot"
 	defaultName    = "LoaderEntryDefault"
+	preferredName  = "LoaderEntryPreferred" // since systemd 260
 	lastBootedName = "LoaderEntryLastBooted"
 
 	maxName = 256 // bytes
 )
 
 // SystemdBoot adds to a Store what systemd-boot remembers, and what bootctl
-// set-default and set-oneshot ask for. Of its variables only LoaderEntryOneShot
-// is ever changed: it is deleted when a State without it is saved. The Store
+// set-default, set-preferred and set-oneshot ask for. Of its variables only
+// LoaderEntryOneShot is ever changed: it is deleted when a State without it is saved. The Store
 // under it counts for all else.
 type SystemdBoot struct {
 	Store
@@ -42,13 +43,17 @@ func (l SystemdBoot) Load() (State, error) {
 	if !l.ReadOnly {
 		s.OneShot = get(oneShotName)
 	}
-	s.LoaderDefault = get(defaultName)
-	if s.LoaderDefault == "@saved" {
-		s.LoaderDefault = get(lastBootedName)
+	pattern := func(name string) string {
+		text := get(name)
+		if text == "@saved" {
+			text = get(lastBootedName)
+		}
+		if strings.HasPrefix(text, "@") {
+			return "" // @current and the like are for systemd-boot alone
+		}
+		return text
 	}
-	if strings.HasPrefix(s.LoaderDefault, "@") {
-		s.LoaderDefault = "" // @current and the like are for systemd-boot alone
-	}
+	s.LoaderDefault, s.LoaderPreferred = pattern(defaultName), pattern(preferredName)
 	return s, errors.Join(errs...)
 }
 
