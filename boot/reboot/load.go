@@ -157,7 +157,7 @@ func (s *System) entry(ctx context.Context, o Options) (*target, error) {
 		return file, nil
 	}
 	t := &target{title: e.Title, release: e.Version}
-	t.Cmdline = e.Cmdline
+	t.Cmdline, t.Profile = e.Cmdline, e.Profile
 	if e.Guessed {
 		// No configuration has a command line for it, and this one is proven.
 		t.Cmdline = s.cmdline()
@@ -176,7 +176,7 @@ func (s *System) complete(t *target, o Options) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.Kernel.Name(), err)
 	}
-	t.release = info.Version
+	t.release = cmp.Or(t.release, info.Version) // of an image with several kernels, that of the first
 	unified := info.Format == kernel.UnifiedImage
 	if unified && t.Cmdline == "" {
 		u, err := kernel.OpenUKI(t.Kernel, st.Size())
@@ -200,6 +200,24 @@ func (s *System) complete(t *target, o Options) error {
 		return errors.New("a command line is needed: --reuse-cmdline takes that of the running kernel, --cmdline another")
 	}
 	t.Cmdline = strings.TrimSpace(settings.ForTarget(t.Cmdline) + " " + o.Append)
+	if o.Cmdline != nil {
+		return nil // as it was asked for
+	}
+	return s.checkRoot(t)
+}
+
+// checkRoot refuses a command line with which the kernel would not find the root
+// filesystem: an empty one, and one without root= where the running kernel was
+// started with it.
+func (s *System) checkRoot(t *target) error {
+	const instead = "--reuse-cmdline takes that of the running kernel, --cmdline another"
+	line, running := cmdline.Parse(t.Cmdline), cmdline.Parse(s.cmdline())
+	switch {
+	case len(line) == 0 && len(running) > 0:
+		return fmt.Errorf("the command line of %s is empty: %s", t.title, instead)
+	case running.Has("root") && !line.Has("root"):
+		return fmt.Errorf("the command line of %s has no root=, with which the running system was started: %s", t.title, instead)
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,11 +23,13 @@ type fakeKernel struct {
 
 	loads, unloads, jumps int
 	cmdline               string
+	image                 []byte // the kernel that was loaded
 	err, unloadErr        error
 }
 
-func (k *fakeKernel) FileLoad(_, _ *os.File, cmdline string) error {
+func (k *fakeKernel) FileLoad(kernel, _ *os.File, cmdline string) error {
 	k.loads, k.cmdline = k.loads+1, cmdline
+	k.image, _ = io.ReadAll(io.NewSectionReader(kernel, 0, 1<<20))
 	return k.err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"maps"
 	"os"
 	"regexp"
@@ -60,6 +61,25 @@ func TestLoad(t *testing.T) {
 			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 of=lts"},
 		{name: "modules on a usr-merged system", files: with(alpine(), "/lib/modules/"+release+"/modules.dep", "", "/usr/lib/modules/"+release+"/modules.dep", "x"), args: "--entry 2",
 			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 of=lts"},
+	}
+	for _, tt := range []struct {
+		name, args, kernel, cmdline string
+	}{
+		{"the first profile of a unified kernel image", "--entry default", release, "root=UUID=1 of=first"},
+		{"another profile, with a kernel and a command line of its own", "--entry 2", "6.12.9-0-virt", "root=UUID=1 of=second"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, with(alpine(), "/boot/extlinux.conf", "", "/efi/EFI/Linux/a.efi", string(ukitest.Image(
+				ukitest.Section{Name: ".linux", Data: boottest.BzImage(release)}, ukitest.Section{Name: ".cmdline", Data: []byte("of=base")},
+				ukitest.Section{Name: ".profile", Data: []byte("TITLE=First\n")}, ukitest.Section{Name: ".cmdline", Data: []byte("root=UUID=1 of=first")},
+				ukitest.Section{Name: ".profile", Data: []byte("TITLE=Second\n")}, ukitest.Section{Name: ".cmdline", Data: []byte("root=UUID=1 of=second")},
+				ukitest.Section{Name: ".linux", Data: boottest.BzImage("6.12.9-0-virt")},
+			))))
+			f.do(t, exitDone, f.words("load -s "+tt.args)...)
+			if f.kernel.cmdline != tt.cmdline || !bytes.HasPrefix(f.kernel.image, boottest.BzImage(tt.kernel)) {
+				t.Errorf("loaded with %q, want %q and Linux %s", f.kernel.cmdline, tt.cmdline, tt.kernel)
+			}
+		})
 	}
 	unified := string(ukitest.Image(
 		ukitest.Section{Name: ".linux", Data: boottest.BzImage(release)}, ukitest.Section{Name: ".initrd", Data: []byte(initramfs)},
@@ -150,6 +170,12 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "no kernel at all", files: with(alpine(), "/boot/vmlinuz-lts", "text"), args: "--kernel ROOT/boot/vmlinuz-lts --reuse-cmdline", code: exitFailed, says: "not a kernel"},
 		{name: "no such file", files: alpine(), args: "--kernel ROOT/vmlinuz --reuse-cmdline", code: exitFailed, says: "no such file"},
 		{name: "no command line", files: alpine(), args: "--kernel ROOT/boot/vmlinuz-lts", code: exitFailed, says: "--reuse-cmdline"},
+		{name: "an entry without a command line", files: with(alpine(), "/boot/extlinux.conf", "LABEL lts\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n"), args: "--entry default",
+			code: exitFailed, says: "the command line of lts is empty: --reuse-cmdline"},
+		{name: "an entry without root=", files: with(alpine(), "/boot/extlinux.conf", "LABEL lts\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND quiet\n"), args: "--entry default --append single",
+			code: exitFailed, says: "the command line of lts has no root="},
+		{name: "a variable without a value", code: exitFailed, says: "$kernelopts has no value", args: "--entry default",
+			files: with(alpine(), "/boot/extlinux.conf", "", "/boot/loader/entries/a.conf", "title Linux\nlinux /boot/vmlinuz-lts\noptions $kernelopts\n", "/boot/vmlinuz-virt", "", "/boot/initramfs-lts", "", "/boot/initramfs-virt", "")},
 		{name: "the kernel refuses", files: alpine(), setUp: func(f *fake) { f.kernel.err = syscall.ENOMEM }, code: exitFailed, says: "memory"},
 		{name: "two choices", files: alpine(), args: "--entry 1 --kernel x", code: exitMisuse, says: "exclude each other"},
 		{name: "initrd of an entry", files: alpine(), args: "--initrd x", code: exitMisuse, says: "--kernel"},
