@@ -128,10 +128,15 @@ func newVolume(b device.Block, node string, from ...*volume) *volume {
 	return &volume{block: b, node: node, from: from, probed: probed{status: boot.VolumeStatus{Volume: vol}}}
 }
 
-// to moves v to another phase. That it cannot go there is a defect of the scan.
+// to moves v to another phase. That it cannot go there is a defect of the scan,
+// which costs the volume and not the menu.
 func (st *state) to(v *volume, p phase) {
 	if !slices.Contains(v.phase.next(), p) {
-		panic(fmt.Sprintf("%s: %v after %v", v.block.Path, p, v.phase))
+		v.status.Problem = defect(v.block.Path, fmt.Sprintf("%v after %v", p, v.phase))
+		if v.phase == gone {
+			return
+		}
+		p = failed
 	}
 	v.phase, v.since = p, time.Now()
 	st.changed = true

@@ -140,6 +140,9 @@ func (c *chaos) start() {
 // checkInventory asserts that what was known of a disk that is there is known
 // still.
 func (c *chaos) checkInventory(inv boot.Inventory) {
+	if strings.Contains(problems(inv), "defect in alpboot") {
+		c.t.Errorf("%s%s", problems(inv), c.after())
+	}
 	shown := map[string]boot.Entry{} // by title
 	for _, e := range inv.Entries {
 		shown[e.Title] = e
