@@ -34,8 +34,7 @@ var (
 	_ fs.ReadLinkFS = (*Root)(nil)
 )
 
-// maxDirEntries is how many entries of a directory are read: far more than a
-// directory that one boots from holds, and little enough to be kept in memory.
+// maxDirEntries is how many entries of a directory are read.
 const maxDirEntries = 1 << 16
 
 // Directory opens a directory of the running system as a Root.

@@ -36,7 +36,7 @@ func (f form) keys(Model) []binding {
 		{keys: "Ctrl-Z Ctrl-_", foot: "undo", help: "undo the last change", do: to(l.takeBack())},
 		{keys: "Left Right", also: "Ctrl-B Ctrl-F", help: "a character left or right", do: to(l.moveTo(l.left())), second: to(l.moveTo(l.right()))},
 		{keys: "Ctrl-Left Ctrl-Right", also: "Alt-b Alt-f", help: "a word left or right", do: to(l.moveTo(l.wordLeft())), second: to(l.moveTo(l.wordRight()))},
-		{keys: "Up Down", also: "Ctrl-P Ctrl-N", help: "a line up or down; beyond the command line are the paths of kernel and initrds", do: f.lines(-1), second: f.lines(1)},
+		{keys: "Up Down", also: "Ctrl-P Ctrl-N", help: "a line up or down; the paths of kernel and initrds come last", do: f.lines(-1), second: f.lines(1)},
 		{keys: "Home Ctrl-A", help: "to the beginning", do: to(l.moveTo(0))},
 		{keys: "End Ctrl-E", help: "to the end", do: to(l.moveTo(len(l.text)))},
 		{keys: "Backspace Ctrl-H", help: helpBackspace, do: to(l.change(l.left(), l.pos, ""))},

@@ -75,8 +75,7 @@ type run struct {
 	areas         []mapper.Area
 }
 
-// maxSteps bounds the work of following a volume that refers to others, and
-// the table that comes of it.
+// maxSteps bounds the work of following a volume that refers to others.
 const maxSteps = 100_000
 
 // resolver follows logical volumes down to devices.

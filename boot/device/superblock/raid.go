@@ -140,8 +140,7 @@ const (
 	roleFaulty  = 0xfffe
 )
 
-// maxBytes bounds sizes and offsets, so that sums of some of them do not
-// overflow.
+// maxBytes bounds sizes and offsets, so that their sums do not overflow.
 const maxBytes = 1 << 60
 
 // readRAID1 reads struct mdp_superblock_1, that lies at offset at, as
