@@ -29,6 +29,20 @@ func pages(t *testing.T) map[string]string {
 	return texts
 }
 
+// TestTables asserts that no line of a table is too long to be read as text.
+func TestTables(t *testing.T) {
+	const most = 120
+	for name, text := range pages(t) {
+		n := 0
+		for line := range strings.Lines(text) {
+			n++
+			if strings.HasPrefix(line, "|") && len([]rune(strings.TrimSuffix(line, "\n"))) > most {
+				t.Errorf("%s:%d: a line of a table has more than %d characters", name, n, most)
+			}
+		}
+	}
+}
+
 var link = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
 
 // TestLinks asserts that what a page links to is there.
