@@ -511,6 +511,10 @@ func (st *state) unlock(ctx context.Context, path string, passphrase []byte, don
 				st.removeDevice(made)
 				err = errGone
 			}
+			if err == nil {
+				// Who has unlocked it is not shown any more that it is locked.
+				st.out, st.paceAt = nil, time.Time{}
+			}
 			done <- err
 		}
 	})

@@ -65,6 +65,30 @@ func TestUnlock(t *testing.T) {
 	})
 }
 
+// TestUnlockedIsNotShownLocked asserts that an inventory which nobody has read yet
+// does not say afterwards that a volume is locked: it would be unlocked twice,
+// and its passphrase be taken for a wrong one.
+func TestUnlockedIsNotShownLocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := hardware.New(locked("/dev/sda2", "crypt", alpine("/dev/mapper/luks-crypt", "u1", "lts")))
+		m.Latency = 0
+		sc := listener(m).Start(t.Context())
+		defer sc.Stop()
+		settled(t, sc)
+		slow := alpine("/dev/sdb1", "u2", "virt")
+		slow.Faults = map[hardware.Step]hardware.Fault{hardware.Probe: {Delay: time.Second}}
+		m.Plug(slow)
+		time.Sleep(relistDelay)
+		synctest.Wait() // an inventory with the new disk is there to be read
+		if err := sc.Unlock(t.Context(), "/dev/sda2", []byte("right")); err != nil {
+			t.Fatal(err)
+		}
+		if inv := <-sc.Inventories(); inv.Volumes[0].Locked {
+			t.Errorf("it is shown as locked: %+v", inv.Volumes[0])
+		}
+	})
+}
+
 func TestStopRemovesWhatWasMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := hardware.New(locked("/dev/sda2", "outer", locked("/dev/mapper/outer", "inner", alpine("/dev/mapper/inner", "u1", "lts"))))
