@@ -139,7 +139,7 @@ func TestHidden(t *testing.T) {
 }
 
 // What a user makes the default is remembered in a file on the volume that the
-// settings name. A system that was started and never reported that it is up is
+// settings name. A system that was started and never reported being up is
 // passed over at the next start, and the screen says so.
 func TestRememberedInAFile(t *testing.T) {
 	needQEMU(t)
@@ -163,7 +163,7 @@ func TestRememberedInAFile(t *testing.T) {
 	})
 	t.Run("second start", func(t *testing.T) {
 		m := start(t, anyKernel, "alpboot.timeout=600"+settings, file)
-		m.text(menuLimit, "Linux virt did not boot: It was started before and never reported that it is up.")
+		m.text(menuLimit, "Linux virt did not boot: It was started before and never reported being up.")
 		m.row(drawLimit, "Linux lts", inList(lts.Release), "default")
 		m.row(drawLimit, "Linux virt", "failed")
 	})

@@ -109,10 +109,10 @@ func (c *chooser) explain(wanted, best boot.Entry) {
 	if c.w.Failed[wanted.ID] {
 		c.note("%s could not be started just now: it is passed over.", wanted.Title)
 	} else if wanted.ID != best.ID {
-		c.note("%s was started before and never reported that it is up: it is passed over.", wanted.Title)
+		c.note("%s was started before and never reported being up: it is passed over.", wanted.Title)
 	}
 	if slices.Contains(c.w.State.Failed, best.ID) {
-		c.note("%s was started before and never reported that it is up. There is no other: it is tried again.", best.Title)
+		c.note("%s was started before and never reported being up. There is no other: it is tried again.", best.Title)
 	}
 }
 

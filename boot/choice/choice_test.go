@@ -98,7 +98,7 @@ func TestDefault(t *testing.T) {
 
 		{name: "not what could not be started just now", entries: []boot.Entry{virt, lts}, failed: failed("virt-2"), id: "lts-1", note: "Linux virt could not be started just now"},
 		{name: "nor any other way", entries: []boot.Entry{virt}, failed: failed("virt-2"), note: "Linux virt could not"},
-		{name: "not what never came up", entries: []boot.Entry{virt, lts}, state: kept(remember.State{Failed: []string{"virt-2"}}), id: "lts-1", note: "Linux virt was started before and never reported that it is up: it is passed over."},
+		{name: "not what never came up", entries: []boot.Entry{virt, lts}, state: kept(remember.State{Failed: []string{"virt-2"}}), id: "lts-1", note: "Linux virt was started before and never reported being up: it is passed over."},
 		{name: "though the settings name it", entries: []boot.Entry{lts, virt}, want: "lts-1", state: kept(remember.State{Failed: []string{"lts-1"}}), id: "virt-2", note: "Linux lts was started before"},
 		{name: "unless there is no other", entries: []boot.Entry{virt, bad}, state: kept(remember.State{Failed: []string{"virt-2"}}), id: "virt-2", note: "There is no other"},
 		{name: "failures of others are nobody's concern", entries: []boot.Entry{virt, lts}, state: kept(remember.State{Failed: []string{"lts-1"}}), failed: failed("lts-1"), id: "virt-2"},

@@ -19,7 +19,7 @@ func TestOpened(t *testing.T) {
 		confirm     bool
 	}{
 		{name: "nothing known", confirm: true},
-		{name: "what never reported that it is up has failed", confirm: true,
+		{name: "what never reported being up has failed", confirm: true,
 			state: State{Last: "a", Trying: "a", Failed: []string{"b"}}, want: State{Last: "a", Failed: []string{"b", "a"}}},
 		{name: "and stays so once", confirm: true,
 			state: State{Last: "a", Trying: "a", Failed: []string{"a", "b"}}, want: State{Last: "a", Failed: []string{"b", "a"}}},

@@ -377,7 +377,7 @@ func (s *session) reportPassedOver(inv boot.Inventory) {
 	unknown := inv // so that nothing is booted while the default is not known yet
 	unknown.Settled = false
 	s.update(menu.InventoryMsg{Inventory: unknown})
-	s.update(menu.FailedMsg{ID: id, Reason: "It was started before and never reported that it is up."})
+	s.update(menu.FailedMsg{ID: id, Reason: "It was started before and never reported being up."})
 }
 
 // sentence returns err as the menu shows it: with a capital and a full stop.

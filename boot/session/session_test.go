@@ -823,7 +823,7 @@ func TestPassedOver(t *testing.T) {
 			t.Fatalf("AlpbootTrying is %q", got)
 		}
 		b.start("alpboot.timeout=3 alpboot.confirm")
-		b.shows("Linux lts did not boot", "never reported that it is up", "Booting in", "Linux virt")
+		b.shows("Linux lts did not boot", "never reported being up", "Booting in", "Linux virt")
 		b.wait(4 * time.Second)
 		b.did(bootedVirt()...)
 	})
