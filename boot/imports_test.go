@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 
 	"boot/device/...":        {"boot/device/..."},
 	"boot/device/superblock": {"boot/device/table"},
+	"boot/device/mountinfo":  {"boot/device/superblock"},
 	"boot/format/...":        {"boot/format/...", "boot/kernel", "boot/device/superblock"},
 	"boot/kernel/...":        {"boot/kernel/...", "boot/device/superblock"},
 	"boot/keymap":            {},

@@ -122,6 +122,18 @@ func (s *Scanner) Start(ctx context.Context) *Scan {
 // the scan ends.
 func (sc *Scan) Inventories() <-chan boot.Inventory { return sc.inventories }
 
+// Settled waits until every device has answered, or its time is up, and returns
+// what is known then.
+func (sc *Scan) Settled() boot.Inventory {
+	var inv boot.Inventory
+	for inv = range sc.inventories {
+		if inv.Settled {
+			break
+		}
+	}
+	return inv
+}
+
 // stopLimit is how long Stop waits.
 const stopLimit = 5 * time.Second
 

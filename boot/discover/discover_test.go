@@ -62,13 +62,11 @@ func listener(m *hardware.Machine) *Scanner {
 // settled waits for the inventory that a default may be booted from.
 func settled(t *testing.T, sc *Scan) boot.Inventory {
 	t.Helper()
-	for inv := range sc.Inventories() {
-		if inv.Settled {
-			return inv
-		}
+	inv := sc.Settled()
+	if !inv.Settled {
+		t.Fatal("the scan ended before it had settled")
 	}
-	t.Fatal("the scan ended before it had settled")
-	return boot.Inventory{}
+	return inv
 }
 
 func titles(inv boot.Inventory) string {

@@ -28,14 +28,8 @@ func ExampleScanner_Start() {
 	scanner := discover.Scanner{Machine: machine, Formats: all.Formats(nil), Limit: 10 * time.Second}
 	scan := scanner.Start(context.Background())
 	defer scan.Stop()
-	for inv := range scan.Inventories() {
-		if !inv.Settled {
-			continue // more is to come
-		}
-		for _, e := range inv.Entries {
-			fmt.Printf("%s: %s with %q\n", e.Title, e.Version, e.Cmdline)
-		}
-		break
+	for _, e := range scan.Settled().Entries {
+		fmt.Printf("%s: %s with %q\n", e.Title, e.Version, e.Cmdline)
 	}
 	// Output: Linux lts: 6.12.1-0-lts with "root=/dev/sda1"
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/bare"
 )
 
@@ -115,7 +117,7 @@ func warnOfTwins(inv *boot.Inventory) {
 	const named = 4            // devices of a group
 	with := map[string][]int{} // the volumes that have a UUID
 	for i, v := range inv.Volumes {
-		if id := v.Volume.UUID; id != "" && v.Volume.Type != "linux_raid_member" {
+		if id := v.Volume.UUID; id != "" && v.Volume.Type != superblock.RAIDMember {
 			with[id] = append(with[id], i)
 		}
 	}
@@ -251,7 +253,7 @@ func inOrder(list []boot.Entry) {
 // of two configurations do of which one was made for another boot loader.
 func same(a, b *boot.Entry) bool {
 	return a.Kernel != "" && a.Kernel == b.Kernel && a.Volume == b.Volume && slices.Equal(a.Initrds, b.Initrds) &&
-		slices.Equal(strings.Fields(a.Cmdline), strings.Fields(b.Cmdline))
+		slices.Equal(cmdline.Parse(a.Cmdline), cmdline.Parse(b.Cmdline))
 }
 
 // sentence makes an error the end of a sentence: with one full stop.

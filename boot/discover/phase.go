@@ -9,6 +9,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 )
 
 // phase is where a volume is in its life. docs/architecture.md shows it as a
@@ -119,7 +120,7 @@ func (c closer) close() {
 func newVolume(b device.Block, node string, from ...*volume) *volume {
 	vol := boot.Volume{Device: b.Path, Disk: b.Disk, Partition: b.Partition, PartUUID: b.PartUUID, PartLabel: b.PartLabel}
 	for _, of := range from {
-		if outer := of.status.Volume; outer.Type == "crypto_LUKS" {
+		if outer := of.status.Volume; outer.Type == superblock.LUKS {
 			vol.Crypt = outer.UUID
 		} else if outer.Crypt != "" {
 			vol.Crypt = outer.Crypt

@@ -90,14 +90,14 @@ func probe(ctx context.Context, s *Scanner, at target) (f probed) {
 		return f
 	}
 	switch sb.Type {
-	case "swap":
+	case superblock.Swap:
 		return f
-	case "crypto_LUKS":
+	case superblock.LUKS:
 		f.roots = bare.FindRoots(nil, f.status.Volume) // there may be one in it
 		f.status.Locked = true
 		f.status.Problem = sentence("%s is encrypted (LUKS), and its passphrase has not been given", path)
 		return f
-	case "LVM2_member", "linux_raid_member":
+	case superblock.LVMMember, superblock.RAIDMember:
 		if s.Maker == nil {
 			return f // what it is part of is scanned by itself, or not at all
 		}
@@ -110,7 +110,7 @@ func probe(ctx context.Context, s *Scanner, at target) (f probed) {
 			f.member = &m
 		}
 		return f
-	case "zfs_member":
+	case superblock.ZFSMember:
 		problem("%s belongs to a ZFS pool, which alpboot cannot read: keep /boot on another filesystem", path)
 		return f
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	machine "github.com/alpboot/alpboot/boot/device/system"
 	"github.com/alpboot/alpboot/boot/discover"
@@ -26,10 +27,10 @@ import (
 // mounted is the machine as discovery shall see it here: the filesystems that
 // are mounted where kernels lie, by the names of their devices.
 type mounted struct {
-	mounts map[string]mount // by the Path of its block
+	mounts map[string]mountinfo.Mount // by the Path of its block
 	blocks []device.Block
 	probe  func(device string) (superblock.Superblock, error)
-	open   func(m mount) (discover.Filesystem, error)
+	open   func(m mountinfo.Mount) (discover.Filesystem, error)
 }
 
 var _ discover.Machine = (*mounted)(nil)
@@ -48,17 +49,17 @@ func holdsKernels(point string) bool {
 
 // newMounted picks the filesystems to scan from mounts. all are the block
 // devices of the machine, which add the partition that a filesystem is on.
-func newMounted(mounts []mount, all []device.Block, number func(node string) string) *mounted {
-	m := &mounted{mounts: map[string]mount{}}
+func newMounted(mounts []mountinfo.Mount, all []device.Block, number func(node string) string) *mounted {
+	m := &mounted{mounts: map[string]mountinfo.Mount{}}
 	for _, mnt := range mounts {
-		if !mnt.onDisk() || !holdsKernels(mnt.point) {
+		if !mnt.OnDisk() || !holdsKernels(mnt.Point) {
 			continue
 		}
 		// The number tells devices apart: their names may be links, or /dev/root.
 		// btrfs has a number of its own, and the names of its devices are right.
-		block := device.Block{Path: mnt.source}
+		block := device.Block{Path: mnt.Source}
 		for _, b := range all {
-			if n := number(b.Path); n != "" && (n == mnt.device || n == number(mnt.source)) {
+			if n := number(b.Path); n != "" && (n == mnt.Device || n == number(mnt.Source)) {
 				block = b
 				break
 			}
@@ -67,7 +68,7 @@ func newMounted(mounts []mount, all []device.Block, number func(node string) str
 		switch {
 		case !again:
 			m.blocks = append(m.blocks, block)
-		case old.root == "/" || mnt.root != "/": // more of it is not to be seen here
+		case old.Root == "/" || mnt.Root != "/": // more of it is not to be seen here
 			continue
 		}
 		m.mounts[block.Path] = mnt
@@ -84,7 +85,7 @@ func (m *mounted) Probe(name string) (superblock.Superblock, error) {
 	if sb.Type == "" || err != nil {
 		// It is mounted, so there is something: only its UUID is not known, as
 		// when another user than root asks.
-		return superblock.Superblock{Type: m.mounts[name].fstype}, nil
+		return superblock.Superblock{Type: m.mounts[name].Type}, nil
 	}
 	return sb, nil
 }
@@ -108,17 +109,17 @@ func (a standalone) Close() error {
 // openStandalone opens a mounted filesystem as discovery is to see it. A btrfs is
 // shown from its top, where configurations take their paths from. Without the
 // right to make such a view, what the mount shows is taken.
-func openStandalone(m mount) (discover.Filesystem, error) {
+func openStandalone(m mountinfo.Mount) (discover.Filesystem, error) {
 	tree := -1
 	err := error(unix.EPERM)
-	if m.fstype == "btrfs" && m.root != "/" {
-		tree, err = btrfsTop(m.source)
+	if m.Type == superblock.Btrfs && m.Root != "/" {
+		tree, err = btrfsTop(m.Source)
 	}
 	if err != nil {
-		tree, err = unix.OpenTree(unix.AT_FDCWD, m.point, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		tree, err = unix.OpenTree(unix.AT_FDCWD, m.Point, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	}
 	if err != nil {
-		return device.Directory(m.point)
+		return device.Directory(m.Point)
 	}
 	root, err := device.Directory(fmt.Sprintf("/proc/self/fd/%d", tree))
 	if err != nil {
@@ -131,7 +132,7 @@ func openStandalone(m mount) (discover.Filesystem, error) {
 // btrfsTop returns a view of the top of a btrfs that is mounted already. Only
 // the view is read-only: the filesystem stays as it is.
 func btrfsTop(source string) (tree int, err error) {
-	f, err := unix.Fsopen("btrfs", unix.FSOPEN_CLOEXEC)
+	f, err := unix.Fsopen(superblock.Btrfs, unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, err
 	}
@@ -164,7 +165,7 @@ func (s *System) machine() *mounted {
 	m.probe = s.Probe
 	m.open = openStandalone
 	if s.Root != "/" { // a test: no number is right, and the directories lie elsewhere
-		m.open = func(mnt mount) (discover.Filesystem, error) { return device.Directory(s.path(mnt.point)) }
+		m.open = func(mnt mountinfo.Mount) (discover.Filesystem, error) { return device.Directory(s.path(mnt.Point)) }
 	}
 	return m
 }
@@ -179,13 +180,7 @@ func (s *System) scan(ctx context.Context, m *mounted) (*discover.Scan, boot.Inv
 		efiVars = os.DirFS(s.path(efivars))
 	}
 	scan := (&discover.Scanner{Machine: m, Formats: all.Formats(efiVars), Limit: deviceLimit}).Start(ctx)
-	var inv boot.Inventory
-	for inv = range scan.Inventories() {
-		if inv.Settled {
-			break
-		}
-	}
-	return scan, inv
+	return scan, scan.Settled()
 }
 
 // discover reads all filesystems where kernels lie, and what the boot menu goes

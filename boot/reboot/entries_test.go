@@ -12,6 +12,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 )
 
@@ -45,7 +46,7 @@ func TestOpenStandaloneHidesOtherMounts(t *testing.T) {
 	mountFor(t, "tmpfs", filepath.Join(dir, "boot"), "tmpfs", "")
 	put("boot/above")
 
-	fsys, err := openStandalone(mount{point: dir, root: "/", fstype: "tmpfs"})
+	fsys, err := openStandalone(mountinfo.Mount{Point: dir, Root: "/", Type: "tmpfs"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func TestOpenStandaloneShowsTheTopOfABtrfs(t *testing.T) {
 	sub := filepath.Join(dir, "sub")
 	mountFor(t, loop, sub, "btrfs", "subvol=@")
 
-	fsys, err := openStandalone(mount{point: sub, root: "/@", fstype: "btrfs", source: loop})
+	fsys, err := openStandalone(mountinfo.Mount{Point: sub, Root: "/@", Type: "btrfs", Source: loop})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +156,7 @@ func TestMountedDevices(t *testing.T) {
 		{Path: "/dev/sdb1", Disk: "/dev/sdb", Partition: 1},
 	}
 	numbers := map[string]string{"/dev/sda1": "8:1", "/dev/sda3": "8:3", "/dev/dm-0": "254:0", "/dev/sdb1": "8:17", "/dev/mapper/vg0-lv_root": "254:0"}
-	mounts := parseMountinfo(`1 0 254:0 / / rw - ext4 /dev/mapper/vg0-lv_root rw
+	mounts := mountinfo.Parse(`1 0 254:0 / / rw - ext4 /dev/mapper/vg0-lv_root rw
 2 1 8:1 / /boot rw - ext4 /dev/root rw
 3 1 8:3 /srv /media/part rw - ext4 /dev/sda3 rw
 4 1 8:3 / /media/whole rw - ext4 /dev/sda3 rw
@@ -167,7 +168,7 @@ func TestMountedDevices(t *testing.T) {
 	m := newMounted(mounts, all, func(node string) string { return numbers[node] })
 	got := map[string]string{}
 	for _, b := range m.blocks {
-		got[b.Path] = m.mounts[b.Path].point
+		got[b.Path] = m.mounts[b.Path].Point
 	}
 	want := map[string]string{"/dev/dm-0": "/", "/dev/sda1": "/boot", "/dev/sda3": "/media/whole", "/dev/sdb1": "/media/btrfs", "/dev/loop9": "/media/iso"}
 	for path, point := range want {

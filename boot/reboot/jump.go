@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/kexec"
 )
 
@@ -38,7 +39,7 @@ func (s *System) Jump(ctx context.Context, o JumpOptions) error {
 	mounts := s.mounts()
 	if o.DryRun {
 		for _, m := range toSettle(mounts) {
-			s.say("would make %s read-only", m.point)
+			s.say("would make %s read-only", m.Point)
 		}
 		s.say("would jump to the loaded kernel")
 		return nil
@@ -52,26 +53,26 @@ func (s *System) Jump(ctx context.Context, o JumpOptions) error {
 	if err := within(syncLimit, func() error { unix.Sync(); return nil }); err != nil {
 		s.Warn("writing everything out: %v", err)
 	}
-	var busy []mount
+	var busy []mountinfo.Mount
 	var undo []func()
 	for _, m := range toSettle(mounts) {
-		if err := within(mountLimit, m.remountReadOnly); err != nil {
+		if err := within(mountLimit, func() error { return remount(m, unix.MS_RDONLY) }); err != nil {
 			busy = append(busy, m)
 			continue
 		}
-		undo = append(undo, m.remountWriteable)
+		undo = append(undo, func() { remount(m, 0) }) // nothing can be done about a failure
 	}
-	if !o.KeepNetwork && !slices.ContainsFunc(mounts, func(m mount) bool { return m.onNetwork() && (m.point == "/" || m.point == "/usr") }) {
+	if !o.KeepNetwork && !slices.ContainsFunc(mounts, func(m mountinfo.Mount) bool { return m.OnNetwork() && (m.Point == "/" || m.Point == "/usr") }) {
 		undo = append(undo, s.networkDown())
 	}
 	// Files that are open for writing keep a filesystem writeable. Frozen, it
 	// is whole on the disk all the same. Nothing can be written there any more:
 	// also not by this program, so all is said before.
 	for _, m := range busy {
-		s.say("%s is in use: it is frozen instead of read-only", m.point)
+		s.say("%s is in use: it is frozen instead of read-only", m.Point)
 	}
 	for _, m := range busy {
-		thaw, err := freeze(m.point)
+		thaw, err := freeze(m.Point)
 		if err != nil {
 			continue // a filesystem that cannot be frozen was at least written out
 		}
@@ -100,31 +101,28 @@ func within(limit time.Duration, f func() error) error {
 
 // toSettle returns the filesystems that can still be written to, each once, those
 // that were mounted last first: an image before the disk that it lies on.
-func toSettle(mounts []mount) []mount {
-	var list []mount
+func toSettle(mounts []mountinfo.Mount) []mountinfo.Mount {
+	var list []mountinfo.Mount
 	seen := map[string]bool{}
 	for _, m := range slices.Backward(mounts) {
-		if m.onDisk() && !m.readOnly() && !seen[m.device] {
-			seen[m.device] = true
+		if m.OnDisk() && !m.ReadOnly() && !seen[m.Device] {
+			seen[m.Device] = true
 			list = append(list, m)
 		}
 	}
 	return list
 }
 
-func (m mount) remountReadOnly() error {
-	return unix.Mount("", m.point, "", unix.MS_REMOUNT|unix.MS_RDONLY|m.flags(), "")
+// remount changes whether a filesystem may be written to.
+func remount(m mountinfo.Mount, readOnly uintptr) error {
+	return unix.Mount("", m.Point, "", unix.MS_REMOUNT|readOnly|flags(m), "")
 }
 
-func (m mount) remountWriteable() {
-	unix.Mount("", m.point, "", unix.MS_REMOUNT|m.flags(), "") // nothing can be done about a failure
-}
-
-// flags returns the options that belong to the mount, which a remount would
+// flags returns the options that belong to a mount, which a remount would
 // forget.
-func (m mount) flags() uintptr {
+func flags(m mountinfo.Mount) uintptr {
 	var flags uintptr
-	for _, o := range m.options {
+	for _, o := range m.Options {
 		flags |= map[string]uintptr{
 			"nosuid": unix.MS_NOSUID, "nodev": unix.MS_NODEV, "noexec": unix.MS_NOEXEC,
 			"noatime": unix.MS_NOATIME, "nodiratime": unix.MS_NODIRATIME, "relatime": unix.MS_RELATIME,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
+	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/remember"
@@ -79,14 +80,14 @@ func (s *System) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 const efivars = "/" + efivar.Path
 
 // writeTo calls do with the root of a mounted filesystem.
-func (s *System) writeTo(m mount, do func(*os.Root) error) error {
+func (s *System) writeTo(m mountinfo.Mount, do func(*os.Root) error) error {
 	switch {
-	case m.root != "/":
-		return fmt.Errorf("%s shows only %s of its filesystem", m.point, m.root)
-	case m.readOnly():
-		return fmt.Errorf("%s is mounted read-only", m.point)
+	case m.Root != "/":
+		return fmt.Errorf("%s shows only %s of its filesystem", m.Point, m.Root)
+	case m.ReadOnly():
+		return fmt.Errorf("%s is mounted read-only", m.Point)
 	}
-	root, err := os.OpenRoot(s.path(m.point))
+	root, err := os.OpenRoot(s.path(m.Point))
 	if err != nil {
 		return err
 	}

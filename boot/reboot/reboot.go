@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	machine "github.com/alpboot/alpboot/boot/device/system"
 	"github.com/alpboot/alpboot/boot/kexec"
@@ -108,7 +109,7 @@ func printLines(w io.Writer, text string) {
 	}
 }
 
-func (s *System) mounts() []mount { return parseMountinfo(s.read("/proc/self/mountinfo")) }
+func (s *System) mounts() []mountinfo.Mount { return mountinfo.Parse(s.read("/" + mountinfo.Path)) }
 
 // flavour returns what tells the packages of a distribution's kernels apart:
 // lts of 6.12.1-0-lts, cloud-amd64 of 6.1.0-56-cloud-amd64.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
+	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/remember"
 )
 
@@ -71,33 +72,20 @@ const mountinfoText = `21 1 8:3 / / rw,noatime shared:1 - ext4 /dev/sda3 rw,erro
 26 21 8:3 /srv /export rw - ext4 /dev/sda3 rw
 27 21 0:40 / /home rw - nfs4 server:/home rw,vers=4.2
 28 21 0:31 /@ /media/btrfs rw,relatime - btrfs /dev/sdb1 rw,subvolid=256,subvol=/@
-nonsense
-29 21 8:17 / broken - ext4
 `
 
-func TestMountinfo(t *testing.T) {
-	mounts := parseMountinfo(mountinfoText)
-	if len(mounts) != 8 || mounts[4].point != "/mnt/an image" || mounts[7].root != "/@" {
-		t.Fatalf("got %+v", mounts)
-	}
+func TestToSettle(t *testing.T) {
+	mounts := mountinfo.Parse(mountinfoText)
 	var settled []string
 	for _, m := range toSettle(mounts) {
-		settled = append(settled, m.point)
+		settled = append(settled, m.Point)
 	}
 	// Later ones first, each filesystem once, nothing that is read-only already.
 	if want := []string{"/media/btrfs", "/export", "/mnt/an image", "/boot"}; !slices.Equal(settled, want) {
 		t.Errorf("to be made read-only: %q, want %q", settled, want)
 	}
-	if !mounts[6].onNetwork() || mounts[0].onNetwork() || mounts[1].onDisk() {
-		t.Error("a filesystem is in the wrong place")
-	}
-	if got := mounts[2].flags(); got != unix.MS_NOSUID|unix.MS_NODEV {
+	if got := flags(mounts[2]); got != unix.MS_NOSUID|unix.MS_NODEV {
 		t.Errorf("flags %#x", got)
-	}
-	for in, want := range map[string]string{`a\040b\134c`: `a b\c`, `\04`: `\04`, `\999x`: `\999x`, "": ""} {
-		if got := unescape(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
 	}
 }
 

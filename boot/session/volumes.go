@@ -118,12 +118,7 @@ func candidates(sysfs fs.FS, volumes boot.Volumes) []settings.Candidate {
 // VolumeSettings returns asked with the settings on a volume, as a session has
 // them once scan has settled.
 func VolumeSettings(sysfs fs.FS, scan *discover.Scan, asked settings.Settings) settings.Settings {
-	for inv := range scan.Inventories() {
-		if inv.Settled {
-			return asked.WithVolumes(candidates(sysfs, filesystems(scan, inv)))
-		}
-	}
-	return asked
+	return asked.WithVolumes(candidates(sysfs, filesystems(scan, scan.Settled())))
 }
 
 // sysfs returns the root of sysfs.

@@ -6,9 +6,10 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot/device/mountinfo"
 )
 
 // handOver leaves the machine as the next kernel, or the firmware, wants it:
@@ -17,35 +18,23 @@ import (
 // logged and left: there is nobody to ask.
 func handOver(log *slog.Logger) {
 	unix.Sync()
-	b, _ := os.ReadFile("/proc/self/mounts")
-	for _, point := range mountPoints(string(b)) {
-		err := unix.Unmount(point, unix.UMOUNT_NOFOLLOW)
+	b, _ := os.ReadFile("/" + mountinfo.Path)
+	for _, m := range slices.Backward(mountinfo.Parse(string(b))) {
+		if m.Point == "/" || !m.OnDisk() {
+			continue
+		}
+		err := unix.Unmount(m.Point, unix.UMOUNT_NOFOLLOW)
 		if err != nil { // busy: then what is on the disk must at least be whole
-			err = unix.Mount("", point, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+			err = unix.Mount("", m.Point, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 		}
 		if err != nil {
-			log.Warn("a filesystem stays mounted", "on", point, "error", err)
+			log.Warn("a filesystem stays mounted", "on", m.Point, "error", err)
 		}
 	}
 	if err := networkDown(); err != nil {
 		log.Warn("a network card stays up", "error", err)
 	}
 	unix.Sync()
-}
-
-// mountPoints returns where block devices are mounted, the last mount first, from
-// the text of /proc/self/mounts.
-func mountPoints(mounts string) []string {
-	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-	var points []string
-	for line := range strings.Lines(mounts) {
-		f := strings.Fields(line)
-		if len(f) >= 2 && strings.HasPrefix(f[0], "/dev/") && f[1] != "/" {
-			points = append(points, unescape.Replace(f[1]))
-		}
-	}
-	slices.Reverse(points)
-	return points
 }
 
 // networkDown takes all network cards down.

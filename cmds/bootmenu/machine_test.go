@@ -56,14 +56,3 @@ func TestKernelLine(t *testing.T) {
 		}
 	}
 }
-
-func TestMountPoints(t *testing.T) {
-	const mounts = `rootfs / rootfs rw 0 0
-proc /proc proc rw 0 0
-/dev/sda1 /mnt ext4 rw 0 0
-/dev/mapper/vg-lv /mnt/a\040b\134 xfs ro 0 0
-`
-	if got := strings.Join(mountPoints(mounts), "|"); got != `/mnt/a b\|/mnt` {
-		t.Errorf("got %q", got)
-	}
-}

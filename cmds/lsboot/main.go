@@ -11,7 +11,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/system"
 	"github.com/alpboot/alpboot/boot/discover"
@@ -74,7 +73,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		scanner.Machine, scanner.Maker = t, t
 	}
 	scanner.Formats = all.Formats(efiVars)
-	inv := settled(&scanner)
+	scan := scanner.Start(context.Background())
+	inv := scan.Settled()
+	scan.Stop()
 
 	print, problems := list.Table, stdout
 	if *asJSON {
@@ -89,18 +90,4 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitNone
 	}
 	return exitFound
-}
-
-// settled returns what there is once every device has answered or its time is
-// up.
-func settled(s *discover.Scanner) boot.Inventory {
-	scan := s.Start(context.Background())
-	defer scan.Stop()
-	var inv boot.Inventory
-	for inv = range scan.Inventories() {
-		if inv.Settled {
-			break
-		}
-	}
-	return inv
 }

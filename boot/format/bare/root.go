@@ -9,6 +9,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
@@ -37,14 +38,12 @@ type Root struct {
 	boot mount // what its fstab mounts at /boot
 }
 
-const luks = "crypto_LUKS"
-
 // FindRoots returns the root filesystems on the volume whose root is fsys: on
 // btrfs there may be one in each subvolume, of which @ comes before others;
 // snapshots do not count. A LUKS volume (Type crypto_LUKS) always counts as
 // one, which is Locked; fsys is not used then and may be nil.
 func FindRoots(fsys fs.FS, vol boot.Volume) []Root {
-	if vol.Type == luks {
+	if vol.Type == superblock.LUKS {
 		return []Root{{Volume: vol, Locked: true}}
 	}
 	var found []Root

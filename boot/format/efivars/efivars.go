@@ -176,11 +176,11 @@ func isKernel(file, options string) bool {
 		}
 	}
 	// The name means little: what shim is passed is a file, not KEY=VALUE.
-	for word := range strings.FieldsSeq(options) {
+	for _, word := range cmdline.Parse(options) {
 		if word == "quiet" || word == "ro" || word == "rw" {
 			return true
 		}
-		key, _, ok := strings.Cut(word, "=")
+		key, _, ok := cmdline.Cut(word)
 		if ok && key != "" && strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789_.-") == "" {
 			return true
 		}

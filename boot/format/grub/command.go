@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/bls"
 )
 
@@ -73,7 +74,7 @@ func (m *machine) configfile(c *simple, name string, newContext bool) int {
 // subvolumeOf returns the subvolume of btrfs that the configuration file p is
 // in: @ for @/boot/grub/grub.cfg.
 func (r *reader) subvolumeOf(p place) place {
-	if p.why != "" || r.volumes[p.volume].Volume.Type != "btrfs" {
+	if p.why != "" || r.volumes[p.volume].Volume.Type != superblock.Btrfs {
 		return place{}
 	}
 	dir := path.Dir(path.Dir(p.path)) // without grub/grub.cfg
@@ -279,7 +280,7 @@ func (m *machine) probe(_ *simple, args []string) int {
 				value = "msdos"
 			}
 		case "fs":
-			value = map[string]string{"ext3": "ext2", "ext4": "ext2", "vfat": "fat"}[v.Type]
+			value = map[string]string{superblock.Ext3: "ext2", superblock.Ext4: "ext2", superblock.VFAT: "fat"}[v.Type]
 			if value == "" {
 				value = v.Type
 			}

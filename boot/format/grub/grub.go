@@ -23,6 +23,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/fspath"
 	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
@@ -306,7 +307,7 @@ func (r *reader) newMachine(p place) *machine {
 	}
 	own := volumeName(p.volume)
 	platform, cpu := "pc", map[string]string{"amd64": "i386", "386": "i386"}[runtime.GOARCH]
-	if strings.HasPrefix(strings.ToLower(p.path), "efi/") || r.volumes[p.volume].Volume.Type == "vfat" || cpu == "" {
+	if strings.HasPrefix(strings.ToLower(p.path), "efi/") || r.volumes[p.volume].Volume.Type == superblock.VFAT || cpu == "" {
 		platform, cpu = "efi", map[string]string{"amd64": "x86_64", "386": "i386"}[runtime.GOARCH]
 		if cpu == "" {
 			cpu = runtime.GOARCH

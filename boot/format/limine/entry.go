@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/efiprogram"
 )
 
@@ -276,7 +277,7 @@ func (c *config) onDrive(resource, argument, file string) []boot.MountedVolume {
 	}
 	found := onPartition(c.others.Find(boot.VolumeRef{File: file}, c.vol), int(partition))
 	found = slices.DeleteFunc(found, func(m boot.MountedVolume) bool {
-		return (m.Volume.Type == "iso9660") != (resource == "odd")
+		return (m.Volume.Type == superblock.ISO9660) != (resource == "odd")
 	})
 	if drive > 1 && resource == "hdd" {
 		own := func(m boot.MountedVolume) bool {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/version"
 )
 
@@ -51,7 +52,7 @@ func Roots(fsys fs.FS, vol boot.Volume) (roots []Root, older int) {
 	w := &walk{fsys: fsys, dirsLeft: maxDirs}
 	top, _ := w.list(".") // its error is for those who look for something there
 	own := Root{Dir: ".", isSystem: isSystem(top)}
-	if vol.Type != "btrfs" {
+	if vol.Type != superblock.Btrfs {
 		return []Root{own}, 0
 	}
 	w.directory(own, top, 1)
@@ -288,7 +289,7 @@ func Mark(entries []boot.Entry, vol boot.Volume) {
 		if e.Volume != (boot.Volume{}) {
 			at = e.Volume
 		}
-		e.Snapshot = at.Type == "btrfs" && IsSnapshot(path.Dir(e.Kernel)) && !IsSnapshot(path.Dir(e.Source.File))
+		e.Snapshot = at.Type == superblock.Btrfs && IsSnapshot(path.Dir(e.Kernel)) && !IsSnapshot(path.Dir(e.Source.File))
 	}
 }
 
