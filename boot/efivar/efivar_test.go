@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"unicode/utf8"
+
+	"github.com/alpboot/alpboot/boot/boottest"
 )
 
 func ExampleLoadOption() {
@@ -87,36 +89,22 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// memory are variables in memory.
-type memory map[string]string
-
-func (m memory) Get(name, vendor string) ([]byte, error) {
-	v, ok := m[name]
-	if !ok || vendor != Global {
-		return nil, fs.ErrNotExist
-	}
-	return []byte(v), nil
-}
-
-func (m memory) Set(name, _ string, value []byte) error { m[name] = string(value); return nil }
-func (m memory) Delete(name, _ string) error            { delete(m, name); return nil }
-
 func TestSetup(t *testing.T) {
 	for value, want := range map[string]bool{"\x01\x00\x00\x00\x00\x00\x00\x00": true, "\x05\x00\x00\x00\x00\x00\x00\x00": true, "\x04\x00\x00\x00\x00\x00\x00\x00": false, "\x01": false} {
-		if got := HasSetup(memory{"OsIndicationsSupported": value}); got != want {
+		if got := HasSetup(&boottest.Variables{Values: map[string]string{"OsIndicationsSupported": value}}); got != want {
 			t.Errorf("%x: %v", value, got)
 		}
 	}
-	if HasSetup(memory{}) {
+	if HasSetup(&boottest.Variables{}) {
 		t.Error("there is no such variable")
 	}
-	m := memory{"OsIndications": "\x04\x00\x00\x00\x00\x00\x00\x00"}
-	if err := RequestSetup(m); err != nil || m["OsIndications"] != "\x05\x00\x00\x00\x00\x00\x00\x00" {
-		t.Errorf("got %x, %v", m["OsIndications"], err)
+	m := &boottest.Variables{Values: map[string]string{"OsIndications": "\x04\x00\x00\x00\x00\x00\x00\x00"}}
+	if err := RequestSetup(m); err != nil || m.Values["OsIndications"] != "\x05\x00\x00\x00\x00\x00\x00\x00" {
+		t.Errorf("got %x, %v", m.Values["OsIndications"], err)
 	}
-	m = memory{}
-	if err := RequestSetup(m); err != nil || m["OsIndications"] != "\x01\x00\x00\x00\x00\x00\x00\x00" {
-		t.Errorf("got %x, %v", m["OsIndications"], err)
+	m = &boottest.Variables{}
+	if err := RequestSetup(m); err != nil || m.Values["OsIndications"] != "\x01\x00\x00\x00\x00\x00\x00\x00" {
+		t.Errorf("got %x, %v", m.Values["OsIndications"], err)
 	}
 }
 

@@ -2,100 +2,66 @@ package remember
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/efivar"
 )
 
-// memory are variables that write down what is done to them. Those in fail
-// give an error when they are changed.
-type memory struct {
-	vars map[string]string // by NAME-GUID
-	log  []string
-	fail map[string]error
-}
-
-func (m *memory) Get(name, vendor string) ([]byte, error) {
-	v, ok := m.vars[name+"-"+vendor]
-	if !ok {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-	}
-	return []byte(v), nil
-}
-
-func (m *memory) Set(name, vendor string, value []byte) error {
-	if err := m.fail[name]; err != nil {
-		return err
-	}
-	m.log = append(m.log, "set "+name)
-	m.vars[name+"-"+vendor] = string(value)
-	return nil
-}
-
-func (m *memory) Delete(name, vendor string) error {
-	if err := m.fail[name]; err != nil {
-		return err
-	}
-	m.log = append(m.log, "delete "+name)
-	delete(m.vars, name+"-"+vendor)
-	return nil
-}
-
-func (m *memory) expectLog(t *testing.T, want ...string) {
+func expectLog(t *testing.T, m *boottest.Variables, want ...string) {
 	t.Helper()
-	if !slices.Equal(m.log, want) {
-		t.Errorf("done to the variables: %q, want %q", m.log, want)
+	if !slices.Equal(m.Log, want) {
+		t.Errorf("done to the variables: %q, want %q", m.Log, want)
 	}
-	m.log = nil
+	m.Log = nil
 }
 
 func utf16le(s string) string { return string(efivar.AppendText(nil, s)) }
 
 func TestEFI(t *testing.T) {
-	m := &memory{vars: map[string]string{}}
+	m := &boottest.Variables{Values: map[string]string{}}
 	e := EFI{m}
 	expect(t, e, State{})
 	save(t, e, first)
-	m.expectLog(t, "set AlpbootDefault")
+	expectLog(t, m, "set AlpbootDefault")
 	save(t, e, first)
-	m.expectLog(t)
+	expectLog(t, m)
 	expect(t, e, first)
 	save(t, e, second)
 	expect(t, e, second)
-	m.expectLog(t, "set AlpbootDefault", "set AlpbootNext", "set AlpbootLast", "set AlpbootTrying", "set AlpbootFailed", "set AlpbootUsed")
+	expectLog(t, m, "set AlpbootDefault", "set AlpbootNext", "set AlpbootLast", "set AlpbootTrying", "set AlpbootFailed", "set AlpbootUsed")
 	changed := second
 	changed.Next, changed.Last = "", "y"
 	save(t, e, changed)
-	m.expectLog(t, "delete AlpbootNext", "set AlpbootLast")
+	expectLog(t, m, "delete AlpbootNext", "set AlpbootLast")
 	expect(t, e, changed)
 
 	// As a running system may write it.
-	m.vars["AlpbootNext-"+Vendor] = "lts-1\n\x00"
+	m.Values["AlpbootNext"] = "lts-1\n\x00"
 	changed.Next = "lts-1"
 	expect(t, e, changed)
 	// What another hand has spoilt does no harm.
-	m.vars["AlpbootNext-"+Vendor] = "\x1b[2J " + strings.Repeat("x", 1000)
+	m.Values["AlpbootNext"] = "\x1b[2J " + strings.Repeat("x", 1000)
 	changed.Next = ""
 	expect(t, e, changed)
 }
 
 func TestEFIFails(t *testing.T) {
 	full := errors.New("full")
-	if err := (EFI{&memory{vars: map[string]string{}, fail: map[string]error{"AlpbootDefault": full}}}).Save(first); !errors.Is(err, full) {
+	if err := (EFI{&boottest.Variables{Fail: full}}).Save(first); !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestSystemdBoot(t *testing.T) {
-	vars := func(pairs ...string) *memory {
-		m := &memory{vars: map[string]string{}}
+	vars := func(pairs ...string) *boottest.Variables {
+		m := &boottest.Variables{Values: map[string]string{}}
 		for i := 0; i < len(pairs); i += 2 {
-			m.vars[pairs[i]+"-"+efivar.Loader] = pairs[i+1]
+			m.Values[pairs[i]] = pairs[i+1]
 		}
 		return m
 	}
@@ -130,12 +96,12 @@ func TestSystemdBoot(t *testing.T) {
 		}
 		s.Last = "a-1"
 		save(t, l, s)
-		m.expectLog(t, "set AlpbootLast")
+		expectLog(t, m, "set AlpbootLast")
 		s.OneShot = ""
 		save(t, l, s)
-		m.expectLog(t, "delete LoaderEntryOneShot")
+		expectLog(t, m, "delete LoaderEntryOneShot")
 		save(t, l, s)
-		m.expectLog(t)
+		expectLog(t, m)
 		expect(t, l, State{Last: "a-1", LoaderDefault: "b.conf"})
 	})
 	t.Run("nothing is written where nothing shall be", func(t *testing.T) {
@@ -146,14 +112,14 @@ func TestSystemdBoot(t *testing.T) {
 			t.Errorf("%v %s", err, d)
 		}
 		save(t, l, State{Default: "x"})
-		m.expectLog(t)
+		expectLog(t, m)
 	})
 	t.Run("beside a file", func(t *testing.T) {
 		f, _, writes := folder(t)
 		m := vars("LoaderEntryOneShot", utf16le("a.conf"))
 		l := SystemdBoot{Store: f, Vars: m}
 		save(t, l, State{Kept: true})
-		m.expectLog(t, "delete LoaderEntryOneShot")
+		expectLog(t, m, "delete LoaderEntryOneShot")
 		if *writes != 0 {
 			t.Error("the file was written as well")
 		}

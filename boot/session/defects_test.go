@@ -48,8 +48,8 @@ func TestEscWhileSaving(t *testing.T) {
 		b.wait(20 * time.Second)
 		b.shows("Stopped. Nothing was booted.")
 		b.did("load boot/vmlinuz-lts", "unload")
-		if len(b.vars.values) > 0 {
-			t.Errorf("it remembers %v", b.vars.values)
+		if len(b.vars.Values) > 0 {
+			t.Errorf("it remembers %v", b.vars.Values)
 		}
 	})
 }
@@ -60,7 +60,7 @@ func TestEscLeavesTheNextBoot(t *testing.T) {
 		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1")
 		virt := b.idOf("Linux virt")
-		b.vars.values["AlpbootNext"] = virt
+		b.vars.Values["AlpbootNext"] = virt
 		held := make(chan struct{})
 		b.hw.set(func(h *target) { h.held = held })
 		b.start("alpboot.timeout=-1")
@@ -68,7 +68,7 @@ func TestEscLeavesTheNextBoot(t *testing.T) {
 		close(held)
 		b.wait(time.Second)
 		b.did("load boot/vmlinuz-virt", "unload")
-		if got := b.vars.values["AlpbootNext"]; got != virt {
+		if got := b.vars.Values["AlpbootNext"]; got != virt {
 			t.Errorf("the next boot is %q, want %q", got, virt)
 		}
 	})
@@ -87,8 +87,8 @@ func TestEscBeforeTheJump(t *testing.T) {
 		b.press(menu.KeyEnter)
 		b.shows("Stopped. Nothing was booted.")
 		b.did("load boot/vmlinuz-lts", "unload")
-		if len(b.vars.values) > 0 {
-			t.Errorf("it remembers %v", b.vars.values)
+		if len(b.vars.Values) > 0 {
+			t.Errorf("it remembers %v", b.vars.Values)
 		}
 	})
 }
@@ -99,13 +99,13 @@ func TestUnreadableMemory(t *testing.T) {
 		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1")
 		virt := b.idOf("Linux virt")
-		b.vars.values["AlpbootDefault"] = virt
+		b.vars.Values["AlpbootDefault"] = virt
 		b.vars.broken["AlpbootDefault"] = true
 		b.start("alpboot.timeout=-1 alpboot.remember-last")
 		b.press(menu.KeyEnter)
 		b.did(booted...)
 		delete(b.vars.broken, "AlpbootDefault")
-		if got := b.vars.values["AlpbootDefault"]; got != virt {
+		if got := b.vars.Values["AlpbootDefault"]; got != virt {
 			t.Errorf("the default is %q, want %q", got, virt)
 		}
 	})

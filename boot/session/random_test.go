@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/boottest/hardware"
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/superblock"
@@ -258,7 +259,7 @@ func (r *randomRig) check() {
 
 // load returns what is remembered.
 func (r *randomRig) load() remember.State {
-	store := remember.Store(remember.EFI{Vars: efiVariables{hw: &target{}, values: get(r.hw, func() map[string]string { return maps.Clone(r.vars.values) })}})
+	store := remember.Store(remember.EFI{Vars: &boottest.Variables{Values: get(r.hw, func() map[string]string { return maps.Clone(r.vars.Values) })}})
 	if r.file != "" {
 		store = &remember.File{Path: filepath.Base(r.file), FS: os.DirFS(filepath.Dir(r.file))}
 	}

@@ -155,12 +155,11 @@ func (c *screenshot) text() string {
 	return strings.Join(strings.Fields(c.model.View(menu.Size{W: 100, H: 40}, menu.ASCII).String()), " ")
 }
 
-// efiVariables are those of a fake firmware.
+// efiVariables take their time, and some cannot be read.
 type efiVariables struct {
-	hw       *target // stuck is how long an access takes
-	values   map[string]string
-	readOnly bool
-	broken   map[string]bool // these cannot be read
+	*boottest.Variables
+	hw     *target // stuck is how long an access takes
+	broken map[string]bool
 }
 
 func (v efiVariables) use() (unlock func()) {
@@ -174,29 +173,17 @@ func (v efiVariables) Get(name, vendor string) ([]byte, error) {
 	if v.broken[name] {
 		return nil, errors.New("input/output error")
 	}
-	s, ok := v.values[name]
-	if !ok {
-		return nil, fs.ErrNotExist
-	}
-	return []byte(s), nil
+	return v.Variables.Get(name, vendor)
 }
 
 func (v efiVariables) Set(name, vendor string, value []byte) error {
 	defer v.use()()
-	if v.readOnly {
-		return fs.ErrPermission
-	}
-	v.values[name] = string(value)
-	return nil
+	return v.Variables.Set(name, vendor, value)
 }
 
 func (v efiVariables) Delete(name, vendor string) error {
 	defer v.use()()
-	if v.readOnly {
-		return fs.ErrPermission
-	}
-	delete(v.values, name)
-	return nil
+	return v.Variables.Delete(name, vendor)
 }
 
 // rig is a session that runs, and what is around it.
@@ -248,7 +235,7 @@ func newRig(t *testing.T, disks ...hardware.Device) *rig {
 	hw := &target{disks: m, always: func(string) {}, jumpErr: errors.New("the jump failed")}
 	b := &rig{
 		t: t, hw: hw, disks: m,
-		vars:  efiVariables{hw: hw, values: map[string]string{}, broken: map[string]bool{}},
+		vars:  efiVariables{&boottest.Variables{Values: map[string]string{}}, hw, map[string]bool{}},
 		stop:  func() {},
 		files: fstest.MapFS{"proc/sys/kernel/osrelease": boottest.File("6.12.1-alpboot\n")},
 	}
@@ -305,7 +292,7 @@ func (b *rig) start(cmdline string) {
 	b.screen = &screenshot{events: make(chan menu.Msg, 64)}
 	b.session = newSession(Config{
 		Machine: b, Root: b.files, Kexec: b.hw, KexecAllowed: true,
-		Firmware: Firmware{Vars: b.vars, ReadOnly: b.vars.readOnly, Store: remember.SystemdBoot{Store: remember.EFI{Vars: b.vars}, Vars: b.vars}},
+		Firmware: Firmware{Vars: b.vars, ReadOnly: b.vars.Fail != nil, Store: remember.SystemdBoot{Store: remember.EFI{Vars: b.vars}, Vars: b.vars}},
 		Settings: settings.Read(b.files, "alpboot.method=file "+cmdline), Cmdline: cmdline,
 		Consoles: []Console{{b.screen, "/dev/ttyS0"}}, Log: &LogBuffer{},
 	})
@@ -441,8 +428,8 @@ func TestBooting(t *testing.T) {
 		}
 		// The jump failed: the menu is there again, and says so.
 		b.shows("Linux virt did not boot: ", "The jump failed.", "Linux lts")
-		if len(b.vars.values) > 0 {
-			t.Errorf("unasked, it remembers %v", b.vars.values)
+		if len(b.vars.Values) > 0 {
+			t.Errorf("unasked, it remembers %v", b.vars.Values)
 		}
 	})
 }
@@ -698,7 +685,7 @@ func TestRemembering(t *testing.T) {
 		virt := b.idOf("Linux virt")
 		b.press(menu.KeyDown, "dd")
 		b.shows("Linux virt is booted from now on when nobody types.")
-		if got := b.vars.values; len(got) != 1 || got["AlpbootDefault"] != virt {
+		if got := b.vars.Values; len(got) != 1 || got["AlpbootDefault"] != virt {
 			t.Fatalf("the variables are %q", got)
 		}
 		b.start("alpboot.timeout=3")
@@ -711,7 +698,7 @@ func TestRemembering(t *testing.T) {
 		b.shows("the settings name another one (default = 1)")
 		b.press("df")
 		b.shows("No default is remembered any more.")
-		if got := b.vars.values; len(got) != 0 {
+		if got := b.vars.Values; len(got) != 0 {
 			t.Errorf("the variables are %q", got)
 		}
 	})
@@ -727,14 +714,14 @@ func TestNextOnly(t *testing.T) {
 		// Not at this one, whatever is booted.
 		b.press(menu.KeyUp, menu.KeyEnter)
 		b.did(booted...)
-		if got := b.vars.values; got["AlpbootNext"] != virt || got["AlpbootLast"] != lts {
+		if got := b.vars.Values; got["AlpbootNext"] != virt || got["AlpbootLast"] != lts {
 			t.Errorf("the variables are %q", got)
 		}
 		for _, want := range [][]string{bootedVirt(), booted} {
 			b.start("alpboot.timeout=2")
 			b.wait(2 * time.Second)
 			b.did(want...)
-			if got, ok := b.vars.values["AlpbootNext"]; ok {
+			if got, ok := b.vars.Values["AlpbootNext"]; ok {
 				t.Errorf("%s is still to be booted", got)
 			}
 		}
@@ -747,8 +734,8 @@ func TestOnceThatCannotBeSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
 		b.start("alpboot.timeout=-1")
-		b.vars.values["AlpbootNext"] = b.idOf("Linux virt")
-		b.vars.readOnly = true
+		b.vars.Values["AlpbootNext"] = b.idOf("Linux virt")
+		b.vars.Fail = fs.ErrPermission
 		b.start("alpboot.timeout=2")
 		b.wait(2 * time.Second)
 		b.did()
@@ -773,7 +760,7 @@ func TestDefaultAndBootAtOnce(t *testing.T) {
 		b.shows("Remembering the default")
 		b.wait(10 * time.Second)
 		b.did(booted...)
-		if got := b.vars.values["AlpbootDefault"]; !strings.HasPrefix(got, "linux-virt") {
+		if got := b.vars.Values["AlpbootDefault"]; !strings.HasPrefix(got, "linux-virt") {
 			t.Errorf("the default is %q", got)
 		}
 
@@ -785,7 +772,7 @@ func TestDefaultAndBootAtOnce(t *testing.T) {
 		close(b.hw.held)
 		b.wait(10 * time.Second)
 		b.did(bootedVirt()...)
-		if got := b.vars.values["AlpbootDefault"]; !strings.HasPrefix(got, "linux-virt") {
+		if got := b.vars.Values["AlpbootDefault"]; !strings.HasPrefix(got, "linux-virt") {
 			t.Errorf("the default is %q", got)
 		}
 	})
@@ -819,7 +806,7 @@ func TestPassedOver(t *testing.T) {
 		b.start("alpboot.timeout=2 alpboot.confirm")
 		b.wait(2 * time.Second)
 		b.did(booted...)
-		if got := b.vars.values["AlpbootTrying"]; got != b.idOf("Linux lts") {
+		if got := b.vars.Values["AlpbootTrying"]; got != b.idOf("Linux lts") {
 			t.Fatalf("AlpbootTrying is %q", got)
 		}
 		b.start("alpboot.timeout=3 alpboot.confirm")
@@ -844,8 +831,8 @@ func TestRememberingInAFile(t *testing.T) {
 		b.shows("Linux lts is booted from now on")
 		b.press(menu.KeyDown, "dd")
 		b.did("write /dev/sda1", "write /dev/sda1")
-		if len(b.vars.values) > 0 {
-			t.Errorf("it remembers %v too", b.vars.values)
+		if len(b.vars.Values) > 0 {
+			t.Errorf("it remembers %v too", b.vars.Values)
 		}
 		b.start(file)
 		b.wait(4 * time.Second)
@@ -937,12 +924,12 @@ func TestFirmwareSetup(t *testing.T) {
 		if strings.Contains(b.screen.text(), "firmware") {
 			t.Error("a setup is offered that the firmware does not have")
 		}
-		b.vars.values["OsIndicationsSupported"] = string(binary.LittleEndian.AppendUint64(nil, 1))
-		b.vars.values["OsIndications"] = string(binary.LittleEndian.AppendUint64(nil, 4))
+		b.vars.Values["OsIndicationsSupported"] = string(binary.LittleEndian.AppendUint64(nil, 1))
+		b.vars.Values["OsIndications"] = string(binary.LittleEndian.AppendUint64(nil, 4))
 		b.start("alpboot.timeout=-1")
 		b.press("pf")
 		b.did("hand over", "restart")
-		if got := binary.LittleEndian.Uint64([]byte(b.vars.values["OsIndications"])); got != 5 {
+		if got := binary.LittleEndian.Uint64([]byte(b.vars.Values["OsIndications"])); got != 5 {
 			t.Errorf("OsIndications is %#x, want 5", got)
 		}
 		b.press(menu.KeyEsc)
@@ -966,8 +953,8 @@ func TestAgain(t *testing.T) {
 		if b.hw.cmdline != "quiet alpboot.timeout=-1" || b.hw.initrd != "070701 of alpboot" {
 			t.Errorf("it was started with %q and %q", b.hw.cmdline, b.hw.initrd)
 		}
-		if len(b.vars.values) > 0 {
-			t.Errorf("it remembers %v", b.vars.values)
+		if len(b.vars.Values) > 0 {
+			t.Errorf("it remembers %v", b.vars.Values)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package esp
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -12,41 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/efivar"
 )
-
-// fakeVars are EFI variables in memory.
-type fakeVars struct {
-	values map[string]string
-	full   bool // takes no more
-	lossy  bool // keeps nothing of what it is given
-	writes int
-}
-
-func (f *fakeVars) Get(name, vendor string) ([]byte, error) {
-	v, ok := f.values[name]
-	if !ok || vendor != efivar.Global {
-		return nil, fs.ErrNotExist
-	}
-	return []byte(v), nil
-}
-
-func (f *fakeVars) Set(name, vendor string, value []byte) error {
-	if f.full {
-		return fmt.Errorf("writing %s: no space left", name)
-	}
-	f.writes++
-	if f.lossy {
-		value = nil
-	}
-	f.values[name] = string(value)
-	return nil
-}
-
-func (f *fakeVars) Delete(name, vendor string) error {
-	delete(f.values, name)
-	return nil
-}
 
 func order(numbers ...uint16) string { return string(efivar.AppendNumbers(nil, numbers)) }
 
@@ -92,27 +59,27 @@ func TestRegister(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v := &fakeVars{values: maps.Clone(tt.before)}
+			v := &boottest.Variables{Values: maps.Clone(tt.before)}
 			if err := Register(v, part, entries(), tt.order); err != nil {
 				t.Fatal(err)
 			}
-			if !maps.Equal(v.values, tt.want) {
-				t.Errorf("got  %q\nwant %q", v.values, tt.want)
+			if !maps.Equal(v.Values, tt.want) {
+				t.Errorf("got  %q\nwant %q", v.Values, tt.want)
 			}
-			writes := v.writes
-			if err := Register(v, part, entries(), First); err != nil || v.writes != writes {
-				t.Errorf("again: %v, %d writes", err, v.writes-writes)
+			writes := len(v.Log)
+			if err := Register(v, part, entries(), First); err != nil || len(v.Log) != writes {
+				t.Errorf("again: %v, %d writes", err, len(v.Log)-writes)
 			}
 			if n, err := Unregister(v, part, Current, Previous); err != nil || n != len(tt.want)-len(tt.after) && tt.order != Try && len(tt.after) > 1 {
 				t.Fatal(n, err)
 			}
-			if !maps.Equal(v.values, tt.after) {
-				t.Errorf("unregistered\ngot  %q\nwant %q", v.values, tt.after)
+			if !maps.Equal(v.Values, tt.after) {
+				t.Errorf("unregistered\ngot  %q\nwant %q", v.Values, tt.after)
 			}
 		})
 	}
-	for _, v := range []*fakeVars{{full: true}, {lossy: true}} {
-		v.values = map[string]string{}
+	for _, v := range []*boottest.Variables{{Fail: errors.New("no space left")}, {Lossy: true}} {
+		v.Values = map[string]string{}
 		if err := Register(v, part, entries(), First); err == nil || !strings.Contains(err.Error(), "Boot0000") {
 			t.Errorf("%+v: %v", v, err)
 		}

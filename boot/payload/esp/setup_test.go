@@ -12,36 +12,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 	"github.com/alpboot/alpboot/boot/payload/uki"
 )
-
-// fakeVariables are EFI variables in memory.
-type fakeVariables struct {
-	values map[string][]byte
-	err    error // why they cannot be written
-}
-
-func (f fakeVariables) Writable() error { return f.err }
-
-func (f fakeVariables) Get(name, _ string) ([]byte, error) {
-	if v, ok := f.values[name]; ok {
-		return v, nil
-	}
-	return nil, fs.ErrNotExist
-}
-
-func (f fakeVariables) Set(name, _ string, value []byte) error {
-	f.values[name] = value
-	return nil
-}
-
-func (f fakeVariables) Delete(name, _ string) error {
-	delete(f.values, name)
-	return nil
-}
 
 func TestSetup(t *testing.T) {
 	tree := payloadtest.UKITree(t)
@@ -55,7 +31,7 @@ func TestSetup(t *testing.T) {
 	makeUKI("one.efi")
 	makeUKI("two.efi")
 	dir := t.TempDir()
-	vars := fakeVariables{values: map[string][]byte{}}
+	vars := &boottest.Variables{Values: map[string]string{}}
 	here := efivar.Partition{Number: 1, GPT: true, Signature: [16]byte{1}}
 	elsewhere := efivar.Partition{Number: 1, GPT: true, Signature: [16]byte{2}}
 	second := t.TempDir()
@@ -84,7 +60,7 @@ func TestSetup(t *testing.T) {
 		})
 		return strings.Join(list, " ")
 	}
-	names := func() string { return strings.Join(slices.Sorted(maps.Keys(vars.values)), " ") }
+	names := func() string { return strings.Join(slices.Sorted(maps.Keys(vars.Values)), " ") }
 	do := func(f func(Machine, payload.Output) error) (string, error) {
 		var b strings.Builder
 		err := f(m, payload.Output{Stdout: &b, Progress: func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }})
@@ -137,7 +113,7 @@ func TestSetup(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(second, "text.efi"), []byte("text"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	order := vars.values["BootOrder"]
+	order := vars.Values["BootOrder"]
 	grub := `\efi\grub.efi`
 	for name, o := range map[string][]byte{
 		"shell":                    efivar.LoadOption{Attributes: efivar.Active, Description: "EFI Internal Shell"}.Bytes(),
@@ -149,13 +125,13 @@ func TestSetup(t *testing.T) {
 		"network":                  option(efivar.Partition{}, grub),
 		"one that is switched off": efivar.LoadOption{Description: "off", Partition: elsewhere, File: grub}.Bytes(),
 	} {
-		vars.values["Boot0005"] = o
-		vars.values["BootOrder"] = efivar.AppendNumbers(slices.Clone(order), []uint16{5})
+		vars.Values["Boot0005"] = string(o)
+		vars.Values["BootOrder"] = order + string(efivar.AppendNumbers(nil, []uint16{5}))
 		if said, err := do(i.Uninstall); err == nil || present() != "EFI/alpboot/alpboot.efi EFI/alpboot/former.efi" {
 			t.Errorf("%s is something to boot: %q, left %q", name, said, present())
 		}
 	}
-	vars.values["Boot0005"] = option(elsewhere, grub)
+	vars.Values["Boot0005"] = string(option(elsewhere, grub))
 	if err := (Mounted(second)).Write("efi/grub.efi", theirs); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +147,7 @@ func TestSetup(t *testing.T) {
 		t.Errorf("uninstalling what is not there: %v, %q", err, said)
 	}
 
-	vars.err = errors.New("this machine has no EFI variables")
+	vars.Fail = errors.New("this machine has no EFI variables")
 	if _, err := do(i.Install); err == nil || !strings.Contains(err.Error(), "use --removable") || present() != "" {
 		t.Errorf("without variables: %v, left %q", err, present())
 	}
