@@ -47,7 +47,7 @@ func TestBadInput(t *testing.T) {
 	m.Type("l")
 	for _, why := range []string{
 		"/dev/vda2 cannot be used: damaged superblock",
-		"/dev/vda3 holds ntfs, which is not a filesystem that alpboot mounts",
+		"/dev/vda3 holds NTFS, the filesystem of Windows, which alpboot cannot read",
 		"/dev/vda4 holds no filesystem that alpboot knows",
 		"/dev/vda5: the extlinux configuration cannot be used",
 	} {

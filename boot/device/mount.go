@@ -102,7 +102,7 @@ func driverFor(fstype string) (driver, bool) {
 func (m *Mounter) Mount(ctx context.Context, path string, sb superblock.Superblock) (*Root, error) {
 	drv, ok := driverFor(sb.Type)
 	if !ok {
-		return nil, &Error{"", path, " holds " + sb.Type + ", which is not a filesystem that alpboot mounts", nil}
+		return nil, &Error{"", path, " holds " + superblock.Name(sb.Type) + ", which alpboot cannot read", nil}
 	}
 	if err := m.need(drv.name); err != nil {
 		return nil, &Error{"loading the driver for " + drv.name + ", needed by ", path, "", err}

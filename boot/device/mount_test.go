@@ -415,7 +415,7 @@ func TestMountErrors(t *testing.T) {
 		want []string
 		err  error
 	}{
-		{name: "LUKS", path: ext4, sb: superblock.Superblock{Type: "crypto_LUKS"}, want: []string{ext4, "crypto_LUKS", "not a filesystem that alpboot mounts"}},
+		{name: "LUKS", path: ext4, sb: superblock.Superblock{Type: "crypto_LUKS"}, want: []string{ext4, "crypto_LUKS", "which alpboot cannot read"}},
 		{name: "a driver that cannot be loaded", m: device.Mounter{Need: func(string) error { return errors.New("no such module") }}, path: ext4, sb: sb, want: []string{ext4, "ext4", "no such module"}},
 		{name: "no such device", path: "/dev/nowhere", sb: sb, want: []string{"/dev/nowhere"}, err: fs.ErrNotExist},
 		{name: "a feature of the future", path: patch(1024+0x60, 0xff, 0xff, 0xff, 0xff), sb: sb, want: []string{"does not accept its ext4 superblock"}, err: unix.EINVAL},

@@ -158,6 +158,13 @@ func FuzzProbe(f *testing.F) {
 	f.Add(raidtest.Version1(0, 1), uint32(0), uint32(16*mib))
 	f.Add(raidtest.Version1(16*mib-8192, 1), uint32(16*mib-8192), uint32(16*mib))
 	f.Add(zfsLabel(4, binary.LittleEndian)[16<<10:][:256], uint32(16<<10), uint32(16*mib))
+	for at, b := range bcachefs() {
+		f.Add(b, uint32(at), uint32(16*mib))
+	}
+	f.Add(jfs(), uint32(32<<10), uint32(16*mib))
+	f.Add(apfs(), uint32(0), uint32(16*mib))
+	f.Add(nilfs2(), uint32(1024), uint32(16*mib))
+	f.Add(stratis(), uint32(512), uint32(16*mib))
 	f.Fuzz(func(t *testing.T, b []byte, at, size uint32) {
 		counted := &failing{ReaderAt: sparse{int64(at): b}}
 		got, err := superblock.Probe(counted, int64(size))

@@ -53,7 +53,7 @@ type prober func(d *disk) (Superblock, error)
 // where a filesystem shows through, which it does in a mirror with its metadata
 // at the end.
 func members() []prober {
-	return []prober{probeRAID, probeLVM, probeLUKS}
+	return []prober{probeRAID, probeLVM, probeLUKS, probeOwners}
 }
 
 // filesystems lists the rest, in the order in which an ambiguous result names them.
@@ -84,6 +84,11 @@ func probeFilesystem(d *disk) (Superblock, error) {
 	for _, probe := range filesystems() {
 		if sb, err := probe(d); sb.Type != "" {
 			found, errs = append(found, sb), append(errs, err)
+		}
+	}
+	if len(found) == 0 { // what is only named is read for last
+		if sb, err := probeOthers(d); sb.Type != "" {
+			return sb, err
 		}
 	}
 	switch len(found) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io"
 	"maps"
 	"os"
@@ -45,8 +46,8 @@ func (s sparse) write(t *testing.T, size int64) string {
 	if err := f.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
-	for at, b := range s {
-		if _, err := f.WriteAt(b, at); err != nil {
+	for _, at := range slices.Sorted(maps.Keys(s)) {
+		if _, err := f.WriteAt(s[at], at); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -80,10 +81,69 @@ func zfsLabel(uberblocks int, order binary.ByteOrder) []byte {
 
 const mib = 1 << 20
 
+func someUUID() []byte { return []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} }
+
+// fields is a superblock of size bytes with some bytes in it.
+func fields(size int, at map[int]string) []byte {
+	b := make([]byte, size)
+	for off, s := range at {
+		copy(b[off:], s)
+	}
+	return b
+}
+
+// What the tools that are not everywhere would write, as their headers have it.
+
+const bitLockerID = "\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01"
+
+func fveMetadata() []byte { return []byte("-FVE-FS-\x40\x00\x02\x00") }
+
+func bcachefs() sparse {
+	return sparse{4096: fields(1024, map[int]string{
+		16: "\x1b\x00\x1b\x00", 24: "\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef",
+		40: "another UUID   ", 56: string(someUUID()), 72: "tank", 104: "\x08", 120: "\x08\x00\x00\x01",
+	})}
+}
+
+func jfs() []byte {
+	return fields(512, map[int]string{
+		0: "JFS1\x01", 8: "\x00\x70", 16: "\x00\x10\x00\x00\x0c\x00\x03\x00", 24: "\x00\x02\x00\x00\x09\x00",
+		136: string(someUUID()), 152: "old",
+	})
+}
+
+func apfs() []byte {
+	return fields(4096, map[int]string{
+		8: "\x01", 16: "\x01", 24: "\x01\x00\x00\x80", 32: "NXSB", 36: "\x00\x10\x00\x00", 40: "\x00\x40", 72: string(someUUID()),
+	})
+}
+
+func nilfs2() []byte {
+	b := fields(1024, map[int]string{0: "\x02", 6: "\x34\x34\x18\x01", 12: "\x05\x06\x07\x08", 20: "\x02", 24: "\x08", 48: "\x00\x08", 152: string(someUUID()), 168: "log"})
+	binary.LittleEndian.PutUint64(b[32:], 64*mib)
+	const seed, size = 0x08070605, 0x118
+	// The kernel's crc32_le neither begins nor ends with an inversion.
+	sum := uint32(seed)
+	for _, c := range b[:size] {
+		sum ^= uint32(c)
+		for range 8 {
+			sum = sum>>1 ^ 0xedb88320&-(sum&1)
+		}
+	}
+	binary.LittleEndian.PutUint32(b[16:], sum)
+	return b
+}
+
+func stratis() []byte {
+	b := fields(512, map[int]string{4: "!Stra0tis\x86\xff\x02^\x41rh"})
+	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
 // TestMembers makes, by hand, what the tools of md and ZFS only make together
 // with their drivers, and asks blkid whether it is right.
 func TestMembers(t *testing.T) {
-	ext4 := readPiece(t, "ext4")
+	ext4, fat := readPiece(t, "ext4"), readPiece(t, "fat32")
 	tests := []struct {
 		name   string
 		device sparse
@@ -133,6 +193,46 @@ func TestMembers(t *testing.T) {
 			device: sparse{0: zfsLabel(8, binary.BigEndian)}, size: 64 * mib,
 			want: superblock.Superblock{Type: "zfs_member", UUID: "12345678901234567890", Label: "bpool"},
 		}, {
+			name:   "BitLocker of Windows 7 and later",
+			device: sparse{0: append([]byte("\xeb\x58\x90-FVE-FS-"), fat.bytes[11:512]...), 160: []byte(bitLockerID), 176: {0, 0x80, 0, 0, 0, 0, 0, 0}, 0x8000: fveMetadata()}, size: 64 * mib,
+			want: superblock.Superblock{Type: "BitLocker"},
+		}, {
+			name:   "BitLocker on a stick, which looks like FAT",
+			device: sparse{0: fat.bytes, 3: []byte("MSWIN4.1"), 0x1a8: []byte(bitLockerID), 0x1b8: {0, 0x80, 0, 0, 0, 0, 0, 0}, 0x8000: fveMetadata()}, size: fat.size,
+			want: superblock.Superblock{Type: "BitLocker"},
+		}, {
+			name:   "bcachefs",
+			device: bcachefs(), size: 64 * mib,
+			want: superblock.Superblock{Type: "bcachefs", UUID: "00010203-0405-0607-0809-0a0b0c0d0e0f", Label: "tank"},
+		}, {
+			name:   "jfs",
+			device: sparse{32 << 10: jfs()}, size: 16 * mib,
+			want: superblock.Superblock{Type: "jfs", UUID: "00010203-0405-0607-0809-0a0b0c0d0e0f", Label: "old"},
+		}, {
+			name:   "reiserfs",
+			device: sparse{64<<10 + 52: []byte("ReIsEr2Fs"), 64<<10 + 84: someUUID(), 64<<10 + 100: []byte("suse"), 64<<10 + 12: {18}, 64<<10 + 44: {0, 0x10}}, size: 64 * mib,
+			want: superblock.Superblock{Type: "reiserfs", UUID: "00010203-0405-0607-0809-0a0b0c0d0e0f", Label: "suse"},
+		}, {
+			name:   "reiser4",
+			device: sparse{64 << 10: []byte("ReIsEr4"), 64<<10 + 20: someUUID(), 64<<10 + 36: []byte("four")}, size: 64 * mib,
+			want: superblock.Superblock{Type: "reiser4", UUID: "00010203-0405-0607-0809-0a0b0c0d0e0f", Label: "four"},
+		}, {
+			name:   "apfs",
+			device: sparse{0: apfs()}, size: 64 * mib,
+			want: superblock.Superblock{Type: "apfs", UUID: "00010203-0405-0607-0809-0a0b0c0d0e0f"},
+		}, {
+			name:   "nilfs2",
+			device: sparse{1024: nilfs2()}, size: 64 * mib,
+			want: superblock.Superblock{Type: "nilfs2", UUID: "00010203-0405-0607-0809-0a0b0c0d0e0f", Label: "log"},
+		}, {
+			name:   "VMFS volume",
+			device: sparse{2 * mib: []byte("\x5e\xf1\xab\x2f")}, size: 64 * mib,
+			want: superblock.Superblock{Type: "VMFS"},
+		}, {
+			name:   "Stratis",
+			device: sparse{512: stratis()}, size: 64 * mib,
+			want: superblock.Superblock{Type: "stratis"},
+		}, {
 			name:   "too few uberblocks for zfs",
 			device: sparse{0: zfsLabel(3, binary.LittleEndian)}, size: 64 * mib,
 		},
@@ -146,7 +246,15 @@ func TestMembers(t *testing.T) {
 			if unknown := tt.want == (superblock.Superblock{}); errors.Is(err, superblock.ErrUnknown) != unknown || err != nil && !unknown {
 				t.Errorf("Probe: %v", err)
 			}
-			if says := blkid(t, tt.device.write(t, tt.size)); says != tt.want {
+			switch tt.want.Type {
+			case "bcachefs", "stratis":
+				return // util-linux 2.38 does not know them as they are now, or has a UUID of its own
+			}
+			says := blkid(t, tt.device.write(t, tt.size))
+			if tt.want.Type == "BitLocker" {
+				says.UUID = "" // that of what lies before it
+			}
+			if says != tt.want {
 				t.Errorf("blkid says %+v, want %+v", says, tt.want)
 			}
 		})
