@@ -115,7 +115,7 @@ func (m *Mounter) Mount(ctx context.Context, path string, sb superblock.Superblo
 		return nil, err
 	}
 	var dir *os.File
-	if drv.name == superblock.Btrfs && source == path && !btrfsComplete(path) {
+	if drv.name == superblock.Btrfs && source == path && !ScanBtrfs(path) {
 		release()
 		return nil, mountError(unix.ENOENT, path, sb.Type)
 	}
@@ -180,10 +180,10 @@ func (m *Mounter) readOnly(path string) (source string, release func(), err erro
 	return loop.Path, func() { loop.Close() }, nil
 }
 
-// btrfsComplete tells the btrfs driver of a device, and whether the driver now
+// ScanBtrfs shows a device to the btrfs driver, and reports whether the driver now
 // knows all devices of its filesystem. A mount of one too few would make it
 // forget them again. In doubt the answer is yes, and the mount fails.
-func btrfsComplete(path string) bool {
+func ScanBtrfs(path string) bool {
 	const devicesReady = 0x90009427 // BTRFS_IOC_DEVICES_READY, include/uapi/linux/btrfs.h
 	var args struct {
 		fd   int64

@@ -20,16 +20,20 @@ func (st *state) makeInventory() boot.Inventory {
 	for _, err := range st.listErrs {
 		inv.Volumes = append(inv.Volumes, boot.VolumeStatus{Problem: fmt.Sprintf("A device is left out: %v.", err)})
 	}
-	var shown, several []*volume // several: of a filesystem on several devices
+	// A filesystem on several devices is shown by the one that could be mounted.
+	several := map[string]*volume{} // by UUID
+	for _, v := range st.all() {
+		if v.devices > 1 && (several[v.status.Volume.UUID] == nil || several[v.status.Volume.UUID].view == nil && v.view != nil) {
+			several[v.status.Volume.UUID] = v
+		}
+	}
+	var shown []*volume
 	for _, v := range st.all() {
 		if v.shownBy(st.vols[v.block.Disk]) {
 			continue
 		}
-		if v.devices > 1 {
-			if slices.ContainsFunc(several, v.spans) {
-				continue
-			}
-			several = append(several, v)
+		if first := several[v.status.Volume.UUID]; v.devices > 1 && first != v && first.view != nil {
+			continue
 		}
 		shown = append(shown, v)
 		inv.Volumes = append(inv.Volumes, st.status(v))
@@ -38,7 +42,7 @@ func (st *state) makeInventory() boot.Inventory {
 	for i := range inv.Entries {
 		st.checkVolume(&inv.Entries[i])
 	}
-	warnOfTwins(&inv)
+	warnOfTwins(&inv, several)
 	if st.eventsErr != nil {
 		inv.Volumes = append(inv.Volumes, boot.VolumeStatus{Problem: sentence("Devices that are plugged in later are not noticed: %v", st.eventsErr)})
 	}
@@ -104,20 +108,15 @@ func (v *volume) shownBy(disk *volume) bool {
 	return own.UUID != "" && own.UUID == whole.UUID && own.Type == whole.Type
 }
 
-// spans reports whether v is another device of the filesystem that first shows: a
-// btrfs on several devices.
-func (v *volume) spans(first *volume) bool {
-	return first.view != nil && first.devices == v.devices && first.status.Volume.UUID == v.status.Volume.UUID
-}
-
 // warnOfTwins notes which volumes have one UUID, such as a disk and its copy: what
 // is booted from one may find the other. A group of them has one note, on its
-// first volume.
-func warnOfTwins(inv *boot.Inventory) {
+// first volume. The devices of one filesystem, which several holds by UUID, are no
+// twins.
+func warnOfTwins(inv *boot.Inventory, several map[string]*volume) {
 	const named = 4            // devices of a group
 	with := map[string][]int{} // the volumes that have a UUID
 	for i, v := range inv.Volumes {
-		if id := v.Volume.UUID; id != "" && v.Volume.Type != superblock.RAIDMember {
+		if id := v.Volume.UUID; id != "" && v.Volume.Type != superblock.RAIDMember && several[id] == nil {
 			with[id] = append(with[id], i)
 		}
 	}

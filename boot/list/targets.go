@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/assemble"
@@ -23,6 +24,9 @@ type Targets struct {
 	system *system.Machine
 	blocks []device.Block
 	pieces map[string]piece // by the Path of their block; devices have none
+
+	mu      sync.Mutex
+	scanned map[string]*device.LoopDevice // pieces that the btrfs driver has been shown, by Path
 }
 
 // piece is a directory, or a part of an image file.
@@ -40,7 +44,7 @@ var (
 // NewTargets returns the targets named by args; devices and mounts are those of
 // machine.
 func NewTargets(machine *system.Machine, args []string) (*Targets, error) {
-	t := &Targets{system: machine, pieces: map[string]piece{}}
+	t := &Targets{system: machine, pieces: map[string]piece{}, scanned: map[string]*device.LoopDevice{}}
 	for _, arg := range args {
 		if err := t.add(arg); err != nil {
 			return nil, err
@@ -141,6 +145,9 @@ func (t *Targets) Mount(ctx context.Context, path string, sb superblock.Superblo
 	case p.directory != "":
 		return device.Directory(p.directory)
 	}
+	if sb.Type == superblock.Btrfs && sb.Devices > 1 {
+		return t.mountSeveral(ctx, path, sb)
+	}
 	loop, err := p.loop(path)
 	if err != nil {
 		return nil, err
@@ -151,6 +158,42 @@ func (t *Targets) Mount(ctx context.Context, path string, sb superblock.Superblo
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return fsys, nil
+}
+
+// mountSeveral mounts a btrfs on several images. The loop devices of all that are
+// named stay until lsboot ends: the driver has to know them when it mounts one.
+func (t *Targets) mountSeveral(ctx context.Context, path string, sb superblock.Superblock) (discover.Filesystem, error) {
+	t.mu.Lock()
+	err := t.scan(sb)
+	loop := t.scanned[path]
+	t.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	fsys, err := t.system.Mount(ctx, loop.Path, sb)
+	if err != nil {
+		return nil, fmt.Errorf("%s belongs to a btrfs on %d devices, which is read when all of them are named: %w", path, sb.Devices, err)
+	}
+	return fsys, nil
+}
+
+// scan shows the images that hold a part of the filesystem sb to the btrfs driver.
+func (t *Targets) scan(sb superblock.Superblock) error {
+	for path, p := range t.pieces {
+		if t.scanned[path] != nil || p.directory != "" {
+			continue
+		}
+		if other, err := t.Probe(path); err != nil || other.Type != sb.Type || other.UUID != sb.UUID {
+			continue
+		}
+		loop, err := p.loop(path)
+		if err != nil {
+			return err
+		}
+		t.scanned[path] = loop
+		device.ScanBtrfs(loop.Path)
+	}
+	return nil
 }
 
 // loop makes a device of a part of an image file.

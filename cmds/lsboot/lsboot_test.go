@@ -295,6 +295,57 @@ func TestImage(t *testing.T) {
 	}
 }
 
+// A btrfs on two devices is read when the images of both are given, listed once,
+// and no copy of itself.
+func TestImagesOfOneBtrfs(t *testing.T) {
+	boottest.NeedRoot(t)
+	if b, _ := os.ReadFile("/proc/filesystems"); !bytes.Contains(b, []byte("\tbtrfs\n")) {
+		boottest.Skip(t, "this kernel has no btrfs")
+	}
+	t.Chdir(t.TempDir())
+	write(t, "tree", alpine())
+	var loops []string
+	for _, name := range []string{"a.img", "b.img"} {
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(name, 128<<20); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("losetup", "--find", "--show", name).Output()
+		if err != nil {
+			boottest.Skip(t, "losetup: ", err)
+		}
+		loop := strings.TrimSpace(string(out))
+		loops = append(loops, loop)
+		t.Cleanup(func() { exec.Command("losetup", "--detach", loop).Run() }) // again, where the test has failed
+	}
+	boottest.Tool(t, "mkfs.btrfs", append([]string{"-q", "-m", "raid1", "-d", "raid0"}, loops...)...)
+	if err := os.Mkdir("mnt", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	boottest.Tool(t, "mount", loops[0], "mnt")
+	boottest.Tool(t, "cp", "-r", "tree/boot", "mnt/")
+	boottest.Tool(t, "umount", "mnt")
+	boottest.Tool(t, "btrfs", append([]string{"-q", "device", "scan", "--forget"}, loops...)...)
+	boottest.Tool(t, "losetup", append([]string{"--detach"}, loops...)...)
+
+	code, stdout, stderr := lsboot("--json", "a.img", "b.img")
+	var got []struct{ Volume struct{ Type string } }
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != 0 || len(got) != 3 || got[0].Volume.Type != "btrfs" {
+		t.Errorf("exit code %d, %v, %v:\n%s", code, got, err, stderr)
+	}
+	for _, unwanted := range []string{"same UUID", "not all of them"} {
+		if strings.Contains(stderr, unwanted) {
+			t.Errorf("says %q:\n%s", unwanted, stderr)
+		}
+	}
+	exec.Command("btrfs", "-q", "device", "scan", "--forget").Run()
+	if code, stdout, stderr := lsboot("a.img"); code != 1 || !strings.Contains(stdout, "belongs to a btrfs on 2 devices, which is read when all of them are named") {
+		t.Errorf("one of two: exit code %d\n%s%s", code, stdout, stderr)
+	}
+}
+
 // Images of filesystems that were not unmounted stay as they were: no journal is
 // replayed, though what is listed may need it.
 func TestUncleanImageIsLeftAsItWas(t *testing.T) {

@@ -23,8 +23,9 @@ import (
 const usage = `Usage: lsboot [--json] [DIR|DEVICE|IMAGE...]
 
 Lists what can be booted. A directory is taken as the root of a filesystem; a
-whole disk or an image file of one is read with all its partitions. Without
-arguments all block devices are read. Nothing is ever written.
+whole disk or an image file of one is read with all its partitions. A filesystem
+on several devices is read when all of them are named. Without arguments all
+block devices are read. Nothing is ever written.
 
   --json      print an array of objects, one an entry
   --version   print the version
