@@ -99,23 +99,38 @@ func adapted(image Image, f boot.Format) boot.Format {
 // kind is a way in which a system finds the ISO file that it was started from.
 type kind struct {
 	words []string // a word of the command line that shows it: equal, or its beginning when that ends in = or :
+	file  string   // else a file of the image
 	dir   string   // else the directory that holds its kernels
 	// params returns what goes on the command line; none when it would need to
 	// know what is not known.
 	params func(Image) []string
+	why    string // it cannot find the file: the reason, as a sentence
+}
+
+// inFile returns params for a parameter whose value is the path of the file.
+func inFile(name string) func(Image) []string {
+	return func(i Image) []string { return []string{name + "=/" + i.Path} }
 }
 
 // kinds are the systems that can find it, the surer signs first.
 var kinds = [...]kind{
-	{ // Debian live-boot, live-boot(7)
-		words: []string{"boot=live"}, dir: "live",
-		params: func(i Image) []string { return []string{"findiso=/" + i.Path} },
+	{ // Debian live-boot, live-boot(7); Clonezilla, GParted and Kali are made with it
+		words: []string{"boot=live"}, dir: "live", params: inFile("findiso"),
 	},
-	{ // Ubuntu and its relatives, casper(7)
-		words: []string{"boot=casper"}, dir: "casper",
-		params: func(i Image) []string { return []string{"iso-scan/filename=/" + i.Path} },
+	{ // Ubuntu, Mint and their relatives, casper(7)
+		words: []string{"boot=casper"}, dir: "casper", params: inFile("iso-scan/filename"),
 	},
-	{ // Arch, mkinitcpio-archiso docs/README.bootparams; Manjaro does the same
+	{ // NixOS, nixos/modules/system/boot/stage-1-init.sh
+		words: []string{"findiso="}, file: "nix-store.squashfs", params: inFile("findiso"),
+	},
+	{ // Gentoo's media, genkernel(8)
+		words: []string{"cdroot"}, params: inFile("isoboot"),
+	},
+	{ // openSUSE's installer, linuxrc (en.opensuse.org/SDB:Linuxrc); the live images are dracut's
+		dir:    "boot/x86_64/loader",
+		params: func(i Image) []string { return []string{"install=hd:/" + i.Path} },
+	},
+	{ // Arch, mkinitcpio-archiso docs/README.bootparams; Manjaro and SystemRescue do the same
 		words: []string{"archisobasedir=", "misobasedir="}, dir: "arch/boot",
 		params: func(i Image) []string {
 			switch {
@@ -127,9 +142,12 @@ var kinds = [...]kind{
 			return nil
 		},
 	},
-	{ // Fedora, openSUSE, Void: dracut.cmdline(7), "Booting live images"
-		words:  []string{"root=live:", "rd.live.image"},
-		params: func(i Image) []string { return []string{"iso-scan/filename=/" + i.Path} },
+	{ // Fedora, openSUSE, Void: dracut.cmdline(7), "Booting live images"; Fedora's installer is started by dracut, too
+		words: []string{"root=live:", "rd.live.image", "inst.stage2="}, params: inFile("iso-scan/filename"),
+	},
+	{ // Debian's installer, installation-guide: only the initrd of hd-media has iso-scan
+		dir: "install.amd",
+		why: "The installer on Debian's discs looks for its packages on a disc or stick, not inside of the ISO file %s. Write the image to a stick of its own, or start the installer's kernel and initrd of hd-media.",
 	},
 }
 
@@ -159,10 +177,12 @@ func Adapt(e boot.Entry, image Image) boot.Entry {
 		}
 		return e
 	}
-	k, ok := kindOf(e.Kernel, has)
+	k, ok := image.kindOf(e.Kernel, has)
 	switch params := k.paramsFor(image); {
 	case !ok:
 		note("It is not known how this system finds its medium inside of the ISO file %s, and it may stop while it starts. Write the image to a stick of its own then.", name)
+	case k.why != "":
+		note(k.why, name)
 	case strings.ContainsFunc(image.Path, func(r rune) bool { return r <= ' ' || r == '"' || r == 0x7f }):
 		note("The command line cannot name the ISO file %s, because of a blank or quote in its path, and the system will not find it: rename it.", name)
 	case len(params) == 0:
@@ -190,15 +210,16 @@ func (k kind) paramsFor(image Image) []string {
 }
 
 // kindOf returns what a kernel belongs to: by its command line, of which has
-// reports whether a word is there, else by where it is.
-func kindOf(kernel string, has func(word string) bool) (kind, bool) {
+// reports whether a word is there, else by what else the image holds and by where
+// it is.
+func (i Image) kindOf(kernel string, has func(word string) bool) (kind, bool) {
 	for _, k := range kinds {
 		if slices.ContainsFunc(k.words, has) {
 			return k, true
 		}
 	}
 	for _, k := range kinds {
-		if k.dir != "" && strings.HasPrefix(kernel, k.dir+"/") {
+		if k.file != "" && i.exists(k.file) || k.dir != "" && strings.HasPrefix(kernel, k.dir+"/") {
 			return k, true
 		}
 	}
