@@ -177,9 +177,12 @@ func entries(vols []*volume) []boot.Entry {
 			k := kernel{e.Volume.Device, e.Kernel}
 			known := booting[k]
 			if i := slices.IndexFunc(known, func(i int) bool {
-				return list[i].Format != e.Format && same(&list[i], &e) || sameConf(&list[i], &e)
+				return same(&list[i], &e) && (list[i].Format != e.Format || sameTitle(&list[i], &e)) || sameConf(&list[i], &e)
 			}); i >= 0 {
-				merge(&list[known[i]], &e)
+				first := &list[known[i]]
+				if merge(first, &e); first.Format == e.Format && e.Volume == v.status.Volume {
+					first.Source, first.ID = e.Source, e.ID // the stub is on another volume
+				}
 				continue
 			}
 			if len(known) < maxAlike {
@@ -197,6 +200,12 @@ func entries(vols []*volume) []boot.Entry {
 	}
 	inOrder(list)
 	return list
+}
+
+// sameTitle reports whether two entries are listed alike: a stub of GRUB on the EFI
+// system partition and the configuration that it goes on with list the same.
+func sameTitle(a, b *boot.Entry) bool {
+	return a.Title == b.Title && slices.Equal(a.Submenu, b.Submenu)
 }
 
 // sameConf reports whether two entries were read from one file of the Boot Loader
