@@ -19,12 +19,12 @@ import (
 // taken as the root of a filesystem is a Volume too, with only Device set.
 type Volume struct {
 	Device string `json:"device"` // path of the block device, image file or directory
-	Disk   string `json:"-"`      // path of the whole disk that Device lies on; "" when it is one itself or is unknown
+	Disk   string `json:"-"`      // path of the whole disk that Device is on; "" when it is one itself or is unknown
 	UUID   string `json:"uuid"`   // as blkid prints it
 	Label  string `json:"label"`  // label of the filesystem, not of the partition
 	Type   string `json:"type"`   // as blkid prints it: ext4, vfat, crypto_LUKS, ...
 
-	Crypt string `json:"-"` // UUID of the LUKS volume that it lies in; "" when it is not encrypted
+	Crypt string `json:"-"` // UUID of the LUKS volume that it is in; "" when it is not encrypted
 
 	// For a volume on a partition: its number and what is in the partition table.
 	Partition int    `json:"-"`
@@ -37,7 +37,7 @@ type Volume struct {
 type VolumeRef struct {
 	UUID, Label         string // of the filesystem
 	PartUUID, PartLabel string // of the partition
-	Disk                string // Device of the whole disk that the volume lies on, or is
+	Disk                string // Device of the whole disk that the volume is on, or is
 	Partition           int    // its number, from 1
 	File                string // a path that must exist on the volume, without a leading slash
 }
@@ -86,7 +86,7 @@ func exists(fsys fs.FS, name string) bool {
 	return err == nil
 }
 
-// OnDisk returns the device of the whole disk that v lies on, or is.
+// OnDisk returns the device of the whole disk that v is on, or is.
 func (v Volume) OnDisk() string {
 	if v.Disk != "" {
 		return v.Disk
@@ -141,7 +141,7 @@ type Entry struct {
 	Once string
 
 	// Submenu is where its configuration lists it: the titles of the submenus
-	// that it lies in, outermost first; empty for the top of the list.
+	// that it is in, outermost first; empty for the top of the list.
 	Submenu []string
 
 	// Snapshot is set when it boots a read-only or older copy of a system on the

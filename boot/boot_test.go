@@ -51,7 +51,7 @@ func TestReadFile(t *testing.T) {
 		t.Errorf("a file over the limit gave %v", err)
 	}
 	if _, err := ReadFile(fsys, "d", 9); err == nil || !strings.Contains(err.Error(), "regular") {
-		t.Errorf("a folder gave %v", err)
+		t.Errorf("a directory returned %v", err)
 	}
 }
 

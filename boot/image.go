@@ -2,11 +2,11 @@ package boot
 
 import "strings"
 
-// ImageDevice gives the Device of the volume that an image file on v holds, such
+// ImageDevice returns the Device of the volume that an image file on v holds, such
 // as /dev/sdb1:/iso/alpine.iso. File is a path from the root of v, without a
 // leading slash.
 func (v Volume) ImageDevice(file string) string { return v.Device + ":/" + file }
 
-// InImage tells whether v lies in an image file on another volume, as
+// InImage reports whether v is in an image file on another volume, as
 // [Volume.ImageDevice] names it.
 func (v Volume) InImage() bool { return strings.Contains(v.Device, ":/") }

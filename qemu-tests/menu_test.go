@@ -34,7 +34,7 @@ func (m machine) notBooted(k debian.Kernel) {
 	}
 }
 
-// A user whose Alpine lies on an encrypted disk types its passphrase into the
+// A user whose Alpine is on an encrypted disk types its passphrase into the
 // menu: a wrong one is refused, the right one unlocks the disk, and its entry
 // boots and need not ask again, as that was asked for.
 func TestEncryptedDisk(t *testing.T) {

@@ -135,7 +135,7 @@ func (m machine) bootsTarget(w want) {
 	m.t.Helper()
 	m.row(menuLimit, "Linux lts", inList(w.kernel.Release))
 	menu := m.Since()
-	m.selected("Linux lts") // and not the menu itself, which lies on a disk too
+	m.selected("Linux lts") // and not the menu itself, which is on a disk too
 	banner := m.Serial(0).Watch(vm.InLog("Linux version " + w.kernel.Release))
 	m.Type(vm.Enter)
 	m.target(w)

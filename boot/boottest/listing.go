@@ -40,14 +40,14 @@ func AllNotes(l boot.Listing) string {
 	return b.String() + Notes(l)
 }
 
-// Path returns the title of an entry with those of the submenus that it lies in
+// Path returns the title of an entry with those of the submenus that it is in
 // before it.
 func Path(e boot.Entry) string {
 	return strings.Join(append(slices.Clone(e.Submenu), e.Title), " / ")
 }
 
 // Check fails the test unless l, with err what a format has given, is fit to be
-// used whatever lay on the volume: paths stay on the volume, texts have no
+// used whatever was on the volume: paths stay on the volume, texts have no
 // control characters, an entry has a title, and a kernel or a problem, at most
 // one of a file is the default, and there are entries or an error but not both.
 func Check(t *testing.T, l boot.Listing, err error) {

@@ -214,11 +214,11 @@ func (c *chooser) pick(may func(boot.Entry) bool, loud bool) (boot.Entry, bool) 
 			c.note("%s %q cannot be booted: %s", asked.what, asked.id, e.Problem)
 		}
 	}
-	for _, wish := range []struct {
+	for _, want := range []struct {
 		pattern string
 		skipBad bool
 	}{{c.w.State.LoaderPreferred, true}, {c.w.State.LoaderDefault, false}} {
-		if e, ok := findLoader(c.inv.Entries, wish.pattern, wish.skipBad); ok && e.Problem == "" && may(e) {
+		if e, ok := findLoader(c.inv.Entries, want.pattern, want.skipBad); ok && e.Problem == "" && may(e) {
 			return e, true
 		}
 	}

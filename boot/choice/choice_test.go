@@ -56,9 +56,9 @@ func TestDefault(t *testing.T) {
 		{name: "by title in other case", entries: []boot.Entry{virt, lts}, want: "linux LTS", id: "lts-1"},
 		{name: "by number", entries: []boot.Entry{virt, lts}, want: "2", id: "lts-1"},
 		{name: "a snapshot that is asked for", entries: []boot.Entry{virt, snapshot}, want: "snap-7", id: "snap-7"},
-		{name: "a wish that may still turn up", entries: []boot.Entry{virt}, looking: true, want: "lts-1"},
-		{name: "a wish that did not turn up", entries: []boot.Entry{virt}, want: "lts-1", id: "virt-2", note: `The default "lts-1" is none`},
-		{name: "a wish for what cannot be booted", entries: []boot.Entry{bad, virt}, want: "bad-4", id: "virt-2", note: "kernel is missing"},
+		{name: "a default that may still turn up", entries: []boot.Entry{virt}, looking: true, want: "lts-1"},
+		{name: "a default that did not turn up", entries: []boot.Entry{virt}, want: "lts-1", id: "virt-2", note: `The default "lts-1" is none`},
+		{name: "a default that cannot be booted", entries: []boot.Entry{bad, virt}, want: "bad-4", id: "virt-2", note: "kernel is missing"},
 		{name: "a number out of range", entries: []boot.Entry{virt}, want: "7", id: "virt-2", note: `"7"`},
 
 		{name: "remembered", entries: []boot.Entry{lts, virt}, state: remember.State{Default: "lts-1"}, id: "lts-1"},
@@ -122,8 +122,8 @@ func TestDefault(t *testing.T) {
 	}
 }
 
-// TestWishesAreSpent tells which wishes for one start are left after it.
-func TestWishesAreSpent(t *testing.T) {
+// TestRequestsAreSpent asserts which requests for one start are left after it.
+func TestRequestsAreSpent(t *testing.T) {
 	lts := boot.Entry{ID: "lts-1", Title: "Linux lts", Default: true, Once: "1 lts"}
 	virt := boot.Entry{ID: "virt-2", Title: "Linux virt", Once: "2 virt"}
 	inv := boot.Inventory{Entries: []boot.Entry{lts, virt}, Settled: true}

@@ -17,7 +17,7 @@ import (
 type Block struct {
 	Name       string // as the kernel calls it: sda1, nvme0n1p2, dm-0
 	Path       string // its node as the kernel makes it, /dev/sda1; that of a device-mapper device by its name, /dev/mapper/vg0-lv_root
-	Disk       string // Path of the whole disk it lies on; "" when it is one itself
+	Disk       string // Path of the whole disk it is on; "" when it is one itself
 	Partition  int    // number of the partition, from 1; 0 for a whole disk
 	Partitions int    // how many partitions the kernel found on it
 	Size       int64  // bytes

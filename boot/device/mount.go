@@ -18,7 +18,7 @@ type Mounter struct {
 	// BlockReadOnly makes the kernel take a block device for read-only until its
 	// Root is closed (BLKROSET). It is for a boot loader, which is alone with
 	// its disks. Where it is not set, as on a running host, and for an image
-	// file, a read-only loop device lies between.
+	// file, a read-only loop device is between.
 	BlockReadOnly bool
 
 	// Need is called with the name of the driver before it is used (ext4, loop),

@@ -147,15 +147,15 @@ func checkContent(t *testing.T, root *device.Root) {
 		}
 	}
 	if _, err := fs.ReadFile(root, "escape"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a symlink to the host's files gives %v", err)
+		t.Errorf("a symlink to the host's files returned %v", err)
 	}
 	entries, err := root.ReadDir("boot")
 	if err != nil || len(entries) != 2 || !entries[0].IsDir() || entries[1].Name() != "vmlinuz-lts" {
-		t.Errorf("ReadDir gives %v, %v", entries, err)
+		t.Errorf("ReadDir returned %v, %v", entries, err)
 	}
 }
 
-// dirty makes an image of a filesystem as it lies on disk while it is mounted
+// dirty makes an image of a filesystem as it is on disk while it is mounted
 // and written to, with a file that is deleted and still open.
 func dirty(t *testing.T, size int64, command ...string) string {
 	t.Helper()
@@ -363,7 +363,7 @@ func TestMountBtrfsOfSeveralDevices(t *testing.T) {
 	must(t, root.Close())
 }
 
-// TestMountBtrfsDefaultSubvolume looks at the whole tree, whatever is mounted
+// TestMountBtrfsDefaultSubvolume examines the whole tree, whatever is mounted
 // by default.
 func TestMountBtrfsDefaultSubvolume(t *testing.T) {
 	boottest.NeedRoot(t)
@@ -423,7 +423,7 @@ func TestMountErrors(t *testing.T) {
 		{name: "not what it is taken for", path: zeros, sb: sb, want: []string{zeros, "does not accept"}, err: unix.EINVAL},
 		{name: "an image that was cut off", path: short, sb: sb, want: []string{short}},
 		{name: "the caller has given up", ctx: ended, path: ext4, sb: sb, want: []string{ext4, "given up"}, err: context.Canceled},
-		{name: "no loop device over a folder", path: t.TempDir(), sb: sb, want: []string{"loop device"}},
+		{name: "no loop device over a directory", path: t.TempDir(), sb: sb, want: []string{"loop device"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 
 // Root is a mounted filesystem or a directory as an [fs.FS] that cannot be left:
 // a symlink, absolute or with "..", is resolved by the kernel with the root
-// taken for "/", as it would be on the system that lies there.
+// taken for "/", as it would be on the system that is there.
 //
 // Opened regular files are [*os.File], so that their descriptors can be handed
 // to kexec_file_load. Nothing but regular files and directories can be opened: a

@@ -17,7 +17,7 @@ import (
 )
 
 // tree makes a directory with a secret beside it that nothing in it may lead to.
-func tree(t *testing.T) (folder string) {
+func tree(t *testing.T) (dir string) {
 	t.Helper()
 	top := t.TempDir()
 	root := filepath.Join(top, "root")
@@ -53,7 +53,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func openFolder(t *testing.T, name string) *device.Root {
+func openDirectory(t *testing.T, name string) *device.Root {
 	t.Helper()
 	root, err := device.Directory(name)
 	must(t, err)
@@ -62,7 +62,7 @@ func openFolder(t *testing.T, name string) *device.Root {
 }
 
 func TestRootCannotBeLeft(t *testing.T) {
-	root := openFolder(t, tree(t))
+	root := openDirectory(t, tree(t))
 	tests := []struct {
 		name string
 		path string
@@ -100,7 +100,7 @@ func TestRootCannotBeLeft(t *testing.T) {
 
 // TestRootMagicLinks takes the links of procfs, which lead anywhere.
 func TestRootMagicLinks(t *testing.T) {
-	root := openFolder(t, "/proc/self")
+	root := openDirectory(t, "/proc/self")
 	if _, err := root.Open("exe"); err == nil {
 		t.Error("opened the file behind a magic link")
 	}
@@ -110,8 +110,8 @@ func TestRootMagicLinks(t *testing.T) {
 }
 
 func TestRootRefusesSpecialFiles(t *testing.T) {
-	root := openFolder(t, tree(t))
-	dev := openFolder(t, "/dev")
+	root := openDirectory(t, tree(t))
+	dev := openDirectory(t, "/dev")
 	tests := []struct {
 		root *device.Root
 		path string
@@ -137,7 +137,7 @@ func TestRootRefusesSpecialFiles(t *testing.T) {
 }
 
 func TestRootInterfaces(t *testing.T) {
-	root := openFolder(t, tree(t))
+	root := openDirectory(t, tree(t))
 	entries, err := root.ReadDir("boot")
 	must(t, err)
 	var names []string
@@ -191,7 +191,7 @@ func TestRootConforms(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(dir, "boot/empty"), 0o755))
 	must(t, os.WriteFile(filepath.Join(dir, "boot/vmlinuz"), []byte("kernel"), 0o644))
 	must(t, os.Symlink("vmlinuz", filepath.Join(dir, "boot/link")))
-	must(t, fstest.TestFS(openFolder(t, dir), "boot/vmlinuz", "boot/link", "boot/empty"))
+	must(t, fstest.TestFS(openDirectory(t, dir), "boot/vmlinuz", "boot/link", "boot/empty"))
 }
 
 func TestRootReadDirInParts(t *testing.T) {
@@ -199,7 +199,7 @@ func TestRootReadDirInParts(t *testing.T) {
 	for i := range 10 {
 		must(t, os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), nil, 0o644))
 	}
-	f, err := openFolder(t, dir).Open(".")
+	f, err := openDirectory(t, dir).Open(".")
 	must(t, err)
 	defer f.Close()
 	seen := 0
@@ -222,7 +222,7 @@ func TestRootReadDirOfTooMany(t *testing.T) {
 	for i := range most + 1 {
 		must(t, unix.Mknod(filepath.Join(dir, strconv.Itoa(i)), unix.S_IFREG|0o644, 0))
 	}
-	entries, err := openFolder(t, dir).ReadDir(".")
+	entries, err := openDirectory(t, dir).ReadDir(".")
 	if err == nil || len(entries) > most+1 {
 		t.Errorf("%d entries, %v; want an error", len(entries), err)
 	}

@@ -118,7 +118,7 @@ func (s *Scanner) Start(ctx context.Context) *Scan {
 }
 
 // Inventories returns what is known each time that it changes. A slow reader
-// misses what lies between two changes and never the last. It is closed when
+// misses what is between two changes and never the last. It is closed when
 // the scan ends.
 func (sc *Scan) Inventories() <-chan boot.Inventory { return sc.inventories }
 
@@ -219,7 +219,7 @@ func (sc *Scan) Unlock(ctx context.Context, device string, passphrase []byte) er
 // Write calls do with the root of the filesystem on a device mounted for
 // writing: for the few things that a user asks for. It waits until the formats
 // have read the volume. Meanwhile nothing can be opened on it; its entries stay,
-// and are parsed again afterwards. What lies on volumes that were made of others
+// and are parsed again afterwards. What is on volumes that were made of others
 // is never written to.
 func (sc *Scan) Write(ctx context.Context, device string, do func(root *os.Root) error) error {
 	done := make(chan error, 1)

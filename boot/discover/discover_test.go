@@ -175,7 +175,7 @@ func TestScanProblems(t *testing.T) {
 			binary.LittleEndian.PutUint32(k.Data[0x1f4:], 1<<20)
 			files(*d)["boot/vmlinuz-lts"] = k
 		}), entry: "truncated", mounted: 1},
-		{name: "kernel is a folder", dev: with(func(d *hardware.Device) {
+		{name: "kernel is a directory", dev: with(func(d *hardware.Device) {
 			files(*d)["boot/vmlinuz-lts"] = &fstest.MapFile{Mode: fs.ModeDir}
 		}), entry: "not a regular file", mounted: 1},
 		{name: "kernel of 32 bits", dev: with(func(d *hardware.Device) { files(*d)["boot/vmlinuz-lts"].Data[0x236] = 0 }), entry: "is for 386", mounted: 1},
@@ -422,7 +422,7 @@ func TestKernelOnAnotherVolume(t *testing.T) {
 }
 
 // A boot option of the firmware that starts a kernel by its EFI stub is an
-// entry of the volume that the kernel lies on.
+// entry of the volume that the kernel is on.
 func TestFirmwareOption(t *testing.T) {
 	const guid = "7b7f4d6c-1f3e-4c0a-9d52-3a4b5c6d7e8f"
 	synctest.Test(t, func(t *testing.T) {

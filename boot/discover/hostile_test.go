@@ -117,23 +117,23 @@ func hostileVolume(t *testing.T) string {
 }
 
 // directories is a machine on which each device holds the same directory.
-type folders struct {
+type directories struct {
 	dir   string
 	count int
 }
 
-func (f folders) Devices() (blocks []device.Block, _ []error) {
+func (f directories) Devices() (blocks []device.Block, _ []error) {
 	for i := range f.count {
 		blocks = append(blocks, device.Block{Path: fmt.Sprintf("/dev/vd%d", i), Size: 1 << 30})
 	}
 	return blocks, nil
 }
 
-func (f folders) Probe(node string) (superblock.Superblock, error) {
+func (f directories) Probe(node string) (superblock.Superblock, error) {
 	return superblock.Superblock{Type: "ext4", UUID: "uuid of " + node}, nil
 }
 
-func (f folders) Mount(context.Context, string, superblock.Superblock) (discover.Filesystem, error) {
+func (f directories) Mount(context.Context, string, superblock.Superblock) (discover.Filesystem, error) {
 	return device.Directory(f.dir)
 }
 
@@ -144,7 +144,7 @@ type usage struct {
 	inventory  boot.Inventory
 }
 
-// scan looks at count volumes that are all the directory dir.
+// scan examines count volumes that are all the directory dir.
 func scan(t *testing.T, dir string, count int) (u usage) {
 	t.Helper()
 	heap := func() uint64 {
@@ -168,7 +168,7 @@ func scan(t *testing.T, dir string, count int) (u usage) {
 		}
 	}()
 	began := time.Now()
-	scanner := discover.Scanner{Machine: folders{dir, count}, Formats: all.Formats(nil), Limit: time.Hour}
+	scanner := discover.Scanner{Machine: directories{dir, count}, Formats: all.Formats(nil), Limit: time.Hour}
 	sc := scanner.Start(t.Context())
 	for u.inventory = range sc.Inventories() {
 		if u.inventory.Settled {

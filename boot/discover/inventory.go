@@ -81,7 +81,7 @@ func (st *state) status(v *volume) boot.VolumeStatus {
 		switch {
 		case !a.done && a.problem == "":
 			status.Busy = true
-		case a.problem != "" && a.image != "": // the filesystem that it lies on can be used
+		case a.problem != "" && a.image != "": // the filesystem that it is on can be used
 			status.Notes = append(slices.Clone(status.Notes), boot.Note{Text: a.problem})
 		case a.problem != "":
 			status.Problem = a.problem
@@ -190,7 +190,7 @@ func entries(vols []*volume) []boot.Entry {
 			}
 			e = bare.Complete(e, roots)
 			e.Snapshot = e.Snapshot && !bare.IsSystem(e, roots)
-			// Two entries alike to the hash are told apart by their order.
+			// Two entries alike to the hash are distinguished by their order.
 			seen[e.ID]++
 			if n := seen[e.ID]; n > 1 {
 				e.ID = fmt.Sprintf("%s-%d", e.ID, n)

@@ -124,7 +124,7 @@ func TestManyTwins(t *testing.T) {
 
 // TestGRUBAndItsEntriesAreOneSystem asserts that entries of the Boot Loader
 // Specification are listed once, with the command line and the default that a
-// grub.cfg gives them, where that is on another volume.
+// grub.cfg returns them, where that is on another volume.
 func TestGRUBAndItsEntriesAreOneSystem(t *testing.T) {
 	conf := func(release string) *fstest.MapFile {
 		return text("title EL " + release + "\nlinux /vmlinuz-" + release + "\noptions $kernelopts $tuned_params\n")

@@ -63,7 +63,7 @@ func probe(ctx context.Context, s *Scanner, at target) (f probed) {
 		f.status.Problem, f.unusable = sentence(format, args...), true
 	}
 	defer func() {
-		// What lies on a disk may be made to break us: the menu goes on.
+		// What is on a disk may be made to break us: the menu goes on.
 		if r := recover(); r != nil {
 			if f.view != nil {
 				f.view.close()
@@ -188,7 +188,7 @@ func rootOf(vol boot.Volume, others boot.Volumes) fs.FS {
 }
 
 // check completes e from the files that it names on fsys: the version of its kernel,
-// and what is wrong with them. It returns what tells one kernel file from another.
+// and what is wrong with them. It returns what distinguishes one kernel file from another.
 func check(e *boot.Entry, fsys fs.FS) (key string) {
 	key = e.Kernel
 	if e.Kernel == "" {

@@ -383,7 +383,7 @@ func (st *state) takeProbed(v *volume, found probed) {
 	}
 }
 
-// lost has those volumes parsed again whose entries lie on what v was.
+// lost has those volumes parsed again whose entries are on what v was.
 func (st *state) lost(v *volume) {
 	for _, o := range st.order {
 		o.again = o.again || o != v && o.parsed != nil && slices.ContainsFunc(o.parsed.entries, func(e boot.Entry) bool {
@@ -557,7 +557,7 @@ func (st *state) write(path string, w write) {
 	case v == nil || !v.usable():
 		w.done <- fmt.Errorf("%s: %w", path, errGone)
 	case v.close != nil:
-		w.done <- fmt.Errorf("%s lies on other volumes, and these are only ever read", path)
+		w.done <- fmt.Errorf("%s is on other volumes, and these are only ever read", path)
 	case v.phase == overdue:
 		w.done <- fmt.Errorf("%s: %w", path, errSilent)
 	default:

@@ -36,7 +36,7 @@ type listed struct {
 	names   map[string]fs.FileMode // types by names in lower case; nil when a name that is not here may be there all the same
 }
 
-// keptNames is how many names are kept of one filesystem: more than what lies
+// keptNames is how many names are kept of one filesystem: more than what is
 // in the directories that one boots from, and at most some megabytes.
 const keptNames = 4096
 
@@ -127,10 +127,10 @@ func (v *view) ReadLink(name string) (string, error) {
 
 func (v *view) ReadDir(name string) ([]fs.DirEntry, error) {
 	v.mu.Lock()
-	folder, ok := v.dirs[name]
+	list, ok := v.dirs[name]
 	v.mu.Unlock()
 	if ok {
-		return slices.Clone(folder.entries), nil
+		return slices.Clone(list.entries), nil
 	}
 	if v.missing(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOENT}
@@ -147,19 +147,19 @@ func (v *view) ReadDir(name string) ([]fs.DirEntry, error) {
 }
 
 func (v *view) keep(name string, entries []fs.DirEntry) {
-	folder := listed{entries: slices.Clone(entries), names: make(map[string]fs.FileMode, len(entries))}
+	list := listed{entries: slices.Clone(entries), names: make(map[string]fs.FileMode, len(entries))}
 	for _, e := range entries {
 		if !isASCII(e.Name()) {
-			folder.names = nil
+			list.names = nil
 			break
 		}
-		folder.names[strings.ToLower(e.Name())] |= e.Type()
+		list.names[strings.ToLower(e.Name())] |= e.Type()
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if _, ok := v.dirs[name]; !ok && len(entries) < v.left {
 		v.left -= len(entries) + 1
-		v.dirs[name] = folder
+		v.dirs[name] = list
 	}
 }
 
@@ -185,11 +185,11 @@ func (v *view) missing(name string) bool {
 	defer v.mu.Unlock()
 	dir := "."
 	for part := range strings.SplitSeq(name, "/") {
-		folder, ok := v.dirs[dir]
-		if !ok || folder.names == nil || !plain(part) {
+		list, ok := v.dirs[dir]
+		if !ok || list.names == nil || !plain(part) {
 			return false
 		}
-		kind, ok := folder.names[strings.ToLower(part)]
+		kind, ok := list.names[strings.ToLower(part)]
 		if !ok {
 			return true
 		}

@@ -109,7 +109,7 @@ func TestViewAsksOnce(t *testing.T) {
 		{name: "boot/file/nothing", asked: true}, // ENOTDIR
 		{name: "boot/Grub/grub.cfg", asked: true},
 		{name: "boot/Grub/user.cfg"},
-		{name: "boot/grub/user.cfg", asked: true}, // whether that is the same folder the view cannot know
+		{name: "boot/grub/user.cfg", asked: true}, // whether that is the same directory the view cannot know
 		{name: "never/listed", asked: true},
 		{name: "never/heard", asked: true},
 		{name: "../etc/passwd", asked: true},

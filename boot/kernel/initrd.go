@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-// gunzipHead gives the first n bytes of what the gzip file r holds. Few of
+// gunzipHead returns the first n bytes of what the gzip file r holds. Few of
 // those are read: a file may go on for gigabytes without any content.
 func gunzipHead(r io.Reader, n int) ([]byte, error) {
 	const most = 128 << 10 // a header can take half of it
@@ -51,7 +51,7 @@ func InitrdStart(r io.ReaderAt, size int64) int64 {
 	return 0
 }
 
-// IdentifyInitrd tells how the initrd r of size bytes is packed: cpio for an
+// IdentifyInitrd reports how the initrd r of size bytes is packed: cpio for an
 // uncompressed one (microcode is), else the name of the compression. The error
 // says why no kernel could unpack it.
 func IdentifyInitrd(r io.ReaderAt, size int64) (string, error) {

@@ -36,8 +36,8 @@ type Info struct {
 // ErrNotKernel means that a file is not a kernel image of any known format.
 var ErrNotKernel = errors.New("not a kernel image")
 
-// headerSize is how much of a file is looked at: the x86 setup header ends
-// below 0x280, and its version string lies in the first 32 KiB.
+// headerSize is how much of a file is read: the x86 setup header ends
+// below 0x280, and its version string is in the first 32 KiB.
 const headerSize = 0x280
 
 // Identify reads the header of the kernel image r of size bytes. The error is
@@ -93,7 +93,7 @@ func at(b []byte, off int, want string) bool {
 func u16(b []byte, off int) int64 { return int64(binary.LittleEndian.Uint16(b[off:])) }
 func u32(b []byte, off int) int64 { return int64(binary.LittleEndian.Uint32(b[off:])) }
 
-// truncated gives the error for a file that is shorter than its header says.
+// truncated returns the error for a file that is shorter than its header says.
 func truncated(size, want int64) error {
 	return fmt.Errorf("the file is truncated: it has %d bytes and its header says %d", size, want)
 }
@@ -143,7 +143,7 @@ func bzImage(r io.ReaderAt, size int64, h []byte) (Info, error) {
 	return in, nil
 }
 
-// wholePayload looks at both ends of the compressed kernel in a bzImage: after a
+// wholePayload examines both ends of the compressed kernel in a bzImage: after a
 // crash while it was written, a file may have its size and end in zeros.
 func wholePayload(r io.ReaderAt, setup int64, h []byte) error {
 	off, n := setup+u32(h, offPayload), u32(h, offPayload+4)
@@ -189,7 +189,7 @@ func LimitsOf(h []byte, format string) Limits {
 	return l
 }
 
-// SetupSize gives the size in bytes of the real-mode part of a bzImage, boot
+// SetupSize returns the size in bytes of the real-mode part of a bzImage, boot
 // sector included: the protected-mode kernel begins there. h is the beginning
 // of the file, at least 0x200 bytes.
 func SetupSize(h []byte) int64 {
@@ -200,7 +200,7 @@ func SetupSize(h []byte) int64 {
 	return (n + 1) * 512
 }
 
-// firstWord gives the printable text up to the first white space or NUL.
+// firstWord returns the printable text up to the first white space or NUL.
 func firstWord(b []byte) string {
 	for i, c := range b {
 		if c <= ' ' || c > '~' {
@@ -273,7 +273,7 @@ func peArch(h []byte) (arch string, ok bool) {
 	return machine(binary.LittleEndian.Uint16(h[pe+4:])), true
 }
 
-// machine gives the processor that a COFF header names; "" when it is unknown.
+// machine returns the processor that a COFF header names; "" when it is unknown.
 func machine(m uint16) (arch string) {
 	switch m {
 	case 0x8664:

@@ -10,7 +10,7 @@ import (
 )
 
 // bzImageFile makes a bzImage of one setup sector and a payload, as far as
-// Identify looks at one.
+// Identify examines one.
 func bzImageFile(version string, xloadflags uint16, payload int) []byte {
 	b := make([]byte, 2*512+1024+payload)
 	b[0x1f1] = 3

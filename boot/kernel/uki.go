@@ -264,7 +264,7 @@ type section struct {
 	offset, size int64
 }
 
-// peSections gives the sections of a PE file in the order of its table, and
+// peSections returns the sections of a PE file in the order of its table, and
 // the processor it is for. Offsets and sizes are below 4 GiB, but may lie
 // outside of the file. The error is ErrNotUKI when r is no PE file.
 func peSections(r io.ReaderAt, size int64) (sections []section, arch string, err error) {

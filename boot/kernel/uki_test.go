@@ -35,11 +35,11 @@ func ukiFile(more ...ukitest.Section) []byte {
 	}, more...)...)
 }
 
-// entryOf gives the place of a section's entry in the table of an image of
+// entryOf returns the place of a section's entry in the table of an image of
 // ukitest, by the order in it.
 func entryOf(b []byte, i int) []byte { return b[0x80+24+0xf0+40*i:] }
 
-// change gives a copy of b that change has been called with.
+// change returns a copy of b that change has been called with.
 func change(b []byte, change func(b []byte)) []byte {
 	b = bytes.Clone(b)
 	change(b)
@@ -234,8 +234,8 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// TestOpenUKIOracle asserts that an image which was put together by binutils
-// around systemd's stub, as mkinitcpio and efi-mkuki do it, is taken apart into
+// TestOpenUKIOracle asserts that an image which was assembled by binutils
+// around systemd's stub, as mkinitcpio and efi-mkuki do it, is split into
 // what it was made of, and that every section has the size and place that
 // objdump prints.
 func TestOpenUKIOracle(t *testing.T) {

@@ -240,7 +240,7 @@ func (m machine) setupDataSize() int {
 
 const rngSeed = 32 // bytes that the target's random numbers start from
 
-// setupData fills b, which will lie at the address at, with what boot_params
+// setupData fills b, which will be at the address at, with what boot_params
 // points to, and makes params point there.
 func (m machine) setupData(params, b []byte, at uint64) {
 	le := binary.LittleEndian

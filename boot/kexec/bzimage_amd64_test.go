@@ -18,7 +18,7 @@ func TestLayout(t *testing.T) {
 		many = append(many, region{(8 + i) * gib, mib, 2})
 	}
 	low := testKernel(mib)
-	low[offXLoadFlags] = 1 // its initrd must lie low
+	low[offXLoadFlags] = 1 // its initrd must be low
 	fixed := testKernel(mib)
 	fixed[offRelocatable] = 0
 	before5 := testKernel(mib)
@@ -174,7 +174,7 @@ func targetMap(t *testing.T, params, b []byte, at uint64) (m []region) {
 	return m
 }
 
-// checkSegments asserts what kexec_load(2) itself asks for, and that all lies in RAM.
+// checkSegments asserts what kexec_load(2) itself asks for, and that all is in RAM.
 func checkSegments(t *testing.T, segs []Segment, mem []region) {
 	t.Helper()
 	for i, s := range segs {
@@ -196,7 +196,7 @@ func checkSegments(t *testing.T, segs []Segment, mem []region) {
 	}
 }
 
-// checkRoom asserts that nothing but the last segment, the kernel, lies where it
+// checkRoom asserts that nothing but the last segment, the kernel, is where it
 // unpacks itself.
 func checkRoom(t *testing.T, segs []Segment, at, room uint64) {
 	t.Helper()

@@ -66,7 +66,7 @@ func (e *efi) setupData(b []byte) {
 	le.PutUint64(b[24:], e.smbios)
 }
 
-// info fills struct efi_info for a memory map that lies at the address at.
+// info fills struct efi_info for a memory map that is at the address at.
 func (e *efi) info(b []byte, at uint64) {
 	le := binary.LittleEndian
 	copy(b[:efiInfo], e.running)

@@ -149,7 +149,7 @@ func shortOfMemory(root fs.FS, errno syscall.Errno, p *plan, m Method) string {
 		if half == 0 || held <= half {
 			return ""
 		}
-		return fmt.Sprintf("the kernel and its initrds take %d MiB, and the running kernel lends them half of the memory, %d MiB: %d MiB are missing",
+		return fmt.Sprintf("the kernel and its initrds take %d MiB, and the running kernel lets them have half of the memory, %d MiB: %d MiB are missing",
 			up(held), half/mib, up(held)-half/mib)
 	}
 	free := meminfo(root, "MemAvailable")

@@ -39,7 +39,7 @@ func TestRefusals(t *testing.T) {
 		{errno: syscall.ENOEXEC, first: "file", says: "image format", other: true},
 		{errno: syscall.EINVAL, first: "load", says: "refused the image", other: true},
 		{errno: syscall.EINVAL, first: "file", says: "refused the image", other: true},
-		{errno: syscall.EINVAL, first: "file", machine: small, says: "take 178 MiB, and the running kernel lends them half of the memory, 96 MiB: 82 MiB are missing", other: true},
+		{errno: syscall.EINVAL, first: "file", machine: small, says: "take 178 MiB, and the running kernel lets them have half of the memory, 96 MiB: 82 MiB are missing", other: true},
 		{errno: syscall.EADDRNOTAVAIL, first: "file", machine: small, says: "82 MiB are missing", other: true},
 		{errno: syscall.EADDRNOTAVAIL, first: "load", says: "no free piece", other: true},
 		{errno: syscall.ENOMEM, first: "load", says: "memory ran out", other: true},

@@ -19,7 +19,7 @@ const (
 	imageUnit = 64 << 10
 
 	imageAlign  = 2 << 20
-	initrdReach = 1 << 30 // kernel and initrd lie in one window of 32 GiB: near each other they do
+	initrdReach = 1 << 30 // kernel and initrd are in one window of 32 GiB: near each other they do
 	treeLimit   = 2 << 20 // a device tree is no larger
 )
 
@@ -71,7 +71,7 @@ func layoutImage(free ranges, tree, header, image []byte, initrds [][]byte, cmdl
 	if len(tree) > treeLimit {
 		return 0, nil, fmt.Errorf("the device tree of this machine has %d bytes, more than a kernel takes", len(tree))
 	}
-	// It may not lie across a boundary of 2 MiB.
+	// It may not be across a boundary of 2 MiB.
 	treeAt, ok := mem.highest(window, treeLimit, treeLimit)
 	if !ok {
 		return 0, nil, errors.New("no free memory for the device tree")

@@ -144,7 +144,7 @@ func FuzzLayoutImage(f *testing.F) {
 }
 
 // checkPlaces asserts that segments are of whole pages, have room for their
-// data, lie in free memory and not one over the other, and that the entry is in
+// data, are in free memory and not one over the other, and that the entry is in
 // one of them.
 func checkPlaces(t *testing.T, entry uint64, segs []Segment, free ranges, page uint64) {
 	t.Helper()

@@ -286,7 +286,7 @@ func (l *Loader) prepare(ctx context.Context, t Target) (_ *plan, err error) {
 	return p, nil
 }
 
-// header reads how much room the kernel takes, and gives the number of
+// header reads how much room the kernel takes, and returns the number of
 // characters that its command line may have.
 func (p *plan) header() (limit int, err error) {
 	h := make([]byte, min(0x280, p.kernel.size))

@@ -186,7 +186,7 @@ func arm64Kernel() []byte {
 	return b
 }
 
-// What goes to kexec_load is what lies in the files, without a copy.
+// What goes to kexec_load is what is in the files, without a copy.
 func TestLoadSegments(t *testing.T) {
 	needAMD64(t)
 	kernel := testKernel(64 << 10)

@@ -31,7 +31,7 @@ type region struct {
 // bootParamsFile is struct boot_params of x86 as the running kernel got it.
 const bootParamsFile = "sys/kernel/boot_params/data"
 
-// readMachine looks at the machine through /proc and /sys.
+// readMachine examines the machine through /proc and /sys.
 func readMachine(root fs.FS) (machine, error) {
 	params, err := fs.ReadFile(root, bootParamsFile)
 	if err != nil {

@@ -76,7 +76,7 @@ func (r ranges) without(from, size uint64) ranges {
 	return out
 }
 
-// systemRAM reads /proc/iomem: the RAM of the machine, without what lies in it
+// systemRAM reads /proc/iomem: the RAM of the machine, without what is in it
 // that must survive the jump (reserved for the firmware or by the kernel, or
 // for a crash kernel). It is nil where addresses are hidden.
 func systemRAM(root fs.FS) ranges {

@@ -14,8 +14,8 @@ func testKernel(size int) []byte {
 	le.PutUint16(b[0x206:], 0x20f)
 	le.PutUint16(b[0x20e:], 0x300) // where its release is
 	copy(b[0x500:], "6.12.1")
-	b[0x234] = 1                  // it may lie anywhere
-	le.PutUint16(b[0x236:], 0x23) // 64-bit entry, initrd may lie above 4 GiB, five-level paging
+	b[0x234] = 1                  // it may be anywhere
+	le.PutUint16(b[0x236:], 0x23) // 64-bit entry, initrd may be above 4 GiB, five-level paging
 	le.PutUint32(b[0x22c:], 0x7fffffff)
 	le.PutUint32(b[0x230:], 0x200000)
 	le.PutUint32(b[0x238:], 2047)

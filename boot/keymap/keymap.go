@@ -82,7 +82,7 @@ func Parse(b []byte) (*Map, error) {
 	return m, nil
 }
 
-// Where layouts lie in an image and on an installed Alpine: those of the
+// Where layouts are in an image and on an installed Alpine: those of the
 // package, a directory for each language, and the one that setup-keymap took.
 const (
 	allDir    = "usr/share/bkeymaps"

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// layout gives a map with the tables plain, Shift and AltGr; its key 16 is q.
+// layout returns a map with the tables plain, Shift and AltGr; its key 16 is q.
 func layout(q uint16) *Map {
 	m := &Map{}
 	for i, t := range []int{0, 1, 2} {
@@ -131,13 +131,13 @@ func TestFindAndNames(t *testing.T) {
 	if _, err := Find(fstest.MapFS{}, "de"); !errors.Is(err, ErrNotFound) || Names(fstest.MapFS{}) != nil {
 		t.Errorf("an empty image: %v", err)
 	}
-	// An image whose folders cannot be listed gives what is named in full.
+	// An image whose directories cannot be listed gives what is named in full.
 	if m, err := Find(filesOnly{tree}, "de-nodeadkeys"); err != nil || m[0][16] != 2 {
 		t.Errorf("without listing: %v", err)
 	}
 }
 
-// filesOnly is a filesystem that lists no folder.
+// filesOnly is a filesystem that lists no directory.
 type filesOnly struct{ fs.FS }
 
 func (f filesOnly) Open(name string) (fs.File, error) {

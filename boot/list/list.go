@@ -56,7 +56,7 @@ func rooted(name string) string {
 
 // The table is at most 80 columns wide. Each row begins with a mark and the
 // number; the title gets what it needs before the version does, but a version
-// cut shorter than Alpine's own would be of no use. What lies in a submenu, or is
+// cut shorter than Alpine's own would be of no use. What is in a submenu, or is
 // a snapshot, is indented below a line that says so.
 const (
 	width        = 80

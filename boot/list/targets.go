@@ -206,7 +206,7 @@ func (p piece) loop(path string) (*device.LoopDevice, error) {
 }
 
 // Member implements [discover.Maker]. The loop device of an image stays until
-// lsboot ends: what is made of the set lies on it.
+// lsboot ends: what is made of the set is on it.
 func (t *Targets) Member(path string, sb superblock.Superblock) (assemble.Member, error) {
 	if p, ok := t.pieces[path]; ok {
 		loop, err := p.loop(path)

@@ -34,6 +34,6 @@ func TestDocumentedKeys(t *testing.T) {
 		return
 	}
 	if got != want.String() {
-		t.Errorf("the keys in %s are not those of the menu; go test ./boot/menu -update writes them anew.\ngot:\n%s\nwant:\n%s", file, got, want.String())
+		t.Errorf("the keys in %s are not those of the menu; go test ./boot/menu -update writes them.\ngot:\n%s\nwant:\n%s", file, got, want.String())
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 var sizes = []Size{{80, 24}, {80, 25}, {132, 43}, {40, 12}}
 
-// many gives so many entries that no screen shows them all.
+// many returns so many entries that no screen shows them all.
 func many() []boot.Entry {
 	var es []boot.Entry
 	for i := range 60 {
@@ -136,7 +136,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// roles gives a letter for the role of each cell, '.' for Normal.
+// roles returns a letter for the role of each cell, '.' for Normal.
 func roles(s Screen) string {
 	var b strings.Builder
 	for y := range s.Size.H {
@@ -179,6 +179,6 @@ func golden(t *testing.T, file, got string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("%s (-want +got, -update writes it anew):\n%s", file, diff)
+		t.Errorf("%s (-want +got, -update writes it):\n%s", file, diff)
 	}
 }

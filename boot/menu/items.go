@@ -12,7 +12,7 @@ import (
 // entries, or a volume that a passphrase unlocks.
 type item struct {
 	id     string // what the selection is kept by
-	depth  int    // of the folds that it lies in
+	depth  int    // of the folds that it is in
 	volume boot.Volume
 	number int // of an entry: its place in the inventory, from 1
 	entry  *boot.Entry
@@ -36,7 +36,7 @@ const (
 )
 
 // items returns what the list shows, from top to bottom: the entries of one
-// volume after those of another, in folds where they lie in some, and then the
+// volume after those of another, in folds where they are in some, and then the
 // volumes that are locked. With a filter there are no folds.
 func (m Model) items() []item {
 	groups, devices := map[string][]int{}, []string(nil)
@@ -71,7 +71,7 @@ func (m Model) items() []item {
 	return items
 }
 
-// several reports whether the entries lie on more than one volume.
+// several reports whether the entries are on more than one volume.
 func (m Model) several() bool {
 	return slices.ContainsFunc(m.inventory.Entries, func(e boot.Entry) bool {
 		return e.Volume.Device != m.inventory.Entries[0].Volume.Device
@@ -108,7 +108,7 @@ func (m Model) group(items []item, dev string, entries []int) []item {
 	return items
 }
 
-// submenu appends entries, which all lie in the submenu path at the given depth
+// submenu appends entries, which all are in the submenu path at the given depth
 // or deeper. A submenu stands where its first entry does.
 func (m Model) submenu(items []item, entries []int, path string, depth int) []item {
 	done := map[string]bool{}
@@ -138,7 +138,7 @@ func (m Model) submenu(items []item, entries []int, path string, depth int) []it
 	return items
 }
 
-// folds returns the IDs of the folds that e lies in, outermost first.
+// folds returns the IDs of the folds that e is in, outermost first.
 func folds(e boot.Entry) []string {
 	if e.Snapshot {
 		return []string{snapshotID + e.Volume.Device}
@@ -158,7 +158,7 @@ func (m Model) setOpen(open bool, id string) Model {
 	return m
 }
 
-// reveal opens the folds that the entry with that ID lies in. What the user has
+// reveal opens the folds that the entry with that ID is in. What the user has
 // closed stays closed unless asked.
 func (m Model) reveal(id string, always bool) Model {
 	e, ok := m.entry(id)
@@ -173,7 +173,7 @@ func (m Model) reveal(id string, always bool) Model {
 	return m
 }
 
-// around returns the fold that it is or lies in and that is open; "" for none.
+// around returns the fold that it is or is in and that is open; "" for none.
 func (m Model) around(it item) string {
 	if it.fold && it.open {
 		return it.id
@@ -212,7 +212,7 @@ func title(e boot.Entry) string {
 	return "(no title)"
 }
 
-// flavour is the part of the name of the kernel file that tells it apart, such
+// flavour is the part of the name of the kernel file that distinguishes it, such
 // as lts; "" when there is none.
 func flavour(e boot.Entry) string {
 	name := e.Kernel[strings.LastIndexByte(e.Kernel, '/')+1:]

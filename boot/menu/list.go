@@ -8,7 +8,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// list is the page that all others lie above: the entries, the folds that they
+// list is the page that all others are above: the entries, the folds that they
 // are in, and locked volumes. What of them is selected, open and filtered counts
 // while other pages are shown, too.
 type list struct {

@@ -142,7 +142,7 @@ func (m Model) addLog(lines []LogLine) Model {
 }
 
 // writable returns the volumes that the log could be saved to: not those that
-// lie in others, which are only ever read.
+// are in others, which are only ever read.
 func (m Model) writable() []boot.Volume {
 	var vs []boot.Volume
 	for _, v := range m.inventory.Volumes {

@@ -57,7 +57,7 @@ func broken() boot.Entry {
 	}
 }
 
-// folded gives entries as GRUB's configuration and a btrfs with snapshots have
+// folded returns entries as GRUB's configuration and a btrfs with snapshots have
 // them; the default is the second in its submenu.
 func folded() []boot.Entry {
 	top := virt()
@@ -124,7 +124,7 @@ func text(s string) []Msg {
 	return ms
 }
 
-// run feeds messages, each a Msg or a slice of them, and gives the actions that
+// run feeds messages, each a Msg or a slice of them, and returns the actions that
 // were asked for.
 func run(m Model, msgs ...any) (Model, []Action) {
 	var actions []Action

@@ -69,7 +69,7 @@ func TestUnattended(t *testing.T) {
 		{name: "nothing before the devices have settled", msgs: []any{InventoryMsg{Inventory: inventory(false, lts()), Default: "root-lts"}, ticks(0, 100)}},
 		{name: "settled later", msgs: []any{InventoryMsg{Inventory: inventory(false, lts()), Default: "root-lts"}, ticks(0, 9), found("root-lts", lts()), ticks(10, 13)}, want: "boot root-lts unattended"},
 		{name: "a device that comes later does not stop it", msgs: []any{found("root-lts", lts()), at(0), InventoryMsg{Inventory: inventory(false, lts()), Default: "root-lts"}, ticks(1, 3)}, want: "boot root-lts unattended"},
-		{name: "another default begins anew", msgs: []any{found("root-lts", lts(), virt()), ticks(0, 2), found("root-virt", lts(), virt()), ticks(3, 5)}},
+		{name: "another default begins again", msgs: []any{found("root-lts", lts(), virt()), ticks(0, 2), found("root-virt", lts(), virt()), ticks(3, 5)}},
 		{name: "and is booted", msgs: []any{found("root-lts", lts(), virt()), ticks(0, 2), found("root-virt", lts(), virt()), ticks(3, 6)}, want: "boot root-virt unattended"},
 		{name: "the default goes away", msgs: []any{found("root-lts", lts()), ticks(0, 2), found("root-lts"), ticks(3, 100)}},
 		{name: "no default", msgs: []any{found("", lts()), ticks(0, 1000)}},
@@ -575,7 +575,7 @@ func TestScreens(t *testing.T) {
 		{name: "nowhere", msgs: []any{all, text("dd")}, shows: "A default cannot be remembered"},
 		{name: "firmware setup", config: func(c *Config) { c.Firmware = true }, msgs: []any{all, text("pf")}, want: []Action{FirmwareSetup{}}},
 		{name: "not offered", msgs: []any{all, text("pfa")}, without: "setup of the firmware"},
-		{name: "alpboot anew", config: func(c *Config) { c.Relaunch = true }, msgs: []any{all, text("pa")}, want: []Action{Relaunch{}}},
+		{name: "alpboot again", config: func(c *Config) { c.Relaunch = true }, msgs: []any{all, text("pa")}, want: []Action{Relaunch{}}},
 		{name: "keyboard", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("K"), key(KeyDown), key(KeyEnter)}, want: []Action{SetKeymap{"de/de"}}, shows: "Keyboard layout: de/de."},
 		{name: "by name", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("Klatin"), key(KeyEnter)}, want: []Action{SetKeymap{"de/de-latin1"}}},
 		{name: "none of that name", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("Kxyz"), key(KeyEnter), key(KeyEsc)}},
@@ -685,7 +685,7 @@ func alt2(r rune) Msg { return KeyMsg{Key: KeyRune, Rune: r, Mod: ModAlt} }
 
 func edited(m Model) string { return m.page().(form).line().text }
 
-// formOf returns the form that is shown, or that the list of changes lies above.
+// formOf returns the form that is shown, or that the list of changes is above.
 func formOf(m Model) form {
 	if f, ok := m.page().(form); ok {
 		return f

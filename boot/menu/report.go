@@ -33,7 +33,7 @@ type Report struct {
 type Row struct {
 	ID     string
 	Text   string     // title, release and marks of an entry
-	Volume string     // that it lies on, or that is locked
+	Volume string     // that it is on, or that is locked
 	Locked string     // device of a locked volume; "" for an entry
 	Entry  boot.Entry // of an entry
 }

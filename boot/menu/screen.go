@@ -120,7 +120,7 @@ func (p *painter) lines(lines []line) {
 }
 
 // scrolled paints into height rows from top those of all rows that begin with
-// first, each by paint, and marks in the last column what lies above and below.
+// first, each by paint, and marks in the last column what is above and below.
 func (p *painter) scrolled(top, height, first, all int, paint func(y, i int)) {
 	for i := first; i < min(first+height, all); i++ {
 		paint(top+i-first, i)

@@ -90,7 +90,7 @@ func (x *Index) loadAll(names []string) []error {
 }
 
 // modaliases reads the modalias of every device. Each belongs to a bus or to a
-// class; going through those opens far fewer folders than walking /sys/devices.
+// class; going through those opens far fewer directories than walking /sys/devices.
 func modaliases(sysfs fs.FS) []string {
 	var list []string
 	for _, pattern := range []string{"bus/*/devices", "class/*"} {

@@ -154,7 +154,7 @@ func TestLoad(t *testing.T) {
 		{name: "an alias stands for no blacklisted module", load: "fs-ext4", cmdline: "modprobe.blacklist=ext4", wantErr: ErrBlacklisted},
 		{name: "a blacklisted module is loaded by its name", load: "mbcache", cmdline: "modprobe.blacklist=mbcache", want: []string{"mbcache"}},
 		{name: "an alias of a module that is not there", load: "fs-gone", cmdline: "modprobe.blacklist=ext4", wantErr: ErrNotFound},
-		{name: "the index does not lead out of its folder", load: "passwd", wantErr: ErrNotFound},
+		{name: "the index does not lead out of its directory", load: "passwd", wantErr: ErrNotFound},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k := &kernel{needs: tt.needs, refuses: tt.refuses}
@@ -222,7 +222,7 @@ func TestEmpty(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, x := range map[string]*Index{"no folder": none, "nil": nil} {
+	for name, x := range map[string]*Index{"no directory": none, "nil": nil} {
 		t.Run(name, func(t *testing.T) {
 			if !x.Empty() {
 				t.Error("is not Empty")

@@ -164,7 +164,7 @@ func (s *System) machine() *mounted {
 	m := newMounted(s.mounts(), all, deviceNumber)
 	m.probe = s.Probe
 	m.open = openStandalone
-	if s.Root != "/" { // a test: no number is right, and the directories lie elsewhere
+	if s.Root != "/" { // a test: no number is right, and the directories are elsewhere
 		m.open = func(mnt mountinfo.Mount) (discover.Filesystem, error) { return device.Directory(s.path(mnt.Point)) }
 	}
 	return m

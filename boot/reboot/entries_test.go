@@ -147,7 +147,7 @@ func createSubvolume(t *testing.T, dir, name string) {
 	}
 }
 
-// Devices are told apart by their numbers: names may be links or made up.
+// Devices are distinguished by their numbers: names may be links or made up.
 func TestMountedDevices(t *testing.T) {
 	all := []device.Block{
 		{Path: "/dev/sda1", Disk: "/dev/sda", Partition: 1, PartUUID: "p1"},

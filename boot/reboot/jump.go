@@ -100,7 +100,7 @@ func within(limit time.Duration, f func() error) error {
 }
 
 // toSettle returns the filesystems that can still be written to, each once, those
-// that were mounted last first: an image before the disk that it lies on.
+// that were mounted last first: an image before the disk that it is on.
 func toSettle(mounts []mountinfo.Mount) []mountinfo.Mount {
 	var list []mountinfo.Mount
 	seen := map[string]bool{}

@@ -14,7 +14,7 @@ import (
 	"github.com/alpboot/alpboot/boot/settings"
 )
 
-// menuMemory is the settings of the boot menu, as far as they lie on this
+// menuMemory is the settings of the boot menu, as far as they are on this
 // system, and what it remembers.
 type menuMemory struct {
 	asked settings.Settings

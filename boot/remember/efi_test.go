@@ -115,7 +115,7 @@ func TestSystemdBoot(t *testing.T) {
 		expectLog(t, m)
 	})
 	t.Run("beside a file", func(t *testing.T) {
-		f, _, writes := folder(t)
+		f, _, writes := directory(t)
 		m := vars("LoaderEntryOneShot", utf16le("a.conf"))
 		l := SystemdBoot{Store: f, Vars: m}
 		save(t, l, State{Kept: true})

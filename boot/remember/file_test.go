@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// folder gives a store in a folder, and how often it was written to.
-func folder(t testing.TB) (f *File, dir string, writes *int) {
+// directory returns a store in a directory, and how often it was written to.
+func directory(t testing.TB) (f *File, dir string, writes *int) {
 	t.Helper()
 	dir = t.TempDir()
 	writes = new(int)
@@ -55,7 +55,7 @@ var (
 )
 
 func TestFile(t *testing.T) {
-	f, dir, writes := folder(t)
+	f, dir, writes := directory(t)
 	expect(t, f, State{})
 	for i, s := range []State{first, second, third, {}, first} {
 		save(t, f, s)
@@ -121,7 +121,7 @@ func TestPowerLoss(t *testing.T) {
 	for _, h := range histories {
 		for _, d := range damages {
 			t.Run(h.name+"/"+d.name, func(t *testing.T) {
-				f, dir, _ := folder(t)
+				f, dir, _ := directory(t)
 				for _, s := range append(h.before, h.old) {
 					save(t, f, s)
 				}
@@ -183,15 +183,15 @@ func kept(s State) State {
 }
 
 func TestFileNeverHarmsOthers(t *testing.T) {
-	f, dir, _ := folder(t)
+	f, dir, _ := directory(t)
 	victim := filepath.Join(dir, "grub.cfg")
 	os.WriteFile(victim, []byte("menuentry"), 0o644)
 	slot := filepath.Join(dir, "alpboot.state.0")
 	for name, prepare := range map[string]func() error{
-		"a link":   func() error { return os.Symlink("grub.cfg", slot) },
-		"a FIFO":   func() error { return unix.Mkfifo(slot, 0o644) },
-		"a folder": func() error { return os.Mkdir(slot, 0o755) },
-		"a backup": func() error { return os.WriteFile(slot, make([]byte, slotSize+1), 0o644) },
+		"a link":      func() error { return os.Symlink("grub.cfg", slot) },
+		"a FIFO":      func() error { return unix.Mkfifo(slot, 0o644) },
+		"a directory": func() error { return os.Mkdir(slot, 0o755) },
+		"a backup":    func() error { return os.WriteFile(slot, make([]byte, slotSize+1), 0o644) },
 	} {
 		if err := prepare(); err != nil {
 			t.Fatal(err)
@@ -207,7 +207,7 @@ func TestFileNeverHarmsOthers(t *testing.T) {
 }
 
 func TestFileErrors(t *testing.T) {
-	f, _, _ := folder(t)
+	f, _, _ := directory(t)
 	why := errors.New("read-only file system")
 	f.Write = func(func(*os.Root) error) error { return why }
 	if err := f.Save(first); !errors.Is(err, why) || !strings.Contains(err.Error(), "/alpboot.state on /dev/sda1") {
@@ -240,7 +240,7 @@ func TestEncodeFits(t *testing.T) {
 // entry that is to be booted once would be booted for ever.
 func TestFileAfterLargestNumber(t *testing.T) {
 	for _, seq := range []uint64{1<<63 - 2, 1<<63 - 1, 1<<64 - 2, 1<<64 - 1} {
-		f, dir, _ := folder(t)
+		f, dir, _ := directory(t)
 		os.WriteFile(filepath.Join(dir, f.Path+slots[0]), encode(State{Next: "again"}, seq), 0o644)
 		expect(t, f, State{Next: "again"})
 		for _, s := range []State{{Last: "a"}, {Last: "b"}, {Last: "c"}} {

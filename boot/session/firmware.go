@@ -72,7 +72,7 @@ func (s *session) leave(text, what string, how func() error) {
 
 // ownImage finds a unified kernel image of alpboot with the kernel that is
 // running, where mkpayload install puts it or where firmware looks by itself.
-// Nil when there is none: then alpboot cannot be started anew.
+// Nil when there is none: then alpboot cannot be started again.
 func ownImage(root fs.FS, volumes boot.Volumes) *boot.Entry {
 	b, _ := fs.ReadFile(root, "proc/sys/kernel/osrelease")
 	running := strings.TrimSpace(string(b))
@@ -109,11 +109,11 @@ func isOwn(osRelease string) bool {
 	return false
 }
 
-// relaunch starts alpboot anew, with the command line that it was started with.
+// relaunch starts alpboot again, with the command line that it was started with.
 func (s *session) relaunch() {
 	if s.self == nil {
 		return
 	}
-	s.log.Info("starting alpboot anew", "image", s.self.Kernel, "on", s.self.Volume.Device)
+	s.log.Info("starting alpboot again", "image", s.self.Kernel, "on", s.self.Volume.Device)
 	s.load(&job{entry: *s.self, cmdline: cmdline.Parse(s.Cmdline).WithoutLoader().String()})
 }

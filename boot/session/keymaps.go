@@ -36,7 +36,7 @@ func withOwn(names []string) []string {
 	return append([]string{ownKeymap}, slices.Compact(names)...)
 }
 
-// startKeymap loads the layout of the settings, unless it is loaded. It may lie
+// startKeymap loads the layout of the settings, unless it is loaded. It may be
 // on a volume; until these are known, that it is not found is no news.
 func (s *session) startKeymap(volumes boot.Volumes) {
 	k := &s.keymaps

@@ -95,7 +95,7 @@ func TestWithOwn(t *testing.T) {
 	}
 }
 
-// TestOwnImage: alpboot can be started anew from an image of its own with the
+// TestOwnImage: alpboot can be started again from an image of its own with the
 // kernel that is running, and from no other.
 func TestOwnImage(t *testing.T) {
 	const running = "6.12.1-alpboot"

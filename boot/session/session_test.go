@@ -148,7 +148,7 @@ func (c *screenshot) typed(msg menu.KeyMsg) {
 func (c *screenshot) Close() error { close(c.events); return nil }
 func (c *screenshot) Err() error   { return nil }
 
-// text gives the screen, with every run of white space as one blank.
+// text returns the screen, with every run of white space as one blank.
 func (c *screenshot) text() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -666,7 +666,7 @@ func TestUnlockingWithoutMemory(t *testing.T) {
 	})
 }
 
-// idOf gives the ID of the entry with a title, from the screen's details.
+// idOf returns the ID of the entry with a title, from the screen's details.
 func (b *rig) idOf(title string) string {
 	b.t.Helper()
 	for _, e := range b.session.view.inventory.Entries {
@@ -778,7 +778,7 @@ func TestDefaultAndBootAtOnce(t *testing.T) {
 	})
 }
 
-// TestMetOnce: a wish of GRUB that has been met stays so while its disk has not
+// TestMetOnce: a request of GRUB that has been met stays so while its disk has not
 // answered. It is forgotten when all have, and none asks for it any more.
 func TestMetOnce(t *testing.T) {
 	lts := boot.Entry{ID: "lts", Title: "Linux lts"}

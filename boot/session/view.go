@@ -80,7 +80,7 @@ func (v *view) known() boot.Inventory {
 		switch {
 		case i < 0:
 			inv.Entries = append(inv.Entries, found)
-		case found.Problem == "" || inv.Entries[i].Problem != "": // its kernel may lie on a volume that is still awaited
+		case found.Problem == "" || inv.Entries[i].Problem != "": // its kernel may be on a volume that is still awaited
 			inv.Entries[i] = found
 		}
 	}

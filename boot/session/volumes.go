@@ -106,7 +106,7 @@ func (s *session) takeSettings(asked settings.Settings, store remember.Store, st
 	s.show()
 }
 
-// candidates returns the volumes on which settings may lie.
+// candidates returns the volumes on which settings may be.
 func candidates(sysfs fs.FS, volumes boot.Volumes) []settings.Candidate {
 	var list []settings.Candidate
 	for _, v := range volumes {

@@ -19,7 +19,7 @@ const (
 	maxLine = 1024
 )
 
-// volumePaths are where alpboot.conf lies on a volume that no setting names.
+// volumePaths are where alpboot.conf is on a volume that no setting names.
 var volumePaths = [...]string{"EFI/alpboot/alpboot.conf", "alpboot.conf"}
 
 // Read returns the settings of an image, whose root is image, started with the
@@ -103,10 +103,10 @@ func unquote(v string) (string, bool) {
 	return strings.TrimSpace(v), true
 }
 
-// Candidate is a volume on which settings may lie.
+// Candidate is a volume on which settings may be.
 type Candidate struct {
 	boot.MountedVolume
-	Fixed bool // it lies on a disk that is built in: [Fixed]
+	Fixed bool // it is on a disk that is built in: [Fixed]
 }
 
 // WithVolumes returns the settings with those of alpboot.conf on one of the

@@ -47,7 +47,7 @@ func TestCompare(t *testing.T) {
 		{"007", 0, "7"},
 		{"1.0", -1, "1.a"}, // an empty number is 0, says step 7
 		{"18446744073709551616", 1, "18446744073709551615"},
-		{"1~~", 1, "1~"}, // only one ~ is looked at before the end
+		{"1~~", 1, "1~"}, // only one ~ is read before the end
 		{"a-~", -1, "a-"},
 		{"1\xff2", 0, "1_2"},
 	}

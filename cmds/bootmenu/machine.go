@@ -114,7 +114,7 @@ func printSettings(w io.Writer) error {
 	return session.VolumeSettings(os.DirFS("/sys"), scan, asked).Print(w)
 }
 
-// inInitramfs reports whether the root filesystem lies in memory.
+// inInitramfs reports whether the root filesystem is in memory.
 func inInitramfs() bool {
 	var st unix.Statfs_t
 	err := unix.Statfs("/", &st)

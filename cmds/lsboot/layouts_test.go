@@ -283,12 +283,12 @@ func shown(inv boot.Inventory) string {
 	return items.String()
 }
 
-// TestLayoutFolders asserts that lsboot finds the same configured entries when
+// TestLayoutDirectories asserts that lsboot finds the same configured entries when
 // each volume is a plain directory, copied from a disk. Guessed ones need the UUIDs
 // of the volumes, subvolumes a btrfs, and what is in other volumes these.
-func TestLayoutFolders(t *testing.T) {
+func TestLayoutDirectories(t *testing.T) {
 	for _, l := range layouttest.Load(t, layoutsDir) {
-		if !fitForFolders(l) {
+		if !fitForDirectories(l) {
 			continue
 		}
 		t.Run(l.Name, func(t *testing.T) {
@@ -314,9 +314,9 @@ func TestLayoutFolders(t *testing.T) {
 	}
 }
 
-// fitForFolders reports whether nothing in a layout hangs on UUIDs, subvolumes or
+// fitForDirectories reports whether nothing in a layout hangs on UUIDs, subvolumes or
 // what directories cannot have in them.
-func fitForFolders(l layouttest.Layout) bool {
+func fitForDirectories(l layouttest.Layout) bool {
 	uuids := map[string]bool{}
 	for _, v := range l.Volumes {
 		if len(l.Inside(v)) > 0 || v.UUID != "" && uuids[v.UUID] {

@@ -96,7 +96,7 @@ func TestInspect(t *testing.T) {
 		{file: "other-kernel.efi", kind: "UKI", commands: "bootmenu init", problem: "its initramfs has modules for Linux 5.15.0, and its kernel is Linux " + payloadtest.Release},
 		{file: "overlap.efi", kind: "UKI", commands: "bootmenu init", problem: "its sections .text and .linux overlap in memory"},
 		{file: "no-stub-inside.efi", kind: "UKI", commands: "bootmenu init", problem: "its stub could not start its kernel"},
-		{file: "cut-kernel", kind: "bzImage", problem: "firmware would not start it: its signatures lie at"},
+		{file: "cut-kernel", kind: "bzImage", problem: "firmware would not start it: its signatures are at"},
 		{file: "pe32", kind: "PE", want: []string{"PE, 32768 bytes, for 386\n"}, lacks: "EFI stub"},
 		{file: "xz-xz", kind: "initramfs", commands: "bootmenu init bootmenu init", want: []string{"xz, ", "8 files", "lib/modules/more/"}},
 		{file: "zst-xz", kind: "initramfs", commands: "bootmenu init bootmenu init", want: []string{"zstd and xz, ", "8 files", "lib/modules/more/"}},

@@ -36,7 +36,7 @@ func verbs() []verb {
 		{"install", "puts a UKI on an EFI system partition, or replaces the one there", installVerb},
 		{"uninstall", "removes it again", uninstallVerb},
 		{"all", "all payloads for a processor, with their sums and a manifest", allVerb},
-		{"inspect", "what a file is, what lies in it, and what is wrong with it", inspectVerb},
+		{"inspect", "what a file is, what is in it, and what is wrong with it", inspectVerb},
 	}
 }
 

@@ -181,7 +181,7 @@ func (p *prober) load(name string, params []string) error {
 	}
 	switch {
 	case errors.Is(err, module.ErrBlacklisted):
-		return nil // as the user wishes
+		return nil // as the user asked
 	case errors.Is(err, module.ErrNotFound) && p.index.Empty():
 		return fmt.Errorf("%w: /lib/modules holds none for this kernel, Linux %s", err, p.sys.release)
 	case errors.Is(err, module.ErrNotFound):

@@ -1,7 +1,7 @@
 // Package assets makes what the tests, the demo and the benchmark boot: the
 // initramfs, the menu's kernels, the kernels of targets and their initramfs.
 // Each is made when it is first asked for, by the command that a user would
-// run, and lies below build/ of the checkout afterwards.
+// run, and is below build/ of the checkout afterwards.
 package assets
 
 import (
@@ -36,7 +36,7 @@ type result struct {
 	err  error
 }
 
-// Open finds the checkout that the current directory lies in. Lines about what is
+// Open finds the checkout that the current directory is in. Lines about what is
 // being made, and how long that takes, go to progress.
 func Open(progress io.Writer) (*Assets, error) {
 	dir, err := os.Getwd()

@@ -152,7 +152,7 @@ func prepareWays(a *assets.Assets, progress io.Writer) ([]way, error) {
 }
 
 // grubImage makes a disk image from which GRUB starts on UEFI and on BIOS. Its
-// menu has one entry, what lies on [benchDisk].
+// menu has one entry, what is on [benchDisk].
 func grubImage(a *assets.Assets) (string, error) {
 	tree := a.Path("bench", "grub")
 	config := filepath.Join(tree, "boot/grub/grub.cfg")

@@ -53,7 +53,7 @@ type FS struct {
 	// only be written where [CanMount] says yes then.
 	Subvolumes []string
 
-	In []Volume // what it lies in, the innermost first; their room is taken from the size
+	In []Volume // what it is in, the innermost first; their room is taken from the size
 }
 
 // File is a file, directory or symbolic link on a filesystem. Directories that are

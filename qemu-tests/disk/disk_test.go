@@ -159,7 +159,7 @@ func TestErrorsNameWhatIsWrong(t *testing.T) {
 	}
 }
 
-// What a filesystem lies in is what the tools of these volumes see, and the
+// What a filesystem is in is what the tools of these volumes see, and the
 // filesystem is where they say.
 func TestVolumes(t *testing.T) {
 	need(t, "mkfs.ext4", "blkid")

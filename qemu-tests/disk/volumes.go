@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Volume is something that a filesystem lies in: an encrypted volume, a logical
+// Volume is something that a filesystem is in: an encrypted volume, a logical
 // volume, an array.
 type Volume struct {
 	Room int // MiB of the partition that it takes for itself
@@ -35,7 +35,7 @@ func LUKS2(passphrase string, args ...string) Volume {
 }
 
 // RAID1 makes it the member number role of an array of two, with metadata of
-// version 0.90, which lie behind the data, or 1.2.
+// version 0.90, which are behind the data, or 1.2.
 func RAID1(version string, role int) Volume {
 	return Volume{1, func(file, _ string) error {
 		size, err := sizeOf(file)
@@ -146,7 +146,7 @@ creation_time = 1700000000
 	le := binary.LittleEndian
 	label := make([]byte, 512)
 	copy(label, "LABELONE")
-	le.PutUint64(label[8:], 1)   // the sector that it lies in
+	le.PutUint64(label[8:], 1)   // the sector that it is in
 	le.PutUint32(label[20:], 32) // where the header of the volume begins
 	copy(label[24:], "LVM2 001")
 	copy(label[32:], bytes.ReplaceAll([]byte(pvID), []byte("-"), nil))

@@ -23,7 +23,7 @@ type Maker struct {
 	made map[string]func() (string, error)
 }
 
-// New returns a Maker whose files lie below build/ of the checkout.
+// New returns a Maker whose files are below build/ of the checkout.
 func New(a *assets.Assets) *Maker {
 	return &Maker{
 		assets: a,

@@ -38,7 +38,7 @@ type Image struct {
 }
 
 // BuildInit compiles the program of a target to file, for Linux on arch. The
-// current directory must lie in this module.
+// current directory must be in this module.
 func BuildInit(file, arch string) error {
 	abs, err := filepath.Abs(file)
 	if err != nil {
@@ -72,7 +72,7 @@ func Initramfs(im Image) ([]byte, error) {
 			directories[d] = true
 		}
 	}
-	// Sorted: a directory comes before what lies in it.
+	// Sorted: a directory comes before what is in it.
 	for _, d := range slices.Sorted(maps.Keys(directories)) {
 		records = append(records, cpio.Directory(d, 0o755))
 	}

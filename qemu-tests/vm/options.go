@@ -270,7 +270,7 @@ func (o Options) kernelCmdline() string {
 	return strings.TrimSpace(o.Cmdline + " " + calm)
 }
 
-// ShellQuote joins arguments into a line that a POSIX shell takes apart again.
+// ShellQuote joins arguments into a line that a POSIX shell splits again.
 func ShellQuote(args []string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,:=+@%"
 	quoted := make([]string, len(args))

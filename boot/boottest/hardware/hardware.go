@@ -395,7 +395,7 @@ func (m *Machine) make(d *attached, inside *Device) (device.Made, error) {
 // remove removes a device that was made.
 func (m *Machine) remove(d *attached) error {
 	node := d.Block.Path
-	_, done, _ := m.begin(Remove, node) // a mapping goes whatever lies below it
+	_, done, _ := m.begin(Remove, node) // a mapping goes whatever is below it
 	defer done()
 	m.mu.Lock()
 	defer m.mu.Unlock()

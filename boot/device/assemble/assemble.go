@@ -25,7 +25,7 @@ import (
 type Member struct {
 	Path string           // its node
 	Name string           // what a user calls it; "" for Path
-	Disk string           // of the whole disk that it lies on; "" when it is one itself or is unknown
+	Disk string           // of the whole disk that it is on; "" when it is one itself or is unknown
 	RAID *superblock.RAID // a member of an md array
 	PV   *lvm.PV          // a physical volume of LVM
 }
@@ -33,7 +33,7 @@ type Member struct {
 // name returns what a user calls m.
 func (m Member) name() string { return cmp.Or(m.Name, m.Path) }
 
-// onDisk returns the disk that m lies on, or is.
+// onDisk returns the disk that m is on, or is.
 func (m Member) onDisk() string {
 	if m.Disk != "" {
 		return m.Disk

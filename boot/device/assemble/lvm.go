@@ -207,7 +207,7 @@ func (s set) newest() *lvm.VG {
 	return best.PV.VG
 }
 
-// mixed reports whether a volume that lies on members could be assembled of
+// mixed reports whether a volume that is on members could be assembled of
 // devices that are no longer in step: some were copied, and they do not all lie
 // on one disk.
 func (s set) mixed(members []Member) bool {

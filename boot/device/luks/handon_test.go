@@ -77,7 +77,7 @@ func TestForTarget(t *testing.T) {
 		{"partition", "cryptroot=PARTUUID=0ab1c2d3-02", vol, "cryptroot=PARTUUID=0ab1c2d3-02" + key},
 		{"partition's label", "cryptroot=/dev/disk/by-partlabel/root", vol, "cryptroot=/dev/disk/by-partlabel/root" + key},
 		{"device", "cryptroot=/dev/sda2", vol, "cryptroot=/dev/sda2" + key},
-		{"device without its folder", "cryptroot=sda2", vol, "cryptroot=sda2" + key},
+		{"device without its directory", "cryptroot=sda2", vol, "cryptroot=sda2" + key},
 		{"another device", "cryptroot=/dev/sda3", vol, ""},
 		{"the last one counts", "cryptroot=/dev/sda3 cryptroot=/dev/sda2", vol, "cryptroot=/dev/sda3 cryptroot=/dev/sda2" + key},
 		{"the last one counts, and is another", "cryptroot=/dev/sda2 cryptroot=/dev/sda3", vol, ""},

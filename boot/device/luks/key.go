@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Key is an opened volume: its key, and where and how the data lie. It prints
+// Key is an unlocked volume: its key, and where and how the data are stored. It prints
 // as the number of its key slot only.
 type Key struct {
-	Slot       int    // that the passphrase opened
+	Slot       int    // that the passphrase unlocked
 	Cipher     string // of the data, in the words of dm-crypt
 	IVOffset   uint64 // what is added to the number of a sector before it becomes an IV
 	Offset     uint64 // of the data on the device, in sectors of 512 bytes

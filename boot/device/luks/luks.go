@@ -78,10 +78,10 @@ type Header struct {
 	size    int64
 	data    segment
 	slots   []slot // those in use, in the order in which they are tried
-	problem error  // why nothing of this can be opened; while it is read, why a slot cannot be tried
+	problem error  // why nothing of this can be unlocked; while it is read, why a slot cannot be tried
 }
 
-// segment is where the encrypted data lie.
+// segment is where the encrypted data are.
 type segment struct {
 	offset     uint64 // in the device, bytes
 	length     uint64 // bytes; a multiple of sectorSize
@@ -198,7 +198,7 @@ func (s *slot) check(size int64) error {
 		return err
 	}
 	if s.area.offset > size-s.areaSize() {
-		return damaged("key slot %d lies outside the device", s.id)
+		return damaged("key slot %d is outside the device", s.id)
 	}
 	return nil
 }
@@ -217,7 +217,7 @@ func (s *slot) areaSize() int64 {
 }
 
 // keep takes over a slot that is in use, or says in a note why it cannot be
-// tried. A volume with such slots only cannot be opened.
+// tried. A volume with such slots only cannot be unlocked.
 func (h *Header) keep(s slot, err error) {
 	if err == nil {
 		err = s.check(h.size)

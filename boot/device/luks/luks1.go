@@ -65,7 +65,7 @@ func (h *Header) read1(b []byte) error {
 		}, nil)
 	}
 	if payload == 0 {
-		return unsupported("this is a detached header; the data lie elsewhere")
+		return unsupported("this is a detached header; the data are elsewhere")
 	}
 	if err := h.setData(segment{offset: payload, sectorSize: sectorSize}, true); err != nil {
 		return err
@@ -73,7 +73,7 @@ func (h *Header) read1(b []byte) error {
 	return h.checkSlots()
 }
 
-// setData checks and takes over where the data lie; rest means that they go on
+// setData checks and takes over where the data are; rest means that they go on
 // to the end of the device.
 func (h *Header) setData(s segment, rest bool) error {
 	size := uint64(h.size)

@@ -177,7 +177,7 @@ func (h *Header) noteTokens(tokens object) {
 	}
 }
 
-// readSegment takes in where the data lie and returns the segment's name.
+// readSegment takes in where the data are and returns the segment's name.
 func (h *Header) readSegment(config, segments object) (string, error) {
 	var bad error
 	requirements := config.with(&bad).optional("requirements").strings("mandatory")
@@ -242,7 +242,7 @@ func (h *Header) readSegment(config, segments object) (string, error) {
 		bad = damaged("sectors of %d bytes", data.sectorSize)
 	}
 	if bad == nil && data.offset == 0 {
-		bad = unsupported("this is a detached header; the data lie elsewhere")
+		bad = unsupported("this is a detached header; the data are elsewhere")
 	}
 	if bad != nil {
 		return "", bad

@@ -60,7 +60,7 @@ func space(t *testing.T, size int64) string {
 	return name
 }
 
-// format makes a LUKS volume that passphrase opens, and gives its file.
+// format makes a LUKS volume that passphrase opens, and returns its file.
 func format(t *testing.T, args ...string) string {
 	t.Helper()
 	image := space(t, 20<<20)

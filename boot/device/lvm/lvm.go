@@ -1,5 +1,5 @@
 // Package lvm reads the metadata of LVM2 from its physical volumes and works out
-// how logical volumes lie on them, so that they can be mapped without LVM's
+// how logical volumes are on them, so that they can be mapped without LVM's
 // tools. It follows lib/format_text of LVM2.
 //
 // Volumes are linear, striped, raid0, or mirrors (mirror and raid1), of which
@@ -45,7 +45,7 @@ const (
 )
 
 // Read reads the label and the metadata of the device r of size bytes. It
-// gives [ErrNone] when there is no label. When all metadata are damaged, an
+// returns [ErrNone] when there is no label. When all metadata are damaged, an
 // error that wraps [ErrDamaged] comes beside the UUID. Errors are sentences
 // that go after the name of a device.
 func Read(r io.ReaderAt, size int64) (PV, error) {
@@ -123,7 +123,7 @@ func findLabel(r io.ReaderAt, size int64) ([]byte, error) {
 // or when LVM shall not use them.
 func readArea(r io.ReaderAt, size int64, offset, length uint64) (*VG, error) {
 	if length < 2*mdaHeader || offset > uint64(size) || length > uint64(size)-offset {
-		return nil, damaged("a metadata area lies outside its device")
+		return nil, damaged("a metadata area is outside its device")
 	}
 	le := binary.LittleEndian
 	h, err := readAt(r, size, int64(offset), mdaHeader)
@@ -146,7 +146,7 @@ func readArea(r io.ReaderAt, size int64, offset, length uint64) (*VG, error) {
 	case n > maxText:
 		return nil, damaged("the metadata are %d bytes long, more than %d", n, maxText)
 	case from < mdaHeader || from >= length || n == 0 || n > length-mdaHeader:
-		return nil, damaged("the metadata lie outside their area")
+		return nil, damaged("the metadata are outside their area")
 	}
 	// The area is a ring behind its header.
 	first := min(n, length-from)
@@ -178,7 +178,7 @@ func checksum(b []byte) uint32 {
 
 func readAt(r io.ReaderAt, size, off, n int64) ([]byte, error) {
 	if off < 0 || n < 0 || off > size-n {
-		return nil, damaged("the metadata lie outside their device")
+		return nil, damaged("the metadata are outside their device")
 	}
 	b := make([]byte, n)
 	if got, err := r.ReadAt(b, off); int64(got) < n {

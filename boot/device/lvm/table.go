@@ -68,7 +68,7 @@ func (lv *LV) extents() uint64 {
 	return last.Start + last.Extents
 }
 
-// run is a part of a volume that lies on one area, or in stripes on several:
+// run is a part of a volume that is on one area, or in stripes on several:
 // then chunk is their size, and length a multiple of that and their number.
 type run struct {
 	length, chunk uint64
@@ -102,7 +102,7 @@ func (r *resolver) volume(lv *LV, off, n uint64, depth int) ([]run, error) {
 	case lv.not != "":
 		return nil, fmt.Errorf("%s, which alpboot cannot map", lv.not)
 	case depth > maxDepth:
-		return nil, fmt.Errorf("lies on volumes more than %d deep", maxDepth)
+		return nil, fmt.Errorf("is on volumes more than %d deep", maxDepth)
 	case n == 0 || off+n > lv.extents()*r.vg.ExtentSize:
 		return nil, fmt.Errorf("does not fit on %s", lv.Name)
 	}
@@ -146,7 +146,7 @@ func (r *resolver) area(a Area, off, n uint64, depth int) ([]run, error) {
 		if lv := r.lvs[a.Name]; lv != nil {
 			return r.volume(lv, off, n, depth+1)
 		}
-		return nil, fmt.Errorf("lies on %q, which is not in the metadata", clean(a.Name))
+		return nil, fmt.Errorf("is on %q, which is not in the metadata", clean(a.Name))
 	}
 	if off+n > pv.Extents*r.vg.ExtentSize {
 		return nil, fmt.Errorf("reaches beyond the end of the physical volume %s", pv.Name)

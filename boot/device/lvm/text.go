@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Limits on metadata in text form. Real ones lie far below.
+// Limits on metadata in text form. Real ones are far below.
 const (
 	maxDepth  = 8
 	maxNodes  = 100_000

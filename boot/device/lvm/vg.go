@@ -44,7 +44,7 @@ type Segment struct {
 	Start, Extents uint64 // of the logical volume
 	Type           string // linear, striped, raid0, mirror, raid1; LVM's word for all others
 	Chunk          uint64 // of stripes, in sectors of 512 bytes
-	Areas          []Area // what it lies on: a single one, stripes, or mirrors
+	Areas          []Area // what it is on: a single one, stripes, or mirrors
 }
 
 // Area is a place on a physical volume, or in another logical volume.
@@ -180,7 +180,7 @@ func (vg *VG) readLVs(sections []node) error {
 			}
 			for _, a := range segment.Areas {
 				if a.Extent > maxSectors/vg.ExtentSize {
-					return fmt.Errorf("the logical volume %s: %s lies outside", lv.Name, short(s.name))
+					return fmt.Errorf("the logical volume %s: %s is outside", lv.Name, short(s.name))
 				}
 			}
 			next += segment.Extents

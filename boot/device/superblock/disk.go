@@ -13,7 +13,7 @@ import (
 
 // disk is a reader that keeps what it read, since the probers look at the same
 // few places, and that remembers the first failure. It reads little more than it
-// is asked for: what is near lies in the kernel's memory by then, and copying is
+// is asked for: what is near is in the kernel's memory by then, and copying is
 // what takes time where a processor is emulated.
 type disk struct {
 	r    io.ReaderAt
@@ -40,7 +40,7 @@ func newDisk(r io.ReaderAt, size int64) *disk {
 	return &disk{r: r, size: size, kept: make(map[int64][]byte)}
 }
 
-// bytes gives the n bytes at offset off. It gives nil when they lie outside
+// bytes returns the n bytes at offset off. It returns nil when they are outside
 // the device, cannot be read, or when enough was read already.
 func (d *disk) bytes(off, n int64) []byte {
 	if off < 0 || n <= 0 || n > longest || off > d.size-n {
@@ -88,7 +88,7 @@ func (d *disk) read(off, n int64) []byte {
 	return b
 }
 
-// has tells whether the bytes of magic lie at off.
+// has reports whether the bytes of magic are at off.
 func (d *disk) has(off int64, magic string) bool {
 	return string(d.bytes(off, int64(len(magic)))) == magic
 }
@@ -108,7 +108,7 @@ func (d *disk) checkSize(blocks, blockSize uint64) error {
 	return nil
 }
 
-// formatUUID prints 16 bytes in the order in which they lie on disk; "" when
+// formatUUID prints 16 bytes in the order in which they are on disk; "" when
 // all are zero.
 func formatUUID(b []byte) string {
 	if isZero(b) {

@@ -30,7 +30,7 @@ walk:
 		at := heapStart + int64(cluster-2)*clusterSize
 		for off := int64(0); off < min(clusterSize, 64<<10); off += entrySize {
 			e := d.bytes(at+off, entrySize)
-			if e == nil || e[0] == 0 { // end of the folder
+			if e == nil || e[0] == 0 { // end of the directory
 				break walk
 			}
 			if e[0] == 0x83 {

@@ -105,7 +105,7 @@ func readFAT(d *disk) (fat, bool) {
 	return f, clusters <= limit
 }
 
-// label gives the label in the root folder.
+// label returns the label in the root directory.
 func (f fat) label(d *disk) string {
 	if f.rootCluster == 0 {
 		label, _ := fatLabel(d.bytes(f.rootStart*f.sectorSize, f.rootEntries*32))
@@ -130,8 +130,8 @@ func (f fat) label(d *disk) string {
 	return ""
 }
 
-// fatLabel looks for the label among the entries of a root folder, and tells
-// whether it or the folder's end was found.
+// fatLabel looks for the label among the entries of a root directory, and reports
+// whether it or the directory's end was found.
 func fatLabel(entries []byte) (label string, done bool) {
 	const attrDir, attrVolume, attrLongName, attrMask = 0x10, 0x08, 0x0f, 0x3f
 	le := binary.LittleEndian

@@ -14,7 +14,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/superblock"
 )
 
-// blkid gives what blkid says of an image.
+// blkid returns what blkid says of an image.
 func blkid(t *testing.T, image string) superblock.Superblock {
 	t.Helper()
 	boottest.NeedTools(t, "blkid")
@@ -104,7 +104,7 @@ var images = []struct {
 	{"erofs without a checksum", 0, []string{"mkfs.erofs", "--quiet", "-E", "nosbcrc", "-U", "6b1ea1d5-44c0-4f3a-95bb-6c26d3d7f9a1", "IMAGE", "DIR"}, "erofs"},
 }
 
-// makeImage runs the tool of one of images in a temporary folder.
+// makeImage runs the tool of one of images in a temporary directory.
 func makeImage(t *testing.T, size int64, command []string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -104,7 +104,7 @@ func TestPieces(t *testing.T) {
 	}
 }
 
-// updatePieces makes the images anew. What they hold is told by blkid.
+// updatePieces makes the images again. blkid reports what they hold.
 func updatePieces(t *testing.T) {
 	var list strings.Builder
 	for _, p := range pieces {
@@ -125,7 +125,7 @@ func updatePieces(t *testing.T) {
 			}
 			says := blkid(t, image)
 			if p.name == "fat32" || p.name == "exfat" {
-				says.Label = "" // lies in the root folder, outside the piece
+				says.Label = "" // is in the root directory, outside the piece
 			}
 			fmt.Fprintf(&list, "%s|%d|%d|%s|%s|%s\n", p.name, p.at, len(b), says.Type, says.UUID, says.Label)
 			var out bytes.Buffer

@@ -58,7 +58,7 @@ func (l RAIDLevel) String() string {
 }
 
 // ReadRAID reads what the device r of size bytes says as a member of an md
-// array. It gives [ErrUnknown] when the device is none, and an error that wraps
+// array. It returns [ErrUnknown] when the device is none, and an error that wraps
 // [ErrDamaged], beside UUID and Name, when its metadata cannot be believed.
 // Errors are sentences that go after the name of a device.
 func ReadRAID(r io.ReaderAt, size int64) (RAID, error) {
@@ -83,7 +83,7 @@ func probeRAID(d *disk) (Superblock, error) {
 }
 
 // findRAID looks for the metadata of an md array, versions 1.1, 1.2, 1.0 and
-// 0.90. It gives ErrUnknown where there are none.
+// 0.90. It returns ErrUnknown where there are none.
 func findRAID(d *disk) (RAID, error) {
 	for i, at := range []int64{0, 4096} {
 		if s := raid1x(d, at); s != nil {
@@ -108,7 +108,7 @@ func findRAID(d *disk) (RAID, error) {
 
 const raidMagic = 0xa92b4efc
 
-// raid1x gives the sector of metadata of version 1.x at offset at, with what
+// raid1x returns the sector of metadata of version 1.x at offset at, with what
 // may follow it; nil when there are none.
 func raid1x(d *disk, at int64) []byte {
 	le := binary.LittleEndian
@@ -143,7 +143,7 @@ const (
 // maxBytes bounds sizes and offsets, so that their sums do not overflow.
 const maxBytes = 1 << 60
 
-// readRAID1 reads struct mdp_superblock_1, that lies at offset at, as
+// readRAID1 reads struct mdp_superblock_1, that is at offset at, as
 // super_1_load and super_1_validate in drivers/md/md.c do.
 func readRAID1(d *disk, s []byte, at int64, version string) (RAID, error) {
 	le := binary.LittleEndian
@@ -229,7 +229,7 @@ func sum1(s []byte) uint32 {
 	return uint32(sum) + uint32(sum>>32)
 }
 
-// raid090 gives the metadata of version 0.90 at offset at and their byte order,
+// raid090 returns the metadata of version 0.90 at offset at and their byte order,
 // which is that of the machine that wrote them; nil when there are none.
 func raid090(d *disk, at int64) ([]byte, binary.ByteOrder) {
 	s := d.bytes(at, 8)
@@ -251,7 +251,7 @@ const (
 	diskSync   = 1 << 2
 )
 
-// readRAID0 reads mdp_super_t, that lies at offset at, as super_90_load and
+// readRAID0 reads mdp_super_t, that is at offset at, as super_90_load and
 // super_90_validate in drivers/md/md.c do.
 func readRAID0(s []byte, at int64, order binary.ByteOrder) (RAID, error) {
 	word := func(n int) uint32 { return order.Uint32(s[4*n:]) }
@@ -318,7 +318,7 @@ func (a RAID) checked() (RAID, error) {
 	return a, nil
 }
 
-// insidePartition tells whether the byte at off lies in a partition. The end of
+// insidePartition reports whether the byte at off is in a partition. The end of
 // the last partition and that of the disk often are the same place to metadata
 // of version 0.90, which do not say to which of them they belong.
 func insidePartition(d *disk, off int64) bool {

@@ -217,7 +217,7 @@ func TestRAIDUnknown(t *testing.T) {
 }
 
 // FuzzReadRAID changes bytes of a superblock, and mends its checksum so that
-// they are looked at.
+// they are read.
 func FuzzReadRAID(f *testing.F) {
 	for _, at := range []uint8{0, 8, 80, 92, 128, 136, 152, 160, 220} {
 		f.Add(uint8(0), uint16(at), []byte{0xff, 0xff, 0xff, 0xff}, uint32(16*mib))

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// probeZFS looks at the first two of the four labels of a ZFS vdev ("ZFS
+// probeZFS examines the first two of the four labels of a ZFS vdev ("ZFS
 // On-Disk Specification", chapter 1). As blkid does, it wants several
 // uberblocks before it believes them: mkfs leaves some of them behind.
 func probeZFS(d *disk) (Superblock, error) {

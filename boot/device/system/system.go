@@ -1,5 +1,5 @@
 // Package system is the running machine as package discover sees it: its block
-// devices, what lies on them, and what can be made of them, all read-only but
+// devices, what is on them, and what can be made of them, all read-only but
 // for what somebody asks to be written.
 package system
 

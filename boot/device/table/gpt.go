@@ -34,7 +34,7 @@ func readGPT(r io.ReaderAt, size int64) ([]Partition, error) {
 
 var errNoGPT = errors.New("no header")
 
-// gptEntries returns the partition entries that the header at lba tells of.
+// gptEntries returns the partition entries that the header at lba names.
 func gptEntries(r io.ReaderAt, size, lba, sectorSize int64) (entries []byte, entrySize int64, err error) {
 	le := binary.LittleEndian
 	h, err := readAt(r, size, lba*sectorSize, sectorSize)

@@ -15,7 +15,7 @@ func gptEntry(first, last uint64) []byte {
 	return e
 }
 
-// gptHeader is the header in sector lba of a table whose entries lie in sector
+// gptHeader is the header in sector lba of a table whose entries are in sector
 // at, of entrySize bytes each.
 func gptHeader(lba, at uint64, entries []byte, entrySize int) []byte {
 	le := binary.LittleEndian

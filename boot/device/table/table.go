@@ -22,7 +22,7 @@ type Partition struct {
 
 // Read returns the partitions of the disk r of size bytes in the order of their
 // numbers; extended partitions, which only hold others, are left out. A disk
-// without a table gives none and no error. A partition that lies outside the
+// without a table returns none and no error. A partition that is outside the
 // disk costs an error and not the others, so both results may be set.
 //
 // A FAT boot sector ends like an MBR. Look for a filesystem on the whole disk
@@ -47,7 +47,7 @@ func Read(r io.ReaderAt, size int64) ([]Partition, error) {
 	return readMBR(r, size, primary)
 }
 
-// readAt reads n bytes at off; nil where they lie outside the disk.
+// readAt reads n bytes at off; nil where they are outside the disk.
 func readAt(r io.ReaderAt, size, off, n int64) ([]byte, error) {
 	if off < 0 || n < 0 || off > size-n {
 		return nil, nil
@@ -62,12 +62,12 @@ func readAt(r io.ReaderAt, size, off, n int64) ([]byte, error) {
 	return b, nil
 }
 
-// partition makes a Partition of what a table says in sectors, if it lies on
+// partition makes a Partition of what a table says in sectors, if it is on
 // the disk.
 func partition(number int, start, sectors uint64, sectorSize, size int64, kind string) (Partition, error) {
 	disk := uint64(size / sectorSize)
 	if start > disk || sectors > disk-start {
-		return Partition{}, fmt.Errorf("partition %d lies beyond the end of the disk", number)
+		return Partition{}, fmt.Errorf("partition %d is beyond the end of the disk", number)
 	}
 	return Partition{Number: number, Start: int64(start) * sectorSize, Size: int64(sectors) * sectorSize, Type: kind}, nil
 }

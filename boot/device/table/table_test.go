@@ -223,10 +223,10 @@ func TestMBR(t *testing.T) {
 			records: map[int][]entry{0: {{0x80, 0x17, 0, 100}}},
 			want:    []table.Partition{{Number: 1, Start: 0, Size: 100 * 512, Type: "17"}},
 		}, {
-			name:    "one partition of two lies outside",
+			name:    "one partition of two is outside",
 			records: map[int][]entry{0: {{0, 0x83, 90, 20}, {0, 0x83, 10, 20}}},
 			want:    []table.Partition{{Number: 2, Start: 10 * 512, Size: 20 * 512, Type: "83"}},
-			err:     "partition 1 lies beyond the end of the disk",
+			err:     "partition 1 is beyond the end of the disk",
 		}, {
 			name:    "the chain comes back to itself",
 			records: map[int][]entry{0: {{0, 5, 10, 80}}, 10: {{0, 0x83, 1, 5}, {0, 5, 20, 10}}, 30: {{0, 0x83, 1, 6}, {0, 5, 0, 10}}},
@@ -276,7 +276,7 @@ func TestUnreadable(t *testing.T) {
 
 // FuzzRead changes what makes a table: its first sectors, and the last.
 func FuzzRead(f *testing.F) {
-	const size = 64 << 10 // the tail lies at its end
+	const size = 64 << 10 // the tail is at its end
 	f.Add(disk(4, map[int][]entry{0: {{0, 0x83, 10, 20}, {0, 5, 2, 30}}, 2: {{0, 0x83, 1, 5}, {0, 5, 1, 5}}, 3: {{0, 0x83, 1, 5}}}), []byte{})
 	f.Add(disk(4, map[int][]entry{0: {{0, 5, 1, 30}}, 1: {{0, 0x83, 1, 5}, {0, 5, 0, 5}}}), []byte{})
 	// Tables of one entry, so that few bytes make them.
@@ -311,7 +311,7 @@ func checkPartitions(t *testing.T, b []byte) {
 	}
 	for i, p := range partitions {
 		if p.Start < 0 || p.Size < 0 || p.Start > size || p.Size > size-p.Start {
-			t.Errorf("%+v lies outside", p)
+			t.Errorf("%+v is outside", p)
 		}
 		if p.Type == "" || p.Number < 1 || i > 0 && p.Number <= partitions[i-1].Number {
 			t.Errorf("%+v after %+v", p, partitions[max(0, i-1)])

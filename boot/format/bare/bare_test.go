@@ -66,7 +66,7 @@ func TestCmdline(t *testing.T) {
 
 		{"update-extlinux", ext4, map[string]string{"etc/update-extlinux.conf": "root=UUID=x\nmodules=a,b\ndefault_kernel_opts='quiet rootfstype=ext4'\n", "etc/default/grub": "GRUB_CMDLINE_LINUX=wrong\n"}, "root=UUID=x modules=a,b quiet rootfstype=ext4", ""},
 		{"update-extlinux without root", ext4, map[string]string{"etc/update-extlinux.conf": "root=\nmodules=a,ext4\ndefault_kernel_opts=quiet\n"}, "root=UUID=u-1 modules=a,ext4 quiet rootfstype=ext4", ""},
-		{"LUKS opened by the menu", boot.Volume{Device: "/dev/mapper/luks-l-1", UUID: "u-1", Type: "ext4", Crypt: "l-1"}, nil,
+		{"LUKS unlocked by the menu", boot.Volume{Device: "/dev/mapper/luks-l-1", UUID: "u-1", Type: "ext4", Crypt: "l-1"}, nil,
 			"root=UUID=u-1" + synth + " cryptroot=UUID=l-1 cryptdm=root", ""},
 		{"and named by its mapping", boot.Volume{Device: "/dev/mapper/luks-l-1", UUID: "u-1", Type: "ext4", Crypt: "l-1"}, map[string]string{"etc/fstab": "/dev/mapper/crypt / ext4 rw 0 1\n"},
 			"root=/dev/mapper/crypt" + synth + " cryptroot=UUID=l-1 cryptdm=crypt", ""},
@@ -181,7 +181,7 @@ func (f failing) ReadDir(name string) ([]fs.DirEntry, error) {
 	return f.MapFS.ReadDir(name)
 }
 
-func TestUnreadableFolder(t *testing.T) {
+func TestUnreadableDirectory(t *testing.T) {
 	fsys := system(nil)
 	if _, err := bare.Parse(failing{fsys, "."}, boot.Volume{}); err == nil {
 		t.Error("no error for a root that cannot be read")

@@ -76,7 +76,7 @@ func FindRoot(fsys fs.FS, vol boot.Volume) (Root, bool) {
 	return Root{}, false
 }
 
-// findRoot looks at one directory.
+// findRoot examines one directory.
 func findRoot(fsys fs.FS, vol boot.Volume, at subvolume.Root) (Root, bool) {
 	sys := system{fsys: fsys, vol: vol, dir: at.Dir}
 	release := ""

@@ -374,7 +374,7 @@ func (f failing) ReadDir(name string) ([]fs.DirEntry, error) {
 	return f.MapFS.ReadDir(name)
 }
 
-func TestUnreadableFolder(t *testing.T) {
+func TestUnreadableDirectory(t *testing.T) {
 	fsys := failing{fstest.MapFS{"boot/extlinux.conf": boottest.File("LABEL a\nLINUX k\n")}}
 	if _, err := extlinux.Parse(fsys, boot.Volume{}); err == nil || !strings.Contains(err.Error(), "/boot cannot be read") {
 		t.Errorf("error %v", err)

@@ -129,7 +129,7 @@ func (w *walk) list(dir string) (dirs []fs.DirEntry, ok bool) {
 	return dirs, err == nil || len(list) > 0
 }
 
-// directory looks at the directories in root, subvolumes before others: of these there
+// directory examines the directories in root, subvolumes before others: of these there
 // may be too many.
 func (w *walk) directory(root Root, list []fs.DirEntry, depth int) {
 	plain := make(map[string]bool, len(list))
@@ -180,7 +180,7 @@ func (w *walk) directory(root Root, list []fs.DirEntry, depth int) {
 	}
 }
 
-// container looks at the snapshots in dir. snapper makes N/snapshot there and
+// container examines the snapshots in dir. snapper makes N/snapshot there and
 // timeshift DATE/@; with others each directory is one.
 func (w *walk) container(dir string) {
 	list, _ := w.list(dir)

@@ -105,7 +105,7 @@ func printable(b []byte) bool {
 	return !bytes.ContainsFunc(b, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// open gives what is in an image, and the number of bytes that there should be;
+// open returns what is in an image, and the number of bytes that there should be;
 // -1 when it does not say.
 func open(r io.ReaderAt, size int64) (in io.Reader, want int64, closeReader func(), err error) {
 	info, err := kernel.Identify(r, size)
@@ -152,7 +152,7 @@ func unpackedSize(r io.ReaderAt, method string, end int64) (int64, error) {
 	return int64(binary.LittleEndian.Uint32(b[:])), nil
 }
 
-// decompress gives the reader for a method; that of "" changes nothing.
+// decompress returns the reader for a method; that of "" changes nothing.
 func decompress(method string, r io.Reader) (io.Reader, func(), error) {
 	nothing := func() {}
 	b := bufio.NewReaderSize(r, 64<<10)
@@ -201,7 +201,7 @@ func errUnknown(method string) error {
 	return errors.New("its header names no compression")
 }
 
-// checkXZ looks at the header of the first block of an xz stream (The .xz File
+// checkXZ examines the header of the first block of an xz stream (The .xz File
 // Format 1.2, 3.1): the reader of xz would allocate any dictionary that it asks
 // for, and does not know the filters that kernels are packed with from Linux
 // 6.13 on.

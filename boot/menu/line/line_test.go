@@ -232,7 +232,7 @@ func TestChanges(t *testing.T) {
 	if got := strings.Join(m.actions, "; "); strings.Count(got, "boot stick") != 2 {
 		t.Errorf("asked for %s", got)
 	}
-	// While disks are looked at again, as after a shell, entries go and come back.
+	// While disks are read again, as after a shell, entries go and come back.
 	before := len(m.out.String())
 	m.update(menu.InventoryMsg{Inventory: boot.Inventory{}, Default: ""})
 	m.typed("5")
@@ -312,7 +312,7 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// terminal gives a pseudo terminal: we are the terminal at the end of the line,
+// terminal returns a pseudo terminal: we are the terminal at the end of the line,
 // and keep holds the device open, as the kernel does with a console.
 func terminal(t *testing.T) (master, keep *os.File, dev string) {
 	t.Helper()

@@ -171,7 +171,7 @@ func (c *Console) order(do func() error) error {
 	return c.server.Order(do, c.stop)
 }
 
-// stop puts a terminal that does not let go back into its own mode all the same.
+// stop puts a terminal back into its own mode, even one that does not answer.
 func (c *Console) stop() { c.line.Stop() }
 
 // run owns the screen.

@@ -208,7 +208,7 @@ func TestShows(t *testing.T) {
 	}
 }
 
-// What was blank before the whole screen is painted anew, and is not then, must
+// What was blank before the whole screen is painted again, and is not then, must
 // be seen.
 func TestRedrawWithMore(t *testing.T) {
 	f := newFake(menu.Size{W: 80, H: 24})
@@ -437,7 +437,7 @@ func FuzzInput(f *testing.F) {
 	})
 }
 
-// ptyPair gives a pseudo terminal: we are the terminal at the end of the line.
+// ptyPair returns a pseudo terminal: we are the terminal at the end of the line.
 func ptyPair(t *testing.T, size menu.Size) (master *os.File, name string) {
 	t.Helper()
 	m, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
@@ -466,7 +466,7 @@ func ptyPair(t *testing.T, size menu.Size) (master *os.File, name string) {
 	return m, fmt.Sprintf("/dev/pts/%d", n)
 }
 
-// waitingIn gives how many bytes wait to be read from a terminal, 4095 at most.
+// waitingIn returns how many bytes wait to be read from a terminal, 4095 at most.
 func waitingIn(f *os.File) int {
 	n := 0
 	if c, err := f.SyscallConn(); err == nil {
@@ -735,7 +735,7 @@ func TestNoise(t *testing.T) {
 }
 
 // TestDead: a line from which nothing is read any more holds up neither its
-// callers nor another console, and lets go of the terminal.
+// callers nor another console, and releases the terminal.
 func TestDead(t *testing.T) {
 	size := menu.Size{W: 200, H: 60}
 	master, dev := ptyPair(t, size)

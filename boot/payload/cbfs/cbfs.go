@@ -16,7 +16,7 @@ import (
 
 // ROM is a coreboot ROM.
 type ROM struct {
-	Offset, Size int64  // bytes: where CBFS lies in it
+	Offset, Size int64  // bytes: where CBFS is in it
 	Files        []File // in order, free space among them
 }
 
@@ -48,7 +48,7 @@ type Segment struct {
 	Type        uint32 // one of the constants below
 	Compression uint32 // 0 for none
 	Load        uint64 // address in memory
-	Data        []byte // as it lies in the ROM
+	Data        []byte // as it is in the ROM
 }
 
 // Types of segments, as far as they matter here.

@@ -22,7 +22,7 @@ type Checkout struct {
 	GoVersion string // of go.mod: 1.26.0
 }
 
-// Find returns the checkout that the working directory lies in.
+// Find returns the checkout that the working directory is in.
 func Find(ctx context.Context) (Checkout, error) {
 	out, err := payload.Run(ctx, "", "go", "list", "-m", "-json", Module)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s Checkout) Build(goarch string) string {
 }
 
 // Output returns a file in the build directory of the checkout that the working
-// directory lies in.
+// directory is in.
 func Output(ctx context.Context, goarch, name string) (string, error) {
 	src, err := Find(ctx)
 	if err != nil {

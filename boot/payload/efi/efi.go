@@ -98,7 +98,7 @@ func Parse(b []byte) (*Program, error) {
 	}
 	for _, s := range f.Sections {
 		if end := int64(s.Offset) + int64(s.Size); s.Size > 0 && (end > int64(len(b)) || s.Offset < o.SizeOfHeaders) {
-			return nil, fmt.Errorf("its section %s lies at bytes %d to %d of %d: the file is truncated or damaged", s.Name, s.Offset, end, len(b))
+			return nil, fmt.Errorf("its section %s is at bytes %d to %d of %d: the file is truncated or damaged", s.Name, s.Offset, end, len(b))
 		}
 		if s.Size == 0 {
 			s.Offset = 0 // it may say anything
@@ -172,7 +172,7 @@ func (p *Program) Misplaced() string {
 // Append returns the program with further sections after those it has, in memory
 // as in the file, each at the start of a page, or of what its header asks for
 // when that is more. Signatures, symbols, and what
-// lay behind the sections in the file are left out. The result is the same for
+// was behind the sections in the file are left out. The result is the same for
 // the same input.
 func (p *Program) Append(add ...Section) (*Program, error) {
 	total := len(p.sections) + len(add)
@@ -204,7 +204,7 @@ func (p *Program) Append(add ...Section) (*Program, error) {
 	le.PutUint16(out[p.header-coffSize+6:], uint16(total))
 	clear(out[p.header-coffSize+12 : p.header-coffSize+20]) // symbols
 	clear(out[p.header+offSecurity : p.header+offSecurity+8])
-	// The data of all sections follow the headers without a gap: what lies in
+	// The data of all sections follow the headers without a gap: what is in
 	// a gap is not signed the same way by all.
 	var moved []move
 	for i, s := range p.sections {
@@ -257,7 +257,7 @@ func (p *Program) Append(add ...Section) (*Program, error) {
 // move says that a section's data went to another place in the file.
 type move struct{ section, from, size, to uint32 }
 
-// moveDebug corrects where the debug directory says that its data lie in the file.
+// moveDebug corrects where the debug directory says that its data are in the file.
 func (p *Program) moveDebug(out []byte, moved []move) {
 	const entrySize = 28
 	if le.Uint32(out[p.header+offDirectories-4:]) <= pe.IMAGE_DIRECTORY_ENTRY_DEBUG {
@@ -265,7 +265,7 @@ func (p *Program) moveDebug(out []byte, moved []move) {
 	}
 	at, size := le.Uint32(out[p.header+offDebug:]), le.Uint32(out[p.header+offDebug+4:])
 	for _, dir := range moved {
-		first := uint64(at) - uint64(dir.section) // huge when it lies before
+		first := uint64(at) - uint64(dir.section) // huge when it is before
 		if first+uint64(size) > uint64(dir.size) || first > uint64(dir.size) {
 			continue
 		}

@@ -211,7 +211,7 @@ func TestParseRefuses(t *testing.T) {
 		}, want: "64-bit"},
 		{name: "cut off", change: func(b []byte) []byte { return b[:0x500] }, want: "truncated"},
 		{name: "alignment", change: func(b []byte) []byte { le.PutUint32(b[0x40+coffSize+offFileAlignment:], 3); return b }, want: "aligned to 3"},
-		{name: "signatures elsewhere", change: func(b []byte) []byte { le.PutUint32(b[0x40+coffSize+offSecurity+4:], 8); return b }, want: "its signatures lie at"},
+		{name: "signatures elsewhere", change: func(b []byte) []byte { le.PutUint32(b[0x40+coffSize+offSecurity+4:], 8); return b }, want: "its signatures are at"},
 	} {
 		if _, err := Parse(tt.change(stub())); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)

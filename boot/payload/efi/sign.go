@@ -115,7 +115,7 @@ func (p *Program) certificates() ([]byte, error) {
 	case size == 0:
 		return nil, nil
 	case at < int64(le.Uint32(p.raw[p.header+offSizeOfHeaders:])), at+size != int64(len(p.raw)):
-		return nil, fmt.Errorf("its signatures lie at bytes %d to %d of %d: the file is truncated or damaged", at, at+size, len(p.raw))
+		return nil, fmt.Errorf("its signatures are at bytes %d to %d of %d: the file is truncated or damaged", at, at+size, len(p.raw))
 	}
 	return p.raw[at:], nil
 }

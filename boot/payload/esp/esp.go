@@ -504,7 +504,7 @@ func Uninstall(t Target, bootable bool) (Result, error) {
 func others(files Files, main string) ([]string, error) {
 	var list []string
 	dirs := []string{"EFI"}
-	for depth := 0; depth < 3; depth++ { // loaders lie in EFI/NAME or a directory of it
+	for depth := 0; depth < 3; depth++ { // loaders are in EFI/NAME or a directory of it
 		var next []string
 		for _, dir := range dirs {
 			names, err := files.List(dir)

@@ -200,7 +200,7 @@ func TestInstallRefuses(t *testing.T) {
 	}
 }
 
-// run does f, and tells whether power went.
+// run does f, and reports whether power went.
 func run(f func() error) (cut bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -1,6 +1,6 @@
 // Package flash puts a payload into edk2 firmware such as OVMF: an EFI program
 // takes the place of the built-in Shell, drivers that are not needed then are
-// removed, and the volume that all of it lies in compressed is enlarged where
+// removed, and the volume that all of it is in compressed is enlarged where
 // it must.
 //
 // It edits images by fiano's packages and then reads back what they made. An
@@ -36,7 +36,7 @@ type Image struct {
 	Files   []File // of all volumes, in order
 }
 
-// Volume is a firmware volume that lies in the image itself.
+// Volume is a firmware volume that is in the image itself.
 type Volume struct {
 	Offset, Size, Free int64 // bytes
 }
@@ -47,7 +47,7 @@ type File struct {
 	GUID   string // in upper case
 	Type   string // such as DRIVER, APPLICATION, PEIM
 	Size   int64  // bytes, uncompressed
-	Nested bool   // lies in a volume that is compressed
+	Nested bool   // is in a volume that is compressed
 
 	program []byte // its EFI program, if it has one
 	sum     [sha256.Size]byte
@@ -138,7 +138,7 @@ func (quiet) Warnf(string, ...any)             {}
 func (quiet) Errorf(string, ...any)            {}
 func (quiet) Fatalf(format string, arg ...any) { panic(fmt.Sprintf(format, arg...)) }
 
-// collect lists what lies in an image.
+// collect lists what is in an image.
 func (im *Image) collect(region *uefi.BIOSRegion) {
 	for _, e := range region.Elements {
 		if fv, ok := e.Value.(*uefi.FirmwareVolume); ok {
@@ -323,7 +323,7 @@ func (im *Image) edit(c Change) ([]byte, error) {
 	}
 
 	// The inner volume is unpacked to an address that is compiled in, and what
-	// lies behind that is in use: its size must stay.
+	// is behind that is in use: its size must stay.
 	sizes := make(map[*uefi.FirmwareVolume]uint64)
 	volumes := func(f func(*uefi.FirmwareVolume)) {
 		walkVolumes(main, f)
@@ -381,7 +381,7 @@ func mainVolume(region *uefi.BIOSRegion) (*uefi.FirmwareVolume, []byte, error) {
 	return first, region.Buf()[first.Length:], nil
 }
 
-// walkVolumes calls visit for a volume and all that lie in it.
+// walkVolumes calls visit for a volume and all that are in it.
 func walkVolumes(f uefi.Firmware, visit func(*uefi.FirmwareVolume)) {
 	switch f := f.(type) {
 	case *uefi.FirmwareVolume:

@@ -105,7 +105,7 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// What was made is looked at, and not only written.
+// What was made is read, and not only written.
 func TestCheckNotices(t *testing.T) {
 	im := firmware(t)
 	c := Change{Program: program(1000), Replace: Shell, Remove: []string{"LogoDxe"}}

@@ -23,7 +23,7 @@ type busybox struct {
 	source   checkout.Checkout
 }
 
-// build compiles the binary and gives its path, below the empty directory dir.
+// build compiles the binary and returns its path, below the empty directory dir.
 //
 // gobusybox rewrites the sources; the compiler is called here, because what
 // gobusybox does with them is not what is needed. It builds in GOPATH mode, in

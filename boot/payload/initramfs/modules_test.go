@@ -181,7 +181,7 @@ func FuzzParseModinfo(f *testing.F) {
 	})
 }
 
-// Nothing may lie where the kernel looks for a modprobe of its own accord: it
+// Nothing may be where the kernel looks for a modprobe of its own accord: it
 // would start one for dozens of things while it boots, nearly all in vain.
 func TestNoEarlyModprobe(t *testing.T) {
 	module := cpio.StaticFile("lib/modules/6.12/kernel/fs/ext4/ext4.ko", "ELF", 0o644)

@@ -1,4 +1,4 @@
-// Package inspect finds out what a file is, what lies in it, and why it would not
+// Package inspect finds out what a file is, what is in it, and why it would not
 // boot. It knows all that mkpayload makes.
 package inspect
 
@@ -160,7 +160,7 @@ func inspectProgram(r *Report, b []byte) (bool, error) {
 	return true, nil
 }
 
-// unified lists what lies in a unified kernel image.
+// unified lists what is in a unified kernel image.
 func (r *Report) unified(p *efi.Program) error {
 	u, err := kernel.OpenUKI(bytes.NewReader(p.Bytes()), int64(len(p.Bytes())))
 	if err != nil {
@@ -463,7 +463,7 @@ func inspectFlash(r *Report, b []byte) (bool, error) {
 	return true, nil
 }
 
-// payload describes what lies where edk2 has its Shell.
+// payload describes what is where edk2 has its Shell.
 func (r *Report) payload(program []byte) string {
 	in := &Report{}
 	is, err := inspectProgram(in, program)

@@ -70,11 +70,11 @@ func TestNewBuiltin(t *testing.T) {
 }
 
 // What was compiled is kept for the same inputs, and only for them.
-func TestWorkFolder(t *testing.T) {
+func TestWorkDirectory(t *testing.T) {
 	k := Build{Arch: "x86_64", Cache: t.TempDir(), Keep: true}
 	mark := func(key string) bool {
 		t.Helper()
-		work, done, err := k.workFolder(key)
+		work, done, err := k.workDirectory(key)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -271,7 +271,7 @@ func (k Build) compile(ctx context.Context, target target, fragment, key, built 
 	if err := os.MkdirAll(k.Cache, 0o777); err != nil {
 		return err
 	}
-	work, done, err := k.workFolder(key)
+	work, done, err := k.workDirectory(key)
 	if err != nil {
 		return err
 	}
@@ -317,9 +317,9 @@ func (k Build) compile(ctx context.Context, target target, fragment, key, built 
 	return payload.CopyFile(built, filepath.Join(objects, "arch", target.linux, "boot", target.image))
 }
 
-// workFolder returns the directory to build in, and a function to be called when it
+// workDirectory returns the directory to build in, and a function to be called when it
 // is not needed any more.
-func (k Build) workFolder(key string) (string, func(), error) {
+func (k Build) workDirectory(key string) (string, func(), error) {
 	if !k.Keep {
 		work, err := os.MkdirTemp(k.Cache, ".build-")
 		return work, func() { os.RemoveAll(work) }, err
@@ -378,7 +378,7 @@ type kmake struct {
 	target        target
 }
 
-// run runs make and gives what it printed; its error ends with the last lines
+// run runs make and returns what it printed; its error ends with the last lines
 // of that.
 func (m kmake) run(args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(m.ctx, "make", append([]string{"-C", m.tree, "O=" + m.objects, "--no-print-directory",

@@ -65,7 +65,7 @@ func (s Image) Write(ctx context.Context, out payload.Output) error {
 	}
 	defer os.RemoveAll(work)
 
-	// What lies on it, and where from.
+	// What is on it, and where from.
 	files := [][2]string{{path, s.UKI}}
 	if code != nil {
 		config := filepath.Join(work, "syslinux.cfg")

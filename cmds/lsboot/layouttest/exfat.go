@@ -13,7 +13,7 @@ import (
 )
 
 // fillExFAT writes files into an empty exFAT that mkfs.exfat has made, since no
-// program does that without the kernel's help. Each file and folder lies in
+// program does that without the kernel's help. Each file and directory is in
 // clusters one after the other. Names are ASCII. It follows Microsoft's "exFAT
 // file system specification".
 func fillExFAT(image string, files fstest.MapFS) error {
@@ -44,7 +44,7 @@ func fillExFAT(image string, files fstest.MapFS) error {
 	if _, err := f.ReadAt(x.bitmap, x.bitmapAt); err != nil {
 		return fmt.Errorf("reading the allocation bitmap: %w", err)
 	}
-	entries, err := x.folder(files, ".")
+	entries, err := x.directory(files, ".")
 	if err != nil {
 		return err
 	}
@@ -67,22 +67,22 @@ type exfat struct {
 	bitmap                  []byte
 }
 
-// at gives where a cluster lies; they count from 2.
+// at returns where a cluster lies; they count from 2.
 func (x exfat) at(cluster uint32) int64 { return x.heap + int64(cluster-2)*x.cluster }
 
-// folder writes what is in a folder, and gives the entries for it.
-func (x exfat) folder(files fstest.MapFS, dir string) (entries []byte, err error) {
+// directory writes what is in a directory, and returns the entries for it.
+func (x exfat) directory(files fstest.MapFS, dir string) (entries []byte, err error) {
 	list, err := fs.ReadDir(files, dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, d := range list {
 		name := path.Join(dir, d.Name())
-		const isFolder, isFile = 0x10, 0x20
+		const isDirectory, isFile = 0x10, 0x20
 		attributes, data := uint16(isFile), []byte(nil)
 		if d.IsDir() {
-			attributes = isFolder
-			if data, err = x.folder(files, name); err == nil {
+			attributes = isDirectory
+			if data, err = x.directory(files, name); err == nil {
 				data = append(data, make([]byte, x.cluster-int64(len(data))%x.cluster)...)
 			}
 		} else {
@@ -100,7 +100,7 @@ func (x exfat) folder(files fstest.MapFS, dir string) (entries []byte, err error
 	return entries, nil
 }
 
-// write puts data into free clusters one after the other, and gives the first; 0
+// write puts data into free clusters one after the other, and returns the first; 0
 // for no data.
 func (x exfat) write(data []byte) (first uint32, err error) {
 	if len(data) == 0 {
@@ -123,7 +123,7 @@ func (x exfat) write(data []byte) (first uint32, err error) {
 	return first, err
 }
 
-// entrySet gives the directory entries of a file: file, stream extension, names.
+// entrySet returns the directory entries of a file: file, stream extension, names.
 func entrySet(name string, attributes uint16, first uint32, size uint64) []byte {
 	le := binary.LittleEndian
 	units := utf16.Encode([]rune(name))

@@ -1,5 +1,5 @@
 // Package layouttest reads the trees in cmds/lsboot/testdata/layouts, and makes
-// disk images of them: the ways in which an Alpine system lies on a disk.
+// disk images of them: the ways in which an Alpine system is on a disk.
 //
 // What lsboot --json prints for a tree is the file beside it with the ending
 // json. A tree's comment says what it is; besides the directives of package
@@ -9,11 +9,11 @@
 //	subvolumes NAME: @ @home
 //	inside OUTER: INNER
 //
-// for the partition table of the disk /dev/sda, for the folders of the volume
+// for the partition table of the disk /dev/sda, for the directories of the volume
 // NAME that are subvolumes of btrfs, and for what there is in an encrypted
 // volume, a member of an array or a volume group: the volume INNER, whose device
 // says how it is called (/dev/mapper/vg0-lv_root). Where OUTER is a filesystem,
-// INNER lies in an ISO file on it, which its device names (/dev/sdb1:/a.iso).
+// INNER is in an ISO file on it, which its device names (/dev/sdb1:/a.iso).
 //
 //	member OUTER: 1.2 0
 //
@@ -50,7 +50,7 @@ type Layout struct {
 	Volumes []boottest.Volume
 	EFIVars fs.FS // nil for a machine without such variables
 
-	// Subvolumes are the folders of the only volume that has some.
+	// Subvolumes are the directories of the only volume that has some.
 	Subvolumes []string
 
 	tables  map[string]string   // by the name of the disk
@@ -64,7 +64,7 @@ type Member struct {
 	Role    int
 }
 
-// Load reads all trees in a folder, with the files in them that contents stands
+// Load reads all trees in a directory, with the files in them that contents stands
 // for.
 func Load(t testing.TB, dir string) []Layout {
 	t.Helper()
@@ -125,7 +125,7 @@ func Load(t testing.TB, dir string) []Layout {
 	return all
 }
 
-// Inside gives what there is in a volume.
+// Inside returns what there is in a volume.
 func (l Layout) Inside(outer boottest.Volume) []boottest.Volume {
 	var inner []boottest.Volume
 	for _, v := range l.Volumes {
@@ -136,7 +136,7 @@ func (l Layout) Inside(outer boottest.Volume) []boottest.Volume {
 	return inner
 }
 
-// Outside gives what a volume lies in, the first where it lies in several.
+// Outside returns what a volume is in, the first where it is in several.
 func (l Layout) Outside(inner boottest.Volume) (outer boottest.Volume, ok bool) {
 	for _, v := range l.Volumes {
 		if slices.Contains(l.inside[v.Name], inner.Name) {
@@ -146,20 +146,20 @@ func (l Layout) Outside(inner boottest.Volume) (outer boottest.Volume, ok bool) 
 	return boottest.Volume{}, false
 }
 
-// Member gives what a volume says as a member of an array.
+// Member returns what a volume says as a member of an array.
 func (l Layout) Member(v boottest.Volume) (Member, bool) {
 	m, ok := l.members[v.Name]
 	return m, ok
 }
 
-// Locked tells whether the layout needs a passphrase to be seen as a whole.
+// Locked reports whether the layout needs a passphrase to be seen as a whole.
 func (l Layout) Locked() bool {
 	return slices.ContainsFunc(l.Volumes, func(v boottest.Volume) bool {
 		return v.Type == "crypto_LUKS" && len(l.inside[v.Name]) > 0
 	})
 }
 
-// contents gives the file that a line in a tree stands for.
+// contents returns the file that a line in a tree stands for.
 var contents = map[string]func() []byte{
 	"initramfs":   initramfs,
 	"microcode":   trailer,
@@ -167,7 +167,7 @@ var contents = map[string]func() []byte{
 	"zboot image": zboot,
 }
 
-// trailer gives a cpio archive without files.
+// trailer returns a cpio archive without files.
 func trailer() []byte {
 	return []byte("070701" + strings.Repeat("0", 8*11) + "0000000b" + "00000000" + "TRAILER!!!\x00\x00\x00\x00")
 }
@@ -182,7 +182,7 @@ func gzipped(b []byte) []byte {
 
 func initramfs() []byte { return gzipped(trailer()) }
 
-// arm64Image gives the header of arch/arm64/include/asm/image.h, and no code.
+// arm64Image returns the header of arch/arm64/include/asm/image.h, and no code.
 func arm64Image() []byte {
 	b := make([]byte, 4096)
 	binary.LittleEndian.PutUint64(b[16:], uint64(len(b))) // image_size
@@ -190,7 +190,7 @@ func arm64Image() []byte {
 	return b
 }
 
-// zboot gives what Alpine's kernels for aarch64 are: a PE file around a packed
+// zboot returns what Alpine's kernels for aarch64 are: a PE file around a packed
 // Image (drivers/firmware/efi/libstub/zboot-header.S).
 func zboot() []byte {
 	payload := gzipped(arm64Image())
@@ -205,7 +205,7 @@ func zboot() []byte {
 	return append(b, payload...)
 }
 
-// content gives what a file of a tree is to hold, on a volume of that type.
+// content returns what a file of a tree is to hold, on a volume of that type.
 func content(t testing.TB, name, fstype string, text []byte) []byte {
 	t.Helper()
 	if fstype == "efivarfs" {

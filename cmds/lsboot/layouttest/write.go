@@ -21,7 +21,7 @@ var Programs = []string{
 	"mkfs.exfat", "tune.exfat", "mkswap", "mcopy", "xorriso", "cryptsetup", "btrfs",
 }
 
-// sizes gives how many MiB a partition with a filesystem has: little of it is
+// sizes returns how many MiB a partition with a filesystem has: little of it is
 // used, but some filesystems want more.
 func sizes(fstype string) int {
 	switch fstype {
@@ -33,7 +33,7 @@ func sizes(fstype string) int {
 	return 64
 }
 
-// Write makes the images of all disks of the layout in the folder dir, and gives
+// Write makes the images of all disks of the layout in the directory dir, and gives
 // the names of the files there, and how lsboot's names of what is on them, when
 // it is started in dir, translate to those in the layout. Subvolumes of btrfs need
 // root rights and a kernel with btrfs. What a ZFS pool is made of is a partition
@@ -93,7 +93,7 @@ func (l Layout) Write(t testing.TB, dir string) (images []string, names map[stri
 	return images, names
 }
 
-// innermost gives the filesystem in v, or v when there is nothing in it or it
+// innermost returns the filesystem in v, or v when there is nothing in it or it
 // is one.
 func (l Layout) innermost(v boottest.Volume) boottest.Volume {
 	if inner := l.Inside(v); len(inner) == 1 && len(v.FS) == 0 {
@@ -102,8 +102,8 @@ func (l Layout) innermost(v boottest.Volume) boottest.Volume {
 	return v
 }
 
-// filesystem gives the filesystem of a volume as package disk makes it, with
-// what it lies in; none where that does not make it.
+// filesystem returns the filesystem of a volume as package disk makes it, with
+// what it is in; none where that does not make it.
 func (l Layout) filesystem(t testing.TB, v boottest.Volume) disk.FS {
 	t.Helper()
 	inner := l.Inside(v)
@@ -160,7 +160,7 @@ func (l Layout) filesystem(t testing.TB, v boottest.Volume) disk.FS {
 	return out
 }
 
-// other makes what package disk does not, and gives the name of the file; "" for
+// other makes what package disk does not, and returns the name of the file; "" for
 // nothing.
 func (l Layout) other(t testing.TB, v boottest.Volume, size int) (file string) {
 	t.Helper()

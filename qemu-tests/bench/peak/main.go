@@ -3,7 +3,7 @@
 //
 //	peak COMMAND [ARGUMENT]...
 //
-// That counts the memory of processes, files that lie in memory and all that
+// That counts the memory of processes, files that are in memory and all that
 // the kernel itself has taken, over what there was before. It does not count
 // cached files. It begins when that has stayed the same for a while, and the
 // machine should do nothing else meanwhile. It must be root, in a machine that
@@ -36,7 +36,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "peak:", err)
 		return 1
 	}
-	// Since Linux 6.7 many megabytes that were freed lie in lists of the processors
+	// Since Linux 6.7 many megabytes that were freed are in lists of the processors
 	// for seconds, and count as taken. A large fraction keeps these lists short.
 	if err := os.WriteFile("/proc/sys/vm/percpu_pagelist_high_fraction", []byte("100000"), 0); err != nil {
 		fmt.Fprintln(stderr, "peak:", err)

@@ -29,7 +29,7 @@ const shift = 16 << 20
 // out, since they need root rights.
 func Encrypt(dst, plain, passphrase string, args ...string) error {
 	// cryptsetup takes the passphrase from a file, and makes a file of its own in
-	// the folder that it is started in.
+	// the directory that it is started in.
 	dir, err := os.MkdirTemp("", "lukstest")
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func run(dir string, args ...string) error {
 	return nil
 }
 
-// copyFile copies a file and gives its size.
+// copyFile copies a file and returns its size.
 func copyFile(dst, src string) (int64, error) {
 	in, err := os.Open(src)
 	if err != nil {

@@ -8,7 +8,7 @@ import "encoding/binary"
 // offset.
 type Change map[int]any
 
-// Version1 gives a superblock of version 1.x that lies at offset at of a device
+// Version1 returns a superblock of version 1.x that is at offset at of a device
 // of 16 MiB, the first of the two members of an array alpine:boot.
 func Version1(at int64, level uint32, changes ...Change) []byte {
 	dataOffset, dataSize := uint64(2048), uint64(30720)
@@ -42,7 +42,7 @@ func Version1(at int64, level uint32, changes ...Change) []byte {
 	return b
 }
 
-// Version0 gives one of version 0.90, as setup-disk of Alpine makes for /boot,
+// Version0 returns one of version 0.90, as setup-disk of Alpine makes for /boot,
 // for a member of 14 MiB.
 func Version0(order binary.ByteOrder, level uint32, changes ...Change) []byte {
 	b := make([]byte, 4096)
