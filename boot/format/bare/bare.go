@@ -44,10 +44,12 @@ func Format() boot.Format {
 
 // Parse returns an entry for each kernel at the top of the volume whose root is
 // fsys, in its /boot and in the directories there, and on btrfs in the same
-// places of each subvolume. Symlinks are not followed.
+// places of each subvolume; also in the directories of /EFI that hold ELILO's
+// configuration. Symlinks are not followed.
 //
 // The command line comes from the root filesystem around the directory, or is the
-// one of an Alpine medium that runs from memory. Otherwise it is empty and
+// one of an Alpine medium that runs from memory, or that of LILO, ELILO or Armbian.
+// Otherwise it is empty and
 // Problem says so: see [Complete].
 //
 // A kernel in a snapshot boots that snapshot, whatever its own configuration
@@ -89,6 +91,9 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 			default:
 				e = p.entry(dir)
 			}
+			if !root.Snapshot && !(isMedium && root.Dir == "." && p.modloop) {
+				e = p.configure(e, fsys, root.Dir, dir)
+			}
 			if below := strings.TrimPrefix(dir, path.Join(root.Dir, "boot")+"/"); below != dir {
 				e.Title += ", in /boot/" + boot.Clean(below)
 			}
@@ -108,6 +113,15 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 		}
 		look(root.Dir, root, list)
 		for _, d := range list {
+			if d.IsDir() && strings.EqualFold(d.Name(), "EFI") { // where ELILO's kernels lie beside it
+				systems, _ := fs.ReadDir(fsys, path.Join(root.Dir, d.Name()))
+				for _, s := range systems[:min(len(systems), maxBelow)] {
+					dir := path.Join(root.Dir, d.Name(), s.Name())
+					if files, _ := fs.ReadDir(fsys, dir); hasFile(files, "elilo.conf") {
+						look(dir, root, files)
+					}
+				}
+			}
 			if !d.IsDir() || !strings.EqualFold(d.Name(), "boot") {
 				continue
 			}
@@ -277,7 +291,7 @@ func initrdNames(kernel string) []string {
 	case f == kernel: // legacy
 		return []string{f + ".gz"}
 	case f == "":
-		return []string{"initramfs", "initramfs-vanilla", "initramfs.img", "initrd.img", "initrd"}
+		return []string{"initramfs", "initramfs-vanilla", "initramfs.img", "initrd.img", "initrd", "initrd.gz"}
 	}
 	arch := map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]
 	return []string{

@@ -107,3 +107,20 @@ func FuzzRoot(f *testing.F) {
 		}
 	})
 }
+
+// FuzzLoaderLine asserts that no configuration of another boot loader makes a
+// command line that is not one line, or that names no root.
+func FuzzLoaderLine(f *testing.F) {
+	f.Add("append=\"quiet\"\ndefault = b\nimage = /boot/a\n root = /dev/sda1\n label = a\n read-only\nimage=b\nother=x\n", "rootdev=UUID=1\nextraargs=a\n")
+	f.Fuzz(func(t *testing.T, lilo, armbian string) {
+		for _, fsys := range []fstest.MapFS{
+			{"etc/lilo.conf": boottest.File(lilo)},
+			{"boot/armbianEnv.txt": boottest.File(armbian)},
+		} {
+			line, from := loaderLine(fsys, ".", "boot", "vmlinuz-a")
+			if (line == "") != (from == "") || strings.ContainsAny(line, "\n\r\x00") || line != "" && !strings.Contains(line, "root=") {
+				t.Errorf("the command line %q, from %q", line, from)
+			}
+		}
+	})
+}
