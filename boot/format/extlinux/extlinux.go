@@ -6,8 +6,8 @@
 // (boot/pxe_utils.c). What only draws the menu is skipped. Entries that hand
 // over to the firmware, to a boot sector or to a syslinux module are given
 // with a Problem; those that reboot, power off or test memory are left out.
-// Device trees, passwords and SYSAPPEND are not acted on; the first two are
-// mentioned in a note.
+// Device trees, passwords and SYSAPPEND are not acted on, and mentioned in a
+// note.
 package extlinux
 
 import (

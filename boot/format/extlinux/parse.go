@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,6 +44,7 @@ type label struct {
 	hidden    bool
 	disabled  bool
 	password  bool
+	sysappend *uint64
 	notes     []string
 }
 
@@ -83,6 +85,7 @@ type parser struct {
 	labels int // labels met, also those that gave no entry
 
 	append     string  // the global one
+	sysappend  uint64  // likewise
 	def        setting // DEFAULT
 	ui         setting // UI
 	onTimeout  setting // ONTIMEOUT
@@ -189,6 +192,13 @@ func (p *parser) line(src boot.Source, word, rest string) {
 		if p.label != nil {
 			p.label.overlays = rest
 		}
+	case "ipappend", "sysappend":
+		n, _ := strconv.ParseUint(strings.TrimSpace(rest), 0, 32) // what is no number is 0 to syslinux
+		if p.label != nil {
+			p.label.sysappend = &n
+		} else {
+			p.sysappend = n
+		}
 	case "include":
 		p.include(src, rest)
 	case "default":
@@ -211,7 +221,7 @@ func (p *parser) line(src boot.Source, word, rest string) {
 	case "implicit":
 		p.noImplicit = rest == "0"
 	case "", "say", "prompt", "noescape", "nocomplete", "nohalt", "allowoptions", "onerror", "serial", "console",
-		"display", "font", "kbdmap", "path", "pxeretry", "sendcookies", "ipappend", "sysappend", "endtext",
+		"display", "font", "kbdmap", "path", "pxeretry", "sendcookies", "endtext",
 		"background", "fallback", "kaslrseed",
 		"f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12":
 		// They change nothing about what is booted.
@@ -308,6 +318,12 @@ func (p *parser) endLabel() {
 	if l.append == "-" {
 		l.append = ""
 	}
+	if l.sysappend == nil {
+		l.sysappend = &p.sysappend
+	}
+	if added := appended(*l.sysappend); added != "" {
+		l.notes = append(l.notes, "Its own boot loader adds "+added+" to the command line (SYSAPPEND), which alpboot does not.")
+	}
 	if l.disabled {
 		return
 	}
@@ -319,6 +335,21 @@ func (p *parser) endLabel() {
 	if p.isDef && l.kind != kindMenu {
 		p.cur.def = len(p.cur.items) - 1
 	}
+}
+
+// appended names the parameters that a value of SYSAPPEND stands for (doc/syslinux.txt);
+// the first two are for a machine that was booted over the network.
+func appended(mask uint64) string {
+	var list []string
+	for i, name := range []string{
+		"ip=", "BOOTIF=", "SYSUUID=", "CPU=", "SYSVENDOR=", "SYSPRODUCT=", "SYSVERSION=", "SYSSERIAL=", "SYSSKU=", "SYSFAMILY=",
+		"MBVENDOR=", "MBPRODUCT=", "MBVERSION=", "MBSERIAL=", "MBASSET=", "BIOSVENDOR=", "BIOSVERSION=", "SYSFF=",
+	} {
+		if mask>>i&1 != 0 {
+			list = append(list, name)
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // begin opens a submenu, and end closes it.
