@@ -20,9 +20,6 @@ type Key struct {
 	key []byte
 }
 
-// Bytes returns the volume key, not a copy.
-func (k *Key) Bytes() []byte { return k.key }
-
 // Table returns the one line of the device-mapper table that maps the plain data
 // of the device, a path or major:minor without white space: start and length
 // in sectors, and the parameters of the target crypt as

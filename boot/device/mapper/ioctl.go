@@ -18,7 +18,6 @@ const (
 	devCreate    = 3
 	devRemove    = 4
 	devSuspend   = 6
-	devStatus    = 7
 	tableLoad    = 9
 	listVersions = 13
 

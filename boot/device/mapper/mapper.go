@@ -165,30 +165,6 @@ func (m *Mapper) Create(name, uuid string, t Table) (*Device, error) {
 	return d, nil
 }
 
-// Exists reports whether there is a mapping with a UUID, and its name. Where the
-// kernel has no device-mapper, or has not loaded it, there is none.
-func (m *Mapper) Exists(uuid string) (name string, ok bool, err error) {
-	if uuid == "" || len(uuid) > maxUUID {
-		return "", false, nil
-	}
-	c, err := open()
-	if err != nil {
-		if errors.Is(err, errNone) {
-			return "", false, nil
-		}
-		return "", false, fmt.Errorf("looking for a mapping: %w", err)
-	}
-	defer c.Close()
-	reply, err := c.do(devStatus, request{uuid: uuid})
-	switch {
-	case err == unix.ENXIO:
-		return "", false, nil
-	case err != nil:
-		return "", false, fmt.Errorf("looking for a mapping: %w", reason(err))
-	}
-	return reply.name, true, nil
-}
-
 // Close takes the mapping and its node away. A mapping that is still in use
 // goes when that ends. It is no error when it is gone already.
 func (d *Device) Close() error {

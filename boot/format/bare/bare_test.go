@@ -206,14 +206,14 @@ func TestComplete(t *testing.T) {
 		if bootOn != "" {
 			fsys["etc/fstab"] = boottest.File(bootOn + " /boot ext4 rw 0 2\n")
 		}
-		r, ok := bare.FindRoot(fsys, v)
+		r, ok := firstRoot(fsys, v)
 		if !ok {
 			t.Fatal("no root found")
 		}
 		return r
 	}
 	locked := func(name, disk, uuid string) bare.Root {
-		r, ok := bare.FindRoot(nil, boot.Volume{Device: "/dev/" + name, Disk: disk, UUID: uuid, Type: "crypto_LUKS"})
+		r, ok := firstRoot(nil, boot.Volume{Device: "/dev/" + name, Disk: disk, UUID: uuid, Type: "crypto_LUKS"})
 		if !ok {
 			t.Fatal("a LUKS volume is no root")
 		}
@@ -273,7 +273,7 @@ func TestComplete(t *testing.T) {
 
 // TestCompleteLeavesAlone asserts that only what waits for a root is changed.
 func TestCompleteLeavesAlone(t *testing.T) {
-	r, _ := bare.FindRoot(system(nil), boot.Volume{Device: "/dev/sda3", UUID: "u", Type: "ext4"})
+	r, _ := firstRoot(system(nil), boot.Volume{Device: "/dev/sda3", UUID: "u", Type: "ext4"})
 	for _, e := range []boot.Entry{
 		{Format: "extlinux", Kernel: "vmlinuz-lts"},
 		{Format: "bare", Kernel: "vmlinuz-lts", Cmdline: "x"},
@@ -287,11 +287,11 @@ func TestCompleteLeavesAlone(t *testing.T) {
 
 func TestFindRootSubvolume(t *testing.T) {
 	fsys := fstest.MapFS{"snap/etc/os-release": boottest.File("ID=old\n"), "@/etc/os-release": boottest.File(alpine)}
-	r, ok := bare.FindRoot(fsys, boot.Volume{Device: "/dev/sda1", UUID: "u", Type: "btrfs"})
+	r, ok := firstRoot(fsys, boot.Volume{Device: "/dev/sda1", UUID: "u", Type: "btrfs"})
 	if !ok || r.Dir != "@" || !strings.Contains(r.Cmdline, "rootflags=subvol=@") {
 		t.Errorf("got %+v, %t", r, ok)
 	}
-	if _, ok := bare.FindRoot(fsys, boot.Volume{Type: "ext4"}); ok {
+	if _, ok := firstRoot(fsys, boot.Volume{Type: "ext4"}); ok {
 		t.Error("subvolumes on ext4")
 	}
 }
@@ -315,4 +315,12 @@ func TestIsSystem(t *testing.T) {
 			t.Errorf("%q: got %t", tt.cmdline, got)
 		}
 	}
+}
+
+// firstRoot returns the first of [bare.FindRoots], if there is one.
+func firstRoot(fsys fs.FS, vol boot.Volume) (bare.Root, bool) {
+	if roots := bare.FindRoots(fsys, vol); len(roots) > 0 {
+		return roots[0], true
+	}
+	return bare.Root{}, false
 }

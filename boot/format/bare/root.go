@@ -68,14 +68,6 @@ func IsSystem(e boot.Entry, roots []Root) bool {
 	return dir != "" && slices.ContainsFunc(roots, func(r Root) bool { return r.Dir == dir && names(source, r.Volume) == yes })
 }
 
-// FindRoot returns the first of [FindRoots], if there is one.
-func FindRoot(fsys fs.FS, vol boot.Volume) (Root, bool) {
-	if roots := FindRoots(fsys, vol); len(roots) > 0 {
-		return roots[0], true
-	}
-	return Root{}, false
-}
-
 // findRoot examines one directory.
 func findRoot(fsys fs.FS, vol boot.Volume, at subvolume.Root) (Root, bool) {
 	sys := system{fsys: fsys, vol: vol, dir: at.Dir}

@@ -16,9 +16,10 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/menu/console"
-	"golang.org/x/sys/unix"
 )
 
 // Options are how a console is to be used.
@@ -82,12 +83,8 @@ func canonical(t *unix.Termios, echo bool) {
 	t.Cflag |= unix.CLOCAL | unix.CREAD
 }
 
-// New writes the menu to out and reads lines from in, until in ends or Close.
+// start writes the menu to out and reads lines from in, until in ends or Close.
 // The name goes into messages as the console that a shell is asked for on.
-func New(name string, in io.Reader, out io.Writer, o Options) *Console {
-	return start(name, in, out, o, "\r\n", func() error { return nil })
-}
-
 func start(name string, in io.Reader, out io.Writer, o Options, newline string, closer func() error) *Console {
 	if o.Columns <= 0 {
 		o.Columns = 80

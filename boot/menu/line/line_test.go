@@ -84,7 +84,7 @@ func inventory() boot.Inventory {
 func newMachine(t *testing.T) *machine {
 	r, w := io.Pipe()
 	m := &machine{t: t, in: w, out: &output{}, echo: true, model: menu.New(menu.Config{FallbackTimeout: 5 * time.Second, Rearm: 5 * time.Minute, Firmware: true, CmdlineLimit: 200})}
-	m.c = New("/dev/ttyS0", r, m.out, Options{Echo: func(on bool) { m.echo = on }})
+	m.c = start("/dev/ttyS0", r, m.out, Options{Echo: func(on bool) { m.echo = on }}, "\r\n", func() error { return nil })
 	t.Cleanup(func() { w.Close(); m.c.Close() })
 	m.update(menu.TickMsg{Now: noon})
 	return m
