@@ -319,7 +319,7 @@ func TestPayloadPrevious(t *testing.T) {
 	put("EFI/BOOT/BOOTX64.EFI", current)
 	put(installed.Current, current)
 	put(installed.Previous, previous)
-	command := "mkdir /m && mount -r -t vfat /dev/vda1 /m"
+	command := autoload + "mkdir /m && mount -r -t vfat /dev/vda1 /m"
 	for i, name := range slices.Sorted(maps.Keys(wanted)) {
 		file := filepath.Join(t.TempDir(), "variable")
 		if err := os.WriteFile(file, append([]byte{7, 0, 0, 0}, wanted[name]...), 0o644); err != nil {
