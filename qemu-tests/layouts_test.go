@@ -37,8 +37,11 @@ func TestLayouts(t *testing.T) {
 				Kernels: []disk.Kernel{{Flavour: "lts", Image: k.Image, Initramfs: initramfs(t, target.Gzip, files)}},
 			}
 			cmdline := in.Cmdline(tt.root)
-			if tt.bus == vm.CD {
+			switch {
+			case tt.bus == vm.CD:
 				cmdline = disk.ISOCmdline
+			case tt.name == "one root without configuration": // what alpboot makes gets the menu's consoles
+				cmdline += " console=tty0 console=ttyS0,115200"
 			}
 			m := start(t, anyKernel, "alpboot.timeout=0", vm.Drive{File: write(t, tt.layout(in)), Bus: tt.bus})
 			m.target(want{k, cmdline, files})
