@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/all"
@@ -244,8 +245,12 @@ func thisMachine() esp.Machine {
 		Partition: esp.Mounted.Partition,
 		Variables: func(dir string) esp.Variables { return efivar.Dir(dir) },
 		Mounts: func() []esp.Mounted {
-			b, _ := os.ReadFile("/proc/self/mountinfo") // none that is known
-			return esp.MountPoints(string(b))
+			b, _ := os.ReadFile("/" + mountinfo.Path) // none that is known
+			var list []esp.Mounted
+			for _, m := range mountinfo.Parse(string(b)) {
+				list = append(list, esp.Mounted(m.Point))
+			}
+			return list
 		},
 	}
 }

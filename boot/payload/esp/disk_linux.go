@@ -21,18 +21,6 @@ type Mounted string
 
 func (m Mounted) path(name string) string { return filepath.Join(string(m), filepath.FromSlash(name)) }
 
-// MountPoints returns where filesystems are mounted, from the content of
-// /proc/self/mountinfo.
-func MountPoints(mountinfo string) []Mounted {
-	var list []Mounted
-	for line := range strings.Lines(mountinfo) {
-		if f := strings.Fields(line); len(f) > 4 {
-			list = append(list, Mounted(strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(f[4])))
-		}
-	}
-	return list
-}
-
 // Read implements [Files].
 func (m Mounted) Read(name string) ([]byte, error) {
 	f, err := os.Open(m.path(name))
