@@ -156,7 +156,7 @@ func runARM64(t *testing.T, m arm64.Machine, says string) (r report.Report, log 
 		t.Fatalf("%v\n%s", err, log.Text)
 	}
 	if says != "" {
-		if !strings.Contains(log.Text, says) || strings.Contains(log.Text, report.Begin) {
+		if !strings.Contains(log.Text, says) || strings.Contains(log.Text, report.FirstLine) {
 			t.Errorf("no sentence with %q, or a target:\n%s", says, log.Text)
 		}
 		return r, log

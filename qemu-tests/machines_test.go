@@ -123,7 +123,7 @@ func TestNoSerialPort(t *testing.T) {
 	if err := m.SendKey(vm.Down, vm.Enter); err != nil {
 		t.Fatal(err)
 	}
-	r, err := report.Parse(await(targetLimit, report.End))
+	r, err := report.Parse(await(targetLimit, report.LastLine))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func TestEncryptedDisk(t *testing.T) {
 	m.Type(vm.Home, vm.Enter)
 	m.target(want{k, in.Cmdline("UUID="+disk.RootUUID) + " cryptkey=/crypto_keyfile.bin",
 		map[string]string{"flavour": "lts", "crypto_keyfile.bin": passphrase}})
-	if shown, _, _ := strings.Cut(m.Serial(0).Log(), report.Begin); strings.Contains(shown, passphrase) {
+	if shown, _, _ := strings.Cut(m.Serial(0).Log(), report.FirstLine); strings.Contains(shown, passphrase) {
 		t.Error("the passphrase was shown")
 	}
 	if after := sum(t, file); after != before {

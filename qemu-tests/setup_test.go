@@ -263,7 +263,7 @@ type want struct {
 // target waits for the target's report and checks all of it.
 func (m machine) target(w want) {
 	m.t.Helper()
-	m.Await(targetLimit, vm.InLog(report.End))
+	m.Await(targetLimit, vm.InLog(report.LastLine))
 	m.AwaitEnd(time.Minute)
 	r, err := report.Parse(m.Serial(0).Log())
 	if err != nil {
@@ -301,11 +301,17 @@ func kernelOf(t *testing.T, l debian.Line) debian.Kernel {
 // initramfs returns a target's initramfs that carries files.
 func initramfs(t *testing.T, c target.Compression, files map[string]string) []byte {
 	t.Helper()
-	init, err := made.TargetInit()
-	if err != nil {
+	return targetImage(t, target.Image{Files: files, Compression: c})
+}
+
+// targetImage returns the initramfs of a target, with its init.
+func targetImage(t *testing.T, im target.Image) []byte {
+	t.Helper()
+	var err error
+	if im.Init, err = made.TargetInit(); err != nil {
 		t.Fatal(err)
 	}
-	b, err := target.Initramfs(target.Image{Init: init, Files: files, Compression: c})
+	b, err := target.Initramfs(im)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -242,7 +242,7 @@ func measure(o vm.Options, s subject, limit time.Duration) (map[string]int64, er
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.Await(limit, vm.InLog(report.End)); err != nil {
+	if _, err := c.Await(limit, vm.InLog(report.LastLine)); err != nil {
 		return nil, err
 	}
 	return map[string]int64{

@@ -201,7 +201,7 @@ func measureWay(o vm.Options) (menu, target int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	_, err = c.Await(limit, vm.InLog(report.End))
+	_, err = c.Await(limit, vm.InLog(report.LastLine))
 	return shown.Milliseconds(), (reached - chosen).Milliseconds(), err
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/alpboot/alpboot/qemu-tests/debian"
 	"github.com/alpboot/alpboot/qemu-tests/disk"
 	"github.com/alpboot/alpboot/qemu-tests/target"
+	"github.com/alpboot/alpboot/qemu-tests/target/report"
 	"github.com/alpboot/alpboot/qemu-tests/vm"
 )
 
@@ -64,7 +65,7 @@ func demoDisk(a *assets.Assets, progress io.Writer) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		initramfs, err := target.Initramfs(target.Image{Init: init, Stay: true, Compression: target.Gzip, Files: map[string]string{"flavour": k.flavour}})
+		initramfs, err := target.Initramfs(target.Image{Init: init, End: report.Stay, Compression: target.Gzip, Files: map[string]string{"flavour": k.flavour}})
 		if err != nil {
 			return "", err
 		}

@@ -31,9 +31,13 @@ const (
 
 // Image is the content of one initramfs.
 type Image struct {
-	Init        []byte            // the program; nil for an initrd that only adds files
-	Files       map[string]string // what the target reports, by path in the payload directory
-	Stay        bool              // wait for Enter instead of powering off
+	Init  []byte            // the program; nil for an initrd that only adds files
+	Files map[string]string // what the target reports, by path in the payload directory
+	End   report.End        // what it does after its report
+	// Confirm is where it reports that it is up, before it ends: the device, type
+	// and file of a [remember.File], such as "/dev/vda2 ext4 alpboot.state", or "efi".
+	// The kernel must have the drivers built in.
+	Confirm     string
 	Compression Compression
 }
 
@@ -63,8 +67,10 @@ func Initramfs(im Image) ([]byte, error) {
 	if im.Init != nil {
 		records = append(records, cpio.StaticRecord(im.Init, cpio.Info{Name: "init", Mode: cpio.S_IFREG | 0o755}))
 	}
-	if im.Stay {
-		records = append(records, cpio.StaticFile(report.StayFile, "", 0o644))
+	for _, f := range []struct{ name, content string }{{report.EndFile, string(im.End)}, {report.ConfirmFile, im.Confirm}} {
+		if f.content != "" {
+			records = append(records, cpio.StaticFile(f.name, f.content, 0o644))
+		}
 	}
 	directories := map[string]bool{}
 	for n := range im.Files {

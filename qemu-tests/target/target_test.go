@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/alpboot/alpboot/qemu-tests/target/report"
 	"github.com/klauspost/compress/gzip"
 	"github.com/u-root/u-root/pkg/cpio"
 )
 
 func TestInitramfsHoldsWhatItWasGiven(t *testing.T) {
-	im := Image{Init: []byte("program"), Files: map[string]string{"who": "lts", "a/b/c": "deep"}, Stay: true, Compression: Gzip}
+	im := Image{Init: []byte("program"), Files: map[string]string{"who": "lts", "a/b/c": "deep"}, End: report.Stay, Confirm: "efi", Compression: Gzip}
 	b, err := Initramfs(im)
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +38,7 @@ func TestInitramfsHoldsWhatItWasGiven(t *testing.T) {
 		}
 		seen[r.Name] = true
 	}
-	for _, want := range []string{"init", "dev/console", "stay", "payload/who", "payload/a/b/c"} {
+	for _, want := range []string{"init", "dev/console", "end", "confirm", "payload/who", "payload/a/b/c"} {
 		if !seen[want] {
 			t.Errorf("%s is missing; there are %v", want, seen)
 		}

@@ -22,6 +22,7 @@ type Options struct {
 	Serials int     // number of serial ports, ttyS0 first, or NoSerial; 1
 	Display Display // none
 	Network bool    // a network card behind QEMU's user-mode network; none
+	Resets  bool    // a reset starts the machine again; it ends there otherwise
 
 	Arch     string // x86_64, the only one so far
 	Machine  string // q35
@@ -167,10 +168,13 @@ func (o Options) args() []string {
 	}
 	args := []string{
 		"qemu-system-" + o.Arch,
-		"-nodefaults", "-no-user-config", "-no-reboot",
+		"-nodefaults", "-no-user-config",
 		"-machine", machine, "-accel", accel, "-cpu", cpu,
 		"-m", strconv.Itoa(o.Memory), "-smp", strconv.Itoa(o.CPUs),
 		"-display", "none",
+	}
+	if !o.Resets {
+		args = append(args, "-no-reboot")
 	}
 	if o.Display == VGA {
 		args = append(args, "-device", "VGA")

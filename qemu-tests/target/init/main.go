@@ -1,19 +1,21 @@
 // Init is the first process of a target: the system that a test boots instead
 // of Alpine. It writes a report of what was booted to the consoles (see package
-// target for its form), and switches the machine off, or waits for a person.
+// target for its form), and powers the machine off, or ends in another way: see [report.End].
 //
-// It is PID 1 of a kernel without modules: it must not end, and what it cannot
-// do it says and leaves.
+// It is PID 1 of a kernel without modules: it must not exit unless that is
+// asked for. What it cannot do it reports and leaves.
 package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
 
+	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/qemu-tests/target/report"
 	"golang.org/x/sys/unix"
 )
@@ -42,16 +44,78 @@ func run(stdin io.Reader) int {
 		fmt.Fprintln(out, "alpboot target:", err)
 	}
 	io.WriteString(out, r.String())
-	if r.Stay {
+	if r.Confirm != "" {
+		if err := confirm(r.Confirm); err != nil {
+			fmt.Fprintln(out, "alpboot target:", err)
+		} else {
+			fmt.Fprintln(out, "alpboot target: confirmed")
+		}
+	}
+	switch r.End {
+	case report.Stay:
 		fmt.Fprintf(out, "\nThis is the system that the menu has booted: %s.\nIts command line: %s\n\nPress Enter to switch the machine off.\n", r.Release, r.Cmdline)
 		bufio.NewReader(stdin).ReadString('\n')
+	case report.Hang:
+		sleep()
 	}
 	// What a terminal has not sent yet would be lost with the power.
 	for _, f := range terminals {
 		unix.IoctlSetInt(int(f.Fd()), unix.TCSBRK, 1) // tcdrain(3)
 	}
-	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
-	select {}
+	switch r.End {
+	case report.Exit:
+		return 1
+	case report.Reset:
+		unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	default:
+		unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	}
+	sleep()
+	return 0
+}
+
+// sleep does not return. An empty select would: with no other goroutine the
+// runtime calls it a deadlock and exits.
+func sleep() {
+	for {
+		unix.Pause()
+	}
+}
+
+// confirm reports that this start has succeeded, as kexec-reboot good does.
+func confirm(where string) error {
+	if where == "efi" {
+		const dir = "/sys/firmware/efi/efivars"
+		if err := unix.Mount("efivarfs", dir, "efivarfs", 0, ""); err != nil {
+			return fmt.Errorf("mounting EFI variables: %w", err)
+		}
+		return confirmIn(remember.Firmware(dir))
+	}
+	var device, fstype, file string
+	if _, err := fmt.Sscan(where, &device, &fstype, &file); err != nil {
+		return fmt.Errorf("where to confirm: %q: %w", where, err)
+	}
+	const dir = "/remembered"
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(device, dir, fstype, 0, ""); err != nil {
+		return fmt.Errorf("mounting %s: %w", device, err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	err = confirmIn(&remember.File{Path: file, Volume: device, FS: root.FS(), Write: func(do func(*os.Root) error) error { return do(root) }})
+	return errors.Join(err, root.Close(), unix.Unmount(dir, 0))
+}
+
+func confirmIn(store remember.Store) error {
+	s, err := store.Load()
+	if err != nil {
+		return err
+	}
+	return store.Save(s.Confirmed())
 }
 
 // consoles returns every console that the kernel uses, and the first serial port

@@ -24,18 +24,30 @@ import (
 
 // Marks of a report's first and last line.
 const (
-	Begin = "=== alpboot target ==="
-	End   = "=== end of target ==="
+	FirstLine = "=== alpboot target ==="
+	LastLine  = "=== end of target ==="
 )
 
 // Payload is the directory of the initramfs whose files are reported, and KeyFile a
 // file that is reported as well: where Alpine's initramfs looks for a passphrase
-// that a boot loader hands on. StayFile lets the target wait for a person
-// instead of powering off.
+// that a boot loader hands on. EndFile holds the [End] of the target, ConfirmFile
+// where it reports that it is up.
 const (
-	Payload  = "payload"
-	KeyFile  = "crypto_keyfile.bin"
-	StayFile = "stay"
+	Payload     = "payload"
+	KeyFile     = "crypto_keyfile.bin"
+	EndFile     = "end"
+	ConfirmFile = "confirm"
+)
+
+// End is what a target does after its report.
+type End string
+
+const (
+	PowerOff End = ""     // it powers the machine off
+	Stay     End = "stay" // it waits for a person to press Enter, then powers off
+	Exit     End = "exit" // its init exits, so that the kernel panics
+	Hang     End = "hang" // it sleeps for ever
+	Reset    End = "reset"
 )
 
 // Report is what was booted.
@@ -44,7 +56,8 @@ type Report struct {
 	Banner  string            // the kernel's first line, as in its log
 	Cmdline string            // exactly as the kernel was given it
 	Files   map[string]string // content of each file of Payload, by its path there, and of KeyFile
-	Stay    bool              // not powering off; not part of the text
+	End     End               // not part of the text
+	Confirm string            // DEVICE TYPE FILE of a [remember.File]; "" not to confirm; not part of the text
 }
 
 // Collect reads a report from the root filesystem of a running target. What
@@ -78,30 +91,35 @@ func Collect(root fs.FS) (Report, error) {
 	if b, err := fs.ReadFile(root, KeyFile); err == nil {
 		r.Files[KeyFile] = string(b)
 	}
-	_, err = fs.Stat(root, StayFile)
-	r.Stay = err == nil
+	for file, value := range map[string]*string{EndFile: (*string)(&r.End), ConfirmFile: &r.Confirm} {
+		b, err := fs.ReadFile(root, file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		*value = string(b)
+	}
 	return r, errors.Join(errs...)
 }
 
 // String returns the report as it is written on a console.
 func (r Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s\nrelease %q\nbanner %q\ncmdline %q\n", Begin, r.Release, r.Banner, r.Cmdline)
+	fmt.Fprintf(&b, "\n%s\nrelease %q\nbanner %q\ncmdline %q\n", FirstLine, r.Release, r.Banner, r.Cmdline)
 	for _, n := range slices.Sorted(maps.Keys(r.Files)) {
 		fmt.Fprintf(&b, "file %q %q\n", n, r.Files[n])
 	}
-	fmt.Fprintf(&b, "%s\n", End)
+	fmt.Fprintf(&b, "%s\n", LastLine)
 	return b.String()
 }
 
 // Parse finds the last whole report in the log of a console.
 func Parse(log string) (Report, error) {
 	log = strings.ReplaceAll(log, "\r", "")
-	start := strings.LastIndex(log, Begin+"\n")
+	start := strings.LastIndex(log, FirstLine+"\n")
 	if start < 0 {
 		return Report{}, errors.New("the log holds no report of a target")
 	}
-	text, _, ok := strings.Cut(log[start+len(Begin)+1:], End)
+	text, _, ok := strings.Cut(log[start+len(FirstLine)+1:], LastLine)
 	if !ok {
 		return Report{}, errors.New("the report of the target has no end")
 	}

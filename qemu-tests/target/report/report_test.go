@@ -39,9 +39,9 @@ func TestReportComesBackAsItWasWritten(t *testing.T) {
 func TestParseRefusesWhatIsNoReport(t *testing.T) {
 	for name, log := range map[string]string{
 		"nothing":  "Linux version 6.1\n",
-		"cut":      Begin + "\nrelease \"6.1\"\n",
-		"a stray":  Begin + "\nrelease \"6.1\"\n[ 1.2] message\n" + End,
-		"unquoted": Begin + "\nrelease \"6.1\n" + End,
+		"cut":      FirstLine + "\nrelease \"6.1\"\n",
+		"a stray":  FirstLine + "\nrelease \"6.1\"\n[ 1.2] message\n" + LastLine,
+		"unquoted": FirstLine + "\nrelease \"6.1\n" + LastLine,
 	} {
 		if r, err := Parse(log); err == nil {
 			t.Errorf("%s: got %+v, want an error", name, r)
