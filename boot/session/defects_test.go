@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
@@ -16,8 +15,7 @@ import (
 func TestFallbackAfterAFailedJump(t *testing.T) {
 	for name, cmdline := range map[string]string{"unattended": "alpboot.timeout=0", "by hand": "alpboot.timeout=-1"} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
+			onDisk(t, func(t *testing.T, b *rig) {
 				b.disks.Latency = 300 * time.Millisecond
 				b.start(cmdline)
 				if name == "by hand" {
@@ -39,9 +37,8 @@ func TestFallbackAfterAFailedJump(t *testing.T) {
 // Esc stops the start while that is being remembered, and it is not remembered
 // then.
 func TestEscWhileSaving(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1 alpboot.remember-last alpboot.confirm")
+	onDisk(t, func(t *testing.T, b *rig) {
+		b.start(byHand + " alpboot.remember-last alpboot.confirm")
 		b.hw.set(func(h *target) { h.stuck = 300 * time.Millisecond })
 		b.press(menu.KeyEnter, menu.KeyEsc)
 		b.shows("Stopping ...")
@@ -56,14 +53,13 @@ func TestEscWhileSaving(t *testing.T) {
 
 // The same for what was to be booted once: it is still to be.
 func TestEscLeavesTheNextBoot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1")
+	onDisk(t, func(t *testing.T, b *rig) {
+		b.start(byHand)
 		virt := b.idOf("Linux virt")
 		b.vars.Values["AlpbootNext"] = virt
 		held := make(chan struct{})
 		b.hw.set(func(h *target) { h.held = held })
-		b.start("alpboot.timeout=-1")
+		b.start(byHand)
 		b.press(menu.KeyEnter, menu.KeyEsc)
 		close(held)
 		b.wait(time.Second)
@@ -76,9 +72,8 @@ func TestEscLeavesTheNextBoot(t *testing.T) {
 
 // Esc stops a start until the consoles are closed.
 func TestEscBeforeTheJump(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1 alpboot.remember-last")
+	onDisk(t, func(t *testing.T, b *rig) {
+		b.start(byHand + " alpboot.remember-last")
 		b.hw.always = func(what string) {
 			if strings.HasPrefix(what, "load ") {
 				time.AfterFunc(50*time.Millisecond, func() { b.burst(menu.KeyEsc) }) // while the console closes
@@ -95,13 +90,12 @@ func TestEscBeforeTheJump(t *testing.T) {
 
 // A default that could not be read is not overwritten by a start.
 func TestUnreadableMemory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1")
+	onDisk(t, func(t *testing.T, b *rig) {
+		b.start(byHand)
 		virt := b.idOf("Linux virt")
 		b.vars.Values["AlpbootDefault"] = virt
 		b.vars.broken["AlpbootDefault"] = true
-		b.start("alpboot.timeout=-1 alpboot.remember-last")
+		b.start(byHand + " alpboot.remember-last")
 		b.press(menu.KeyEnter)
 		b.did(booted...)
 		delete(b.vars.broken, "AlpbootDefault")
@@ -113,8 +107,7 @@ func TestUnreadableMemory(t *testing.T) {
 
 // A slow firmware holds up neither keys nor screen, and not the machine.
 func TestSlowFirmware(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
+	onDisk(t, func(t *testing.T, b *rig) {
 		b.hw.set(func(h *target) { h.stuck = time.Hour })
 		b.start("alpboot.timeout=2 alpboot.device-limit=3")
 		b.shows("Linux lts")
@@ -127,9 +120,8 @@ func TestSlowFirmware(t *testing.T) {
 
 // A passphrase that another one takes the place of is wiped.
 func TestPendingPassphraseIsWiped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, encrypted(t))
-		b.start("alpboot.timeout=-1")
+	onDisks(t, func(t *testing.T, b *rig) {
+		b.start(byHand)
 		first, second := []byte("first"), []byte("right")
 		b.session.later(func() {
 			b.session.restart(nil, func(error) {})
@@ -141,7 +133,7 @@ func TestPendingPassphraseIsWiped(t *testing.T) {
 		if text := string(first) + string(second); strings.Trim(text, "\x00") != "" {
 			t.Errorf("%q is still in memory", text)
 		}
-	})
+	}, encrypted(t))
 }
 
 // Of several volumes that a command line names, the system gets the passphrase
@@ -170,11 +162,10 @@ func TestPassphraseOfTheRoot(t *testing.T) {
 // Layouts that are asked for at once are loaded one after the other, so that the
 // kernel's own comes back.
 func TestKeymapsAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t)
+	onDisks(t, func(t *testing.T, b *rig) {
 		b.files["usr/share/bkeymaps/de/de.bmap"] = boottest.File(bkeymap())
 		b.slowKeys = time.Millisecond
-		b.start("alpboot.timeout=-1")
+		b.start(byHand)
 		b.session.later(func() { b.session.setKeymap("de") })
 		time.Sleep(50 * time.Millisecond) // half of it is loaded
 		b.session.later(func() { b.session.setKeymap("de") })
@@ -184,17 +175,5 @@ func TestKeymapsAtOnce(t *testing.T) {
 		if got := b.layout[31]; got != 31 {
 			t.Errorf("key 31 is %d", got)
 		}
-	})
-}
-
-// A machine that stays although reboot(2) reports no error is reported.
-func TestPowerOffThatFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1")
-		b.press("po")
-		b.did("hand over", "power off")
-		b.press(menu.KeyEsc)
-		b.shows("The machine did not power off.", "Linux lts")
 	})
 }

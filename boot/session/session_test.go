@@ -1,18 +1,14 @@
 package session
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -24,361 +20,10 @@ import (
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/luks"
 	"github.com/alpboot/alpboot/boot/device/superblock"
-	"github.com/alpboot/alpboot/boot/discover"
-	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
-	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/remember"
-	"github.com/alpboot/alpboot/boot/settings"
 )
-
-// target is what the fake kexec loads and starts, on a fake machine.
-type target struct {
-	disks *hardware.Machine
-	mu    sync.Mutex
-	done  []string // what was done to the machine
-
-	always func(what string) // called for each of these
-
-	initrd  string // what was loaded last
-	cmdline string
-	loadErr error
-	held    chan struct{} // FileLoad waits for it; nil does not wait
-	jumpErr error
-	shell   chan error    // what a shell ends with; nil ends at once
-	stuck   time.Duration // how long reading or writing a firmware variable takes
-}
-
-func (h *target) note(format string, args ...any) {
-	what := fmt.Sprintf(format, args...)
-	h.mu.Lock()
-	h.done = append(h.done, what)
-	h.mu.Unlock()
-	h.always(what)
-}
-
-// get returns what do has read, and set lets it change, what the machine does.
-func get[T any](h *target, do func() T) T {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return do()
-}
-
-func (h *target) set(do func(*target)) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	do(h)
-}
-
-// FileLoad implements kexec.Syscalls.
-func (h *target) FileLoad(kernel, initrd *os.File, cmdline string) error {
-	if held := get(h, func() chan struct{} { return h.held }); held != nil {
-		<-held
-	}
-	if err := get(h, func() error { return h.loadErr }); err != nil {
-		return err
-	}
-	h.cmdline, h.initrd = cmdline, ""
-	if initrd != nil {
-		b, err := io.ReadAll(io.NewSectionReader(initrd, 0, 1<<20))
-		if err != nil {
-			return err
-		}
-		h.initrd = string(b)
-	}
-	h.note("load %s", kernel.Name())
-	return nil
-}
-
-func (h *target) Load(uint64, []kexec.Segment) error { return errors.ErrUnsupported }
-func (h *target) Unload() error                      { h.note("unload"); return nil }
-
-// Reboot implements kexec.Syscalls: the jump. Then the machine is another one:
-// here it fails.
-func (h *target) Reboot() error {
-	h.note("jump with %d mounted", h.disks.Mounted())
-	return h.jumpErr
-}
-
-// screenshot is a console whose screen is asked for.
-type screenshot struct {
-	mu     sync.Mutex
-	model  menu.Model
-	last   string // of Suspend
-	events chan menu.Msg
-
-	suspended bool
-}
-
-func (c *screenshot) Events() <-chan menu.Msg { return c.events }
-func (c *screenshot) Draw(m menu.Model) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.suspended {
-		c.model = m
-	}
-}
-func (c *screenshot) Redraw() {}
-func (c *screenshot) Suspend(last string) error {
-	time.Sleep(100 * time.Millisecond) // a serial line takes its time
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.last, c.suspended = last, true
-	return nil
-}
-func (c *screenshot) Resume() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.suspended = false
-	return nil
-}
-
-// typed delivers a key, unless the menu does not listen or is overrun.
-func (c *screenshot) typed(msg menu.KeyMsg) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.suspended {
-		select {
-		case c.events <- msg:
-		default:
-		}
-	}
-}
-func (c *screenshot) Close() error { close(c.events); return nil }
-func (c *screenshot) Err() error   { return nil }
-
-// text returns the screen, with every run of white space as one blank.
-func (c *screenshot) text() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return strings.Join(strings.Fields(c.model.View(menu.Size{W: 100, H: 40}, menu.ASCII).String()), " ")
-}
-
-// efiVariables take their time, and some cannot be read.
-type efiVariables struct {
-	*boottest.Variables
-	hw     *target // stuck is how long an access takes
-	broken map[string]bool
-}
-
-func (v efiVariables) use() (unlock func()) {
-	time.Sleep(get(v.hw, func() time.Duration { return v.hw.stuck }))
-	v.hw.mu.Lock()
-	return v.hw.mu.Unlock
-}
-
-func (v efiVariables) Get(name, vendor string) ([]byte, error) {
-	defer v.use()()
-	if v.broken[name] {
-		return nil, errors.New("input/output error")
-	}
-	return v.Variables.Get(name, vendor)
-}
-
-func (v efiVariables) Set(name, vendor string, value []byte) error {
-	defer v.use()()
-	return v.Variables.Set(name, vendor, value)
-}
-
-func (v efiVariables) Delete(name, vendor string) error {
-	defer v.use()()
-	return v.Variables.Delete(name, vendor)
-}
-
-// rig is a session that runs, and what is around it.
-type rig struct {
-	t       *testing.T
-	hw      *target
-	disks   *hardware.Machine
-	vars    efiVariables
-	screen  *screenshot
-	session *session
-	files   fstest.MapFS // of the image, sysfs and procfs
-
-	mu       sync.Mutex
-	unlocked [][]byte      // passphrases that were tried
-	layout   [128]uint16   // of the keyboard
-	slowKeys time.Duration // that a key of it takes
-	slow     bool          // a disk takes longer than the end of a scan waits
-	stop     func()
-}
-
-// bootDisk makes a disk with entries Linux lts and Linux virt.
-func bootDisk(t *testing.T, path, uuid, options string) hardware.Device {
-	t.Helper()
-	dir := t.TempDir()
-	conf := "TIMEOUT 30\nDEFAULT lts\n"
-	for _, flavour := range []string{"lts", "virt"} {
-		writeFile(t, filepath.Join(dir, "boot/vmlinuz-"+flavour), string(boottest.BzImage("6.12.1-0-"+flavour)))
-		writeFile(t, filepath.Join(dir, "boot/initramfs-"+flavour), "\x1f\x8b\x08\x00 initramfs of "+flavour)
-		conf += fmt.Sprintf("LABEL %s\n MENU LABEL Linux %s\n LINUX vmlinuz-%s\n INITRD initramfs-%s\n APPEND root=UUID=%s %s\n", flavour, flavour, flavour, flavour, uuid, options)
-	}
-	writeFile(t, filepath.Join(dir, "boot/extlinux.conf"), conf)
-	return hardware.Device{Block: device.Block{Path: path, Disk: "/dev/sda", Size: 1 << 30, Partition: 1}, Superblock: superblock.Superblock{Type: "ext4", UUID: uuid}, Dir: dir}
-}
-
-func writeFile(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// newRig makes a machine with disks, where each step takes 100 ms.
-func newRig(t *testing.T, disks ...hardware.Device) *rig {
-	m := hardware.New(disks...)
-	m.Latency = 100 * time.Millisecond
-	hw := &target{disks: m, always: func(string) {}, jumpErr: errors.New("the jump failed")}
-	b := &rig{
-		t: t, hw: hw, disks: m,
-		vars:  efiVariables{&boottest.Variables{Values: map[string]string{}}, hw, map[string]bool{}},
-		stop:  func() {},
-		files: fstest.MapFS{"proc/sys/kernel/osrelease": boottest.File("6.12.1-alpboot\n")},
-	}
-	for key := range b.layout {
-		b.layout[key] = uint16(key)
-	}
-	return b
-}
-
-// maker is the machine, and records passphrases and writing.
-type maker struct {
-	*hardware.Machine
-	rig *rig
-}
-
-func (m maker) Unlock(ctx context.Context, node string, passphrase []byte) (device.Made, error) {
-	m.rig.mu.Lock()
-	m.rig.unlocked = append(m.rig.unlocked, passphrase)
-	m.rig.mu.Unlock()
-	return m.Machine.Unlock(ctx, node, passphrase)
-}
-
-func (m maker) Write(node string, do func(*os.Root) error) error {
-	m.rig.hw.note("write %s", node)
-	return m.Machine.Write(node, do)
-}
-
-// The rest implements Machine.
-
-func (b *rig) Scan(ctx context.Context, asked settings.Settings) *discover.Scan {
-	return (&discover.Scanner{Machine: maker{b.disks, b}, Maker: maker{b.disks, b}, Formats: all.Formats(nil), Events: b.disks.Events, Settle: asked.Settle, Limit: asked.DeviceLimit}).Start(ctx)
-}
-
-func (b *rig) Shell(console string) error {
-	b.hw.note("shell on %s with %d mounted", console, b.disks.Mounted())
-	if ended := get(b.hw, func() chan error { return b.hw.shell }); ended != nil {
-		return <-ended
-	}
-	return nil
-}
-
-func (b *rig) Keyboard() (Keyboard, error) { return &keys{rig: b}, nil }
-func (b *rig) KernelMessages(bool)         {}
-func (b *rig) HandOver(*slog.Logger)       { b.hw.note("hand over") }
-func (b *rig) Restart() error              { b.hw.note("restart"); return errors.New("the machine stays") }
-func (b *rig) PowerOff() error             { b.hw.note("power off"); return nil }
-
-// start starts the menu, in a bubble of package synctest, with kernel
-// parameters; one that is running ends.
-func (b *rig) start(cmdline string) {
-	b.t.Helper()
-	b.stop()
-	ctx, cancel := context.WithCancel(b.t.Context())
-	b.screen = &screenshot{events: make(chan menu.Msg, 64)}
-	b.session = newSession(Config{
-		Machine: b, Root: b.files, Kexec: b.hw, KexecAllowed: true,
-		Firmware: Firmware{Vars: b.vars, ReadOnly: b.vars.Fail != nil, Store: remember.SystemdBoot{Store: remember.EFI{Vars: b.vars}, Vars: b.vars}},
-		Settings: settings.Read(b.files, "alpboot.method=file "+cmdline), Cmdline: cmdline,
-		Consoles: []Console{{b.screen, "/dev/ttyS0"}}, Log: &LogBuffer{},
-	})
-	ended := make(chan struct{})
-	go func() { b.session.run(ctx); close(ended) }()
-	b.stop = func() {
-		cancel()
-		<-ended
-		b.disks.Release()
-		b.wait(time.Minute) // what was given up ends too
-		b.faultless(b.disks.CheckStopped())
-		b.stop = func() {}
-	}
-	b.t.Cleanup(func() { b.stop() })
-	b.wait(2 * time.Second)
-}
-
-// faultless checks that nothing was done to the machine that must not be. Where a
-// scan was left behind with a slow disk, the kernel refuses to write to that.
-func (b *rig) faultless(err error) {
-	b.t.Helper()
-	if err == nil {
-		return
-	}
-	for what := range strings.SplitSeq(err.Error(), "; ") {
-		if !b.slow || !strings.HasSuffix(what, "was written to while it was mounted") {
-			b.t.Error(what)
-		}
-	}
-}
-
-// wait lets time pass and everything settle.
-func (b *rig) wait(d time.Duration) {
-	time.Sleep(d)
-	synctest.Wait()
-}
-
-// press presses keys; letters in text are typed.
-func (b *rig) press(keys ...any) {
-	for _, k := range keys {
-		b.burst(k)
-		b.wait(time.Second)
-	}
-}
-
-// burst types keys without looking at what they do.
-func (b *rig) burst(keys ...any) {
-	for _, k := range keys {
-		switch k := k.(type) {
-		case string:
-			for _, r := range k {
-				b.screen.typed(menu.KeyMsg{Key: menu.KeyRune, Rune: r, Console: "/dev/ttyS0", Size: menu.Size{W: 100, H: 40}})
-			}
-		case menu.Key:
-			b.screen.typed(menu.KeyMsg{Key: k, Console: "/dev/ttyS0", Size: menu.Size{W: 100, H: 40}})
-		}
-	}
-}
-
-// shows checks that the screen has texts.
-func (b *rig) shows(texts ...string) {
-	b.t.Helper()
-	for _, text := range texts {
-		if got := b.screen.text(); !strings.Contains(got, text) {
-			b.t.Errorf("the screen lacks %q:\n%s", text, b.screen.model.View(menu.Size{W: 100, H: 40}, menu.ASCII))
-		}
-	}
-}
-
-// did checks what was done to the machine, and forgets it.
-func (b *rig) did(want ...string) {
-	b.t.Helper()
-	synctest.Wait()
-	b.hw.mu.Lock()
-	defer b.hw.mu.Unlock()
-	if !slices.Equal(b.hw.done, want) {
-		b.t.Errorf("was done\n  %q\nwant\n  %q", b.hw.done, want)
-	}
-	b.hw.done = nil
-}
-
-var booted = []string{"load boot/vmlinuz-lts", "hand over", "jump with 0 mounted"}
-
-func bootedVirt() []string {
-	return []string{"load boot/vmlinuz-virt", "hand over", "jump with 0 mounted"}
-}
 
 // A command line that was made gets the consoles of the menu, whatever the
 // policy: an installed system of which nothing names a console came up silently
@@ -390,30 +35,28 @@ func TestConsolesOfGuessedEntries(t *testing.T) {
 		{"", "", made + " console=ttyS0"},
 		{"console=ttyS0,9600", "default_kernel_opts=\"quiet console=ttyS1\"\n", "root=UUID=u1 modules=sd-mod,usb-storage,ext4 quiet console=ttyS1 rootfstype=ext4"},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			disk := bootDisk(t, "/dev/sda1", "u1", "quiet")
-			if err := os.Remove(filepath.Join(disk.Dir, "boot/extlinux.conf")); err != nil {
-				t.Fatal(err)
-			}
-			writeFile(t, filepath.Join(disk.Dir, "etc/os-release"), "ID=alpine\n")
-			writeFile(t, filepath.Join(disk.Dir, "etc/fstab"), "UUID=u1 / ext4 rw 0 1\n")
-			if tt.conf != "" {
-				writeFile(t, filepath.Join(disk.Dir, "etc/update-extlinux.conf"), tt.conf)
-			}
-			b := newRig(t, disk)
-			b.start("alpboot.timeout=-1 " + tt.kernel)
+		disk := bootDisk(t, "/dev/sda1", "u1", "quiet")
+		if err := os.Remove(filepath.Join(disk.Dir, "boot/extlinux.conf")); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(disk.Dir, "etc/os-release"), "ID=alpine\n")
+		writeFile(t, filepath.Join(disk.Dir, "etc/fstab"), "UUID=u1 / ext4 rw 0 1\n")
+		if tt.conf != "" {
+			writeFile(t, filepath.Join(disk.Dir, "etc/update-extlinux.conf"), tt.conf)
+		}
+		onDisks(t, func(t *testing.T, b *rig) {
+			b.start(byHand + " " + tt.kernel)
 			b.press(menu.KeyEnter)
 			if b.hw.cmdline != tt.want {
 				t.Errorf("%q: command line\n%q, want\n%q", tt.kernel, b.hw.cmdline, tt.want)
 			}
-		})
+		}, disk)
 	}
 }
 
 func TestBooting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", "quiet console=tty0"))
-		b.start("alpboot.timeout=-1 alpboot.console-policy=add console=ttyS0,9600")
+	onDisks(t, func(t *testing.T, b *rig) {
+		b.start(byHand + " alpboot.console-policy=add console=ttyS0,9600")
 		b.shows("Linux lts", "default")
 		b.press(menu.KeyDown, menu.KeyEnter)
 		b.did(bootedVirt()...)
@@ -431,28 +74,14 @@ func TestBooting(t *testing.T) {
 		if len(b.vars.Values) > 0 {
 			t.Errorf("unasked, it remembers %v", b.vars.Values)
 		}
-	})
-}
-
-// An entry that is chosen before its disk has been scanned again is booted
-// when that has been done.
-func TestBootingWhileLooking(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1")
-		b.shows("Linux virt")
-		b.burst("r", menu.KeyEnter)
-		b.wait(time.Second)
-		b.did(booted...)
-	})
+	}, bootDisk(t, "/dev/sda1", "u1", "quiet console=tty0"))
 }
 
 // What was listed stays while all disks are scanned again, until it is certain
 // that it has gone.
 func TestListWhileLooking(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""), encrypted(t))
-		b.start("alpboot.timeout=-1")
+	onDisks(t, func(t *testing.T, b *rig) {
+		b.start(byHand)
 		for _, path := range b.disks.Paths() {
 			b.disks.SetFault(path, hardware.Probe, hardware.Fault{Hang: true})
 		}
@@ -469,14 +98,13 @@ func TestListWhileLooking(t *testing.T) {
 			t.Errorf("tried %q", b.unlocked)
 		}
 		b.did()
-	})
+	}, bootDisk(t, "/dev/sda1", "u1", ""), encrypted(t))
 }
 
 // What the menu shows is what is booted, and what was typed is taken as it is.
 func TestEditedCommandLine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", "quiet console=tty0"))
-		b.start("alpboot.timeout=-1 alpboot.console-policy=replace console=ttyS0,9600")
+	onDisks(t, func(t *testing.T, b *rig) {
+		b.start(byHand + " alpboot.console-policy=replace console=ttyS0,9600")
 		b.shows("root=UUID=u1 quiet console=ttyS0,9600")
 		b.press("e")
 		b.shows("root=UUID=u1 quiet console=ttyS0,9600")
@@ -488,24 +116,74 @@ func TestEditedCommandLine(t *testing.T) {
 		if want := "root=UUID=u1 quiet  console=ttyS7 initrd=x  BOOT_IMAGE=y"; b.hw.cmdline != want {
 			t.Errorf("command line %q, want %q", b.hw.cmdline, want)
 		}
-	})
+	}, bootDisk(t, "/dev/sda1", "u1", "quiet console=tty0"))
 }
 
-// Details say what the kernel may lack, where its configuration tells.
-func TestAdvice(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := bootDisk(t, "/dev/sda1", "u1", "")
-		writeFile(t, filepath.Join(d.Dir, "boot/config-lts"), "#\nCONFIG_SMP=y\n")
-		b := newRig(t, d)
-		b.start("alpboot.timeout=-1")
-		b.press("i")
-		b.shows("The kernel was built without", "ext4")
-	})
+// TestKeys: what keys do in a menu that boots nothing by itself, and what the
+// screen has then.
+func TestKeys(t *testing.T) {
+	one := bootDisk(t, "/dev/sda1", "u1", "")
+	advised := bootDisk(t, "/dev/sda1", "u1", "")
+	writeFile(t, filepath.Join(advised.Dir, "boot/config-lts"), "#\nCONFIG_SMP=y\n")
+	for _, tt := range []struct {
+		name    string
+		disk    hardware.Device
+		cmdline string
+		before  func(b *rig)
+		keys    []any
+		atOnce  bool // nobody waits between the keys
+		did     []string
+		shows   []string
+		last    string // the last line on the console
+	}{
+		{name: "details", disk: one, keys: []any{"i"},
+			shows: []string{"/boot/vmlinuz-lts, bzImage for amd64, Linux 6.12.1-0-lts, 4096 bytes", "/boot/initramfs-lts, gzip, 21 bytes"}},
+		{name: "details of a kernel whose configuration shows what it lacks", disk: advised, keys: []any{"i"},
+			shows: []string{"The kernel was built without", "ext4"}},
+		{name: "machine", disk: one, cmdline: " alpboot.rearm=60", keys: []any{"m"},
+			shows: []string{"Linux 6.12.1-alpboot", "A default is remembered in EFI variables", "rearm = 60 (kernel parameter)"}},
+		{name: "completed path", disk: one, did: bootedVirt(), shows: []string{"Linux lts did not boot"},
+			keys: slices.Concat([]any{"e", menu.KeyTab}, slices.Repeat([]any{menu.KeyBackspace}, len("boot/vmlinuz-lts")+1), []any{"bo", menu.KeyTab, "v", menu.KeyTab, "v", menu.KeyTab, menu.KeyF10})},
+		{name: "failure to load", disk: one, before: func(b *rig) { b.hw.loadErr = errors.New("no room") }, keys: []any{menu.KeyEnter},
+			shows: []string{"Linux lts did not boot", "o room"}},
+		{name: "chosen before its disk has been scanned again", disk: one, keys: []any{"r", menu.KeyEnter}, atOnce: true, did: booted},
+		{name: "unlocked before its disk has been scanned again", disk: encrypted(t), keys: []any{"r", menu.KeyEnter, "right", menu.KeyEnter}, atOnce: true,
+			shows: []string{"Linux lts", "sda2 is unlocked"}},
+		{name: "not enough memory to unlock", disk: encrypted(t), keys: []any{menu.KeyEnter, "whatever", menu.KeyEnter},
+			before: func(b *rig) {
+				b.disks.SetFault("/dev/sda2", hardware.Unlock, hardware.Fault{Err: fmt.Errorf("%w: key slot 0 needs 1.0 GiB", luks.ErrMemory)})
+			},
+			shows: []string{"/dev/sda2: not enough memory: key slot 0 needs 1.0 GiB."}},
+		{name: "no shell", disk: one, cmdline: " alpboot.shell=no", keys: []any{"s"}, shows: []string{"The settings do not allow a shell here."}},
+		{name: "power off", disk: one, keys: []any{"po"}, did: []string{"hand over", "power off"}, last: "Powering off"},
+		// A machine that stays although reboot(2) reports no error is reported.
+		{name: "power off that fails", disk: one, keys: []any{"po", menu.KeyEsc}, did: []string{"hand over", "power off"},
+			shows: []string{"The machine did not power off.", "Linux lts"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			onDisks(t, func(t *testing.T, b *rig) {
+				if tt.before != nil {
+					tt.before(b)
+				}
+				b.start(byHand + tt.cmdline)
+				if tt.atOnce {
+					b.burst(tt.keys...)
+					b.wait(time.Second)
+				} else {
+					b.press(tt.keys...)
+				}
+				b.did(tt.did...)
+				b.shows(tt.shows...)
+				if !strings.Contains(b.screen.last, tt.last) {
+					t.Errorf("the last line is %q", b.screen.last)
+				}
+			}, tt.disk)
+		})
+	}
 }
 
 func TestUnattended(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
+	onDisk(t, func(t *testing.T, b *rig) {
 		b.start("")
 		b.did()
 		b.wait(4 * time.Second) // as its configuration says
@@ -521,42 +199,29 @@ func TestUnattended(t *testing.T) {
 // TestOwnEntry: the entry by which a boot loader starts alpboot is not booted
 // unattended, for ever, whoever makes it the default; by hand it is.
 func TestOwnEntry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := bootDisk(t, "/dev/sda1", "u1", "")
-		writeFile(t, filepath.Join(d.Dir, "boot/alpboot/vmlinuz"), string(boottest.BzImage("6.12.1-alpboot")))
-		file := filepath.Join(d.Dir, "boot/extlinux.conf")
-		conf, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		writeFile(t, file, strings.Replace(string(conf), "DEFAULT lts", "DEFAULT alpboot\nLABEL alpboot\n MENU LABEL alpboot\n LINUX alpboot/vmlinuz", 1))
-		b := newRig(t, d)
+	d := bootDisk(t, "/dev/sda1", "u1", "")
+	writeFile(t, filepath.Join(d.Dir, "boot/alpboot/vmlinuz"), string(boottest.BzImage("6.12.1-alpboot")))
+	file := filepath.Join(d.Dir, "boot/extlinux.conf")
+	conf, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, strings.Replace(string(conf), "DEFAULT lts", "DEFAULT alpboot\nLABEL alpboot\n MENU LABEL alpboot\n LINUX alpboot/vmlinuz", 1))
+	onDisks(t, func(t *testing.T, b *rig) {
 		b.start("alpboot.timeout=3 alpboot.default=alpboot")
 		b.shows("alpboot", "Linux lts")
 		b.wait(3 * time.Second)
 		b.did(booted...)
-		b.start("alpboot.timeout=-1")
+		b.start(byHand)
 		b.press(menu.KeyHome, menu.KeyEnter)
 		b.did("load boot/alpboot/vmlinuz", "hand over", "jump with 0 mounted")
-	})
-}
-
-func TestFailureToLoad(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.hw.loadErr = errors.New("no room")
-		b.start("alpboot.timeout=-1")
-		b.press(menu.KeyEnter)
-		b.did()
-		b.shows("Linux lts did not boot", "o room")
-	})
+	}, d)
 }
 
 func TestCancel(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
+	onDisk(t, func(t *testing.T, b *rig) {
 		b.hw.held = make(chan struct{})
-		b.start("alpboot.timeout=-1")
+		b.start(byHand)
 		b.press(menu.KeyEnter, menu.KeyEsc)
 		close(b.hw.held)
 		b.wait(time.Second)
@@ -567,18 +232,9 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// encrypted is a disk that "right" opens; its entries tell initramfs-init to
-// open it.
-func encrypted(t *testing.T) hardware.Device {
-	in := bootDisk(t, "/dev/mapper/luks-c1", "u1", "cryptroot=UUID=c1 cryptdm=root")
-	in.Block.Partition = 0
-	return hardware.Device{Block: device.Block{Path: "/dev/sda2", Disk: "/dev/sda", Size: 1 << 30, Partition: 2}, Superblock: superblock.Superblock{Type: "crypto_LUKS", UUID: "c1"}, Inside: &in}
-}
-
 func TestUnlocking(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, encrypted(t))
-		b.start("alpboot.timeout=-1")
+	onDisks(t, func(t *testing.T, b *rig) {
+		b.start(byHand)
 		b.shows("sda2", "encrypted")
 		b.press(menu.KeyEnter, "wrong", menu.KeyEnter)
 		b.shows("This passphrase does not unlock sda2. Tries left: 2.")
@@ -594,25 +250,13 @@ func TestUnlocking(t *testing.T) {
 		if strings.Contains(b.hw.cmdline, "cryptkey") || strings.Contains(b.hw.initrd, "right") {
 			t.Errorf("the passphrase was handed on unasked: %q, %q", b.hw.cmdline, b.hw.initrd)
 		}
-	})
-}
-
-// A volume is opened when its disk has been scanned again.
-func TestUnlockingWhileLooking(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, encrypted(t))
-		b.start("alpboot.timeout=-1")
-		b.burst("r", menu.KeyEnter, "right", menu.KeyEnter)
-		b.wait(time.Second)
-		b.shows("Linux lts", "sda2 is unlocked")
-	})
+	}, encrypted(t))
 }
 
 // A volume that is open is offered no more, even before what is in it is known.
 func TestOpenIsNotLocked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, encrypted(t))
-		b.start("alpboot.timeout=-1")
+	onDisks(t, func(t *testing.T, b *rig) {
+		b.start(byHand)
 		b.press(menu.KeyEnter)
 		b.session.later(func() {
 			b.session.model, _ = b.session.model.Update(menu.KeyMsg{Key: menu.KeyRune, Rune: 'x'})
@@ -624,7 +268,7 @@ func TestOpenIsNotLocked(t *testing.T) {
 		if text := b.screen.text(); strings.Contains(text, "Enter unlocks it") {
 			t.Errorf("it can be opened again: %s", text)
 		}
-	})
+	}, encrypted(t))
 }
 
 func TestHandingOn(t *testing.T) {
@@ -639,9 +283,8 @@ func TestHandingOn(t *testing.T) {
 		{name: "after a rescan", cmdline: "alpboot.hand-on-passphrase", keys: []any{menu.KeyEnter, "right", menu.KeyEnter, "r"}, handed: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newRig(t, encrypted(t))
-				b.start("alpboot.timeout=-1 " + tt.cmdline)
+			onDisks(t, func(t *testing.T, b *rig) {
+				b.start(byHand + " " + tt.cmdline)
 				b.press(tt.keys...)
 				b.shows("Linux lts")
 				b.press(menu.KeyHome, menu.KeyEnter)
@@ -651,37 +294,14 @@ func TestHandingOn(t *testing.T) {
 				if handed != tt.handed {
 					t.Errorf("handed on: %v, want %v: %q, %q", handed, tt.handed, b.hw.cmdline, b.hw.initrd)
 				}
-			})
+			}, encrypted(t))
 		})
 	}
 }
 
-func TestUnlockingWithoutMemory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, encrypted(t))
-		b.start("alpboot.timeout=-1")
-		b.disks.SetFault("/dev/sda2", hardware.Unlock, hardware.Fault{Err: fmt.Errorf("%w: key slot 0 needs 1.0 GiB", luks.ErrMemory)})
-		b.press(menu.KeyEnter, "whatever", menu.KeyEnter)
-		b.shows("/dev/sda2: not enough memory: key slot 0 needs 1.0 GiB.")
-	})
-}
-
-// idOf returns the ID of the entry with a title, from the screen's details.
-func (b *rig) idOf(title string) string {
-	b.t.Helper()
-	for _, e := range b.session.view.inventory.Entries {
-		if e.Title == title {
-			return e.ID
-		}
-	}
-	b.t.Fatalf("there is no %q", title)
-	return ""
-}
-
 func TestRemembering(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1")
+	onDisk(t, func(t *testing.T, b *rig) {
+		b.start(byHand)
 		virt := b.idOf("Linux virt")
 		b.press(menu.KeyDown, "dd")
 		b.shows("Linux virt is booted from now on when nobody types.")
@@ -693,7 +313,7 @@ func TestRemembering(t *testing.T) {
 		b.did(bootedVirt()...)
 
 		// With a setting that says otherwise, that is said.
-		b.start("alpboot.timeout=-1 alpboot.default=1")
+		b.start(byHand + " alpboot.default=1")
 		b.press(menu.KeyDown, "dd")
 		b.shows("the settings name another one (default = 1)")
 		b.press("df")
@@ -705,9 +325,8 @@ func TestRemembering(t *testing.T) {
 }
 
 func TestNextOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1 alpboot.remember-last")
+	onDisk(t, func(t *testing.T, b *rig) {
+		b.start(byHand + " alpboot.remember-last")
 		lts, virt := b.idOf("Linux lts"), b.idOf("Linux virt")
 		b.press(menu.KeyDown, "do")
 		b.shows("Linux virt is booted at the next start, once.")
@@ -731,9 +350,8 @@ func TestNextOnly(t *testing.T) {
 // What is to be booted once is not booted by itself where that cannot be
 // written down.
 func TestOnceThatCannotBeSaved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1")
+	onDisk(t, func(t *testing.T, b *rig) {
+		b.start(byHand)
 		b.vars.Values["AlpbootNext"] = b.idOf("Linux virt")
 		b.vars.Fail = fs.ErrPermission
 		b.start("alpboot.timeout=2")
@@ -748,9 +366,8 @@ func TestOnceThatCannotBeSaved(t *testing.T) {
 // TestDefaultAndBootAtOnce: a default is kept although an entry is booted before
 // it has been written, or while one is being loaded.
 func TestDefaultAndBootAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1")
+	onDisk(t, func(t *testing.T, b *rig) {
+		b.start(byHand)
 		b.hw.stuck = 300 * time.Millisecond // a Save takes seconds
 		b.hw.held = make(chan struct{})
 		time.AfterFunc(6*time.Second, func() { close(b.hw.held) })
@@ -801,8 +418,7 @@ func TestMetOnce(t *testing.T) {
 }
 
 func TestPassedOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
+	onDisk(t, func(t *testing.T, b *rig) {
 		b.start("alpboot.timeout=2 alpboot.confirm")
 		b.wait(2 * time.Second)
 		b.did(booted...)
@@ -817,9 +433,8 @@ func TestPassedOver(t *testing.T) {
 }
 
 func TestRememberingInAFile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := bootDisk(t, "/dev/sda1", "u1", "")
-		b := newRig(t, d)
+	d := bootDisk(t, "/dev/sda1", "u1", "")
+	onDisks(t, func(t *testing.T, b *rig) {
 		const file = "alpboot.timeout=3 alpboot.remember=UUID=u1:/alpboot.state"
 		b.start(file)
 		b.press(menu.KeyDown, "d")
@@ -838,31 +453,17 @@ func TestRememberingInAFile(t *testing.T) {
 		b.wait(4 * time.Second)
 		b.did(bootedVirt()...)
 
-		b.start("alpboot.timeout=-1 alpboot.remember=UUID=nowhere:/alpboot.state")
+		b.start(byHand + " alpboot.remember=UUID=nowhere:/alpboot.state")
 		b.press("d")
 		b.shows("A default cannot be remembered")
-		b.start("alpboot.timeout=-1 alpboot.remember=off")
+		b.start(byHand + " alpboot.remember=off")
 		b.press("d")
 		b.shows("A default cannot be remembered")
-	})
-}
-
-// addESP adds an EFI system partition with files to the machine, on a disk that
-// is built in.
-func (b *rig) addESP(files map[string]string) string {
-	dir := b.t.TempDir()
-	for name, text := range files {
-		writeFile(b.t, filepath.Join(dir, name), text)
-	}
-	b.disks.Plug(hardware.Device{Block: device.Block{Path: "/dev/sda9", Disk: "/dev/sda", Size: 1 << 30, Partition: 9}, Superblock: superblock.Superblock{Type: "vfat", UUID: "1234-ABCD"}, Dir: dir})
-	b.files["sys/class/block/sda"] = boottest.Link("../../devices/pci0000:00/0000:00:1f.2/ata1/block/sda")
-	b.files["sys/devices/pci0000:00/0000:00:1f.2/ata1/block/sda/removable"] = boottest.File("0\n")
-	return dir
+	}, d)
 }
 
 func TestSettingsOnAVolume(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", "console=ttyS9"))
+	onDisks(t, func(t *testing.T, b *rig) {
 		b.addESP(map[string]string{"EFI/alpboot/alpboot.conf": "timeout = 30\ndefault = Linux virt\nshell = no\ntheme = nonsense\n"})
 		b.start("")
 		b.wait(20 * time.Second) // the configuration would have it after 3
@@ -872,14 +473,13 @@ func TestSettingsOnAVolume(t *testing.T) {
 		b.press(menu.KeyEsc)
 		b.wait(5*time.Minute + 31*time.Second)
 		b.did(bootedVirt()...)
-	})
+	}, bootDisk(t, "/dev/sda1", "u1", "console=ttyS9"))
 }
 
 // A disk that does not answer when it is asked for settings does not keep the
 // machine from booting.
 func TestDiskThatHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
+	onDisk(t, func(t *testing.T, b *rig) {
 		b.disks.Plug(hardware.Device{Block: device.Block{Path: "/dev/sdb", Size: 1 << 30}, Faults: map[hardware.Step]hardware.Fault{hardware.Probe: {Hang: true}}})
 		b.start("alpboot.timeout=2 alpboot.device-limit=3")
 		b.did()
@@ -889,9 +489,8 @@ func TestDiskThatHangs(t *testing.T) {
 }
 
 func TestSavingTheLog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := bootDisk(t, "/dev/sda1", "u1", "")
-		b := newRig(t, d)
+	d := bootDisk(t, "/dev/sda1", "u1", "")
+	onDisks(t, func(t *testing.T, b *rig) {
 		b.start(`alpboot.timeout=-1 alpboot.default="A # B"`)
 		b.did()
 		b.press("l", "w", menu.KeyEnter)
@@ -913,20 +512,19 @@ func TestSavingTheLog(t *testing.T) {
 		}
 		b.press(menu.KeyEsc, menu.KeyEnter) // the volume can be read again
 		b.did(booted...)
-	})
+	}, d)
 }
 
 func TestFirmwareSetup(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1")
+	onDisk(t, func(t *testing.T, b *rig) {
+		b.start(byHand)
 		b.press("p")
 		if strings.Contains(b.screen.text(), "firmware") {
 			t.Error("a setup is offered that the firmware does not have")
 		}
 		b.vars.Values["OsIndicationsSupported"] = string(binary.LittleEndian.AppendUint64(nil, 1))
 		b.vars.Values["OsIndications"] = string(binary.LittleEndian.AppendUint64(nil, 4))
-		b.start("alpboot.timeout=-1")
+		b.start(byHand)
 		b.press("pf")
 		b.did("hand over", "restart")
 		if got := binary.LittleEndian.Uint64([]byte(b.vars.Values["OsIndications"])); got != 5 {
@@ -938,9 +536,8 @@ func TestFirmwareSetup(t *testing.T) {
 }
 
 func TestAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1")
+	onDisk(t, func(t *testing.T, b *rig) {
+		b.start(byHand)
 		b.press("pa")
 		b.did() // it does not know itself
 		b.addESP(map[string]string{"EFI/alpboot/alpboot.efi": string(ukitest.Image(
@@ -956,51 +553,6 @@ func TestAgain(t *testing.T) {
 		if len(b.vars.Values) > 0 {
 			t.Errorf("it remembers %v", b.vars.Values)
 		}
-	})
-}
-
-func TestPower(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1")
-		b.press("po")
-		b.did("hand over", "power off")
-		if !strings.Contains(b.screen.last, "Powering off") {
-			t.Errorf("the last words are %q", b.screen.last)
-		}
-	})
-}
-
-func TestShellNotAllowed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1 alpboot.shell=no")
-		b.press("s")
-		b.shows("The settings do not allow a shell here.")
-	})
-}
-
-func TestDetailsAndMachine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1 alpboot.rearm=60")
-		b.press("i")
-		b.shows("/boot/vmlinuz-lts, bzImage for amd64, Linux 6.12.1-0-lts, 4096 bytes", "/boot/initramfs-lts, gzip, 21 bytes")
-		b.press(menu.KeyEsc, "m")
-		b.shows("Linux 6.12.1-alpboot", "A default is remembered in EFI variables", "rearm = 60 (kernel parameter)")
-	})
-}
-
-func TestCompletion(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, bootDisk(t, "/dev/sda1", "u1", ""))
-		b.start("alpboot.timeout=-1")
-		b.press("e", menu.KeyTab) // to the kernel's path
-		for range len("boot/vmlinuz-lts") + 1 {
-			b.press(menu.KeyBackspace)
-		}
-		b.press("bo", menu.KeyTab, "v", menu.KeyTab, "v", menu.KeyTab, menu.KeyF10)
-		b.did(bootedVirt()...)
 	})
 }
 
@@ -1021,65 +573,29 @@ func TestCompletions(t *testing.T) {
 	}
 }
 
-// keys is the keyboard table of the fake machine: what its key 30 gives.
-type keys struct{ rig *rig }
-
-func (k *keys) Entry(table, key uint8) (uint16, error) {
-	if table > 0 {
-		return 0x27f, nil
-	}
-	return get(k.rig.hw, func() uint16 { return k.rig.layout[key] }), nil
-}
-
-func (k *keys) SetEntry(table, key uint8, value uint16) error {
-	if table > 0 {
-		return nil
-	}
-	time.Sleep(k.rig.slowKeys)
-	k.rig.hw.set(func(*target) { k.rig.layout[key] = value })
-	if key == 30 {
-		k.rig.hw.note("key 30 is %d", value)
-	}
-	return nil
-}
-
-func (k *keys) Close() error { return nil }
-
-// bkeymap is a layout in which every key gives its number and 1000.
-func bkeymap() string {
-	b := make([]byte, 7+256)
-	copy(b, "bkeymap\x01")
-	for k := range 128 {
-		b = binary.LittleEndian.AppendUint16(b, uint16(1000+k))
-	}
-	return string(b)
-}
-
 func TestKeymaps(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := bootDisk(t, "/dev/sda2", "u1", "")
-		writeFile(t, filepath.Join(d.Dir, "usr/share/bkeymaps/de/de.bmap"), bkeymap())
-		swap := hardware.Device{Block: device.Block{Path: "/dev/sda1", Disk: "/dev/sda", Size: 1 << 30, Partition: 1}, Superblock: superblock.Superblock{Type: "swap", UUID: "u0"}}
-		b := newRig(t, swap, d)
-		b.start("alpboot.timeout=-1 alpboot.keymap=de")
+	d := bootDisk(t, "/dev/sda2", "u1", "")
+	writeFile(t, filepath.Join(d.Dir, "usr/share/bkeymaps/de/de.bmap"), bkeymap())
+	swap := hardware.Device{Block: device.Block{Path: "/dev/sda1", Disk: "/dev/sda", Size: 1 << 30, Partition: 1}, Superblock: superblock.Superblock{Type: "swap", UUID: "u0"}}
+	onDisks(t, func(t *testing.T, b *rig) {
+		b.start(byHand + " alpboot.keymap=de")
 		b.did("key 30 is 1030") // from the installed system
 		b.press("K", "us", menu.KeyEnter)
 		b.did("key 30 is 30")
 		b.press("K", "de", menu.KeyEnter)
 		b.did("key 30 is 1030")
 
-		b.start("alpboot.timeout=-1 alpboot.keymap=xy")
+		b.start(byHand + " alpboot.keymap=xy")
 		b.did()
 		b.press("l")
 		b.shows("The keyboard layout xy cannot be used")
-	})
+	}, swap, d)
 }
 
 func TestSnapshots(t *testing.T) {
 	inv := boot.Inventory{Entries: []boot.Entry{{ID: "a"}, {ID: "b", Snapshot: true}}}
 	for asked, want := range map[string]int{"": 1, "alpboot.snapshots": 2} {
-		synctest.Test(t, func(t *testing.T) {
-			b := newRig(t)
+		onDisks(t, func(t *testing.T, b *rig) {
 			b.start(asked)
 			b.session.later(func() { b.session.take(inv) })
 			synctest.Wait()
