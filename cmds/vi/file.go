@@ -17,7 +17,7 @@ const sizeLimit = 16 << 20
 
 // open reads the file to edit, which need not be there yet.
 func open(name string) (*editor, error) {
-	e := &editor{name: name, lines: []string{""}, blank: true}
+	e := &editor{name: name, version: version{lines: []string{""}}}
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		e.message = fmt.Sprintf("%q is a new file", name)
@@ -40,8 +40,7 @@ func open(name string) (*editor, error) {
 		return nil, fmt.Errorf("%s: larger than %d MiB", name, sizeLimit>>20)
 	}
 	text, ended := strings.CutSuffix(string(b), "\n")
-	e.blank = len(b) == 0
-	e.unended = !e.blank && !ended
+	e.unended = len(b) > 0 && !ended
 	e.lines = strings.Split(text, "\n")
 	e.message = fmt.Sprintf("%q, %d lines; F1: keys", name, len(e.lines))
 	return e, nil
@@ -49,82 +48,73 @@ func open(name string) (*editor, error) {
 
 // save writes the text to a file; force is for one that is there and is not the
 // one that was read.
-func (e *editor) save(name string, force bool) error {
+func (e *editor) save(file string, force bool) error {
+	name := file
 	text := strings.Join(e.lines, "\n")
-	if !e.unended && (text != "" || len(e.lines) > 1 || !e.blank) {
+	empty := text == "" && len(e.lines) == 1 && (e.onDisk == nil || e.onDisk.Size() == 0)
+	if !e.unended && !empty {
 		text += "\n"
 	}
-	// A symbolic link stays one.
-	target, err := filepath.EvalSymlinks(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		target, err = name, nil
+	if target, err := filepath.EvalSymlinks(name); err == nil {
+		name = target // a symbolic link stays one
 	}
-	if err != nil {
-		return err
-	}
-	st, err := os.Stat(target)
-	switch {
+	st, err := os.Stat(name)
+	switch own := file == e.name; {
 	case errors.Is(err, fs.ErrNotExist):
 		st = nil
 	case err != nil:
 		return err
 	case !st.Mode().IsRegular():
-		return fmt.Errorf("%s: not a regular file", name)
-	case !force && name != e.name:
-		return fmt.Errorf("%s exists: :w! overwrites it", name)
+		return fmt.Errorf("%s: not a regular file", file)
+	case !force && !own:
+		return fmt.Errorf("%s exists: :w! overwrites it", file)
 	case !force && (e.onDisk == nil || !os.SameFile(st, e.onDisk) || !st.ModTime().Equal(e.onDisk.ModTime()) || st.Size() != e.onDisk.Size()):
-		return fmt.Errorf("%s has changed on the disk: :w! overwrites it", name)
+		return fmt.Errorf("%s has changed on the disk: :w! overwrites it", file)
 	}
-	if err := replace(target, text, st); err != nil {
+	if err := replace(name, text, st); err != nil {
 		return err
 	}
-	if name == e.name {
+	if file == e.name {
 		e.dirty = false
-		e.onDisk, err = os.Stat(target)
+		e.onDisk, err = os.Stat(name)
 	}
 	return err
 }
 
-// replace puts text in place of the file target, with the mode and the owner of
-// what is there, in one step: after a power cut one of the two is there, whole.
-func replace(target, text string, old fs.FileInfo) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(target), ".vi-")
+// replace writes a file with the mode and the owner of the old one, if any. After
+// a power cut one of the two is there, whole.
+func replace(name, text string, old fs.FileInfo) error {
+	dir := filepath.Dir(name)
+	f, err := os.CreateTemp(dir, ".vi-")
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
+	defer os.Remove(f.Name()) // fails once it has its name
 	mode := fs.FileMode(0o644)
 	if old != nil {
 		mode = old.Mode()
 		if st, ok := old.Sys().(*syscall.Stat_t); ok && (int(st.Uid) != os.Geteuid() || int(st.Gid) != os.Getegid()) {
-			if err := f.Chown(int(st.Uid), int(st.Gid)); err != nil {
-				return err
-			}
+			err = f.Chown(int(st.Uid), int(st.Gid))
 		}
 	}
-	if err := f.Chmod(mode); err != nil {
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		_, err = f.WriteString(text)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if _, err := f.WriteString(text); err != nil {
+	if err := os.Rename(f.Name(), name); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), target); err != nil {
-		return err
-	}
-	if dir, err := os.Open(filepath.Dir(target)); err == nil { // FAT has nothing to sync
-		dir.Sync()
-		dir.Close()
+	if d, err := os.Open(dir); err == nil { // FAT has nothing to sync
+		d.Sync()
+		d.Close()
 	}
 	return nil
 }
