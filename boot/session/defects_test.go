@@ -15,7 +15,7 @@ import (
 func TestFallbackAfterAFailedJump(t *testing.T) {
 	for name, cmdline := range map[string]string{"unattended": "alpboot.timeout=0", "by hand": "alpboot.timeout=-1"} {
 		t.Run(name, func(t *testing.T) {
-			onDisk(t, func(t *testing.T, b *rig) {
+			onDisk(t, func(t *testing.T, b *fixture) {
 				b.disks.Latency = 300 * time.Millisecond
 				b.start(cmdline)
 				if name == "by hand" {
@@ -37,7 +37,7 @@ func TestFallbackAfterAFailedJump(t *testing.T) {
 // Esc stops the start while that is being remembered, and it is not remembered
 // then.
 func TestEscWhileSaving(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start(byHand + " alpboot.remember-last alpboot.confirm")
 		b.hw.set(func(h *target) { h.stuck = 300 * time.Millisecond })
 		b.press(menu.KeyEnter, menu.KeyEsc)
@@ -53,7 +53,7 @@ func TestEscWhileSaving(t *testing.T) {
 
 // The same for what was to be booted once: it is still to be.
 func TestEscLeavesTheNextBoot(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start(byHand)
 		virt := b.idOf("Linux virt")
 		b.vars.Values["AlpbootNext"] = virt
@@ -72,7 +72,7 @@ func TestEscLeavesTheNextBoot(t *testing.T) {
 
 // Esc stops a start until the consoles are closed.
 func TestEscBeforeTheJump(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start(byHand + " alpboot.remember-last")
 		b.hw.always = func(what string) {
 			if strings.HasPrefix(what, "load ") {
@@ -90,7 +90,7 @@ func TestEscBeforeTheJump(t *testing.T) {
 
 // A default that could not be read is not overwritten by a start.
 func TestUnreadableMemory(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start(byHand)
 		virt := b.idOf("Linux virt")
 		b.vars.Values["AlpbootDefault"] = virt
@@ -107,7 +107,7 @@ func TestUnreadableMemory(t *testing.T) {
 
 // A slow firmware holds up neither keys nor screen, and not the machine.
 func TestSlowFirmware(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.hw.set(func(h *target) { h.stuck = time.Hour })
 		b.start("alpboot.timeout=2 alpboot.device-limit=3")
 		b.shows("Linux lts")
@@ -120,7 +120,7 @@ func TestSlowFirmware(t *testing.T) {
 
 // A passphrase that another one takes the place of is wiped.
 func TestPendingPassphraseIsWiped(t *testing.T) {
-	onDisks(t, func(t *testing.T, b *rig) {
+	onDisks(t, func(t *testing.T, b *fixture) {
 		b.start(byHand)
 		first, second := []byte("first"), []byte("right")
 		b.session.later(func() {
@@ -162,7 +162,7 @@ func TestPassphraseOfTheRoot(t *testing.T) {
 // Layouts that are asked for at once are loaded one after the other, so that the
 // kernel's own comes back.
 func TestKeymapsAtOnce(t *testing.T) {
-	onDisks(t, func(t *testing.T, b *rig) {
+	onDisks(t, func(t *testing.T, b *fixture) {
 		b.files["usr/share/bkeymaps/de/de.bmap"] = boottest.File(bkeymap())
 		b.slowKeys = time.Millisecond
 		b.start(byHand)

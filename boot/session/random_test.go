@@ -61,13 +61,13 @@ func TestRandomEvents(t *testing.T) {
 
 func randomEvents(t *testing.T, seed uint64, verbose bool) {
 	t.Run(fmt.Sprintf("ALPBOOT_SEED=%d", seed), func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { newRandomRig(t, seed, verbose).run() })
+		synctest.Test(t, func(t *testing.T) { newRandomFixture(t, seed, verbose).run() })
 	})
 }
 
-// randomRig is a rig with the dice.
-type randomRig struct {
-	*rig
+// randomFixture is a fixture with the dice.
+type randomFixture struct {
+	*fixture
 	*rand.Rand
 	verbose bool
 	began   time.Time
@@ -80,14 +80,14 @@ type randomRig struct {
 	written int // how often something was written before
 }
 
-func newRandomRig(t *testing.T, seed uint64, verbose bool) *randomRig {
+func newRandomFixture(t *testing.T, seed uint64, verbose bool) *randomFixture {
 	first := bootDisk(t, "/dev/sda1", "u1", "quiet")
 	second := bootDisk(t, "/dev/sdb1", "u2", "")
 	second.Block.Disk = "/dev/sdb"
 	swap := hardware.Device{Block: device.Block{Path: "/dev/sda3", Disk: "/dev/sda", Size: 1 << 30, Partition: 3}, Superblock: superblock.Superblock{Type: "swap", UUID: "u3"}}
 	locked := encrypted(t)
-	r := &randomRig{
-		rig: newRig(t, first, locked, swap, second), Rand: rand.New(rand.NewPCG(seed, 0)), verbose: verbose, began: time.Now(),
+	r := &randomFixture{
+		fixture: newFixture(t, first, locked, swap, second), Rand: rand.New(rand.NewPCG(seed, 0)), verbose: verbose, began: time.Now(),
 		devices: map[string]hardware.Device{},
 	}
 	for _, d := range []hardware.Device{first, locked, swap, second} {
@@ -123,18 +123,18 @@ func newRandomRig(t *testing.T, seed uint64, verbose bool) *randomRig {
 	return r
 }
 
-func (r *randomRig) log(format string, args ...any) {
+func (r *randomFixture) log(format string, args ...any) {
 	if r.verbose {
 		r.t.Logf("%9.3f "+format, append([]any{time.Since(r.began).Seconds()}, args...)...)
 	}
 }
 
-func (r *randomRig) fail(format string, args ...any) {
+func (r *randomFixture) fail(format string, args ...any) {
 	r.t.Helper()
 	r.t.Errorf("after %.3f s: %s", time.Since(r.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-func (r *randomRig) run() {
+func (r *randomFixture) run() {
 	for range 8 {
 		for range 12 {
 			r.event()
@@ -155,10 +155,10 @@ func (r *randomRig) run() {
 	}
 }
 
-func pickOne[T any](r *randomRig, list ...T) T { return list[r.IntN(len(list))] }
+func pickOne[T any](r *randomFixture, list ...T) T { return list[r.IntN(len(list))] }
 
 // event has something happen.
-func (r *randomRig) event() {
+func (r *randomFixture) event() {
 	path := pickOne(r, slices.Sorted(maps.Keys(r.devices))...)
 	switch r.IntN(14) {
 	case 0:
@@ -210,7 +210,7 @@ func (r *randomRig) event() {
 }
 
 // mend takes all faults away.
-func (r *randomRig) mend() {
+func (r *randomFixture) mend() {
 	r.log("mend")
 	for path := range r.devices {
 		r.heal(path)
@@ -220,14 +220,14 @@ func (r *randomRig) mend() {
 }
 
 // heal takes the faults of a device away.
-func (r *randomRig) heal(path string) {
+func (r *randomFixture) heal(path string) {
 	for _, step := range hardware.Steps {
 		r.disks.SetFault(path, step, hardware.Fault{})
 	}
 }
 
 // goOn ends shells, and lets what is loaded go on.
-func (r *randomRig) goOn() {
+func (r *randomFixture) goOn() {
 	r.log("shells end, loading goes on")
 	r.hw.set(func(h *target) {
 		if h.held != nil {
@@ -241,7 +241,7 @@ func (r *randomRig) goOn() {
 }
 
 // check checks what must hold at any time.
-func (r *randomRig) check() {
+func (r *randomFixture) check() {
 	r.faultless(r.disks.Check())
 	stored := r.load()
 	starts := r.asked || r.session.Settings.RemembersLast() || r.session.Settings.Confirm
@@ -258,7 +258,7 @@ func (r *randomRig) check() {
 }
 
 // load returns what is remembered.
-func (r *randomRig) load() remember.State {
+func (r *randomFixture) load() remember.State {
 	store := remember.Store(remember.EFI{Vars: &boottest.Variables{Values: get(r.hw, func() map[string]string { return maps.Clone(r.vars.Values) })}})
 	if r.file != "" {
 		store = &remember.File{Path: filepath.Base(r.file), FS: os.DirFS(filepath.Dir(r.file))}
@@ -271,7 +271,7 @@ func (r *randomRig) load() remember.State {
 }
 
 // quiet waits until nothing happens any more, and checks what must hold then.
-func (r *randomRig) quiet() {
+func (r *randomFixture) quiet() {
 	r.log("quiet")
 	r.mend()
 	r.goOn()
@@ -296,14 +296,14 @@ func (r *randomRig) quiet() {
 }
 
 // inSession calls do in the goroutine that owns the session.
-func (r *randomRig) inSession(do func()) {
+func (r *randomFixture) inSession(do func()) {
 	done := make(chan struct{})
 	r.session.later(func() { do(); close(done) })
 	<-done
 }
 
 // settled reports whether nothing is under way any more.
-func (r *randomRig) settled() bool {
+func (r *randomFixture) settled() bool {
 	s := r.session
 	busy := slices.ContainsFunc(s.view.inventory.Volumes, func(v boot.VolumeStatus) bool { return v.Busy })
 	return s.view.inventory.Settled && s.ready() && !busy && !s.leaving && s.view.holders == 0 &&
@@ -311,7 +311,7 @@ func (r *randomRig) settled() bool {
 }
 
 // checkSettled checks what must hold when nothing happens any more.
-func (r *randomRig) checkSettled() {
+func (r *randomFixture) checkSettled() {
 	s := r.session
 	if !r.settled() {
 		r.fail("it does not settle: %+v, ready %t, leaving %t, held by %d, loading %t, pending %t and %t, saving %t", s.view.inventory, s.ready(), s.leaving, s.view.holders,

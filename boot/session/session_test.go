@@ -44,7 +44,7 @@ func TestConsolesOfGuessedEntries(t *testing.T) {
 		if tt.conf != "" {
 			writeFile(t, filepath.Join(disk.Dir, "etc/update-extlinux.conf"), tt.conf)
 		}
-		onDisks(t, func(t *testing.T, b *rig) {
+		onDisks(t, func(t *testing.T, b *fixture) {
 			b.start(byHand + " " + tt.kernel)
 			b.press(menu.KeyEnter)
 			if b.hw.cmdline != tt.want {
@@ -55,7 +55,7 @@ func TestConsolesOfGuessedEntries(t *testing.T) {
 }
 
 func TestBooting(t *testing.T) {
-	onDisks(t, func(t *testing.T, b *rig) {
+	onDisks(t, func(t *testing.T, b *fixture) {
 		b.start(byHand + " alpboot.console-policy=add console=ttyS0,9600")
 		b.shows("Linux lts", "default")
 		b.press(menu.KeyDown, menu.KeyEnter)
@@ -80,7 +80,7 @@ func TestBooting(t *testing.T) {
 // What was listed stays while all disks are scanned again, until it is certain
 // that it has gone.
 func TestListWhileLooking(t *testing.T) {
-	onDisks(t, func(t *testing.T, b *rig) {
+	onDisks(t, func(t *testing.T, b *fixture) {
 		b.start(byHand)
 		for _, path := range b.disks.Paths() {
 			b.disks.SetFault(path, hardware.Probe, hardware.Fault{Hang: true})
@@ -103,7 +103,7 @@ func TestListWhileLooking(t *testing.T) {
 
 // What the menu shows is what is booted, and what was typed is taken as it is.
 func TestEditedCommandLine(t *testing.T) {
-	onDisks(t, func(t *testing.T, b *rig) {
+	onDisks(t, func(t *testing.T, b *fixture) {
 		b.start(byHand + " alpboot.console-policy=replace console=ttyS0,9600")
 		b.shows("root=UUID=u1 quiet console=ttyS0,9600")
 		b.press("e")
@@ -129,7 +129,7 @@ func TestKeys(t *testing.T) {
 		name    string
 		disk    hardware.Device
 		cmdline string
-		before  func(b *rig)
+		before  func(b *fixture)
 		keys    []any
 		atOnce  bool // nobody waits between the keys
 		did     []string
@@ -144,13 +144,13 @@ func TestKeys(t *testing.T) {
 			shows: []string{"Linux 6.12.1-alpboot", "A default is remembered in EFI variables", "rearm = 60 (kernel parameter)"}},
 		{name: "completed path", disk: one, did: bootedVirt(), shows: []string{"Linux lts did not boot"},
 			keys: slices.Concat([]any{"e", menu.KeyTab}, slices.Repeat([]any{menu.KeyBackspace}, len("boot/vmlinuz-lts")+1), []any{"bo", menu.KeyTab, "v", menu.KeyTab, "v", menu.KeyTab, menu.KeyF10})},
-		{name: "failure to load", disk: one, before: func(b *rig) { b.hw.loadErr = errors.New("no room") }, keys: []any{menu.KeyEnter},
+		{name: "failure to load", disk: one, before: func(b *fixture) { b.hw.loadErr = errors.New("no room") }, keys: []any{menu.KeyEnter},
 			shows: []string{"Linux lts did not boot", "o room"}},
 		{name: "chosen before its disk has been scanned again", disk: one, keys: []any{"r", menu.KeyEnter}, atOnce: true, did: booted},
 		{name: "unlocked before its disk has been scanned again", disk: encrypted(t), keys: []any{"r", menu.KeyEnter, "right", menu.KeyEnter}, atOnce: true,
 			shows: []string{"Linux lts", "sda2 is unlocked"}},
 		{name: "not enough memory to unlock", disk: encrypted(t), keys: []any{menu.KeyEnter, "whatever", menu.KeyEnter},
-			before: func(b *rig) {
+			before: func(b *fixture) {
 				b.disks.SetFault("/dev/sda2", hardware.Unlock, hardware.Fault{Err: fmt.Errorf("%w: key slot 0 needs 1.0 GiB", luks.ErrMemory)})
 			},
 			shows: []string{"/dev/sda2: not enough memory: key slot 0 needs 1.0 GiB."}},
@@ -161,7 +161,7 @@ func TestKeys(t *testing.T) {
 			shows: []string{"The machine did not power off.", "Linux lts"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			onDisks(t, func(t *testing.T, b *rig) {
+			onDisks(t, func(t *testing.T, b *fixture) {
 				if tt.before != nil {
 					tt.before(b)
 				}
@@ -183,7 +183,7 @@ func TestKeys(t *testing.T) {
 }
 
 func TestUnattended(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start("")
 		b.did()
 		b.wait(4 * time.Second) // as its configuration says
@@ -207,7 +207,7 @@ func TestOwnEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, file, strings.Replace(string(conf), "DEFAULT lts", "DEFAULT alpboot\nLABEL alpboot\n MENU LABEL alpboot\n LINUX alpboot/vmlinuz", 1))
-	onDisks(t, func(t *testing.T, b *rig) {
+	onDisks(t, func(t *testing.T, b *fixture) {
 		b.start("alpboot.timeout=3 alpboot.default=alpboot")
 		b.shows("alpboot", "Linux lts")
 		b.wait(3 * time.Second)
@@ -219,7 +219,7 @@ func TestOwnEntry(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.hw.held = make(chan struct{})
 		b.start(byHand)
 		b.press(menu.KeyEnter, menu.KeyEsc)
@@ -233,7 +233,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestUnlocking(t *testing.T) {
-	onDisks(t, func(t *testing.T, b *rig) {
+	onDisks(t, func(t *testing.T, b *fixture) {
 		b.start(byHand)
 		b.shows("sda2", "encrypted")
 		b.press(menu.KeyEnter, "wrong", menu.KeyEnter)
@@ -255,7 +255,7 @@ func TestUnlocking(t *testing.T) {
 
 // A volume that is open is offered no more, even before what is in it is known.
 func TestOpenIsNotLocked(t *testing.T) {
-	onDisks(t, func(t *testing.T, b *rig) {
+	onDisks(t, func(t *testing.T, b *fixture) {
 		b.start(byHand)
 		b.press(menu.KeyEnter)
 		b.session.later(func() {
@@ -283,7 +283,7 @@ func TestHandingOn(t *testing.T) {
 		{name: "after a rescan", cmdline: "alpboot.hand-on-passphrase", keys: []any{menu.KeyEnter, "right", menu.KeyEnter, "r"}, handed: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			onDisks(t, func(t *testing.T, b *rig) {
+			onDisks(t, func(t *testing.T, b *fixture) {
 				b.start(byHand + " " + tt.cmdline)
 				b.press(tt.keys...)
 				b.shows("Linux lts")
@@ -300,7 +300,7 @@ func TestHandingOn(t *testing.T) {
 }
 
 func TestRemembering(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start(byHand)
 		virt := b.idOf("Linux virt")
 		b.press(menu.KeyDown, "dd")
@@ -325,7 +325,7 @@ func TestRemembering(t *testing.T) {
 }
 
 func TestNextOnly(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start(byHand + " alpboot.remember-last")
 		lts, virt := b.idOf("Linux lts"), b.idOf("Linux virt")
 		b.press(menu.KeyDown, "do")
@@ -350,7 +350,7 @@ func TestNextOnly(t *testing.T) {
 // What is to be booted once is not booted by itself where that cannot be
 // written down.
 func TestOnceThatCannotBeSaved(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start(byHand)
 		b.vars.Values["AlpbootNext"] = b.idOf("Linux virt")
 		b.vars.Fail = fs.ErrPermission
@@ -366,7 +366,7 @@ func TestOnceThatCannotBeSaved(t *testing.T) {
 // TestDefaultAndBootAtOnce: a default is kept although an entry is booted before
 // it has been written, or while one is being loaded.
 func TestDefaultAndBootAtOnce(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start(byHand)
 		b.hw.stuck = 300 * time.Millisecond // a Save takes seconds
 		b.hw.held = make(chan struct{})
@@ -418,7 +418,7 @@ func TestMetOnce(t *testing.T) {
 }
 
 func TestPassedOver(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start("alpboot.timeout=2 alpboot.confirm")
 		b.wait(2 * time.Second)
 		b.did(booted...)
@@ -434,7 +434,7 @@ func TestPassedOver(t *testing.T) {
 
 func TestRememberingInAFile(t *testing.T) {
 	d := bootDisk(t, "/dev/sda1", "u1", "")
-	onDisks(t, func(t *testing.T, b *rig) {
+	onDisks(t, func(t *testing.T, b *fixture) {
 		const file = "alpboot.timeout=3 alpboot.remember=UUID=u1:/alpboot.state"
 		b.start(file)
 		b.press(menu.KeyDown, "d")
@@ -463,7 +463,7 @@ func TestRememberingInAFile(t *testing.T) {
 }
 
 func TestSettingsOnAVolume(t *testing.T) {
-	onDisks(t, func(t *testing.T, b *rig) {
+	onDisks(t, func(t *testing.T, b *fixture) {
 		b.addESP(map[string]string{"EFI/alpboot/alpboot.conf": "timeout = 30\ndefault = Linux virt\nshell = no\ntheme = nonsense\n"})
 		b.start("")
 		b.wait(20 * time.Second) // the configuration would have it after 3
@@ -479,7 +479,7 @@ func TestSettingsOnAVolume(t *testing.T) {
 // A disk that does not answer when it is asked for settings does not keep the
 // machine from booting.
 func TestDiskThatHangs(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.disks.Plug(hardware.Device{Block: device.Block{Path: "/dev/sdb", Size: 1 << 30}, Faults: map[hardware.Step]hardware.Fault{hardware.Probe: {Hang: true}}})
 		b.start("alpboot.timeout=2 alpboot.device-limit=3")
 		b.did()
@@ -490,7 +490,7 @@ func TestDiskThatHangs(t *testing.T) {
 
 func TestSavingTheLog(t *testing.T) {
 	d := bootDisk(t, "/dev/sda1", "u1", "")
-	onDisks(t, func(t *testing.T, b *rig) {
+	onDisks(t, func(t *testing.T, b *fixture) {
 		b.start(`alpboot.timeout=-1 alpboot.default="A # B"`)
 		b.did()
 		b.press("l", "w", menu.KeyEnter)
@@ -516,7 +516,7 @@ func TestSavingTheLog(t *testing.T) {
 }
 
 func TestFirmwareSetup(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start(byHand)
 		b.press("p")
 		if strings.Contains(b.screen.text(), "firmware") {
@@ -536,7 +536,7 @@ func TestFirmwareSetup(t *testing.T) {
 }
 
 func TestAgain(t *testing.T) {
-	onDisk(t, func(t *testing.T, b *rig) {
+	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start(byHand)
 		b.press("pa")
 		b.did() // it does not know itself
@@ -577,7 +577,7 @@ func TestKeymaps(t *testing.T) {
 	d := bootDisk(t, "/dev/sda2", "u1", "")
 	writeFile(t, filepath.Join(d.Dir, "usr/share/bkeymaps/de/de.bmap"), bkeymap())
 	swap := hardware.Device{Block: device.Block{Path: "/dev/sda1", Disk: "/dev/sda", Size: 1 << 30, Partition: 1}, Superblock: superblock.Superblock{Type: "swap", UUID: "u0"}}
-	onDisks(t, func(t *testing.T, b *rig) {
+	onDisks(t, func(t *testing.T, b *fixture) {
 		b.start(byHand + " alpboot.keymap=de")
 		b.did("key 30 is 1030") // from the installed system
 		b.press("K", "us", menu.KeyEnter)
@@ -595,7 +595,7 @@ func TestKeymaps(t *testing.T) {
 func TestSnapshots(t *testing.T) {
 	inv := boot.Inventory{Entries: []boot.Entry{{ID: "a"}, {ID: "b", Snapshot: true}}}
 	for asked, want := range map[string]int{"": 1, "alpboot.snapshots": 2} {
-		onDisks(t, func(t *testing.T, b *rig) {
+		onDisks(t, func(t *testing.T, b *fixture) {
 			b.start(asked)
 			b.session.later(func() { b.session.take(inv) })
 			synctest.Wait()

@@ -182,8 +182,8 @@ func (v efiVariables) Delete(name, vendor string) error {
 	return v.Variables.Delete(name, vendor)
 }
 
-// rig is a session that runs, and what is around it.
-type rig struct {
+// fixture is a session that runs, and what is around it.
+type fixture struct {
 	t       *testing.T
 	hw      *target
 	disks   *hardware.Machine
@@ -224,12 +224,12 @@ func writeFile(t *testing.T, name, text string) {
 	}
 }
 
-// newRig makes a machine with disks, where each step takes 100 ms.
-func newRig(t *testing.T, disks ...hardware.Device) *rig {
+// newFixture makes a machine with disks, where each step takes 100 ms.
+func newFixture(t *testing.T, disks ...hardware.Device) *fixture {
 	m := hardware.New(disks...)
 	m.Latency = 100 * time.Millisecond
 	hw := &target{disks: m, always: func(string) {}, jumpErr: errors.New("the jump failed")}
-	b := &rig{
+	b := &fixture{
 		t: t, hw: hw, disks: m,
 		vars:  efiVariables{&boottest.Variables{Values: map[string]string{}}, hw, map[string]bool{}},
 		stop:  func() {},
@@ -246,42 +246,42 @@ const byHand = "alpboot.timeout=-1"
 
 // onDisk runs do with a machine that has one disk, with entries Linux lts and
 // Linux virt, in a bubble of package synctest.
-func onDisk(t *testing.T, do func(t *testing.T, b *rig)) {
+func onDisk(t *testing.T, do func(t *testing.T, b *fixture)) {
 	t.Helper()
 	onDisks(t, do, bootDisk(t, "/dev/sda1", "u1", ""))
 }
 
 // onDisks is the same with other disks.
-func onDisks(t *testing.T, do func(t *testing.T, b *rig), disks ...hardware.Device) {
+func onDisks(t *testing.T, do func(t *testing.T, b *fixture), disks ...hardware.Device) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { do(t, newRig(t, disks...)) })
+	synctest.Test(t, func(t *testing.T) { do(t, newFixture(t, disks...)) })
 }
 
 // maker is the machine, and records passphrases and writing.
 type maker struct {
 	*hardware.Machine
-	rig *rig
+	fixture *fixture
 }
 
 func (m maker) Unlock(ctx context.Context, node string, passphrase []byte) (device.Made, error) {
-	m.rig.mu.Lock()
-	m.rig.unlocked = append(m.rig.unlocked, passphrase)
-	m.rig.mu.Unlock()
+	m.fixture.mu.Lock()
+	m.fixture.unlocked = append(m.fixture.unlocked, passphrase)
+	m.fixture.mu.Unlock()
 	return m.Machine.Unlock(ctx, node, passphrase)
 }
 
 func (m maker) Write(node string, do func(*os.Root) error) error {
-	m.rig.hw.note("write %s", node)
+	m.fixture.hw.note("write %s", node)
 	return m.Machine.Write(node, do)
 }
 
 // The rest implements Machine.
 
-func (b *rig) Scan(ctx context.Context, asked settings.Settings) *discover.Scan {
+func (b *fixture) Scan(ctx context.Context, asked settings.Settings) *discover.Scan {
 	return (&discover.Scanner{Machine: maker{b.disks, b}, Maker: maker{b.disks, b}, Formats: all.Formats(nil), Events: b.disks.Events, Settle: asked.Settle, Limit: asked.DeviceLimit}).Start(ctx)
 }
 
-func (b *rig) Shell(console string) error {
+func (b *fixture) Shell(console string) error {
 	b.hw.note("shell on %s with %d mounted", console, b.disks.Mounted())
 	if ended := get(b.hw, func() chan error { return b.hw.shell }); ended != nil {
 		return <-ended
@@ -289,15 +289,15 @@ func (b *rig) Shell(console string) error {
 	return nil
 }
 
-func (b *rig) Keyboard() (Keyboard, error) { return &keys{rig: b}, nil }
-func (b *rig) KernelMessages(bool)         {}
-func (b *rig) HandOver(*slog.Logger)       { b.hw.note("hand over") }
-func (b *rig) Restart() error              { b.hw.note("restart"); return errors.New("the machine stays") }
-func (b *rig) PowerOff() error             { b.hw.note("power off"); return nil }
+func (b *fixture) Keyboard() (Keyboard, error) { return &keys{fixture: b}, nil }
+func (b *fixture) KernelMessages(bool)         {}
+func (b *fixture) HandOver(*slog.Logger)       { b.hw.note("hand over") }
+func (b *fixture) Restart() error              { b.hw.note("restart"); return errors.New("the machine stays") }
+func (b *fixture) PowerOff() error             { b.hw.note("power off"); return nil }
 
 // start starts the menu, in a bubble of package synctest, with kernel
 // parameters; one that is running ends.
-func (b *rig) start(cmdline string) {
+func (b *fixture) start(cmdline string) {
 	b.t.Helper()
 	b.stop()
 	ctx, cancel := context.WithCancel(b.t.Context())
@@ -324,7 +324,7 @@ func (b *rig) start(cmdline string) {
 
 // faultless checks that nothing was done to the machine that must not be. Where a
 // scan was left behind with a slow disk, the kernel refuses to write to that.
-func (b *rig) faultless(err error) {
+func (b *fixture) faultless(err error) {
 	b.t.Helper()
 	if err == nil {
 		return
@@ -337,13 +337,13 @@ func (b *rig) faultless(err error) {
 }
 
 // wait lets time pass and everything settle.
-func (b *rig) wait(d time.Duration) {
+func (b *fixture) wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
 // press presses keys; letters in text are typed.
-func (b *rig) press(keys ...any) {
+func (b *fixture) press(keys ...any) {
 	for _, k := range keys {
 		b.burst(k)
 		b.wait(time.Second)
@@ -351,7 +351,7 @@ func (b *rig) press(keys ...any) {
 }
 
 // burst types keys without looking at what they do.
-func (b *rig) burst(keys ...any) {
+func (b *fixture) burst(keys ...any) {
 	for _, k := range keys {
 		switch k := k.(type) {
 		case string:
@@ -365,7 +365,7 @@ func (b *rig) burst(keys ...any) {
 }
 
 // shows checks that the screen has texts.
-func (b *rig) shows(texts ...string) {
+func (b *fixture) shows(texts ...string) {
 	b.t.Helper()
 	for _, text := range texts {
 		if got := b.screen.text(); !strings.Contains(got, text) {
@@ -375,7 +375,7 @@ func (b *rig) shows(texts ...string) {
 }
 
 // did checks what was done to the machine, and forgets it.
-func (b *rig) did(want ...string) {
+func (b *fixture) did(want ...string) {
 	b.t.Helper()
 	synctest.Wait()
 	b.hw.mu.Lock()
@@ -401,7 +401,7 @@ func encrypted(t *testing.T) hardware.Device {
 }
 
 // idOf returns the ID of the entry with a title, from the screen's details.
-func (b *rig) idOf(title string) string {
+func (b *fixture) idOf(title string) string {
 	b.t.Helper()
 	for _, e := range b.session.view.inventory.Entries {
 		if e.Title == title {
@@ -414,7 +414,7 @@ func (b *rig) idOf(title string) string {
 
 // addESP adds an EFI system partition with files to the machine, on a disk that
 // is built in.
-func (b *rig) addESP(files map[string]string) string {
+func (b *fixture) addESP(files map[string]string) string {
 	dir := b.t.TempDir()
 	for name, text := range files {
 		writeFile(b.t, filepath.Join(dir, name), text)
@@ -426,23 +426,23 @@ func (b *rig) addESP(files map[string]string) string {
 }
 
 // keys is the keyboard table of the fake machine: what its key 30 gives.
-type keys struct{ rig *rig }
+type keys struct{ fixture *fixture }
 
 func (k *keys) Entry(table, key uint8) (uint16, error) {
 	if table > 0 {
 		return 0x27f, nil
 	}
-	return get(k.rig.hw, func() uint16 { return k.rig.layout[key] }), nil
+	return get(k.fixture.hw, func() uint16 { return k.fixture.layout[key] }), nil
 }
 
 func (k *keys) SetEntry(table, key uint8, value uint16) error {
 	if table > 0 {
 		return nil
 	}
-	time.Sleep(k.rig.slowKeys)
-	k.rig.hw.set(func(*target) { k.rig.layout[key] = value })
+	time.Sleep(k.fixture.slowKeys)
+	k.fixture.hw.set(func(*target) { k.fixture.layout[key] = value })
 	if key == 30 {
-		k.rig.hw.note("key 30 is %d", value)
+		k.fixture.hw.note("key 30 is %d", value)
 	}
 	return nil
 }
