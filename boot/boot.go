@@ -148,6 +148,11 @@ type Entry struct {
 	// same filesystem: it is listed apart, and only when asked for.
 	Snapshot bool
 
+	// Previous is set for a kernel that was kept when an upgrade replaced it: the
+	// release before that of the other entries of its flavour. It comes directly
+	// after them, and is booted unattended only in their place.
+	Previous bool
+
 	// Timeout is how long the entry's own configuration waits before it is
 	// booted unattended; nil when it has no such setting, negative to wait forever.
 	Timeout *time.Duration
