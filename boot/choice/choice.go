@@ -56,8 +56,9 @@ type Choice struct {
 //  6. other entries of a configuration, then guessed ones; the one booted last,
 //     else the first. Snapshots are not among them.
 //
-// An entry that has failed is passed over, except by 1, with a note; one that
-// only has not said that it is up is tried again when there is no other.
+// An entry that has failed, or whose boot counter has no starts left, is passed
+// over, except by 1, with a note; one that only has not said that it is up is tried
+// again when there is no other.
 //
 // Until every device has been read, an entry that is asked for and is not
 // there yet is waited for: there is no default then.
@@ -101,7 +102,7 @@ func (c *chooser) note(format string, args ...any) {
 
 // failed reports whether an entry is not to be booted unattended.
 func (c *chooser) failed(e boot.Entry) bool {
-	return c.w.Failed[e.ID] || slices.Contains(c.w.State.Failed, e.ID)
+	return c.w.Failed[e.ID] || slices.Contains(c.w.State.Failed, e.ID) || countedOut(e)
 }
 
 // explain notes why best, which may be none, is booted in place of wanted.
@@ -109,11 +110,19 @@ func (c *chooser) explain(wanted, best boot.Entry) {
 	if c.w.Failed[wanted.ID] {
 		c.note("%s could not be started just now: it is passed over.", wanted.Title)
 	} else if wanted.ID != best.ID {
-		c.note("%s was started before and never reported being up: it is passed over.", wanted.Title)
+		c.note("%s %s: it is passed over.", wanted.Title, c.why(wanted))
 	}
-	if slices.Contains(c.w.State.Failed, best.ID) {
-		c.note("%s was started before and never reported being up. There is no other: it is tried again.", best.Title)
+	if best.ID != "" && c.failed(best) {
+		c.note("%s %s. There is no other: it is tried again.", best.Title, c.why(best))
 	}
+}
+
+// why returns why an entry has failed, as the end of a sentence.
+func (c *chooser) why(e boot.Entry) string {
+	if !slices.Contains(c.w.State.Failed, e.ID) && countedOut(e) {
+		return "has no starts left, as the counter in the name of its file says"
+	}
+	return "was started before and never reported being up"
 }
 
 // once returns the entry that was asked for at this start only, and takes the
@@ -285,23 +294,26 @@ func Find(entries []boot.Entry, want string) (boot.Entry, bool) {
 func findLoader(entries []boot.Entry, pattern string, skipBad bool) (boot.Entry, bool) {
 	pattern = strings.ReplaceAll(strings.ToLower(pattern), "[!", "[^")
 	for _, e := range entries {
-		if e.Format != "bls" && e.Format != "uki" {
+		if e.Format != "bls" && e.Format != "uki" || skipBad && countedOut(e) {
 			continue
 		}
-		ending := path.Ext(e.Source.File)
-		name := strings.ToLower(strings.TrimSuffix(path.Base(e.Source.File), ending))
-		if i := strings.LastIndexByte(name, '+'); i > 0 && strings.Trim(name[i:], "+-0123456789") == "" {
-			left, _, _ := strings.Cut(name[i+1:], "-")
-			if skipBad && left != "" && strings.Trim(left, "0") == "" {
-				continue
-			}
-			name = name[:i]
+		name := path.Base(e.Source.File)
+		if c, ok := boot.ParseCounter(name); ok {
+			name = c.Plain()
 		}
-		for _, id := range []string{name + strings.ToLower(ending), name} {
+		name = strings.ToLower(name)
+		for _, id := range []string{name, strings.TrimSuffix(name, path.Ext(name))} {
 			if ok, _ := path.Match(pattern, id); ok {
 				return e, true
 			}
 		}
 	}
 	return boot.Entry{}, false
+}
+
+// countedOut reports whether the boot counter in the name of an entry's file has
+// no starts left.
+func countedOut(e boot.Entry) bool {
+	c, _, ok := e.Counter()
+	return ok && c.Left == 0
 }

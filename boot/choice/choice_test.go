@@ -79,7 +79,11 @@ func TestDefault(t *testing.T) {
 		{name: "as before systemd 246", entries: []boot.Entry{bls, uki}, state: remember.State{LoaderDefault: "alpine"}, id: "uki-9"},
 		{name: "systemd-boot's preferred comes before its default", entries: []boot.Entry{uki, bls}, state: remember.State{LoaderPreferred: "alpine-lts*", LoaderDefault: "alpine.efi"}, id: "bls-8"},
 		{name: "not when it has been counted out", entries: []boot.Entry{uki, counted}, state: remember.State{LoaderPreferred: "alpine-lts*", LoaderDefault: "alpine.efi"}, id: "uki-9"},
-		{name: "the default is taken counted out", entries: []boot.Entry{uki, counted}, state: remember.State{LoaderDefault: "alpine-lts*"}, id: "bls-11"},
+		{name: "nor is the default", entries: []boot.Entry{uki, counted}, state: remember.State{LoaderDefault: "alpine-lts*"}, id: "uki-9", note: "Alpine BLS has no starts left, as the counter in the name of its file says: it is passed over."},
+		{name: "nor what the settings name", entries: []boot.Entry{counted, bare}, want: "bls-11", id: "bare-3", note: "it is passed over"},
+		{name: "nor what is the only one of a configuration", entries: []boot.Entry{counted, bare}, id: "bare-3", note: "it is passed over"},
+		{name: "unless there is no other that can be booted", entries: []boot.Entry{counted, bad}, id: "bls-11", note: "Alpine BLS has no starts left, as the counter in the name of its file says. There is no other: it is tried again."},
+		{name: "counted out and asked for once", entries: []boot.Entry{uki, counted}, state: kept(remember.State{Next: "bls-11"}), id: "bls-11", once: true, note: "is booted once"},
 		{name: "not for formats that systemd-boot cannot read", entries: []boot.Entry{virt, lts}, state: remember.State{LoaderDefault: "*"}, id: "virt-2"},
 		{name: "systemd-boot's default is gone", entries: []boot.Entry{uki, bls}, state: remember.State{LoaderDefault: "x.conf"}, id: "uki-9"},
 

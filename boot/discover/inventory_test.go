@@ -2,6 +2,7 @@ package discover
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -10,6 +11,9 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest/hardware"
+	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
 )
 
 func TestInOrder(t *testing.T) {
@@ -171,4 +175,44 @@ func TestGRUBAndItsEntriesAreOneSystem(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestIDsOutliveCounters asserts that an entry keeps its ID when systemd-boot or
+// alpboot counts a start in the name of its file, and when the counter is taken off.
+func TestIDsOutliveCounters(t *testing.T) {
+	unified, err := ukitest.FromText(".osrel PRETTY_NAME=U\n.cmdline quiet\n.linux 6.1\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := func(t *testing.T, conf, image string) (ids []string) {
+		esp := hardware.Device{
+			Block:      device.Block{Path: "/dev/sda1", Size: 1 << 30},
+			Superblock: superblock.Superblock{Type: "vfat", UUID: "1234-ABCD"},
+			Files: fstest.MapFS{
+				"vmlinuz":                  bzImage("6.12.1"),
+				"loader/entries/same.conf": text("title Arch\nlinux /vmlinuz\noptions single\n"),
+				"loader/entries/" + conf:   text("title Arch\nlinux /vmlinuz\n"),
+				"EFI/Linux/" + image:       {Data: unified},
+			},
+		}
+		m := hardware.New(esp)
+		sc := scanner(m).Start(t.Context())
+		defer stop(t, sc, m)
+		for _, e := range settled(t, sc).Entries {
+			ids = append(ids, e.ID)
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	synctest.Test(t, func(t *testing.T) {
+		want := ids(t, "arch.conf", "u.efi")
+		if len(want) != 3 {
+			t.Fatalf("got %q", want)
+		}
+		for _, names := range [][2]string{{"arch+3-00.conf", "u+2.efi"}, {"arch+2-01.conf", "u+0-2.efi"}} {
+			if got := ids(t, names[0], names[1]); !slices.Equal(got, want) {
+				t.Errorf("%s: got %q, want %q", names, got, want)
+			}
+		}
+	})
 }

@@ -278,7 +278,7 @@ func openFile(fsys fs.FS, name string) (readerAtCloser, fs.FileInfo, error) {
 
 // id returns a name for e that is the same at every boot, short enough to type:
 // its title in plain letters and a hash of where it comes from. The command
-// line is no part of it, so that it outlives a change of that.
+// line is no part of it, so that it outlives a change of that, nor a boot counter.
 func id(vol boot.Volume, e boot.Entry) string {
 	name := vol.UUID
 	if name == "" {
@@ -287,7 +287,16 @@ func id(vol boot.Volume, e boot.Entry) string {
 	if name == "" {
 		name = vol.Device
 	}
-	h := sha256.Sum256([]byte(strings.Join(append([]string{name, e.Format, e.Source.File, e.Title, e.Kernel}, e.Submenu...), "\x00")))
+	source, image := e.Source.File, e.Kernel
+	if c, file, ok := e.Counter(); ok {
+		if source == file {
+			source = c.Plain()
+		}
+		if image == file {
+			image = c.Plain()
+		}
+	}
+	h := sha256.Sum256([]byte(strings.Join(append([]string{name, e.Format, source, e.Title, image}, e.Submenu...), "\x00")))
 	return slug(e.Title) + "-" + hex.EncodeToString(h[:4])
 }
 

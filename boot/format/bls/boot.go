@@ -155,22 +155,12 @@ type Item struct {
 // boot counter in it; left is negative where there is no counter.
 func (it Item) name() (name, ending string, left, done int) {
 	base := path.Base(it.Entry.Source.File)
+	left = -1
+	if c, ok := boot.ParseCounter(base); ok {
+		base, left, done = c.Plain(), c.Left, c.Done
+	}
 	ending = path.Ext(base)
-	name = strings.TrimSuffix(base, ending)
-	i := strings.LastIndexByte(name, '+')
-	if i < 0 {
-		return name, ending, -1, 0
-	}
-	l, d, both := strings.Cut(name[i+1:], "-")
-	if !both {
-		d = "0"
-	}
-	left, ok := number(l)
-	done, ok2 := number(d)
-	if !ok || !ok2 {
-		return name, ending, -1, 0
-	}
-	return name[:i], ending, left, done
+	return strings.TrimSuffix(base, ending), ending, left, done
 }
 
 // number reads a decimal number without sign.
@@ -203,7 +193,7 @@ func (b *Boot) Arrange(items []Item) []boot.Entry {
 	items = slices.Clone(items)
 	for i, it := range items {
 		if _, _, left, _ := it.name(); left == 0 && it.Demoted == "" {
-			items[i].Demoted = "It has failed to boot until no tries were left, as the counter in its file name says."
+			items[i].Demoted = boot.CountedOut
 		}
 	}
 	slices.SortStableFunc(items, compare)
@@ -232,7 +222,7 @@ func (b *Boot) Arrange(items []Item) []boot.Entry {
 	for _, mark := range []func(Item) string{
 		func(it Item) string { return it.Version },
 		func(it Item) string { return it.MachineID[:min(8, len(it.MachineID))] },
-		func(it Item) string { return path.Base(it.Entry.Source.File) },
+		func(it Item) string { name, ending, _, _ := it.name(); return name + ending }, // an entry's ID outlives its counter
 	} {
 		count := map[string]int{}
 		for _, e := range entries {

@@ -87,12 +87,16 @@ func Name(file string) string {
 // AddAddons appends the command lines of the PE addons that systemd-stub would
 // use for the unified kernel image of e: those in loader/addons of esp, which
 // are for all images, then those in the directory beside the image that has its
-// name and .extra.d. What they hold besides, and other files there, is not
+// name without a boot counter and .extra.d. What they hold besides, and other files there, is not
 // passed on: a note of e names it.
 func AddAddons(e *boot.Entry, fsys fs.FS, esp string) {
 	var left []string
 	lines := []string{e.Cmdline}
-	own := fspath.Directories(fsys, path.Dir(e.Kernel), path.Base(e.Kernel)+".extra.d", nil)
+	image := e.Kernel
+	if c, ok := boot.ParseCounter(image); ok {
+		image = c.Plain()
+	}
+	own := fspath.Directories(fsys, path.Dir(image), path.Base(image)+".extra.d", nil)
 	for _, dir := range slices.Concat(fspath.Directories(fsys, esp, "loader/addons", nil), own) {
 		list, _ := fs.ReadDir(fsys, dir) // in the order of names
 		for _, d := range list {
