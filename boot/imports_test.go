@@ -59,6 +59,7 @@ var arrows = map[string][]string{
 
 	// What only tests import.
 	"boot/boottest/...":            {"boot/boottest/...", "boot/device/..."},
+	"boot/boottest/hostile":        {"boot/boottest", "boot/format/uki/ukitest"},
 	"boot/device/luks/lukstest":    {},
 	"boot/format/uki/ukitest":      {"boot/boottest"},
 	"boot/menu/term/testdata/demo": {"boot/menu/...", "boot/device/superblock"},

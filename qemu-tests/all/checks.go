@@ -175,8 +175,17 @@ func (c *checks) virtualMachines(ctx context.Context) {
 	}
 }
 
-// fuzzTime is how long each fuzz target runs.
-const fuzzTime = time.Minute
+// fuzzTime returns how long a fuzz target of a package runs: ALPBOOT_FUZZ, else ten
+// minutes for the configurations that are read from disks, and one for others.
+func fuzzTime(pkg string) string {
+	switch d := os.Getenv("ALPBOOT_FUZZ"); {
+	case d != "":
+		return d
+	case strings.Contains(pkg, "/boot/format/"):
+		return "10m"
+	}
+	return "1m"
+}
 
 // fuzz runs each fuzz target of the packages for a while, on one processor: as
 // many at once as there are.
@@ -207,7 +216,7 @@ func (c *checks) fuzz(ctx context.Context, packages []goPackage) {
 			running <- struct{}{}
 			defer func() { <-running }()
 			start := time.Now()
-			_, err := lines(ctx, "go", "test", "-vet=off", "-run=^$", "-fuzz=^"+name+"$", "-fuzztime="+fuzzTime.String(), "-fuzzminimizetime=10x", "-parallel=1", e.Package)
+			_, err := lines(ctx, "go", "test", "-vet=off", "-run=^$", "-fuzz=^"+name+"$", "-fuzztime="+fuzzTime(e.Package), "-timeout=0", "-fuzzminimizetime=10x", "-parallel=1", e.Package)
 			if err != nil && ranOutOfTime(err.Error()) {
 				err = nil
 			}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alpboot/alpboot/boot/boottest/hostile"
+)
+
+// A directory with ten thousand configuration files that were made to use up time
+// and memory is listed all the same, within ten seconds and 64 MiB. Both are those
+// of the process. The time is that of the processor: others may use it as well.
+func TestHostileDirectory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds lsboot, and makes twenty thousand files")
+	}
+	const (
+		longest    = 10 * time.Second
+		mostMemory = 64 << 10 // KiB
+		mostWaited = 2 * time.Minute
+	)
+	program := filepath.Join(t.TempDir(), "lsboot")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	dir := hostile.Volume(t)
+	hostile.Configurations(t, dir, 10_000)
+	for _, tt := range []struct {
+		name string
+		args []string
+	}{
+		{"table", []string{dir}},
+		{"JSON", []string{"--json", dir}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			cmd := exec.CommandContext(t.Context(), program, tt.args...)
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			began := time.Now()
+			err := cmd.Run()
+			waited := time.Since(began)
+			used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+			memory := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+			t.Logf("%v of the processor, %v in all, %d KiB, %d KiB printed", used, waited, memory, (stdout.Len()+stderr.Len())>>10)
+			if used > longest || waited > mostWaited || memory > mostMemory {
+				t.Errorf("it took %v of the processor, %v in all and %d KiB", used, waited, memory)
+			}
+			if waited > deviceLimit && strings.Contains(stdout.String()+stderr.String(), "has not answered") {
+				t.Skip("others use the processor: it was given up after ten seconds")
+			}
+			if err != nil {
+				t.Errorf("%v\n%.1000s", err, &stderr)
+			}
+			var entries []map[string]any
+			if tt.name == "JSON" {
+				if err := json.Unmarshal(stdout.Bytes(), &entries); err != nil || len(entries) < 300 {
+					t.Errorf("%d entries (%v)", len(entries), err)
+				}
+			}
+		})
+	}
+}
