@@ -3,6 +3,7 @@ package qemutests
 import (
 	"image/png"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 // The power menu of a machine with UEFI: alpboot starts itself again from its
 // own image, without the firmware. Keyboard and screen work in the kernel that
 // is booted so: it takes over the USB controller as it is, and draws on the
-// framebuffer that firmware left. The firmware, asked for its setup, shows it.
+// framebuffer that firmware left. The firmware, asked for its shell or its setup,
+// shows that, once.
 func TestStartedAgainAndFirmwareSetup(t *testing.T) {
 	needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.fd")
 	needOwnKernel(t, "Debian's kernel for virtual machines has no USB")
@@ -41,6 +43,21 @@ func TestStartedAgainAndFirmwareSetup(t *testing.T) {
 	m.litAtLeast(first*9/10, "after")
 	press("?", "all that is known about it")
 	press("q", "Linux lts")
+
+	// Into the firmware's shell, once: the start after it is as before.
+	press("p", "restart into EFI Internal Shell")
+	shell := m.Serial(0).Screen()
+	row := strings.Fields(shell.Lines()[rowOf(shell, "restart into EFI Internal Shell")])
+	if err := m.SendKey(vm.Key(row[0])); err != nil {
+		t.Fatal(err)
+	}
+	m.AwaitEnd(time.Minute)
+	m.Stop()
+	m = startAnother(t, o)
+	m.Await(menuLimit, vm.InLog("UEFI Interactive Shell"))
+	m.Stop()
+	m = startAnother(t, o)
+	m.row(menuLimit, "Linux lts", inList(w.kernel.Release))
 
 	press("p", "restart into the setup of the firmware")
 	if err := m.SendKey("f"); err != nil {

@@ -28,6 +28,32 @@ func ExampleLoadOption() {
 	// Output: Linux 00000001-0000-0000-0000-000000000002 \EFI\Linux\vmlinuz quiet
 }
 
+// What a user can choose is what the firmware's own menu would offer, in its
+// order, without what runs now.
+func TestOthers(t *testing.T) {
+	vars := &boottest.Variables{Values: map[string]string{
+		"BootOrder":   string(AppendNumbers(nil, []uint16{4, 2, 1, 3, 0, 5, 6})),
+		"BootCurrent": string(AppendNumbers(nil, []uint16{2})),
+		"Boot0000":    string(LoadOption{Attributes: Active | Hidden, Description: "hidden"}.Bytes()),
+		"Boot0001":    string(LoadOption{Attributes: Active, Description: "EFI Internal Shell"}.Bytes()),
+		"Boot0002":    string(LoadOption{Attributes: Active, Description: "alpboot"}.Bytes()),
+		"Boot0003":    string(LoadOption{Description: "not active"}.Bytes()),
+		"Boot0004":    string(LoadOption{Attributes: Active, Description: "Windows Boot Manager"}.Bytes()),
+		"Boot0005":    "damaged",
+		"Boot0007":    string(LoadOption{Attributes: Active, Description: "not in the order"}.Bytes()),
+	}}
+	got, err := Others(vars)
+	if err != nil || len(got) != 2 || got[0].Number != 4 || got[0].Description != "Windows Boot Manager" || got[1].Description != "EFI Internal Shell" {
+		t.Errorf("Others = %+v, %v", got, err)
+	}
+	if err := SetNext(vars, got[0].Number); err != nil || vars.Values["BootNext"] != "\x04\x00" {
+		t.Errorf("BootNext is %q, %v", vars.Values["BootNext"], err)
+	}
+	if got, err := Others(&boottest.Variables{}); err != nil || got != nil {
+		t.Errorf("without variables: %v, %v", got, err)
+	}
+}
+
 // The layout of a load option, byte by byte, as efibootmgr writes it.
 func TestLoadOptionBytes(t *testing.T) {
 	o := LoadOption{Attributes: Active, Description: "A", File: `\E\b.efi`,

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"unicode"
@@ -50,6 +51,54 @@ func (p Partition) UUID() string {
 
 // OptionName returns the name of the variable of a boot option.
 func OptionName(number uint16) string { return fmt.Sprintf("Boot%04X", number) }
+
+// BootOption is a load option with its number.
+type BootOption struct {
+	Number uint16
+	LoadOption
+}
+
+// BootOrder returns the numbers of the boot options in the order in which the
+// firmware tries them; none where there is no such variable.
+func BootOrder(vars Variables) ([]uint16, error) {
+	b, err := vars.Get("BootOrder", Global)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return Numbers(b), nil
+}
+
+// Others returns the boot options that a user can choose in the firmware's own
+// menu, in its order, without the one that this system was started by. One that
+// cannot be read is left out.
+func Others(vars Variables) ([]BootOption, error) {
+	order, err := BootOrder(vars)
+	if err != nil {
+		return nil, err
+	}
+	current, _ := vars.Get("BootCurrent", Global)
+	var all []BootOption
+	for _, n := range order {
+		if slices.Equal(Numbers(current), []uint16{n}) {
+			continue
+		}
+		b, err := vars.Get(OptionName(n), Global)
+		if err != nil {
+			continue
+		}
+		o, err := ParseLoadOption(b)
+		if err == nil && o.Attributes&(Active|Hidden|Category) == Active {
+			all = append(all, BootOption{n, o})
+		}
+	}
+	return all, nil
+}
+
+// SetNext has the firmware try the boot option with this number first at its
+// next start, once. The boot order stays as it is.
+func SetNext(vars Variables, number uint16) error {
+	return vars.Set("BootNext", Global, AppendNumbers(nil, []uint16{number}))
+}
 
 var errShort = errors.New("it is cut short")
 

@@ -101,7 +101,8 @@ func TestGolden(t *testing.T) {
 				case hiddenUntilKey:
 					c.Hidden, msgs = true, msgs[1:]
 				case offersAll:
-					c.Firmware, c.Relaunch, c.Keymaps, msgs = true, true, []string{"us/us", "de/de", "de/de-latin1"}, msgs[1:]
+					c.Firmware, c.Relaunch, c.Others = true, true, []Other{{3, "Windows Boot Manager"}, {1, "EFI Internal Shell"}}
+					c.Keymaps, msgs = []string{"us/us", "de/de", "de/de-latin1"}, msgs[1:]
 				}
 			}
 			m, _ := run(New(c), msgs...)

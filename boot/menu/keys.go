@@ -165,7 +165,7 @@ type section struct {
 // sections are the pages that have keys of their own, on a machine that offers
 // everything. A new page has its line here.
 func sections() []section {
-	m := Model{config: Config{Firmware: true, Relaunch: true}}
+	m := Model{config: Config{Firmware: true, Relaunch: true, Others: []Other{{Title: "what else the firmware starts, such as Windows (2 to 9: the others)"}}}}
 	e := boot.Entry{ID: "any", Kernel: "any"}
 	m.inventory.Entries = []boot.Entry{e}
 	return []section{

@@ -46,6 +46,7 @@ type Config struct {
 
 	Firmware bool     // the firmware has a setup that it can be restarted into
 	Relaunch bool     // alpboot can be restarted by kexec
+	Others   []Other  // what else the firmware can start
 	Keymaps  []string // keyboard layouts to choose from, by the names of Alpine's bkeymaps
 	HandOn   bool     // passphrases are passed on unless the user decides otherwise
 
@@ -266,6 +267,16 @@ type SetKeymap struct{ Name string }
 // FirmwareSetup asks for the machine to be restarted into its firmware's setup.
 type FirmwareSetup struct{}
 
+// Other is a boot option of the firmware, such as Windows, which kexec cannot start.
+type Other struct {
+	Number uint16
+	Title  string
+}
+
+// StartOther asks for the machine to be restarted into a boot option of its
+// firmware, once.
+type StartOther struct{ Other }
+
 // Relaunch asks for alpboot to be restarted by kexec.
 type Relaunch struct{}
 
@@ -290,6 +301,7 @@ func (SaveLog) isAction()       {}
 func (SetDefault) isAction()    {}
 func (SetKeymap) isAction()     {}
 func (FirmwareSetup) isAction() {}
+func (StartOther) isAction()    {}
 func (Relaunch) isAction()      {}
 func (Reboot) isAction()        {}
 func (PowerOff) isAction()      {}

@@ -3,6 +3,7 @@ package menu
 import (
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // power is the page that restarts the machine or powers it off.
@@ -19,6 +20,9 @@ func (power) keys(m Model) []binding {
 	}
 	if m.config.Relaunch {
 		bs = append(bs, binding{keys: "a", foot: "restart alpboot", help: "restart alpboot, without the firmware", do: asks(Relaunch{})})
+	}
+	for i, o := range m.config.Others[:min(len(m.config.Others), 9)] {
+		bs = append(bs, binding{keys: strconv.Itoa(i + 1), help: "restart into " + o.Title, do: asks(StartOther{o})})
 	}
 	return append(bs, back())
 }

@@ -26,7 +26,8 @@ type Report struct {
 	Notices  []string // warnings about the machine
 	Memory   string   // where a default is remembered; "" for nowhere
 
-	Firmware, Relaunch bool // as in [Config]
+	Firmware, Relaunch bool    // as in [Config]
+	Others             []Other // as in [Config], fit for the console
 }
 
 // Row is an entry or a locked volume.
@@ -45,6 +46,9 @@ func (m Model) Report(cs Charset) Report {
 		Booting: m.booting.id, Status: clean(m.activity(), cs), Message: clean(m.message.text, cs), Messages: m.messages,
 		Hidden: m.hidden, Answers: m.answers,
 		Memory: clean(m.memory, cs), Firmware: m.config.Firmware, Relaunch: m.config.Relaunch,
+	}
+	for _, o := range m.config.Others {
+		n.Others = append(n.Others, Other{o.Number, clean(o.Title, cs)})
 	}
 	if m.countdown.on {
 		n.Left, _ = m.countdown.left()

@@ -27,13 +27,23 @@ func (s *session) readFirmware() {
 	s.firmwareAwaited = true
 	s.wg.Go(func() {
 		setup := s.Firmware.Vars != nil && !s.Firmware.ReadOnly && efivar.HasSetup(s.Firmware.Vars)
+		var others []menu.Other
+		if s.Firmware.Vars != nil && !s.Firmware.ReadOnly {
+			options, err := efivar.Others(s.Firmware.Vars)
+			if err != nil {
+				s.log.Warn("the boot options of the firmware were not read", "error", err)
+			}
+			for _, o := range options {
+				others = append(others, menu.Other{Number: o.Number, Title: boot.Clean(o.Description)})
+			}
+		}
 		var state remember.State
 		var err error
 		if !onVolume {
 			state, err = store.Load()
 		}
 		s.later(func() {
-			s.setup, s.firmwareAwaited = setup, false
+			s.setup, s.others, s.firmwareAwaited = setup, others, false
 			if !onVolume {
 				s.openMemory(store, state, err)
 			}
@@ -45,14 +55,24 @@ func (s *session) readFirmware() {
 
 // firmwareSetup restarts the machine into the setup of its firmware.
 func (s *session) firmwareSetup() {
+	s.restartInto("the setup of the firmware", func() error { return efivar.RequestSetup(s.Firmware.Vars) })
+}
+
+// startOther restarts the machine into a boot option of its firmware.
+func (s *session) startOther(o menu.Other) {
+	s.restartInto(o.Title, func() error { return efivar.SetNext(s.Firmware.Vars, o.Number) })
+}
+
+// restartInto restarts the machine once request has asked its firmware for what.
+func (s *session) restartInto(what string, request func() error) {
 	s.wg.Go(func() {
-		err := efivar.RequestSetup(s.Firmware.Vars)
+		err := request()
 		s.later(func() {
 			if err != nil {
-				s.update(menu.ResultMsg{Text: fmt.Sprintf("The firmware cannot be asked to show its setup: %v.", err), Bad: true})
+				s.update(menu.ResultMsg{Text: fmt.Sprintf("The firmware cannot be asked to start %s: %v.", what, err), Bad: true})
 				return
 			}
-			s.leave("Restarting into the setup of the firmware ...", "restart", s.Machine.Restart)
+			s.leave(fmt.Sprintf("Restarting into %s ...", what), "restart", s.Machine.Restart)
 		})
 	})
 }

@@ -105,12 +105,13 @@ type session struct {
 	names           map[string]string // what console= is for each console, by device
 	targets         []string          // the same, as the values for the command line of a target
 	model           menu.Model
-	style           string      // of the screens: theme and colours
-	notes           []string    // what is to be known of the machine, a sentence each
-	setup           bool        // the firmware can be restarted into its setup
-	self            *boot.Entry // alpboot's own image, if a volume has it
-	leaving         bool        // the consoles are closed to leave the machine
-	firmwareAwaited bool        // it has not been read yet
+	style           string       // of the screens: theme and colours
+	notes           []string     // what is to be known of the machine, a sentence each
+	setup           bool         // the firmware can be restarted into its setup
+	others          []menu.Other // what else the firmware can start
+	self            *boot.Entry  // alpboot's own image, if a volume has it
+	leaving         bool         // the consoles are closed to leave the machine
+	firmwareAwaited bool         // it has not been read yet
 	choice          choice.Choice
 	failed          map[string]bool // entries, by ID, that could not be started
 	passed          map[string]bool // entries that were reported as passed over
@@ -276,6 +277,8 @@ func (s *session) act(action menu.Action) {
 		s.leave("Powering off ...", "power off", s.Machine.PowerOff)
 	case menu.FirmwareSetup:
 		s.firmwareSetup()
+	case menu.StartOther:
+		s.startOther(action.Other)
 	case menu.Redraw:
 		for _, c := range s.Consoles {
 			c.Redraw()
@@ -405,6 +408,7 @@ func (s *session) configuration() menu.Config {
 		CmdlineLimit:    cmdlineLimit,
 		Consoles:        s.names,
 		Firmware:        s.setup,
+		Others:          s.others,
 		Relaunch:        s.self != nil,
 		Keymaps:         s.keymaps.names,
 		HandOn:          s.asked.HandOn,

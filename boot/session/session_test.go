@@ -20,6 +20,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/luks"
 	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/remember"
@@ -532,6 +533,24 @@ func TestFirmwareSetup(t *testing.T) {
 		}
 		b.press(menu.KeyEsc)
 		b.shows("The machine stays.")
+	})
+}
+
+func TestStartOther(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *fixture) {
+		order := string(efivar.AppendNumbers(nil, []uint16{7, 3}))
+		b.vars.Values["BootOrder"] = order
+		b.vars.Values["BootCurrent"] = "\x07\x00"
+		b.vars.Values["Boot0003"] = string(efivar.LoadOption{Attributes: efivar.Active, Description: "Windows Boot Manager"}.Bytes())
+		b.vars.Values["Boot0007"] = string(efivar.LoadOption{Attributes: efivar.Active, Description: "alpboot"}.Bytes())
+		b.start(byHand)
+		b.press("p")
+		b.shows("1", "restart into Windows Boot Manager")
+		b.press("1")
+		b.did("hand over", "restart")
+		if b.vars.Values["BootNext"] != "\x03\x00" || b.vars.Values["BootOrder"] != order {
+			t.Errorf("BootNext is %q, BootOrder %q", b.vars.Values["BootNext"], b.vars.Values["BootOrder"])
+		}
 	})
 }
 

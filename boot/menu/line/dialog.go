@@ -1,8 +1,10 @@
 package line
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -243,6 +245,10 @@ func (c *Console) power(text string) {
 	case text == "a" && c.report.Relaunch:
 		c.ask(menu.Relaunch{})
 	default:
+		if n, err := strconv.Atoi(text); err == nil && n >= 1 && n <= len(c.report.Others) {
+			c.ask(menu.StartOther{Other: c.report.Others[n-1]})
+			return
+		}
 		c.back()
 	}
 }
@@ -294,6 +300,9 @@ func (c *Console) command(text string) {
 		}
 		if c.report.Relaunch {
 			more += ", a restart alpboot"
+		}
+		for i, o := range c.report.Others {
+			more += fmt.Sprintf(", %d %s", i+1, o.Title)
 		}
 		c.sayf("r restart, o power off%s; anything else goes back:", more)
 		c.asks = power

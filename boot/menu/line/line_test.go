@@ -83,7 +83,7 @@ func inventory() boot.Inventory {
 
 func newMachine(t *testing.T) *machine {
 	r, w := io.Pipe()
-	m := &machine{t: t, in: w, out: &output{}, echo: true, model: menu.New(menu.Config{FallbackTimeout: 5 * time.Second, Rearm: 5 * time.Minute, Firmware: true, CmdlineLimit: 200})}
+	m := &machine{t: t, in: w, out: &output{}, echo: true, model: menu.New(menu.Config{FallbackTimeout: 5 * time.Second, Rearm: 5 * time.Minute, Firmware: true, Others: []menu.Other{{Number: 4, Title: "Windows Boot Manager"}, {Number: 1, Title: "EFI Internal Shell"}}, CmdlineLimit: 200})}
 	m.c = start("/dev/ttyS0", r, m.out, Options{Echo: func(on bool) { m.echo = on }}, "\r\n", func() error { return nil })
 	t.Cleanup(func() { w.Close(); m.c.Close() })
 	m.update(menu.TickMsg{Now: noon})
@@ -154,7 +154,8 @@ func TestDialog(t *testing.T) {
 		{name: "edit a volume", lines: []string{"e 4"}, tells: []string{"4 is not an entry"}},
 		{name: "default once", lines: []string{"d 2 once"}, want: []string{"menu.SetDefault{ID:old Once:true}"}},
 		{name: "rescan, shell", lines: []string{"r", "s"}, want: []string{"menu.Rescan{}", "menu.Shell{Console:/dev/ttyS0}"}},
-		{name: "power", lines: []string{"p", "f"}, want: []string{"menu.FirmwareSetup{}"}, tells: []string{"r restart, o power off, f firmware setup;"}},
+		{name: "power", lines: []string{"p", "f"}, want: []string{"menu.FirmwareSetup{}"}, tells: []string{"r restart, o power off, f firmware setup,"}},
+		{name: "what else the firmware starts", lines: []string{"p", "2"}, want: []string{"menu.StartOther{Other:{Number:1 Title:EFI Internal Shell}}"}, tells: []string{"1 Windows Boot Manager, 2 EFI"}},
 		{name: "not offered", lines: []string{"p", "a"}, tells: []string{"Nothing was done."}},
 		{name: "stop loading", lines: []string{"1", "c"}, want: []string{`boot lts "root=/dev/sda2 quiet"`, "menu.Cancel{}"}},
 		{name: "help", lines: []string{"?"}, tells: []string{"NUMBER    boot"}},

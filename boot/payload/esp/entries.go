@@ -33,7 +33,7 @@ const known = 0x100
 // is there already keeps its number, and its place in the boot order: whoever
 // has changed that meant it. What was written is read back.
 func Register(vars efivar.Variables, p efivar.Partition, entries []Entry, order Order) error {
-	boot, err := bootOrder(vars)
+	boot, err := efivar.BootOrder(vars)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func Register(vars efivar.Variables, p efivar.Partition, entries []Entry, order 
 
 // Unregister removes the entries for these files, and returns how many there were.
 func Unregister(vars efivar.Variables, p efivar.Partition, files ...string) (removed int, err error) {
-	boot, err := bootOrder(vars)
+	boot, err := efivar.BootOrder(vars)
 	if err != nil {
 		return 0, err
 	}
@@ -120,7 +120,7 @@ func Unregister(vars efivar.Variables, p efivar.Partition, files ...string) (rem
 // by itself and whose file is there; "" when there is none. Entries for what is
 // in the firmware, such as its shell, and for whole devices name no file.
 func Bootable(vars efivar.Variables, exists func(p efivar.Partition, file string) bool) (string, error) {
-	boot, err := bootOrder(vars)
+	boot, err := efivar.BootOrder(vars)
 	if err != nil {
 		return "", err
 	}
@@ -136,14 +136,6 @@ func Bootable(vars efivar.Variables, exists func(p efivar.Partition, file string
 		}
 	}
 	return "", nil
-}
-
-func bootOrder(vars efivar.Variables) ([]uint16, error) {
-	b, err := vars.Get("BootOrder", efivar.Global)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	return efivar.Numbers(b), nil
 }
 
 // find returns the number and value of the entry for a file; nil when there is none.
