@@ -26,6 +26,11 @@ type Volume struct {
 
 	Crypt string `json:"-"` // UUID of the LUKS volume that it is in; "" when it is not encrypted
 
+	// Removable is set when it is on a disk that is not built into the machine, or
+	// assembled from such a one among others. What is plugged in does not decide
+	// what is booted.
+	Removable bool `json:"-"`
+
 	// For a volume on a partition: its number and what is in the partition table.
 	Partition int    `json:"-"`
 	PartUUID  string `json:"-"` // as in root=PARTUUID=
@@ -158,6 +163,7 @@ type Entry struct {
 	Timeout *time.Duration
 
 	Guessed bool     // no configuration file set the command line: it was synthesised
+	Suspect string   // why it may start another system than its own, as a sentence; "" when nothing is known to
 	Problem string   // why it cannot be booted, as a sentence; "" when it can
 	Notes   []string // what else there is to know about it, a sentence each
 }
@@ -213,6 +219,7 @@ type VolumeStatus struct {
 	Volume  Volume
 	Busy    bool   // still being read
 	Locked  bool   // encrypted: a passphrase unlocks it
+	Overdue bool   // it has not answered in time, and still may
 	Problem string // why nothing of it could be used, as a sentence that names the device
 	Notes   []Note
 }

@@ -21,7 +21,7 @@ type Block struct {
 	Partition  int    // number of the partition, from 1; 0 for a whole disk
 	Partitions int    // how many partitions the kernel found on it
 	Size       int64  // bytes
-	Removable  bool
+	Removable  bool   // it is not built in: see [Fixed]
 	Model      string // of the disk: "Samsung SSD 980"; "" where the driver gives none
 	Seq        string // number of the medium, of which the kernel never uses one again; "" for kernels before 5.15
 	PartUUID   string // as in PARTUUID=; "" for a whole disk and for kernels before 6.9
@@ -161,7 +161,7 @@ func readBlock(sysfs fs.FS, dir, name string) (*Block, error) {
 	if optional("hidden") == "1" {
 		return nil, nil
 	}
-	b.Removable = optional("removable") == "1"
+	b.Removable = !fixed(sysfs, name, 0)
 	b.Model = strings.Join(strings.Fields(optional("device/model")), " ")
 	if b.Model == "" {
 		b.Model = optional("device/name") // memory cards: "SD32G"

@@ -11,11 +11,17 @@ import (
 	"github.com/alpboot/alpboot/boot/version"
 )
 
-// sysfs makes a tree of files; a name that ends in a slash is a directory.
-func sysfs(files map[string]string) fstest.MapFS {
+// sysfs makes a tree of files. Disks are on a bus; made are those of no bus.
+func sysfs(files map[string]string, made ...string) fstest.MapFS {
 	tree := fstest.MapFS{}
 	for name, content := range files {
-		tree["class/block/"+name] = &fstest.MapFile{Data: []byte(content + "\n")}
+		disk, rest, _ := strings.Cut(name, "/")
+		at := "devices/pci0000:00/block/"
+		if slices.Contains(made, disk) {
+			at = "devices/virtual/block/"
+		}
+		tree["class/block/"+disk] = &fstest.MapFile{Data: []byte("../../" + at + disk), Mode: fs.ModeSymlink}
+		tree[at+disk+"/"+rest] = &fstest.MapFile{Data: []byte(content + "\n")}
 	}
 	return tree
 }
@@ -46,13 +52,13 @@ func TestList(t *testing.T) {
 		"sdy/size": "-5", "sdy/uevent": "DEVNAME=sdy",
 		"sdz/size": "5", "sdz/uevent": "DEVNAME=sdz", "sdz/partition": "zero",
 		"gone/ro": "0",
-	})
+	}, "dm-0", "md127", "loop1")
 	got, errs := List(tree)
 	want := []Block{
 		{Name: "cciss!c0d0", Path: "/dev/cciss/c0d0", Size: 512000},
-		{Name: "dm-0", Path: "/dev/mapper/vg0-lv_root", Size: 512000},
-		{Name: "loop1", Path: "/dev/loop1", Size: 512000},
-		{Name: "md127", Path: "/dev/md127", Size: 512000},
+		{Name: "dm-0", Removable: true, Path: "/dev/mapper/vg0-lv_root", Size: 512000},
+		{Name: "loop1", Removable: true, Path: "/dev/loop1", Size: 512000},
+		{Name: "md127", Removable: true, Path: "/dev/md127", Size: 512000},
 		{Name: "mmcblk0", Path: "/dev/mmcblk0", Size: 512000, Model: "SD32G"},
 		{Name: "nvme0n1", Path: "/dev/nvme0n1", Size: 512000},
 		{Name: "sda", Path: "/dev/sda", Partitions: 3, Size: 209715200 * 512, Removable: true, Model: "USB Stick"},

@@ -84,11 +84,11 @@ func (st *state) status(v *volume) boot.VolumeStatus {
 		case a.problem != "" && a.image != "": // the filesystem that it is on can be used
 			status.Notes = append(slices.Clone(status.Notes), boot.Note{Text: a.problem})
 		case a.problem != "":
-			status.Problem = a.problem
+			status.Problem, status.Overdue = a.problem, !a.done
 		}
 	}
 	if v.phase == overdue {
-		status.Busy = false
+		status.Busy, status.Overdue = false, true
 		status.Problem = notAnswering(v.block.Path, st.scanner.Limit)
 	}
 	return status

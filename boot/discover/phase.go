@@ -118,8 +118,9 @@ func (c closer) close() {
 
 // newVolume returns a volume for a device that is made of others, if any.
 func newVolume(b device.Block, node string, from ...*volume) *volume {
-	vol := boot.Volume{Device: b.Path, Disk: b.Disk, Partition: b.Partition, PartUUID: b.PartUUID, PartLabel: b.PartLabel}
+	vol := boot.Volume{Device: b.Path, Disk: b.Disk, Partition: b.Partition, PartUUID: b.PartUUID, PartLabel: b.PartLabel, Removable: b.Removable}
 	for _, of := range from {
+		vol.Removable = vol.Removable || of.status.Volume.Removable
 		if outer := of.status.Volume; outer.Type == superblock.LUKS {
 			vol.Crypt = outer.UUID
 		} else if outer.Crypt != "" {

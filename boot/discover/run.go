@@ -527,7 +527,7 @@ func (st *state) add(made Made, image string, members ...*volume) bool {
 		return false
 	}
 	first := members[0]
-	b := device.Block{Name: made.Name, Path: made.Name, Disk: first.block.Disk, Size: made.Size, Removable: first.block.Removable}
+	b := device.Block{Name: made.Name, Path: made.Name, Disk: first.block.Disk, Size: made.Size}
 	if b.Disk == "" {
 		b.Disk = first.block.Path
 	}

@@ -26,9 +26,8 @@ type menuMemory struct {
 // What only the image of the menu or its kernel parameters say is not known
 // here.
 func (s *System) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
-	var list []settings.Candidate
+	var list boot.Volumes
 	var open []discover.Filesystem
-	sysfs := os.DirFS(s.path("/sys"))
 	for _, v := range inv.Volumes {
 		if v.Volume.Type == "" || v.Busy || v.Locked {
 			continue
@@ -38,7 +37,7 @@ func (s *System) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 			continue // the scan has said so
 		}
 		open = append(open, fsys)
-		list = append(list, settings.Candidate{MountedVolume: boot.MountedVolume{Volume: v.Volume, FS: fsys}, Fixed: settings.Fixed(sysfs, v.Volume.OnDisk())})
+		list = append(list, boot.MountedVolume{Volume: v.Volume, FS: fsys})
 	}
 	mem := menuMemory{asked: settings.Read(os.DirFS(s.path("/")), "").WithVolumes(list)}
 	mem.done = func() {
@@ -55,11 +54,7 @@ func (s *System) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 		mem.store = &remember.Nowhere{}
 	case mem.asked.Remember == settings.File:
 		mem.store = &remember.Nowhere{Why: fmt.Sprintf("the volume of %s is not mounted at / or below /boot, /efi or /media", mem.asked.RememberFile)}
-		var volumes boot.Volumes
-		for _, c := range list {
-			volumes = append(volumes, c.MountedVolume)
-		}
-		if found := volumes.Find(mem.asked.RememberFile.Volume, boot.Volume{}); len(found) > 0 {
+		if found := list.Find(mem.asked.RememberFile.Volume, boot.Volume{}); len(found) > 0 {
 			v := found[0]
 			mem.store = &remember.File{
 				Path: mem.asked.RememberFile.Path, Volume: v.Volume.Device, FS: v.FS,

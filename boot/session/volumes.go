@@ -2,11 +2,9 @@ package session
 
 import (
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
-	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/keymap"
 	"github.com/alpboot/alpboot/boot/remember"
@@ -48,7 +46,7 @@ func (s *session) readVolumes() {
 		})
 	}
 	s.wg.Go(func() {
-		asked := s.Settings.WithVolumes(candidates(s.sysfs(), filesystems))
+		asked := s.Settings.WithVolumes(filesystems)
 		var store remember.Store
 		var state remember.State
 		var err error
@@ -106,26 +104,8 @@ func (s *session) takeSettings(asked settings.Settings, store remember.Store, st
 	s.show()
 }
 
-// candidates returns the volumes on which settings may be.
-func candidates(sysfs fs.FS, volumes boot.Volumes) []settings.Candidate {
-	var list []settings.Candidate
-	for _, v := range volumes {
-		list = append(list, settings.Candidate{MountedVolume: v, Fixed: settings.Fixed(sysfs, v.Volume.OnDisk())})
-	}
-	return list
-}
-
 // VolumeSettings returns asked with the settings on a volume, as a session has
 // them once scan has settled.
-func VolumeSettings(sysfs fs.FS, scan *discover.Scan, asked settings.Settings) settings.Settings {
-	return asked.WithVolumes(candidates(sysfs, filesystems(scan, scan.Settled())))
-}
-
-// sysfs returns the root of sysfs.
-func (s *session) sysfs() fs.FS {
-	sub, err := fs.Sub(s.Root, "sys")
-	if err != nil {
-		return s.Root
-	}
-	return sub
+func VolumeSettings(scan *discover.Scan, asked settings.Settings) settings.Settings {
+	return asked.WithVolumes(filesystems(scan, scan.Settled()))
 }

@@ -24,11 +24,11 @@ func ExampleRead() {
 // The EFI system partition of a disk that is built in may hold settings, but
 // not those that weaken the machine.
 func ExampleSettings_WithVolumes() {
-	esp := settings.Candidate{Fixed: true}
+	esp := boot.MountedVolume{}
 	esp.Volume = boot.Volume{Device: "/dev/sda1", Type: "vfat", Partition: 1}
 	esp.FS = fstest.MapFS{"alpboot.conf": {Data: []byte("default = Linux lts\nshell = yes\n")}}
 
-	s := settings.Read(fstest.MapFS{}, "").WithVolumes([]settings.Candidate{esp})
+	s := settings.Read(fstest.MapFS{}, "").WithVolumes(boot.Volumes{esp})
 	fmt.Println(s.Default)
 	fmt.Println(s.Notes[0])
 	// Output:

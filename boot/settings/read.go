@@ -103,21 +103,15 @@ func unquote(v string) (string, bool) {
 	return strings.TrimSpace(v), true
 }
 
-// Candidate is a volume on which settings may be.
-type Candidate struct {
-	boot.MountedVolume
-	Fixed bool // it is on a disk that is built in: [Fixed]
-}
-
 // WithVolumes returns the settings with those of alpboot.conf on one of the
 // volumes. Call it on what [Read] returned, with all volumes, each time that they
 // have changed and are complete.
 //
 // Without a setting that names the file, a stick must not decide how a machine
-// starts: only partitions of fixed disks count, of them those that hold FAT, as
-// the ESP does, or are labelled ALPBOOT, and the file is alpboot.conf or
-// EFI/alpboot/alpboot.conf. Where there are several that differ, none is used.
-func (s Settings) WithVolumes(volumes []Candidate) Settings {
+// starts: only partitions of disks that are built in count, of them those that
+// hold FAT, as the ESP does, or are labelled ALPBOOT, and the file is alpboot.conf
+// or EFI/alpboot/alpboot.conf. Where there are several that differ, none is used.
+func (s Settings) WithVolumes(volumes boot.Volumes) Settings {
 	if s.SettingsVolume == Off {
 		return s
 	}
@@ -130,12 +124,12 @@ func (s Settings) WithVolumes(volumes []Candidate) Settings {
 	for _, v := range volumes {
 		paths := volumePaths[:]
 		if s.SettingsVolume == File {
-			if len(boot.Volumes{v.MountedVolume}.Find(s.SettingsFile.Volume, boot.Volume{})) == 0 {
+			if len(boot.Volumes{v}.Find(s.SettingsFile.Volume, boot.Volume{})) == 0 {
 				continue
 			}
 			named = true
 			paths = []string{s.SettingsFile.Path}
-		} else if !v.Fixed || v.Volume.Partition == 0 || v.Volume.Type != superblock.VFAT && v.Volume.Label != "ALPBOOT" {
+		} else if v.Volume.Removable || v.Volume.Partition == 0 || v.Volume.Type != superblock.VFAT && v.Volume.Label != "ALPBOOT" {
 			continue
 		}
 		for _, p := range paths {

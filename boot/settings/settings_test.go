@@ -105,42 +105,44 @@ func TestNotesAreLimited(t *testing.T) {
 }
 
 func TestWithVolumes(t *testing.T) {
-	volume := func(change func(*Candidate), files ...string) Candidate {
+	volume := func(change func(*boot.MountedVolume), files ...string) boot.MountedVolume {
 		tree := fstest.MapFS{}
 		for i := 0; i < len(files); i += 2 {
 			tree[files[i]] = &fstest.MapFile{Data: []byte(files[i+1])}
 		}
-		c := Candidate{boot.MountedVolume{Volume: boot.Volume{Device: "/dev/sda1", Type: "vfat", UUID: "1234-ABCD", Partition: 1}, FS: tree}, true}
+		c := boot.MountedVolume{Volume: boot.Volume{Device: "/dev/sda1", Type: "vfat", UUID: "1234-ABCD", Partition: 1}, FS: tree}
 		if change != nil {
 			change(&c)
 		}
 		return c
 	}
-	device := func(name string) func(*Candidate) { return func(c *Candidate) { c.Volume.Device = name } }
+	device := func(name string) func(*boot.MountedVolume) {
+		return func(c *boot.MountedVolume) { c.Volume.Device = name }
+	}
 	tests := []struct {
 		name, cmdline string
-		volumes       []Candidate
+		volumes       boot.Volumes
 		want          []string
 		notes         []string
 	}{
-		{name: "on the ESP", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"timeout=9"}},
-		{name: "next to the payload", volumes: []Candidate{volume(nil, "EFI/alpboot/alpboot.conf", "timeout = 9", "alpboot.conf", "timeout = 1")}, want: []string{"timeout=9"}},
-		{name: "a kernel parameter counts more, though it is read first", cmdline: "alpboot.timeout=2", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9\nrearm=60")}, want: []string{"timeout=2", "rearm=60"}},
-		{name: "by label", volumes: []Candidate{volume(func(c *Candidate) { c.Volume.Type, c.Volume.Label = "ext4", "ALPBOOT" }, "alpboot.conf", "timeout = 9")}, want: []string{"timeout=9"}},
-		{name: "not from any filesystem", volumes: []Candidate{volume(func(c *Candidate) { c.Volume.Type = "ext4" }, "alpboot.conf", "timeout = 9")}},
-		{name: "not from a stick", volumes: []Candidate{volume(func(c *Candidate) { c.Fixed, c.Volume.Label = false, "ALPBOOT" }, "alpboot.conf", "default = evil\ntimeout = 0")}},
-		{name: "not from a volume of a guest", volumes: []Candidate{volume(func(c *Candidate) { c.Volume.Partition = 0 }, "alpboot.conf", "timeout = 9")}},
-		{name: "from a stick that is named", cmdline: "alpboot.settings-volume=UUID=1234-abcd:/a.conf", volumes: []Candidate{volume(func(c *Candidate) { c.Fixed = false }, "a.conf", "timeout = 9")}, want: []string{"timeout=9", "settings-volume=UUID=1234-abcd:/a.conf"}},
-		{name: "named and missing", cmdline: "alpboot.settings-volume=LABEL=X:/a.conf", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"settings-volume=LABEL=X:/a.conf"}, notes: []string{"LABEL=X:/a.conf is not there"}},
-		{name: "named without the file", cmdline: "alpboot.settings-volume=UUID=1234-ABCD:/a.conf", volumes: []Candidate{volume(nil)}, want: []string{"settings-volume=UUID=1234-ABCD:/a.conf"}, notes: []string{"/dev/sda1"}},
-		{name: "switched off", cmdline: "alpboot.settings-volume=off", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"settings-volume=off"}},
-		{name: "two copies", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9"), volume(device("/dev/sdb1"), "alpboot.conf", "timeout = 9")}, want: []string{"timeout=9"}},
-		{name: "two that differ", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9"), volume(device("/dev/sdb1"), "alpboot.conf", "timeout = 8")}, notes: []string{"/dev/sda1: /alpboot.conf and in /dev/sdb1: /alpboot.conf"}},
-		{name: "what a volume must not say", volumes: []Candidate{volume(nil, "alpboot.conf", "shell = yes\nremember = efi\ntimeout = -1\nrearm = 0\nsettings-volume = off\ntimeout = 20\n")},
+		{name: "on the ESP", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"timeout=9"}},
+		{name: "next to the payload", volumes: boot.Volumes{volume(nil, "EFI/alpboot/alpboot.conf", "timeout = 9", "alpboot.conf", "timeout = 1")}, want: []string{"timeout=9"}},
+		{name: "a kernel parameter counts more, though it is read first", cmdline: "alpboot.timeout=2", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9\nrearm=60")}, want: []string{"timeout=2", "rearm=60"}},
+		{name: "by label", volumes: boot.Volumes{volume(func(c *boot.MountedVolume) { c.Volume.Type, c.Volume.Label = "ext4", "ALPBOOT" }, "alpboot.conf", "timeout = 9")}, want: []string{"timeout=9"}},
+		{name: "not from any filesystem", volumes: boot.Volumes{volume(func(c *boot.MountedVolume) { c.Volume.Type = "ext4" }, "alpboot.conf", "timeout = 9")}},
+		{name: "not from a stick", volumes: boot.Volumes{volume(func(c *boot.MountedVolume) { c.Volume.Removable, c.Volume.Label = true, "ALPBOOT" }, "alpboot.conf", "default = evil\ntimeout = 0")}},
+		{name: "not from a volume of a guest", volumes: boot.Volumes{volume(func(c *boot.MountedVolume) { c.Volume.Partition = 0 }, "alpboot.conf", "timeout = 9")}},
+		{name: "from a stick that is named", cmdline: "alpboot.settings-volume=UUID=1234-abcd:/a.conf", volumes: boot.Volumes{volume(func(c *boot.MountedVolume) { c.Volume.Removable = true }, "a.conf", "timeout = 9")}, want: []string{"timeout=9", "settings-volume=UUID=1234-abcd:/a.conf"}},
+		{name: "named and missing", cmdline: "alpboot.settings-volume=LABEL=X:/a.conf", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"settings-volume=LABEL=X:/a.conf"}, notes: []string{"LABEL=X:/a.conf is not there"}},
+		{name: "named without the file", cmdline: "alpboot.settings-volume=UUID=1234-ABCD:/a.conf", volumes: boot.Volumes{volume(nil)}, want: []string{"settings-volume=UUID=1234-ABCD:/a.conf"}, notes: []string{"/dev/sda1"}},
+		{name: "switched off", cmdline: "alpboot.settings-volume=off", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"settings-volume=off"}},
+		{name: "two copies", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9"), volume(device("/dev/sdb1"), "alpboot.conf", "timeout = 9")}, want: []string{"timeout=9"}},
+		{name: "two that differ", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9"), volume(device("/dev/sdb1"), "alpboot.conf", "timeout = 8")}, notes: []string{"/dev/sda1: /alpboot.conf and in /dev/sdb1: /alpboot.conf"}},
+		{name: "what a volume must not say", volumes: boot.Volumes{volume(nil, "alpboot.conf", "shell = yes\nremember = efi\ntimeout = -1\nrearm = 0\nsettings-volume = off\ntimeout = 20\n")},
 			want: []string{"timeout=20"},
 			notes: []string{"/dev/sda1: /alpboot.conf:1: shell is not taken from a volume", "remember is not taken", "timeout = -1 is not taken from a volume: an unattended machine",
 				"rearm = 0 is not taken", "settings-volume is not taken"}},
-		{name: "an image may wait for ever though", cmdline: "alpboot.rearm=0", volumes: []Candidate{volume(nil, "alpboot.conf", "timeout = 9\n")}, want: []string{"timeout=9", "rearm=0"}},
+		{name: "an image may wait for ever though", cmdline: "alpboot.rearm=0", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9\n")}, want: []string{"timeout=9", "rearm=0"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -160,7 +162,7 @@ func TestWithVolumes(t *testing.T) {
 
 func TestPrint(t *testing.T) {
 	s := Read(image("rearm = 60\ntimeout = 7\n"), `alpboot.default="Linux lts" alpboot.timeout=3 alpboot.x=1`)
-	s = s.WithVolumes([]Candidate{{boot.MountedVolume{Volume: boot.Volume{Device: "/dev/sda1", Type: "vfat", Partition: 1}, FS: fstest.MapFS{"alpboot.conf": {Data: []byte("\nkeymap=de\n")}}}, true}})
+	s = s.WithVolumes(boot.Volumes{{Volume: boot.Volume{Device: "/dev/sda1", Type: "vfat", Partition: 1}, FS: fstest.MapFS{"alpboot.conf": {Data: []byte("\nkeymap=de\n")}}}})
 	var b bytes.Buffer
 	if err := s.Print(&b); err != nil {
 		t.Fatal(err)
@@ -257,37 +259,6 @@ func TestRemembersLast(t *testing.T) {
 	}
 }
 
-func TestFixed(t *testing.T) {
-	tree := fstest.MapFS{}
-	disk := func(name, dir string, files ...string) {
-		tree["class/block/"+name] = &fstest.MapFile{Data: []byte("../../" + dir), Mode: fs.ModeSymlink}
-		tree[dir+"/removable"] = &fstest.MapFile{Data: []byte("0\n")}
-		for i := 0; i < len(files); i += 2 {
-			tree[files[i]] = &fstest.MapFile{Data: []byte(files[i+1] + "\n")}
-		}
-	}
-	disk("sda", "devices/pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda")
-	disk("nvme0n1", "devices/pci0000:00/0000:00:1d.0/0000:02:00.0/nvme/nvme0/nvme0n1")
-	disk("nvme1n1", "devices/pci0000:00/0000:00:1c.0/0000:05:00.0/nvme/nvme1/nvme1n1", "devices/pci0000:00/0000:00:1c.0/0000:05:00.0/removable", "removable")
-	disk("vda", "devices/pci0000:00/0000:00:04.0/virtio1/block/vda")
-	disk("sdb", "devices/pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0/host4/target4:0:0/4:0:0:0/block/sdb")
-	disk("sdc", "devices/pci0000:00/ata2/host1/target1:0:0/1:0:0:0/block/sdc", "devices/pci0000:00/ata2/host1/target1:0:0/1:0:0:0/block/sdc/removable", "1")
-	disk("mmcblk0", "devices/platform/soc/mmc_host/mmc0/mmc0:0001/block/mmcblk0", "devices/platform/soc/mmc_host/mmc0/mmc0:0001/block/mmcblk0/device/type", "MMC")
-	disk("mmcblk1", "devices/platform/soc/mmc_host/mmc1/mmc1:0001/block/mmcblk1", "devices/platform/soc/mmc_host/mmc1/mmc1:0001/block/mmcblk1/device/type", "SD")
-	disk("loop0", "devices/virtual/block/loop0")
-	disk("cciss!c0d0", "devices/pci0000:00/0000:00:05.0/cciss0/c0d0/block/cciss!c0d0")
-	disk("odd", "../../etc")
-	for name, want := range map[string]bool{
-		"/dev/sda": true, "/dev/nvme0n1": true, "/dev/vda": true, "/dev/mmcblk0": true, "/dev/cciss/c0d0": true,
-		"/dev/nvme1n1": false, "/dev/sdb": false, "/dev/sdc": false, "/dev/mmcblk1": false, "/dev/loop0": false, "/dev/odd": false,
-		"/dev/sdz": false, "disk.img": false, "/dev/": false, "": false,
-	} {
-		if got := Fixed(tree, name); got != want {
-			t.Errorf("%s: fixed is %v, want %v", name, got, want)
-		}
-	}
-}
-
 func TestForTarget(t *testing.T) {
 	got := ForTarget(`BOOT_IMAGE=/boot/vmlinuz-lts root=UUID=1 alpboot.default="Linux lts" initrd=\boot\initramfs-lts opt="a  b" quiet` + "\n")
 	if want := `root=UUID=1 opt="a  b" quiet`; got != want {
@@ -303,7 +274,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("\ufeffsettle=2\r\ndefault=\t#\ndefault='\"'\n", "alpboot.rearm alpboot.=1 alpboot.hidden=")
 	f.Fuzz(func(t *testing.T, conf, cmdline string) {
 		s := Read(image(conf), cmdline)
-		s = s.WithVolumes([]Candidate{{boot.MountedVolume{Volume: boot.Volume{Device: "/dev/sda1", Type: "vfat", Partition: 1}, FS: fstest.MapFS{"alpboot.conf": {Data: []byte(conf)}}}, true}})
+		s = s.WithVolumes(boot.Volumes{{Volume: boot.Volume{Device: "/dev/sda1", Type: "vfat", Partition: 1}, FS: fstest.MapFS{"alpboot.conf": {Data: []byte(conf)}}}})
 		for _, n := range s.Notes {
 			if strings.ContainsFunc(n, func(r rune) bool { return r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 }) {
 				t.Errorf("a note holds control characters: %q", n)

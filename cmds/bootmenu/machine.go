@@ -111,7 +111,7 @@ func printSettings(w io.Writer) error {
 		Limit:   asked.DeviceLimit,
 	}).Start(ctx)
 	defer scan.Stop()
-	return session.VolumeSettings(os.DirFS("/sys"), scan, asked).Print(w)
+	return session.VolumeSettings(scan, asked).Print(w)
 }
 
 // inInitramfs reports whether the root filesystem is in memory.
