@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 )
@@ -57,22 +58,24 @@ type MountedVolume struct {
 // kernels or further files on other volumes than its own.
 type Volumes []MountedVolume
 
-// Find returns the volumes that ref names, in the order of vs, but those on the
-// disk of near, the volume of the configuration, before others: a copy of a
-// disk has the same UUIDs. None may mean that the volume has not turned up yet:
-// see [Listing.Unresolved].
+// Find returns the volumes that ref names: those on the disk of near, the volume
+// of the configuration, then others that are built in, then those that are not,
+// each in the order of vs. A copy of a disk has the same UUIDs. None may mean that
+// the volume has not turned up yet: see [Listing.Unresolved].
 func (vs Volumes) Find(ref VolumeRef, near Volume) []MountedVolume {
-	var same, other []MountedVolume
+	var same, builtIn, other []MountedVolume
 	for _, v := range vs {
 		switch {
 		case !ref.names(v):
 		case v.Volume.OnDisk() == near.OnDisk():
 			same = append(same, v)
+		case !v.Volume.Removable:
+			builtIn = append(builtIn, v)
 		default:
 			other = append(other, v)
 		}
 	}
-	return append(same, other...)
+	return slices.Concat(same, builtIn, other)
 }
 
 func (ref VolumeRef) names(v MountedVolume) bool {
@@ -139,6 +142,11 @@ type Entry struct {
 	UKI     bool // kernel and initrds are sections of the file Kernel, a unified kernel image
 	Profile int  // of the unified kernel image: the number of the profile that is booted
 	Default bool // its own configuration names it as the default
+
+	// Removable is set when its configuration, its files or its root filesystem are
+	// on a volume that is not built in. Nothing of the kind is booted unattended
+	// unless there is nothing else.
+	Removable bool
 
 	// Once is set when its configuration asks for it at the next boot only, as
 	// GRUB's next_entry does. The same text is the same request: one that has been

@@ -13,7 +13,8 @@ func TestFind(t *testing.T) {
 	root := MountedVolume{Volume{Device: "/dev/sda2", Disk: "/dev/sda", UUID: "u1", Label: "/", Partition: 2, PartUUID: "p2"}, with("boot/grub/grub.cfg")}
 	whole := MountedVolume{Volume{Device: "/dev/vda", UUID: "u2", Label: "/"}, with("boot/vmlinuz")}
 	twin := MountedVolume{Volume{Device: "/dev/sdb2", Disk: "/dev/sdb", UUID: "u1", Label: "/", Partition: 2, PartUUID: "p2"}, with("boot/grub/grub.cfg")}
-	vs := Volumes{twin, esp, root, whole}
+	stick := MountedVolume{Volume{Device: "/dev/sdc2", Disk: "/dev/sdc", UUID: "u2", Label: "/", PartUUID: "p2", Removable: true}, with("boot/vmlinuz")}
+	vs := Volumes{stick, twin, esp, root, whole}
 	for _, tt := range []struct {
 		name string
 		ref  VolumeRef
@@ -21,12 +22,13 @@ func TestFind(t *testing.T) {
 	}{
 		{name: "UUID of a FAT volume, in other case", ref: VolumeRef{UUID: "1a2b-3c4d"}, want: "/dev/sda1"},
 		{name: "the one on the same disk first", ref: VolumeRef{UUID: "u1"}, want: "/dev/sda2 /dev/sdb2"},
-		{name: "label", ref: VolumeRef{Label: "/"}, want: "/dev/sda2 /dev/sdb2 /dev/vda"},
-		{name: "label and file", ref: VolumeRef{Label: "/", File: "boot/vmlinuz"}, want: "/dev/vda"},
+		{name: "label", ref: VolumeRef{Label: "/"}, want: "/dev/sda2 /dev/sdb2 /dev/vda /dev/sdc2"},
+		{name: "label and file", ref: VolumeRef{Label: "/", File: "boot/vmlinuz"}, want: "/dev/vda /dev/sdc2"},
 		{name: "partition of a disk", ref: VolumeRef{Disk: "/dev/sdb", Partition: 2}, want: "/dev/sdb2"},
 		{name: "a whole disk", ref: VolumeRef{Disk: "/dev/vda"}, want: "/dev/vda"},
-		{name: "partition's UUID", ref: VolumeRef{PartUUID: "P2"}, want: "/dev/sda2 /dev/sdb2"},
+		{name: "partition's UUID", ref: VolumeRef{PartUUID: "P2"}, want: "/dev/sda2 /dev/sdb2 /dev/sdc2"},
 		{name: "partition's label", ref: VolumeRef{PartLabel: "EFI"}, want: "/dev/sda1"},
+		{name: "what is built in before what is not", ref: VolumeRef{UUID: "u2"}, want: "/dev/vda /dev/sdc2"},
 		{name: "nothing asked for", ref: VolumeRef{}},
 		{name: "not there", ref: VolumeRef{UUID: "u9"}},
 	} {

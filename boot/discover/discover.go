@@ -87,6 +87,11 @@ type Scanner struct {
 	// that no inventory counts as settled. Nil when nothing is to be loaded.
 	Ready <-chan struct{}
 
+	// Own returns the PARTUUID of the partition that alpboot itself was started
+	// from, or "": its disk counts as built in. It is called once, in a goroutine of
+	// the scan, before devices are listed. Nil when nothing knows.
+	Own func() string
+
 	// Limit is how long one device may take until it is reported as not
 	// answering. Should it answer later, that counts all the same.
 	Limit time.Duration

@@ -22,7 +22,11 @@ func (st *state) makeInventory() boot.Inventory {
 	}
 	// A filesystem on several devices is shown by the one that could be mounted.
 	several := map[string]*volume{} // by UUID
+	removable := map[string]bool{}  // by UUID: one of its devices is not built in
 	for _, v := range st.all() {
+		if v.devices > 1 && v.status.Volume.Removable {
+			removable[v.status.Volume.UUID] = true
+		}
 		if v.devices > 1 && (several[v.status.Volume.UUID] == nil || several[v.status.Volume.UUID].view == nil && v.view != nil) {
 			several[v.status.Volume.UUID] = v
 		}
@@ -36,13 +40,18 @@ func (st *state) makeInventory() boot.Inventory {
 			continue
 		}
 		shown = append(shown, v)
-		inv.Volumes = append(inv.Volumes, st.status(v))
+		status := st.status(v)
+		status.Volume.Removable = status.Volume.Removable || removable[status.Volume.UUID]
+		inv.Volumes = append(inv.Volumes, status)
 	}
 	inv.Entries = entries(shown)
 	for i := range inv.Entries {
-		st.checkVolume(&inv.Entries[i])
+		e := &inv.Entries[i]
+		e.Removable = e.Removable || removable[e.Volume.UUID]
+		st.checkVolume(e)
 	}
 	warnOfTwins(&inv, several)
+	warnOfNames(&inv, several)
 	if st.eventsErr != nil {
 		inv.Volumes = append(inv.Volumes, boot.VolumeStatus{Problem: sentence("Devices that are plugged in later are not noticed: %v", st.eventsErr)})
 	}
@@ -143,15 +152,62 @@ func warnOfTwins(inv *boot.Inventory, several map[string]*volume) {
 	for i, e := range inv.Entries {
 		for id := range strings.FieldsFuncSeq(e.Cmdline, notInUUID) {
 			if twins := with[id]; twins != nil {
-				inv.Entries[i].Notes = append(slices.Clone(e.Notes), sentence("%d volumes have the UUID %s that its command line names: the system may take another one than this for its own", len(twins), id))
+				suspect(&inv.Entries[i], len(twins), "UUID", id)
 				break
 			}
 		}
 	}
 }
 
+// warnOfNames notes which entries name a volume by a label, or by what the table
+// of partitions has, that several volumes share.
+func warnOfNames(inv *boot.Inventory, several map[string]*volume) {
+	count := map[string]int{} // by name, as in root=
+	for _, v := range inv.Volumes {
+		if v := v.Volume; v.Type != superblock.RAIDMember && several[v.UUID] == nil {
+			for kind, name := range map[string]string{"LABEL": v.Label, "PARTUUID": strings.ToLower(v.PartUUID), "PARTLABEL": v.PartLabel} {
+				if name != "" {
+					count[kind+"="+name]++
+				}
+			}
+		}
+	}
+	maps.DeleteFunc(count, func(_ string, n int) bool { return n == 1 })
+	if len(count) == 0 {
+		return
+	}
+	for i, e := range inv.Entries {
+		if e.Suspect != "" {
+			continue
+		}
+		for _, word := range cmdline.Parse(e.Cmdline) {
+			_, value, _ := cmdline.Cut(word)
+			kind, name, _ := strings.Cut(value, "=")
+			if kind == "PARTUUID" {
+				value, name = kind+"="+strings.ToLower(name), strings.ToLower(name)
+			}
+			if n := count[value]; n > 1 {
+				suspect(&inv.Entries[i], n, kind, name)
+				break
+			}
+		}
+	}
+}
+
+// suspect notes that an entry may start another system than its own.
+func suspect(e *boot.Entry, volumes int, kind, name string) {
+	e.Suspect = sentence("%d volumes have the %s %s that its command line names: the system may take another one than this for its own", volumes, kind, name)
+	e.Notes = append(slices.Clone(e.Notes), e.Suspect)
+}
+
 // entries merges the entries of all volumes into the list that a user sees.
 func entries(vols []*volume) []boot.Entry {
+	// What is built in comes first: it keeps its IDs, and its place in the list,
+	// whatever is plugged in.
+	vols = slices.Clone(vols)
+	slices.SortStableFunc(vols, func(a, b *volume) int {
+		return last(a.status.Volume.Removable) - last(b.status.Volume.Removable)
+	})
 	var roots []bare.Root
 	for _, v := range vols {
 		roots = append(roots, v.roots...)
@@ -159,6 +215,7 @@ func entries(vols []*volume) []boot.Entry {
 	roots = slices.DeleteFunc(roots, func(r bare.Root) bool {
 		return r.Locked && slices.ContainsFunc(roots, func(in bare.Root) bool { return in.Volume.Crypt == r.Volume.UUID })
 	})
+	builtIn := slices.DeleteFunc(slices.Clone(roots), func(r bare.Root) bool { return r.Volume.Removable })
 	n := 0
 	for _, v := range vols {
 		if v.parsed != nil {
@@ -180,6 +237,9 @@ func entries(vols []*volume) []boot.Entry {
 				return same(&list[i], &e) && (list[i].Format != e.Format || sameTitle(&list[i], &e)) || sameConf(&list[i], &e)
 			}); i >= 0 {
 				first := &list[known[i]]
+				if e.Removable && !first.Removable {
+					continue // a stick that names our kernel makes it no default
+				}
 				if merge(first, &e); first.Format == e.Format && e.Volume == v.status.Volume {
 					first.Source, first.ID = e.Source, e.ID // the stub is on another volume
 				}
@@ -188,7 +248,7 @@ func entries(vols []*volume) []boot.Entry {
 			if len(known) < maxAlike {
 				booting[k] = append(known, len(list))
 			}
-			e = bare.Complete(e, roots)
+			e = complete(e, builtIn, roots)
 			e.Snapshot = e.Snapshot && !bare.IsSystem(e, roots)
 			// Two entries alike to the hash are distinguished by their order.
 			seen[e.ID]++
@@ -200,6 +260,17 @@ func entries(vols []*volume) []boot.Entry {
 	}
 	inOrder(list)
 	return list
+}
+
+// complete completes e with the one of roots that it belongs to: with one that is
+// built in, unless e is not or none of them fits.
+func complete(e boot.Entry, builtIn, roots []bare.Root) boot.Entry {
+	if with := bare.Complete(e, builtIn); !e.Removable && with.Problem != e.Problem {
+		return with
+	}
+	with := bare.Complete(e, roots)
+	with.Removable = e.Removable || with.Problem != e.Problem
+	return with
 }
 
 // sameTitle reports whether two entries are listed alike: a stub of GRUB on the EFI
@@ -230,9 +301,17 @@ func merge(first, other *boot.Entry) {
 	}
 }
 
+// last sorts what is no behind what is not.
+func last(no bool) int {
+	if no {
+		return 1
+	}
+	return 0
+}
+
 // inOrder sorts entries as a menu shows them: one volume after another, those
-// on which all is guessed last; on each what is configured before what is
-// guessed, and snapshots at the end.
+// that are not built in last, of each kind those on which all is guessed last; on
+// each what is configured before what is guessed, and snapshots at the end.
 func inOrder(list []boot.Entry) {
 	volumes := map[string]int{} // places of volumes in the list
 	configured := map[string]bool{}
@@ -242,14 +321,9 @@ func inOrder(list []boot.Entry) {
 		}
 		configured[e.Volume.Device] = configured[e.Volume.Device] || !e.Guessed
 	}
-	last := func(no bool) int {
-		if no {
-			return 1
-		}
-		return 0
-	}
 	slices.SortStableFunc(list, func(a, b boot.Entry) int {
 		return cmp.Or(
+			last(a.Removable)-last(b.Removable),
 			last(!configured[a.Volume.Device])-last(!configured[b.Volume.Device]),
 			volumes[a.Volume.Device]-volumes[b.Volume.Device],
 			last(a.Snapshot)-last(b.Snapshot),

@@ -162,6 +162,7 @@ func parse(formats []boot.Format, at boot.MountedVolume, others boot.Volumes) (r
 				// It may be a copy of one on our own disk that is still to come.
 				r.unresolved = r.unresolved || e.Volume.OnDisk() != vol.OnDisk()
 			}
+			e.Removable = vol.Removable || e.Volume.Removable
 			key := check(&e, fsys)
 			bootable, known := configured[key]
 			switch {

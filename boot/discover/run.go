@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
@@ -45,6 +46,9 @@ type state struct {
 	running  int             // jobs that have yet to answer
 	late     int             // those of them that have had their time
 	removing map[string]bool // nodes of devices that are being removed, or written to although they are gone
+
+	own    string // the partition that alpboot was started from
+	ownJob *job   // that finds it out; nil when the devices have been listed
 
 	relistAt time.Time // when the devices are to be listed again; the zero Time for not
 	quietAt  time.Time // from when on no event counts as recent
@@ -93,7 +97,11 @@ func (sc *Scan) run(ctx context.Context) {
 		events, st.eventsErr = s.Events(ctx)
 		st.quietAt = st.quietAt.Add(s.Settle)
 	}
-	st.list()
+	if s.Own == nil {
+		st.list()
+	} else {
+		st.findOwn()
+	}
 	ready := s.Ready
 	for {
 		now := time.Now()
@@ -290,14 +298,50 @@ func (st *state) event(ev device.Event) {
 	}
 }
 
+// findOwn finds out from which disk alpboot was started, and lists the devices
+// then, or when the firmware has had its time.
+func (st *state) findOwn() {
+	st.relistAt = time.Now().Add(st.scanner.Limit)
+	st.ownJob = st.do(func() func() {
+		own := st.scanner.Own()
+		return func() {
+			if st.ownJob != nil { // it is in time
+				st.own, st.ownJob = own, nil
+				st.list()
+			}
+		}
+	})
+}
+
+// ownDisk returns the disk among blocks that alpboot was started from, when it is
+// known to be that one: a copy of a disk that is built in is not.
+func (st *state) ownDisk(blocks []device.Block) string {
+	var found []device.Block
+	for _, b := range blocks {
+		if st.own != "" && strings.EqualFold(b.PartUUID, st.own) {
+			found = append(found, b)
+		}
+	}
+	if len(found) != 1 {
+		return ""
+	}
+	return found[0].Disk
+}
+
 // list brings in the devices that are new, and takes out those that are gone or
 // have changed.
 func (st *state) list() {
 	var blocks []device.Block
 	blocks, st.listErrs = st.scanner.Machine.Devices()
-	st.listed, st.relistAt, st.changed = nil, time.Time{}, true
-	isListed := map[string]bool{}
+	if st.ownJob != nil {
+		st.expire(st.ownJob)
+	}
+	st.listed, st.ownJob, st.relistAt, st.changed = nil, nil, time.Time{}, true
+	isListed, own := map[string]bool{}, st.ownDisk(blocks)
 	for _, b := range blocks {
+		if own != "" && (b.Path == own || b.Disk == own) {
+			b.Removable = false
+		}
 		if slices.ContainsFunc(st.made, func(v *volume) bool { return v.node == b.Path || v.block.Path == b.Path }) {
 			continue // we made it
 		}
@@ -435,7 +479,7 @@ func (st *state) assemble() {
 	for _, v := range st.all() {
 		if v.member != nil {
 			m := *v.member
-			m.Disk, m.Name = v.block.Disk, v.block.Path
+			m.Disk, m.Name, m.Removable = v.block.Disk, v.block.Path, v.status.Volume.Removable
 			members = append(members, m)
 			byNode[m.Path] = v
 		}

@@ -84,6 +84,30 @@ func TestPartitionUUID(t *testing.T) {
 	}
 }
 
+func TestStartedFrom(t *testing.T) {
+	const uuid = "33221100-5544-7766-8899-aabbccddeeff"
+	sig := [16]byte{0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff}
+	option := string(LoadOption{Partition: Partition{Number: 1, Signature: sig, GPT: true}, File: `\EFI\BOOT\BOOTX64.EFI`}.Bytes())
+	drive := string(LoadOption{Description: "USB HARDDRIVE"}.Bytes())
+	for _, tt := range []struct {
+		name   string
+		values map[string]string
+		want   string
+	}{
+		{name: "no variables"},
+		{name: "as the stub has left it", values: map[string]string{"LoaderDevicePartUUID": string(AppendText(nil, strings.ToUpper(uuid))), "BootCurrent": "\x03\x00"}, want: uuid},
+		{name: "as the firmware's boot option names it", values: map[string]string{"BootCurrent": "\x03\x00", "Boot0003": option}, want: uuid},
+		{name: "an option that names only the drive", values: map[string]string{"BootCurrent": "\x03\x00", "Boot0003": drive}},
+		{name: "an option that is not there", values: map[string]string{"BootCurrent": "\x03\x00"}},
+		{name: "damaged", values: map[string]string{"BootCurrent": "\x03\x00", "Boot0003": "\x01"}},
+		{name: "damaged, too", values: map[string]string{"BootCurrent": "\x03", "LoaderDevicePartUUID": ""}},
+	} {
+		if got := StartedFrom(&boottest.Variables{Values: tt.values}); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 // A device path may begin with nodes of the hardware, and cut a file's path.
 func TestPathOfSeveralNodes(t *testing.T) {
 	file := func(name string) []byte {

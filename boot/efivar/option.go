@@ -224,3 +224,26 @@ func isText(s string, last rune) bool {
 		return r > last || !unicode.IsPrint(r) && !unicode.IsSpace(r)
 	})
 }
+
+// StartedFrom returns the PARTUUID of the partition that the running program was
+// started from: as its stub or a boot loader has left it, else that of the boot
+// option which the firmware took. It is "" when neither names one.
+func StartedFrom(vars Variables) string {
+	if b, err := vars.Get("LoaderDevicePartUUID", Loader); err == nil {
+		if uuid := strings.ToLower(Text(b)); uuid != "" {
+			return uuid
+		}
+	}
+	b, err := vars.Get("BootCurrent", Global)
+	if err != nil || len(b) != 2 {
+		return ""
+	}
+	if b, err = vars.Get(OptionName(binary.LittleEndian.Uint16(b)), Global); err != nil {
+		return ""
+	}
+	o, err := ParseLoadOption(b)
+	if err != nil {
+		return ""
+	}
+	return o.Partition.UUID()
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
@@ -120,14 +121,16 @@ func (s Settings) WithVolumes(volumes boot.Volumes) Settings {
 		text  []byte
 	}
 	var files []found
-	named := false
+	named := volumes.Find(s.SettingsFile.Volume, boot.Volume{})
+	if s.SettingsVolume == File {
+		if i := slices.IndexFunc(named, func(v boot.MountedVolume) bool { return v.Volume.Removable }); i > 0 {
+			named = named[:i] // they come last, and may be copies
+		}
+		volumes = named
+	}
 	for _, v := range volumes {
 		paths := volumePaths[:]
 		if s.SettingsVolume == File {
-			if len(boot.Volumes{v}.Find(s.SettingsFile.Volume, boot.Volume{})) == 0 {
-				continue
-			}
-			named = true
 			paths = []string{s.SettingsFile.Path}
 		} else if v.Volume.Removable || v.Volume.Partition == 0 || v.Volume.Type != superblock.VFAT && v.Volume.Label != "ALPBOOT" {
 			continue
@@ -144,7 +147,7 @@ func (s Settings) WithVolumes(volumes boot.Volumes) Settings {
 			}
 		}
 	}
-	if s.SettingsVolume == File && !named {
+	if s.SettingsVolume == File && len(named) == 0 {
 		s.note("", fmt.Sprintf("The volume of settings-volume = %s is not there.", s.SettingsFile))
 	}
 	if len(files) == 0 {

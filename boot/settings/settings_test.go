@@ -133,6 +133,9 @@ func TestWithVolumes(t *testing.T) {
 		{name: "not from a stick", volumes: boot.Volumes{volume(func(c *boot.MountedVolume) { c.Volume.Removable, c.Volume.Label = true, "ALPBOOT" }, "alpboot.conf", "default = evil\ntimeout = 0")}},
 		{name: "not from a volume of a guest", volumes: boot.Volumes{volume(func(c *boot.MountedVolume) { c.Volume.Partition = 0 }, "alpboot.conf", "timeout = 9")}},
 		{name: "from a stick that is named", cmdline: "alpboot.settings-volume=UUID=1234-abcd:/a.conf", volumes: boot.Volumes{volume(func(c *boot.MountedVolume) { c.Volume.Removable = true }, "a.conf", "timeout = 9")}, want: []string{"timeout=9", "settings-volume=UUID=1234-abcd:/a.conf"}},
+		{name: "not from a stick that is a copy of the volume which is named", cmdline: "alpboot.settings-volume=UUID=1234-abcd:/a.conf", volumes: boot.Volumes{
+			volume(func(c *boot.MountedVolume) { c.Volume.Removable = true }, "a.conf", "timeout = 1"), volume(nil, "a.conf", "timeout = 9")},
+			want: []string{"timeout=9", "settings-volume=UUID=1234-abcd:/a.conf"}},
 		{name: "named and missing", cmdline: "alpboot.settings-volume=LABEL=X:/a.conf", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"settings-volume=LABEL=X:/a.conf"}, notes: []string{"LABEL=X:/a.conf is not there"}},
 		{name: "named without the file", cmdline: "alpboot.settings-volume=UUID=1234-ABCD:/a.conf", volumes: boot.Volumes{volume(nil)}, want: []string{"settings-volume=UUID=1234-ABCD:/a.conf"}, notes: []string{"/dev/sda1"}},
 		{name: "switched off", cmdline: "alpboot.settings-volume=off", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"settings-volume=off"}},

@@ -138,6 +138,7 @@ func (m machine) Scan(ctx context.Context, asked settings.Settings) *discover.Sc
 		Maker:   hardware,
 		Formats: all.Formats(os.DirFS(efiVars)),
 		Events:  device.Events,
+		Own:     func() string { return efivar.StartedFrom(efivar.Dir(efiVars)) },
 		Ready:   m.driversReady,
 		Settle:  asked.Settle,
 		Limit:   asked.DeviceLimit,

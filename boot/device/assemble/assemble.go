@@ -28,6 +28,10 @@ type Member struct {
 	Disk string           // of the whole disk that it is on; "" when it is one itself or is unknown
 	RAID *superblock.RAID // a member of an md array
 	PV   *lvm.PV          // a physical volume of LVM
+
+	// Removable is set when it is on a disk that is not built in. It takes the
+	// place of no member that is built in, however new it is.
+	Removable bool
 }
 
 // name returns what a user calls m.
@@ -54,6 +58,8 @@ type Mapping struct {
 
 	Table   mapper.Table
 	Members []string // the devices that it reads, sorted
+
+	Removable bool // one of them is
 }
 
 const (
@@ -110,8 +116,14 @@ type named struct {
 	name, piece string // before mangling; what to add to it
 }
 
-// add plans a mapping that is called name, with piece if others are, too.
-func (p *plan) add(name, piece string, m Mapping) {
+// add plans a mapping that is called name, with piece if others are, too. One
+// with a removable member is not made before all members are there: until then,
+// one that is built in may come.
+func (p *plan) add(name, piece string, m Mapping, members []Member) {
+	m.Members, m.Removable = paths(members), slices.ContainsFunc(members, isRemovable)
+	if m.Removable && !p.complete {
+		return
+	}
 	m.Name = mapper.Name(name)
 	p.made = append(p.made, named{m, name, piece})
 }
@@ -140,17 +152,21 @@ func (p *plan) problems() map[string]string {
 // mappings names the mappings.
 func (p *plan) mappings() []Mapping {
 	// All of a name get the addition, so that none of them takes the name that
-	// another one had before there were several.
+	// another one had before there were several. The only one that is built in
+	// keeps it whatever is plugged in.
 	for _, add := range []func(named) string{
 		func(m named) string { return "#" + m.piece },
 		func(m named) string { return "#" + m.UUID },
 	} {
-		count := map[string]int{}
+		count, builtIn := map[string]int{}, map[string]int{}
 		for _, m := range p.made {
 			count[m.Name]++
+			if !m.Removable {
+				builtIn[m.Name]++
+			}
 		}
 		for i, m := range p.made {
-			if count[m.Name] > 1 {
+			if count[m.Name] > 1 && (m.Removable || builtIn[m.Name] > 1) {
 				p.made[i].Name = mapper.Name(m.name + add(m))
 			}
 		}
@@ -161,6 +177,16 @@ func (p *plan) mappings() []Mapping {
 	}
 	slices.SortFunc(out, func(a, b Mapping) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UUID, b.UUID)) })
 	return out
+}
+
+func isRemovable(m Member) bool { return m.Removable }
+
+// builtIn returns the members that are built in, or all where none is.
+func builtIn(members []Member) []Member {
+	if fixed := slices.DeleteFunc(slices.Clone(members), isRemovable); len(fixed) > 0 {
+		return fixed
+	}
+	return members
 }
 
 func sorted[V any](m map[string]V) []string {

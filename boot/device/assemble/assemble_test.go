@@ -76,6 +76,12 @@ func on(disk string, m assemble.Member) assemble.Member {
 	return m
 }
 
+// stick makes a member one that is not built in.
+func stick(m assemble.Member) assemble.Member {
+	m.Removable = true
+	return m
+}
+
 // text writes mappings as lines of a name and what dmsetup would be given.
 func text(mappings []assemble.Mapping) []string {
 	var lines []string
@@ -95,7 +101,8 @@ func TestPlan(t *testing.T) {
 	tests := []struct {
 		name     string
 		members  []assemble.Member
-		waits    bool // for what may come: nothing is planned or told until complete
+		waits    bool     // for what may come: nothing is planned or told until complete
+		early    []string // what is planned before that; nil for want
 		want     []string
 		problems map[string]string // what they contain; "" when there is none
 	}{
@@ -143,6 +150,71 @@ func TestPlan(t *testing.T) {
 				r.Version, r.DataOffset, r.Used = "0.90", 0, 15<<20-65536
 			}), raid("/dev/sdb1", 1, called("7"))},
 			want: []string{"md-7: [0 30592 linear /dev/sda1 0]"},
+		},
+		// what is plugged in
+		{
+			name:     "mirror with a newer member on a stick",
+			members:  []assemble.Member{stick(raid("/dev/sda1", 0, events(90))), raid("/dev/vda1", 1)},
+			want:     []string{"md-0: [0 28672 linear /dev/vda1 2048]"},
+			problems: map[string]string{"/dev/sda1": "/dev/sda1 is a newer state of the RAID1 array alpine:0 than /dev/vda1, and left out, as it is not built in"},
+		}, {
+			name:     "mirror whose UUID an array of another level on a stick has",
+			members:  []assemble.Member{stick(raid("/dev/sda1", 0, events(90), stripes)), raid("/dev/vda1", 0), raid("/dev/vdb1", 1)},
+			want:     []string{"md-0: [0 28672 linear /dev/vda1 2048]"},
+			problems: map[string]string{"/dev/sda1": "disagrees with the other members"},
+		}, {
+			name:    "mirror on sticks only",
+			members: []assemble.Member{stick(raid("/dev/sda1", 0)), stick(raid("/dev/sdb1", 1))},
+			waits:   true,
+			want:    []string{"md-0: [0 28672 linear /dev/sda1 2048]"},
+		}, {
+			name:     "RAID0 with a copy of a member on a stick",
+			members:  []assemble.Member{stick(raid("/dev/sda1", 0, stripes, events(21))), raid("/dev/vda1", 0, stripes), raid("/dev/vdb1", 1, stripes)},
+			want:     []string{"md-0: [0 61440 striped 2 128 /dev/vda1 2048 /dev/vdb1 2048]"},
+			problems: map[string]string{"/dev/sda1": "is the same member of the RAID0 array alpine:0 as /dev/vda1, and left out, as it is not built in"},
+		}, {
+			name:    "an array on a stick with the name of one that is built in",
+			members: []assemble.Member{stick(raid("/dev/sda1", 0, id(other))), stick(raid("/dev/sdb1", 1, id(other))), raid("/dev/vda1", 0), raid("/dev/vdb1", 1)},
+			early:   []string{"md-0: [0 28672 linear /dev/vda1 2048]"},
+			want:    []string{"md-0: [0 28672 linear /dev/vda1 2048]", "md-0#99999999: [0 28672 linear /dev/sda1 2048]"},
+		}, {
+			name:     "a newer copy of a physical volume on a stick",
+			members:  []assemble.Member{stick(pv("/dev/sda2", "a", group("vg0", 9, "a", "evil=a"))), pv("/dev/vda2", "a", group("vg0", 3, "a", "root=a"))},
+			want:     []string{"vg0-root: [0 8192 linear /dev/vda2 2048]"},
+			problems: map[string]string{"/dev/sda2": "/dev/sda2 is a copy of /dev/vda2, which is used instead in volume group vg0"},
+		}, {
+			name: "a copy of one disk of two on a stick",
+			members: []assemble.Member{
+				stick(on("/dev/sda", pv("/dev/sda2", "a", vg))), on("/dev/vda", pv("/dev/vda2", "a", vg)), on("/dev/vdb", pv("/dev/vdb2", "b", vg)),
+			},
+			want: []string{
+				"vg0-home: [0 8192 linear /dev/vdb2 10240]",
+				"vg0-root: [0 8192 linear /dev/vda2 2048]",
+				"vg0-wide: [0 8192 linear /dev/vda2 18432] [8192 8192 linear /dev/vdb2 18432]",
+			},
+			problems: map[string]string{"/dev/sda2": "copy of /dev/vda2"},
+		}, {
+			name:     "a physical volume on a stick that claims the group",
+			members:  []assemble.Member{stick(pv("/dev/sda2", "b", group("vg0", 9, "ab", "root=b"))), pv("/dev/vda2", "a", group("vg0", 3, "a", "root=a"))},
+			want:     []string{"vg0-root: [0 8192 linear /dev/vda2 2048]"},
+			problems: map[string]string{"/dev/sda2": "volume group vg0 has no longer"},
+		}, {
+			name: "a group on a stick that claims a physical volume",
+			members: []assemble.Member{
+				stick(pv("/dev/sda2", "c", func() *lvm.VG { vg := group("a", 9, "bc", "root=c"); vg.UUID = "first"; return vg }())),
+				pv("/dev/vda2", "a", group("vg0", 3, "ab", "root=a b")), pv("/dev/vdb2", "b", nil),
+			},
+			want:  []string{"a-root: [0 8192 linear /dev/sda2 2048]", "vg0-root: [0 8192 linear /dev/vda2 2048] [8192 8192 linear /dev/vdb2 2048]"},
+			early: []string{"vg0-root: [0 8192 linear /dev/vda2 2048] [8192 8192 linear /dev/vdb2 2048]"},
+		}, {
+			name:    "a group on a disk and a stick",
+			members: []assemble.Member{stick(pv("/dev/sda2", "a", vg)), pv("/dev/vda2", "b", vg)},
+			early:   []string{"vg0-home: [0 8192 linear /dev/vda2 10240]"},
+			want: []string{
+				"vg0-home: [0 8192 linear /dev/vda2 10240]",
+				"vg0-root: [0 8192 linear /dev/sda2 2048]",
+				"vg0-wide: [0 8192 linear /dev/sda2 18432] [8192 8192 linear /dev/vda2 18432]",
+			},
 		},
 		// names
 		{
@@ -292,9 +364,12 @@ func TestPlan(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.early == nil {
+				tt.early = tt.want
+			}
 			if mappings, problems := assemble.Plan(tt.members, false); tt.waits && (len(mappings) > 0 || len(problems) > 0) {
 				t.Errorf("it does not wait: %q, %v", text(mappings), problems)
-			} else if !tt.waits && !reflect.DeepEqual(text(mappings), tt.want) {
+			} else if !tt.waits && !reflect.DeepEqual(text(mappings), tt.early) {
 				t.Errorf("incomplete it gives %q", text(mappings))
 			}
 			mappings, problems := assemble.Plan(tt.members, true)

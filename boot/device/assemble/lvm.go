@@ -15,16 +15,23 @@ import (
 func (p *plan) groups(members []Member) {
 	groups := map[string][]Member{} // by the UUID of the group
 	owner := map[string]string{}    // group by the UUID of a physical volume, as groups have it
+	own := func(m Member, group string) {
+		for _, pv := range m.PV.VG.PVs {
+			if owner[pv.UUID] == "" {
+				owner[pv.UUID] = group
+			}
+		}
+	}
 	for _, m := range members {
 		if m.PV.VG != nil {
 			groups[m.PV.VG.UUID] = append(groups[m.PV.VG.UUID], m)
 		}
 	}
-	for _, uuid := range sorted(groups) {
-		for _, m := range groups[uuid] {
-			for _, pv := range m.PV.VG.PVs {
-				if owner[pv.UUID] == "" {
-					owner[pv.UUID] = uuid
+	for _, removable := range []bool{false, true} {
+		for _, uuid := range sorted(groups) {
+			for _, m := range groups[uuid] {
+				if m.Removable == removable {
+					own(m, uuid)
 				}
 			}
 		}
@@ -106,7 +113,7 @@ func (p *plan) volume(s set, vg *lvm.VG, lv lvm.LV, first Member) {
 		p.reportVolume(first, vg, err)
 		return
 	}
-	p.add(mapper.LVName(vg.Name, lv.Name), vg.UUID[:min(6, len(vg.UUID))], Mapping{UUID: vg.MappingUUID(lv), Table: table, Members: paths(used)})
+	p.add(mapper.LVName(vg.Name, lv.Name), vg.UUID[:min(6, len(vg.UUID))], Mapping{UUID: vg.MappingUUID(lv), Table: table}, used)
 }
 
 // reportVolume notes a problem of a logical volume, of which there may be many.
@@ -127,14 +134,25 @@ type set struct {
 	disk   string            // that copies were chosen from; "" when there are none
 }
 
-// choose makes a set of members. Where a disk was copied, the physical volumes
-// of one disk are preferred: that with the newest metadata, then with the most
-// physical volumes, then the first.
+// choose makes a set of members. A copy that is removable is never chosen where
+// one is built in. Of other copies, the physical volumes of one disk are preferred:
+// that with the newest metadata, then with the most physical volumes, then the
+// first.
 func choose(members []Member) set {
 	s := set{chosen: map[string]Member{}, copied: map[string]bool{}}
 	byUUID := map[string][]Member{}
 	for _, m := range members {
 		byUUID[m.PV.UUID] = append(byUUID[m.PV.UUID], m)
+	}
+	members = slices.DeleteFunc(slices.Clone(members), func(m Member) bool {
+		return m.Removable && slices.ContainsFunc(byUUID[m.PV.UUID], func(o Member) bool { return !o.Removable })
+	})
+	for uuid, same := range byUUID {
+		left := builtIn(same)
+		if len(left) < len(same) {
+			s.copies = append(s.copies, slices.DeleteFunc(slices.Clone(same), func(m Member) bool { return !m.Removable })...)
+		}
+		byUUID[uuid] = left
 	}
 	type count struct {
 		seqno uint64
@@ -184,8 +202,8 @@ func seqno(m Member) uint64 {
 	return m.PV.VG.Seqno
 }
 
-// newest returns the newest metadata of a set; of equal ones those on the disk
-// that copies were chosen from.
+// newest returns the newest metadata of a set, of those that are built in if
+// there are any; of equal ones those on the disk that copies were chosen from.
 func (s set) newest() *lvm.VG {
 	var best Member
 	for _, uuid := range sorted(s.chosen) {
@@ -194,6 +212,7 @@ func (s set) newest() *lvm.VG {
 			continue
 		}
 		if best.PV == nil || cmp.Or(
+			lastIf(m.Removable, best.Removable),
 			cmp.Compare(seqno(best), seqno(m)),
 			lastIf(m.onDisk() != s.disk, best.onDisk() != s.disk),
 			cmp.Compare(m.Path, best.Path),

@@ -13,7 +13,7 @@ import (
 // array plans an md array from its members, which come in the order of their
 // paths.
 func (p *plan) array(members []Member) {
-	newest := slices.MaxFunc(members, func(a, b Member) int { return cmp.Compare(a.RAID.Events, b.RAID.Events) }).RAID
+	newest := slices.MaxFunc(builtIn(members), func(a, b Member) int { return cmp.Compare(a.RAID.Events, b.RAID.Events) }).RAID
 	var agree []Member
 	for _, m := range members {
 		if m.RAID.Level != newest.Level || m.RAID.Devices != newest.Devices && newest.Level != 1 || m.RAID.Chunk != newest.Chunk && newest.Level == 0 {
@@ -68,15 +68,18 @@ func (p *plan) mirror(members []Member, newest *superblock.RAID) {
 	}
 	// Where a resync was not finished, md reads from the member of the lowest role.
 	slices.SortStableFunc(usable, func(a, b Member) int {
-		return cmp.Or(cmp.Compare(b.RAID.Events, a.RAID.Events), lastIf(a.RAID.BadBlocks, b.RAID.BadBlocks), cmp.Compare(a.RAID.Role, b.RAID.Role))
+		return cmp.Or(lastIf(a.Removable, b.Removable), cmp.Compare(b.RAID.Events, a.RAID.Events), lastIf(a.RAID.BadBlocks, b.RAID.BadBlocks), cmp.Compare(a.RAID.Role, b.RAID.Role))
 	})
 	best := usable[0]
 	if stale(best.RAID, newest) {
 		p.report(best, "is an older state of %s, read because no newer member can be", title(newest))
 	}
 	for _, m := range usable[1:] {
-		if stale(m.RAID, best.RAID) {
+		switch {
+		case stale(m.RAID, best.RAID):
 			p.report(m, "is an older state of %s than %s, and left out", title(newest), best.name())
+		case stale(best.RAID, m.RAID):
+			p.report(m, "is a newer state of %s than %s, and left out, as it is not built in", title(newest), best.name())
 		}
 	}
 	size := best.RAID.Used
@@ -107,6 +110,8 @@ func stale(r, newest *superblock.RAID) bool {
 func (p *plan) span(members []Member, newest *superblock.RAID) {
 	byRole := map[int]Member{}
 	broken := false
+	members = slices.Clone(members)
+	slices.SortStableFunc(members, func(a, b Member) int { return lastIf(a.Removable, b.Removable) })
 	for _, m := range members {
 		other, taken := byRole[m.RAID.Role]
 		switch {
@@ -115,6 +120,9 @@ func (p *plan) span(members []Member, newest *superblock.RAID) {
 			continue
 		case stale(m.RAID, newest):
 			p.report(m, "is an older state of %s, and left out", title(newest))
+			continue
+		case taken && m.Removable && !other.Removable:
+			p.report(m, "is the same member of %s as %s, and left out, as it is not built in", title(newest), other.name())
 			continue
 		case taken:
 			p.report(m, "is the same member of %s as %s: unplug the one that is a copy", title(newest), other.name())
@@ -189,7 +197,7 @@ func (p *plan) makeArray(r *superblock.RAID, table mapper.Table, members ...Memb
 	if name == "" {
 		name = r.UUID
 	}
-	p.add("md-"+name, r.UUID[:min(8, len(r.UUID))], Mapping{UUID: "ALPBOOT-MD-" + r.UUID, Table: table, Members: paths(members)})
+	p.add("md-"+name, r.UUID[:min(8, len(r.UUID))], Mapping{UUID: "ALPBOOT-MD-" + r.UUID, Table: table}, members)
 }
 
 func paths(members []Member) []string {

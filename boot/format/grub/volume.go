@@ -127,8 +127,11 @@ func (m *machine) onDisk(name string) (volume int, ok bool) {
 	}
 	d := m.disks[number]
 	found := of(d)
-	if d == "" { // some other disk
+	if d == "" { // some other disk, one that is built in rather than a stick
 		m.unresolved = true
+		if i := slices.IndexFunc(found, m.isBuiltIn); i >= 0 {
+			found = slices.DeleteFunc(found[i:], func(v int) bool { return !m.isBuiltIn(v) })
+		}
 		return first(found), len(found) == 1
 	}
 	if len(found) == 0 && d == disk(own) && own.Partition == 0 {
@@ -142,6 +145,8 @@ func (m *machine) onDisk(name string) (volume int, ok bool) {
 func isSet(v boot.Volume) bool {
 	return v.Disk == "" && (strings.HasPrefix(v.Device, "/dev/mapper/") || strings.HasPrefix(v.Device, "/dev/md") || strings.HasPrefix(v.Device, "/dev/dm-"))
 }
+
+func (m *machine) isBuiltIn(volume int) bool { return !m.volumes[volume].Volume.Removable }
 
 func first(list []int) int {
 	if len(list) == 0 {
