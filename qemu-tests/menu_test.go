@@ -147,7 +147,7 @@ func TestRememberedInAFile(t *testing.T) {
 	t.Parallel()
 	in, lts, virt := twoKernels(t)
 	file := vm.Drive{File: write(t, disk.GPTDisk(in)), Access: vm.Writeable}
-	const settings = " alpboot.confirm alpboot.remember=UUID=" + disk.BootUUID + ":/alpboot.state"
+	const settings = " alpboot.confirm=1 alpboot.remember=UUID=" + disk.BootUUID + ":/alpboot.state"
 	cmdline := in.Cmdline("UUID=" + disk.RootUUID)
 	t.Run("first start", func(t *testing.T) {
 		m := start(t, anyKernel, "alpboot.timeout=-1"+settings, file)

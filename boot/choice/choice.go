@@ -24,9 +24,23 @@ type Wants struct {
 	// State is what is remembered, after [remember.State.Opened].
 	State remember.State
 
+	// Confirm is how often an entry may be started without reporting that it is up;
+	// 0 when that is not counted.
+	Confirm int
+
+	// Fingerprints has for entries, by ID, what they start now, as in
+	// [remember.Try]; "" where that cannot be read. One that is missing is still
+	// being read.
+	Fingerprints map[string]string
+
 	// Failed are the entries, by ID, that could not be started since the menu is
 	// there. They are not tried again.
 	Failed map[string]bool
+
+	// Removable is the setting: settings.Ask, Yes or No. Own is the volume that alpboot was
+	// started from, which counts as built in.
+	Removable string
+	Own       boot.VolumeRef
 }
 
 // Choice is the answer.
@@ -40,6 +54,10 @@ type Choice struct {
 	// State is what to remember as soon as any entry is started: the request
 	// for this start is not in it any more.
 	State remember.State
+
+	Because   string // why it is this entry, to follow "this one is booted, because"; "" for none
+	Wait      string // why there is none yet, as a sentence
+	Exhausted bool   // everything has answered, and nothing is left to start
 
 	Notes []string // what the user should know about it, a sentence each
 }
@@ -102,7 +120,14 @@ func (c *chooser) note(format string, args ...any) {
 
 // failed reports whether an entry is not to be booted unattended.
 func (c *chooser) failed(e boot.Entry) bool {
-	return c.w.Failed[e.ID] || slices.Contains(c.w.State.Failed, e.ID) || countedOut(e)
+	return c.w.Failed[e.ID] || c.usedUp(e) || countedOut(e)
+}
+
+// usedUp reports whether what e starts was started so often without reporting
+// that it is up that it has failed.
+func (c *chooser) usedUp(e boot.Entry) bool {
+	t, ok := c.w.State.Try(e.ID)
+	return ok && t.Left == 0 && t.Of(c.w.Fingerprints[e.ID])
 }
 
 // explain notes why best, which may be none, is booted in place of wanted.
@@ -119,7 +144,7 @@ func (c *chooser) explain(wanted, best boot.Entry) {
 
 // why returns why an entry has failed, as the end of a sentence.
 func (c *chooser) why(e boot.Entry) string {
-	if !slices.Contains(c.w.State.Failed, e.ID) && countedOut(e) {
+	if !c.usedUp(e) && countedOut(e) {
 		return "has no starts left, as the counter in the name of its file says"
 	}
 	return "was started before and never reported being up"

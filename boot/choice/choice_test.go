@@ -88,7 +88,7 @@ func TestDefault(t *testing.T) {
 		{name: "systemd-boot's default is gone", entries: []boot.Entry{uki, bls}, state: remember.State{LoaderDefault: "x.conf"}, id: "uki-9"},
 
 		{name: "once", entries: []boot.Entry{lts, virt}, want: "virt-2", state: kept(remember.State{Next: "lts-1"}), id: "lts-1", once: true, note: "Linux lts is booted once"},
-		{name: "once, for one that has failed before", entries: []boot.Entry{lts, virt}, state: kept(remember.State{Next: "lts-1", Failed: []string{"lts-1"}}), id: "lts-1", once: true, note: "Linux lts is booted once"},
+		{name: "once, for one that has failed before", entries: []boot.Entry{lts, virt}, state: kept(remember.State{Next: "lts-1", Tries: []remember.Try{{ID: "lts-1"}}}), id: "lts-1", once: true, note: "Linux lts is booted once"},
 		{name: "once, not there yet", entries: []boot.Entry{lts, virt}, looking: true, state: kept(remember.State{Next: "gone"})},
 		{name: "once, and gone", entries: []boot.Entry{lts, virt}, state: kept(remember.State{Next: "gone"}), id: "virt-2", note: "no such entry"},
 		{name: "once, and broken", entries: []boot.Entry{bad, virt}, state: kept(remember.State{Next: "bad-4"}), id: "virt-2", note: "kernel is missing"},
@@ -102,10 +102,10 @@ func TestDefault(t *testing.T) {
 
 		{name: "not what could not be started just now", entries: []boot.Entry{virt, lts}, failed: failed("virt-2"), id: "lts-1", note: "Linux virt could not be started just now"},
 		{name: "nor any other way", entries: []boot.Entry{virt}, failed: failed("virt-2"), note: "Linux virt could not"},
-		{name: "not what never came up", entries: []boot.Entry{virt, lts}, state: kept(remember.State{Failed: []string{"virt-2"}}), id: "lts-1", note: "Linux virt was started before and never reported being up: it is passed over."},
-		{name: "though the settings name it", entries: []boot.Entry{lts, virt}, want: "lts-1", state: kept(remember.State{Failed: []string{"lts-1"}}), id: "virt-2", note: "Linux lts was started before"},
-		{name: "unless there is no other", entries: []boot.Entry{virt, bad}, state: kept(remember.State{Failed: []string{"virt-2"}}), id: "virt-2", note: "There is no other"},
-		{name: "failures of others are nobody's concern", entries: []boot.Entry{virt, lts}, state: kept(remember.State{Failed: []string{"lts-1"}}), failed: failed("lts-1"), id: "virt-2"},
+		{name: "not what never came up", entries: []boot.Entry{virt, lts}, state: kept(remember.State{Tries: []remember.Try{{ID: "virt-2"}}}), id: "lts-1", note: "Linux virt was started before and never reported being up: it is passed over."},
+		{name: "though the settings name it", entries: []boot.Entry{lts, virt}, want: "lts-1", state: kept(remember.State{Tries: []remember.Try{{ID: "lts-1"}}}), id: "virt-2", note: "Linux lts was started before"},
+		{name: "unless there is no other", entries: []boot.Entry{virt, bad}, state: kept(remember.State{Tries: []remember.Try{{ID: "virt-2"}}}), id: "virt-2", note: "There is no other"},
+		{name: "failures of others are nobody's concern", entries: []boot.Entry{virt, lts}, state: kept(remember.State{Tries: []remember.Try{{ID: "lts-1"}}}), failed: failed("lts-1"), id: "virt-2"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

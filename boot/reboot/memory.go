@@ -100,8 +100,8 @@ func (s *System) wants(m *mounted, inv boot.Inventory) choice.Wants {
 		s.Warn("what the boot menu remembers cannot be read: %v", err)
 	}
 	w := choice.Wants{Default: mem.asked.Default, State: remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault, LoaderPreferred: all.LoaderPreferred}}
-	if mem.asked.Confirm {
-		w.State.Failed = all.Failed
+	if w.Confirm = mem.asked.Confirm; w.Confirm > 0 {
+		w.State.Tries = all.Tries
 	}
 	return w
 }

@@ -32,7 +32,7 @@ func TestPick(t *testing.T) {
 		{name: "the default", entries: []boot.Entry{lts, virt, def}, id: "def"},
 		{name: "what the menu remembers", entries: []boot.Entry{lts, virt, def}, wants: choice.Wants{State: remember.State{Default: "lts"}}, id: "lts"},
 		{name: "what the menu's settings say", entries: []boot.Entry{lts, virt, def}, wants: choice.Wants{Default: "lts", State: remember.State{Default: "virt"}}, id: "lts"},
-		{name: "not what never came up", entries: []boot.Entry{lts, virt, def}, wants: choice.Wants{State: remember.State{Failed: []string{"def"}}}, id: "lts"},
+		{name: "not what never came up", entries: []boot.Entry{lts, virt, def}, wants: choice.Wants{State: remember.State{Tries: []remember.Try{{ID: "def"}}}}, id: "lts"},
 		{name: "what was booted last", entries: []boot.Entry{lts, virt}, wants: choice.Wants{State: remember.State{Last: "lts"}}, id: "lts"},
 		{name: "none of the running flavour", entries: []boot.Entry{lts}, id: "lts"},
 		{name: "not a broken one", entries: []boot.Entry{lts, broken}, id: "lts"},

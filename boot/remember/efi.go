@@ -54,20 +54,22 @@ func (e EFI) Load() (State, error) {
 func (e EFI) Save(s State) error {
 	old, readErr := e.Load()
 	was, is := old.fields(), s.fields()
+	earlier := false // a variable of an earlier version is there, whose content Load has under another name
+	for _, f := range is {
+		earlier = earlier || f.old && e.has(f)
+	}
 	for _, deleting := range []bool{true, false} { // first what makes room
 		for i, f := range is {
 			text := f.text()
-			if text == was[i].text() && readErr == nil || deleting != (text == "") {
+			if text == was[i].text() && readErr == nil && !earlier || deleting != (text == "") {
 				continue
 			}
-			name, err := f.variable(), error(nil)
-			if deleting {
-				if _, err := e.Vars.Get(name, Vendor); err != nil {
-					continue // it is not there, or cannot be read: then it must not be lost
-				}
-				err = e.Vars.Delete(name, Vendor)
-			} else {
-				err = e.Vars.Set(name, Vendor, []byte(text))
+			var err error
+			switch {
+			case !deleting:
+				err = e.Vars.Set(f.variable(), Vendor, []byte(text))
+			case e.has(f): // one that cannot be read must not be lost
+				err = e.Vars.Delete(f.variable(), Vendor)
 			}
 			if err != nil {
 				return err
@@ -75,4 +77,10 @@ func (e EFI) Save(s State) error {
 		}
 	}
 	return nil
+}
+
+// has reports whether the variable for f is there and can be read.
+func (e EFI) has(f field) bool {
+	_, err := e.Vars.Get(f.variable(), Vendor)
+	return err == nil
 }

@@ -33,7 +33,7 @@ func TestEFI(t *testing.T) {
 	expect(t, e, first)
 	save(t, e, second)
 	expect(t, e, second)
-	expectLog(t, m, "set AlpbootDefault", "set AlpbootNext", "set AlpbootLast", "set AlpbootTrying", "set AlpbootFailed", "set AlpbootUsed")
+	expectLog(t, m, "set AlpbootDefault", "set AlpbootNext", "set AlpbootTrying", "set AlpbootTries", "set AlpbootAttempt", "set AlpbootLast", "set AlpbootRounds", "set AlpbootUsed")
 	changed := second
 	changed.Next, changed.Last = "", "y"
 	save(t, e, changed)
@@ -48,6 +48,25 @@ func TestEFI(t *testing.T) {
 	m.Values["AlpbootNext"] = "\x1b[2J " + strings.Repeat("x", 1000)
 	changed.Next = ""
 	expect(t, e, changed)
+}
+
+// The list of failed entries of earlier versions counts until it is written in
+// another variable.
+func TestEFIOfEarlierVersions(t *testing.T) {
+	m := &boottest.Variables{Values: map[string]string{"AlpbootLast": "b", "AlpbootFailed": "a c"}}
+	e := EFI{m}
+	was := State{Last: "b", Tries: []Try{{"a", "", 0}, {"c", "", 0}}, Kept: true}
+	expect(t, e, was)
+	save(t, e, was)
+	expect(t, e, was)
+	if m.Values["AlpbootTries"] != "0:-:a 0:-:c" || m.Values["AlpbootFailed"] != "" {
+		t.Errorf("got %q", m.Values)
+	}
+	m.Log = nil
+	save(t, e, was)
+	expectLog(t, m)
+	save(t, e, State{Last: "b", Kept: true})
+	expect(t, e, State{Last: "b"})
 }
 
 func TestEFIFails(t *testing.T) {

@@ -190,5 +190,6 @@ func decode(b []byte) (s State, seq uint64, err error) {
 			}
 		}
 	}
+	s.setTries(s.triesText()) // of two lines there may be more than is kept
 	return s, seq, nil
 }

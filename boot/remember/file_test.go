@@ -3,6 +3,7 @@ package remember
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,8 +51,9 @@ func expect(t testing.TB, s Store, want State) {
 
 var (
 	first  = State{Default: "lts-1", Kept: true}
-	second = State{Default: "virt-22", Next: "lts-1", Last: "x", Trying: "x", Failed: []string{"a", "b"}, Used: []string{"0011223344556677"}, Kept: true}
-	third  = State{Last: "edge-333333333333333333333333333333", Kept: true}
+	second = State{Default: "virt-22", Next: "lts-1", Last: "x", Trying: "x", Attempt: Attempt{Time: 1795855000, Try: 1, Of: 3, Release: "6.12.5-0-lts", Title: "Linux lts"},
+		Tries: []Try{{"a", "", 0}, {"x", "00112233445566778899aabbccddeeff", 2}}, Rounds: 2, Used: []string{"0011223344556677"}, Kept: true}
+	third = State{Last: "edge-333333333333333333333333333333", Kept: true}
 )
 
 func TestFile(t *testing.T) {
@@ -218,21 +220,53 @@ func TestFileErrors(t *testing.T) {
 func TestEncodeFits(t *testing.T) {
 	long := strings.Repeat("x", maxID)
 	many := make([]string, 50)
+	var tries []Try
 	for i := range many {
 		many[i] = long
+		tries = append(tries, Try{ID: fmt.Sprintf("%*d", maxID, i), Fingerprint: long, Left: 1 << 40})
+		tries[i].ID = strings.ReplaceAll(tries[i].ID, " ", "x")
 	}
-	b := encode(State{Default: long, Next: long, Last: long, Trying: long, Failed: many, Used: many}, 1<<62)
+	most := State{Default: long, Next: long, Last: long, Trying: long, Tries: tries, Used: many, Rounds: 1 << 40,
+		Attempt: Attempt{Time: 1<<63 - 1, Try: 1 << 40, Of: 1 << 40, Release: strings.Repeat(long, 9), Title: strings.Repeat("\u00e4", 500)}}
+	b := encode(most, 1<<62)
 	if len(b) != slotSize {
 		t.Errorf("%d bytes", len(b))
 	}
 	s, seq, err := decode(b)
-	if err != nil || seq != 1<<62 || len(s.Failed) != maxList || s.Default != long {
+	if err != nil || seq != 1<<62 || len(s.Tries) < 5 || s.Tries[len(s.Tries)-1].ID != tries[49].ID || s.Default != long || len(s.Attempt.Title) < maxText-2 {
 		t.Errorf("%v %d %+v", err, seq, s)
 	}
+	for _, f := range most.fields() { // so does an EFI variable
+		if n := len(f.text()); n > maxTries {
+			t.Errorf("%s has %d bytes", f.name, n)
+		}
+	}
 	// What cannot be kept is left out, and does not become something else.
-	b = encode(State{Default: "a b", Next: "a\nlast evil", Last: long + "x", Failed: []string{"", "\x7f", "ok"}}, 1)
-	if s, _, err = decode(b); err != nil || diff(State{Failed: []string{"ok"}}, s) != "" {
+	b = encode(State{Default: "a b", Next: "a\nlast evil", Last: long + "x", Tries: []Try{{"", "f", 1}, {"\x7f", "f", 1}, {"a", "f:b", 1}, {"b", "f g", 1}, {"ok", "f", -1}},
+		Attempt: Attempt{Release: "a b", Title: "c\nlast evil"}}, 1)
+	if s, _, err = decode(b); err != nil || diff(State{Tries: []Try{{"ok", "f", 0}}, Attempt: Attempt{Release: "ab", Title: "c last evil"}}, s) != "" {
 		t.Errorf("%v %+v", err, s)
+	}
+}
+
+// TestEarlierVersions reads what earlier versions wrote, which counted no tries.
+func TestEarlierVersions(t *testing.T) {
+	line := func(s string) []byte {
+		return []byte(fmt.Sprintf("%s%scrc32 %08x\n", header, s, crc32.ChecksumIEEE([]byte(header+s))))
+	}
+	s, _, err := decode(line("seq 3\nlast a\ntrying a\nfailed b a c\n"))
+	want := State{Last: "a", Trying: "a", Tries: []Try{{"b", "", 0}, {"a", "", 0}, {"c", "", 0}}}
+	if d := diff(want, s); d != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, d)
+	}
+	// Both, where a version was put back.
+	s, _, err = decode(line("seq 3\nfailed b a\ntries 2:f:a\n"))
+	if d := diff(State{Tries: []Try{{"a", "f", 2}}}, s); d != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, d)
+	}
+	// What is written now is a file to them: a header, names they know, and a sum.
+	if text := string(encode(second, 7)); !strings.HasPrefix(text, "alpboot state 1\nseq 7\n") || !strings.Contains(text, "\ntrying x\n") {
+		t.Errorf("got %q", text)
 	}
 }
 
@@ -254,6 +288,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(encode(second, 7))
 	f.Add([]byte("alpboot state 1\nseq 1\ndefault a\ncrc32 00000000\n"))
 	f.Add([]byte(header + "\ncrc32 "))
+	f.Add([]byte("alpboot state 1\nseq 3\nlast a\ntrying a\nfailed b a c\ntries 2:f:a\nattempt 1 2 3 - x\ncrc32 00000000\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, seq, err := decode(b)
 		if err != nil {

@@ -1,7 +1,6 @@
 package remember
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,65 +12,100 @@ func diff(want, got State) string {
 }
 
 func TestOpened(t *testing.T) {
+	begun := Attempt{Time: 7, Try: 1, Of: 3}
 	tests := []struct {
 		name        string
 		state, want State
-		confirm     bool
+		confirm     int
 	}{
-		{name: "nothing known", confirm: true},
-		{name: "what never reported being up has failed", confirm: true,
-			state: State{Last: "a", Trying: "a", Failed: []string{"b"}}, want: State{Last: "a", Failed: []string{"b", "a"}}},
-		{name: "and stays so once", confirm: true,
-			state: State{Last: "a", Trying: "a", Failed: []string{"a", "b"}}, want: State{Last: "a", Failed: []string{"b", "a"}}},
-		{name: "what has said so has failed no more", confirm: true,
-			state: State{Last: "a", Failed: []string{"a", "b"}}, want: State{Last: "a", Failed: []string{"b"}}},
-		{name: "nobody says anything without the setting",
-			state: State{Default: "d", Last: "a", Trying: "a", Failed: []string{"b"}}, want: State{Default: "d", Last: "a"}},
+		{name: "nothing known", confirm: 3},
+		{name: "what never reported being up has its tries", confirm: 3,
+			state: State{Last: "a", Trying: "a", Attempt: begun, Tries: []Try{{"b", "", 0}, {"a", "f", 2}}, Rounds: 2},
+			want:  State{Last: "a", Attempt: begun, Tries: []Try{{"b", "", 0}, {"a", "f", 2}}, Rounds: 2}},
+		{name: "what has reported it has failed no more", confirm: 3,
+			state: State{Last: "a", Attempt: begun, Tries: []Try{{"a", "f", 0}, {"b", "", 0}}, Rounds: 2},
+			want:  State{Last: "a", Tries: []Try{{"b", "", 0}}}},
+		{name: "where nothing was started, nothing has ended", confirm: 3,
+			state: State{Last: "a", Tries: []Try{{"b", "", 0}}, Rounds: 2},
+			want:  State{Last: "a", Tries: []Try{{"b", "", 0}}, Rounds: 2}},
+		{name: "nobody reports anything without the setting",
+			state: State{Default: "d", Last: "a", Trying: "a", Attempt: begun, Tries: []Try{{"b", "", 0}}, Rounds: 1}, want: State{Default: "d", Last: "a"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := tt.state.Opened(tt.confirm)
-			if d := diff(tt.want, got); d != "" {
+			if d := diff(tt.want, tt.state.Opened(tt.confirm)); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
-			}
-			if d := diff(got, got.Opened(tt.confirm && got.Last == "")); tt.confirm && got.Last == "" && d != "" {
-				t.Errorf("opened twice it differs:\n%s", d)
 			}
 		})
 	}
 }
 
-// TestAttempts goes through starts of a machine with two entries, b the good one.
-func TestAttempts(t *testing.T) {
+// TestTries goes through starts of a machine with two entries, b the good one.
+func TestTries(t *testing.T) {
+	const n = 3
 	var s State
-	start := func(id string, up bool) {
+	start := func(id, fingerprint string, up bool) {
 		t.Helper()
-		s = s.Opened(true).Booting(id, false, true)
+		s = s.Opened(n).Booting(id, fingerprint, false, n, Attempt{})
 		if up {
 			s = s.Confirmed()
 		}
 	}
-	failed := func(want string) {
+	tries := func(want string) {
 		t.Helper()
-		if got := strings.Join(s.Opened(true).Failed, " "); got != want {
-			t.Errorf("failed: %q, want %q", got, want)
+		s := s.Opened(n)
+		if got := s.triesText(); got != want {
+			t.Errorf("tries: %q, want %q", got, want)
 		}
 	}
-	start("a", false)
-	failed("a")
-	start("b", true)
-	failed("a")
-	start("a", false) // by hand: still bad
-	failed("a")
-	start("a", true) // mended
-	failed("")
-	start("b", false)
+	start("a", "old", false)
+	tries("2:old:a")
+	start("a", "old", false)
+	if s.Attempt.Try != 2 || s.Attempt.Of != n {
+		t.Errorf("try %d of %d", s.Attempt.Try, s.Attempt.Of)
+	}
+	start("a", "old", false)
+	tries("0:old:a")
+	start("b", "good", true)
+	tries("0:old:a")
+	start("a", "old", false) // by hand: it counts, and is never refused
+	tries("0:old:a")
+	s = s.NextRound()
+	tries("1:old:a")
+	if s.Rounds != 1 || s.Trying != "a" {
+		t.Errorf("got %+v", s)
+	}
+	start("a", "old", false)
+	tries("0:old:a")
+	start("a", "new", false) // replaced
+	tries("2:new:a")
+	start("a", "new", true) // repaired
+	tries("")
+	if s.Rounds != 0 {
+		t.Errorf("the round has not ended: %+v", s)
+	}
+	s.Rounds = 2
+	start("b", "good", false)
 	s.Trying = "" // by removing the EFI variable
-	failed("")
-	if s = s.Booting("c", false, false); s.Last != "b" {
+	tries("")
+	if s = s.Opened(n); s.Rounds != 0 {
+		t.Errorf("the round has not ended: %+v", s)
+	}
+	start("c", "", false) // what cannot be told apart by its contents
+	tries("2:-:c")
+	if s = s.Booting("c", "f", false, 0, Attempt{}); s.Last != "c" || s.Trying != "c" {
+		t.Errorf("got %+v", s)
+	}
+	s = State{Last: "b"}
+	if s = s.Booting("c", "f", false, 0, Attempt{}); s.Last != "b" {
 		t.Errorf("%q was remembered as started last, unasked", s.Last)
 	}
-	if s = s.Booting("c", true, false); s.Last != "c" || s.Trying != "" {
+	if s = s.Booting("c", "f", true, 0, Attempt{}); s.Last != "c" || s.Trying != "" {
+		t.Errorf("got %+v", s)
+	}
+	// With fewer tries than before.
+	s = State{Tries: []Try{{"a", "f", 8}}}
+	if s = s.Booting("a", "f", false, 2, Attempt{}); s.Tries[0].Left != 1 {
 		t.Errorf("got %+v", s)
 	}
 }

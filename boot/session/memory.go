@@ -41,7 +41,7 @@ func (s *session) openMemory(store remember.Store, state remember.State, err err
 	}
 	s.memory = &memory{store: store, stored: state, state: state.Opened(s.asked.Confirm), next: s.memory.next}
 	m := s.memory.state
-	s.log.Info("what is remembered", "where", store.Where(), "default", m.Default, "next", m.Next, "last", m.Last, "failed", m.Failed)
+	s.log.Info("what is remembered", "where", store.Where(), "default", m.Default, "next", m.Next, "last", m.Last, "tries", m.Tries)
 }
 
 // move goes on with what is remembered in another store, which has the same or
@@ -99,7 +99,7 @@ func (s *session) starting(id string) remember.State {
 		state.Used = slices.Concat(done, state.Used)
 	}
 	state.Next = s.memory.next
-	return state.Booting(id, s.asked.RemembersLast(), s.asked.Confirm)
+	return state.Booting(id, "", s.asked.RemembersLast(), s.asked.Confirm, remember.Attempt{})
 }
 
 // saved takes in that a state was saved. What it has for the next start is not

@@ -244,7 +244,7 @@ func (r *randomFixture) goOn() {
 func (r *randomFixture) check() {
 	r.faultless(r.disks.Check())
 	stored := r.load()
-	starts := r.asked || r.session.Settings.RemembersLast() || r.session.Settings.Confirm
+	starts := r.asked || r.session.Settings.RemembersLast() || r.session.Settings.Confirm > 0
 	if !starts && !stored.Equal(r.stored) {
 		r.fail("unasked, it remembers %+v after %+v", stored, r.stored)
 	}

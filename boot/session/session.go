@@ -361,17 +361,17 @@ func unattended(inv boot.Inventory) boot.Inventory {
 // wants is what bears on the choice. What has been asked for in this session is
 // for the next start.
 func (s *session) wants() choice.Wants {
-	return choice.Wants{Default: s.asked.Default, State: s.memory.state, Failed: s.failed}
+	return choice.Wants{Default: s.asked.Default, State: s.memory.state, Confirm: s.asked.Confirm, Failed: s.failed}
 }
 
 // reportPassedOver shows that the entry which would be the default is not,
 // because it never came up.
 func (s *session) reportPassedOver(inv boot.Inventory) {
-	if !inv.Settled || len(s.memory.state.Failed) == 0 {
+	if !inv.Settled || len(s.memory.state.Tries) == 0 {
 		return
 	}
 	w := s.wants()
-	w.State.Failed = nil
+	w.State.Tries = nil
 	id := choice.Default(unattended(inv), w).ID
 	if id == s.choice.ID || s.passed[id] {
 		return

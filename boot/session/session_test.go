@@ -420,13 +420,13 @@ func TestMetOnce(t *testing.T) {
 
 func TestPassedOver(t *testing.T) {
 	onDisk(t, func(t *testing.T, b *fixture) {
-		b.start("alpboot.timeout=2 alpboot.confirm")
+		b.start("alpboot.timeout=2 alpboot.confirm=1")
 		b.wait(2 * time.Second)
 		b.did(booted...)
 		if got := b.vars.Values["AlpbootTrying"]; got != b.idOf("Linux lts") {
 			t.Fatalf("AlpbootTrying is %q", got)
 		}
-		b.start("alpboot.timeout=3 alpboot.confirm")
+		b.start("alpboot.timeout=3 alpboot.confirm=1")
 		b.shows("Linux lts did not boot", "never reported being up", "Booting in", "Linux virt")
 		b.wait(4 * time.Second)
 		b.did(bootedVirt()...)

@@ -45,6 +45,15 @@ const (
 	File = "file" // Method: kexec_file_load(2). Remember: the file RememberFile
 	Load = "load" // Method: kexec_load(2)
 	EFI  = "efi"  // Remember: EFI variables
+
+	Restart   = "reboot" // Exhausted
+	Wait      = "wait"
+	PowerOff  = "poweroff"
+	OpenShell = "shell"
+
+	Ask = "ask" // Removable: only when nothing built in can start
+	Yes = "yes" // Removable: as any other
+	No  = "no"  // Removable: never
 )
 
 // Last as a [Settings.Default] means the entry that was booted last.
@@ -52,28 +61,33 @@ const Last = boot.LastBooted
 
 // Settings is what was asked for. The zero value is not usable: take [Default].
 type Settings struct {
-	Timeout        *time.Duration // until the default is booted; 0 at once, negative never, nil as the default entry's configuration says
-	Default        string         // entry to boot: its ID, title, number in the list, or [Last]; "" when nothing was asked
-	Rearm          time.Duration  // without a key, until the countdown starts again after one; 0 never
-	Hidden         bool           // show nothing until a key is typed
-	UI             string         // Screen or Line
-	Consoles       []string       // devices to show the menu on; empty for those of the kernel
-	Color          string         // Auto, Color or Mono
-	Charset        string         // Auto, ASCII or UTF8
-	Theme          string         // for package menu, not checked here
-	Keymap         string         // keyboard layout, by a name of Alpine's bkeymaps; "us" is the kernel's own
-	Snapshots      bool           // list snapshots as well
-	Shell          bool           // the menu opens a shell when asked
-	Method         string         // of kexec: Auto, File or Load
-	ConsolePolicy  string         // for console= of the target: Keep, Add or Replace
-	HandOn         bool           // pass passphrases to the target, so that it asks for none
-	DeviceLimit    time.Duration  // for a device to answer
-	Settle         time.Duration  // without a new device, until the countdown starts
-	Remember       string         // Auto, EFI, File or Off
-	RememberFile   Place          // for Remember = File
-	RememberLast   bool           // remember what was booted last
-	Confirm        bool           // a boot counts as failed until the target has said that it is up
-	SettingsVolume string         // Auto, Off, or File for the one that SettingsFile names
+	Timeout        *time.Duration  // until the default is booted; 0 at once, negative never, nil as the default entry's configuration says
+	Default        string          // entry to boot: its ID, title, number in the list, or [Last]; "" when nothing was asked
+	Rearm          time.Duration   // without a key, until the countdown starts again after one; 0 never
+	Hidden         bool            // show nothing until a key is typed
+	UI             string          // Screen or Line
+	Consoles       []string        // devices to show the menu on; empty for those of the kernel
+	Color          string          // Auto, Color or Mono
+	Charset        string          // Auto, ASCII or UTF8
+	Theme          string          // for package menu, not checked here
+	Keymap         string          // keyboard layout, by a name of Alpine's bkeymaps; "us" is the kernel's own
+	Snapshots      bool            // list snapshots as well
+	Shell          bool            // the menu opens a shell when asked
+	Method         string          // of kexec: Auto, File or Load
+	ConsolePolicy  string          // for console= of the target: Keep, Add or Replace
+	HandOn         bool            // pass passphrases to the target, so that it asks for none
+	DeviceLimit    time.Duration   // for a device to answer
+	Settle         time.Duration   // without a new device, until the countdown starts
+	Remember       string          // Auto, EFI, File or Off
+	RememberFile   Place           // for Remember = File
+	RememberLast   bool            // remember what was booted last
+	Confirm        int             // how often an entry may start without reporting that it is up, before it has failed; 0: nothing is counted
+	Exhausted      string          // when nothing is left to start: Restart, Wait, PowerOff or OpenShell
+	ExhaustedPause []time.Duration // before that: for each time in a row one, the last from then on
+	Removable      string          // whether what is not built in starts unattended: Ask, Yes or No
+	Watchdog       time.Duration   // for the system to take it over; 0 for none
+	WatchdogByHand bool            // also for an entry that is chosen by hand
+	SettingsVolume string          // Auto, Off, or File for the one that SettingsFile names
 	SettingsFile   Place
 
 	// Notes are what could not be understood, a sentence each.
@@ -108,6 +122,13 @@ type placeField struct {
 func (p *Place) fields() [4]placeField {
 	v := &p.Volume
 	return [4]placeField{{"UUID=", &v.UUID}, {"LABEL=", &v.Label}, {"PARTUUID=", &v.PartUUID}, {"PARTLABEL=", &v.PartLabel}}
+}
+
+// Pause returns how long to wait before what Exhausted asks for, when nothing was
+// left to start rounds times before, in a row; where that cannot be counted,
+// rounds is 1.
+func (s Settings) Pause(rounds int) time.Duration {
+	return s.ExhaustedPause[min(max(rounds, 0), len(s.ExhaustedPause)-1)]
 }
 
 // RemembersLast reports whether what is booted last is to be remembered.

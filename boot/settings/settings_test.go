@@ -72,6 +72,13 @@ func TestRead(t *testing.T) {
 		{name: "remember nowhere", cmdline: "alpboot.remember=off", want: []string{"remember=off"}},
 		{name: "remember where no volume is named", cmdline: "alpboot.remember=/dev/sda1:/x", notes: []string{"remember"}},
 		{name: "remember outside of the volume", cmdline: "alpboot.remember=UUID=1:/../x", notes: []string{"remember"}},
+		{name: "tries", cmdline: "alpboot.confirm", want: []string{"confirm=3"}},
+		{name: "no tries", conf: "confirm = 5\n", cmdline: "alpboot.confirm=no", want: nil},
+		{name: "too many tries", cmdline: "alpboot.confirm=10", notes: []string{"from 1 to 9"}},
+		{name: "pauses", cmdline: "alpboot.exhausted-pause=3 alpboot.exhausted=wait", want: []string{"exhausted=wait", "exhausted-pause=3"}},
+		{name: "no pauses", cmdline: "alpboot.exhausted-pause=", notes: []string{"up to 8 numbers"}},
+		{name: "a pause of nothing", cmdline: "alpboot.exhausted-pause=1,0", notes: []string{"up to 8 numbers"}},
+		{name: "a watchdog that bites at once", cmdline: "alpboot.watchdog=5", notes: []string{"from 30 to 600"}},
 		{name: "rearm below zero", cmdline: "alpboot.rearm=-1", notes: []string{"whole seconds from 0"}},
 		{name: "control characters", conf: "default = a\x1b[2Jb\n", notes: []string{"default = a [2Jb"}},
 	}
@@ -163,6 +170,15 @@ func TestWithVolumes(t *testing.T) {
 	}
 }
 
+func TestPause(t *testing.T) {
+	s := Read(image(""), "alpboot.exhausted-pause=1,5")
+	for rounds, want := range []time.Duration{time.Second, 5 * time.Second, 5 * time.Second} {
+		if got := s.Pause(rounds); got != want {
+			t.Errorf("after %d rounds: %v, want %v", rounds, got, want)
+		}
+	}
+}
+
 func TestPrint(t *testing.T) {
 	s := Read(image("rearm = 60\ntimeout = 7\n"), `alpboot.default="Linux lts" alpboot.timeout=3 alpboot.x=1`)
 	s = s.WithVolumes(boot.Volumes{{Volume: boot.Volume{Device: "/dev/sda1", Type: "vfat", Partition: 1}, FS: fstest.MapFS{"alpboot.conf": {Data: []byte("\nkeymap=de\n")}}}})
@@ -210,7 +226,8 @@ func TestTable(t *testing.T) {
 	other := map[string]string{
 		"timeout": "12", "default": Last, "rearm": "0", "hidden": "yes", "ui": Line, "consoles": "ttyS0", "color": Mono, "charset": ASCII,
 		"theme": "title=white/blue+bold,heading=bright-red," + strings.Repeat("bar=green,", 20), "keymap": "fr/fr", "snapshots": "yes", "shell": "no", "method": Load, "console-policy": Replace,
-		"hand-on-passphrase": "yes", "device-limit": "3", "settle": "0", "remember": "PARTUUID=ab-01:/s", "remember-last": "yes", "confirm": "yes",
+		"hand-on-passphrase": "yes", "device-limit": "3", "settle": "0", "remember": "PARTUUID=ab-01:/s", "remember-last": "yes", "confirm": "2",
+		"exhausted": "poweroff", "exhausted-pause": "1,2", "removable": "no", "watchdog": "300", "watchdog-by-hand": "yes",
 		"settings-volume": "PARTLABEL=x y:/z",
 	}
 	for _, f := range table() {

@@ -84,8 +84,27 @@ func table() []setting {
 		},
 		yesNo("remember-last", "no", "Remembers also what was booted last. That is written when it changes. On with default = @last.",
 			func(s *Settings) *bool { return &s.RememberLast }),
-		yesNo("confirm", "no", "A boot counts as failed until the started system has reported that it is up. Needs a place to remember, and a system that reports it.",
-			func(s *Settings) *bool { return &s.Confirm }),
+		{
+			name: "confirm", def: "no", volume: true, takes: "no, yes for 3, or how often, from 1 to 9",
+			help: "How often an entry may start unattended without reporting that it is up, before it counts as failed. Needs a place to remember, and a system that reports it.",
+			set:  setConfirm, get: getConfirm,
+		},
+		oneOf("exhausted", Restart, "What is done when nothing is left to start: restart the machine, wait, power off, or open a shell. Before that comes exhausted-pause; any key stops it.",
+			func(s *Settings) *string { return &s.Exhausted }, Restart, Wait, PowerOff, OpenShell),
+		{
+			name: "exhausted-pause", def: "60,300,1800", takes: "up to 8 numbers of seconds from 1 to 86400 with commas between them",
+			help: "How long before that. One number for each time in a row that nothing was left; the last one from then on. The second one, where that cannot be counted.",
+			set:  setPauses, get: getPauses,
+		},
+		oneOf("removable", Ask, "Whether an entry on a disk that is not built in may start unattended: when nothing built in can start, always, or never.",
+			func(s *Settings) *string { return &s.Removable }, Ask, Yes, No),
+		{
+			name: "watchdog", def: "0", volume: true, takes: "0 for none, or whole seconds from 30 to 600",
+			help: "The watchdog of the machine restarts it unless the system that is started unattended takes it over within so long.",
+			set:  setWatchdog, get: func(s *Settings) string { return inSeconds(s.Watchdog) },
+		},
+		yesNo("watchdog-by-hand", "no", "The watchdog is started for an entry that is chosen by hand, too.",
+			func(s *Settings) *bool { return &s.WatchdogByHand }).fromVolume(),
 		{
 			name: "settings-volume", def: Auto, takes: "auto, off, or a file on a volume such as UUID=1234-ABCD:/alpboot.conf (also LABEL=, PARTUUID=, PARTLABEL=)",
 			help: "The file on a volume that is read for settings. With auto one on a disk that is built in: see below. Named here it may lie on any disk.",
@@ -194,6 +213,66 @@ func getTimeout(s *Settings) string {
 		return Auto
 	}
 	return inSeconds(*s.Timeout)
+}
+
+const (
+	defaultTries = 3
+	maxTries     = 9
+)
+
+func setConfirm(s *Settings, v string) error {
+	switch v {
+	case "yes", "on", "y", "true":
+		s.Confirm = defaultTries
+		return nil
+	case "no", "off", "n", "false":
+		s.Confirm = 0
+		return nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 || n > maxTries {
+		return errValue
+	}
+	s.Confirm = n
+	return nil
+}
+
+func getConfirm(s *Settings) string {
+	if s.Confirm == 0 {
+		return No
+	}
+	return strconv.Itoa(s.Confirm)
+}
+
+func setPauses(s *Settings, v string) error {
+	const most = 8
+	var pauses []time.Duration
+	for text := range strings.SplitSeq(v, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || n < 1 || n > maxSeconds || len(pauses) == most {
+			return errValue
+		}
+		pauses = append(pauses, time.Duration(n)*time.Second)
+	}
+	s.ExhaustedPause = pauses
+	return nil
+}
+
+func getPauses(s *Settings) string {
+	var words []string
+	for _, d := range s.ExhaustedPause {
+		words = append(words, inSeconds(d))
+	}
+	return strings.Join(words, ",")
+}
+
+func setWatchdog(s *Settings, v string) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n != 0 && (n < 30 || n > 600) {
+		return errValue
+	}
+	s.Watchdog = time.Duration(n) * time.Second
+	return nil
 }
 
 func setConsoles(s *Settings, v string) error {

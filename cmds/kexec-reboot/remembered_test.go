@@ -63,8 +63,8 @@ func TestLoadGoesByTheMenusFile(t *testing.T) {
 		unknown bool // the volume has another UUID
 	}{
 		{name: "the default", state: remember.State{Default: virt, Next: lts}, conf: stateConf, kernel: "vmlinuz-virt"},
-		{name: "not what never came up", state: remember.State{Default: virt, Failed: []string{virt}}, conf: stateConf, kernel: "vmlinuz-lts"},
-		{name: "what never came up, where nobody says so", state: remember.State{Default: virt, Failed: []string{virt}}, conf: strings.Replace(stateConf, "yes", "no", 1), kernel: "vmlinuz-virt"},
+		{name: "not what never came up", state: remember.State{Default: virt, Tries: []remember.Try{{ID: virt}}}, conf: stateConf, kernel: "vmlinuz-lts"},
+		{name: "what never came up, where nobody says so", state: remember.State{Default: virt, Tries: []remember.Try{{ID: virt}}}, conf: strings.Replace(stateConf, "yes", "no", 1), kernel: "vmlinuz-virt"},
 		{name: "a default in the settings comes first", state: remember.State{Default: lts}, conf: stateConf + "default = Linux virt\n", kernel: "vmlinuz-virt"},
 		{name: "nothing is remembered", state: remember.State{Default: virt}, conf: "remember = off\n", kernel: "vmlinuz-lts"},
 		{name: "the volume is not there", state: remember.State{Default: virt}, conf: stateConf, kernel: "vmlinuz-lts", unknown: true},
@@ -93,10 +93,10 @@ func TestGood(t *testing.T) {
 		code  int
 		says  string
 	}{
-		{name: "what was tried is up", state: remember.State{Last: "lts", Trying: "lts", Failed: []string{"virt", "lts"}},
-			want: remember.State{Last: "lts", Failed: []string{"virt"}}, says: "know that lts is up"},
-		{name: "nothing was tried", state: remember.State{Last: "lts", Failed: []string{"virt"}},
-			want: remember.State{Last: "lts", Failed: []string{"virt"}}, says: "does not wait"},
+		{name: "what was tried is up", state: remember.State{Last: "lts", Trying: "lts", Tries: []remember.Try{{ID: "virt"}, {ID: "lts", Left: 2}}},
+			want: remember.State{Last: "lts", Tries: []remember.Try{{ID: "virt"}}}, says: "know that lts is up"},
+		{name: "nothing was tried", state: remember.State{Last: "lts", Tries: []remember.Try{{ID: "virt"}}},
+			want: remember.State{Last: "lts", Tries: []remember.Try{{ID: "virt"}}}, says: "does not wait"},
 		{name: "mounted read-only", state: remember.State{Trying: "lts"}, want: remember.State{Trying: "lts"},
 			files: []string{"/proc/self/mountinfo", "21 1 8:3 / / ro,relatime - ext4 /dev/sda3 ro\n"}, code: exitFailed, says: "/ is mounted read-only"},
 		{name: "a part of the volume is mounted", state: remember.State{Trying: "lts"}, want: remember.State{Trying: "lts"},
