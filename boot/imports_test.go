@@ -34,7 +34,9 @@ var arrows = map[string][]string{
 	"boot/kernel/...":        {"boot/kernel/...", "boot/device/superblock"},
 	"boot/keymap":            {},
 	"boot/module":            {"boot/device/superblock"},
+	"boot/pstore":            {},
 	"boot/sysinfo":           {},
+	"boot/watchdog":          {},
 
 	"boot/choice":   {"boot/remember"},
 	"boot/remember": {},
