@@ -256,8 +256,15 @@ func (m Model) selectID(id string) Model {
 func (l list) paint(m Model, p *painter) {
 	top, height := 1, bodyHeight(p.Size)
 	if notice, ok := m.notice(p.charset); ok && height > 3 {
-		p.line(top, line{{fit(notice, p.Size.W-2*margin), Bad}})
-		top, height = top+1, height-1
+		lines := []string{notice}
+		if height > 12 { // there is room to have it whole
+			lines = wrap(notice, p.Size.W-2*margin)
+			lines = append(lines[:min(len(lines), 2)-1], strings.Join(lines[min(len(lines), 2)-1:], " "))
+		}
+		for _, text := range lines {
+			p.line(top, line{{fit(text, p.Size.W-2*margin), Bad}})
+			top, height = top+1, height-1
+		}
 	}
 	items := m.items()
 	selected := m.selection(items)
