@@ -59,9 +59,10 @@ func GOARCH(s string) (string, error) {
 }
 
 // DefaultCmdline returns the command line for the menu's kernel: it is shown on
-// the screen and on the first serial port. On arm64 firmware names that port.
+// the screen and on the first serial port. On arm64 firmware names that port. A
+// watchdog that is armed for the target must run on through kexec.
 func DefaultCmdline(arch string) string {
-	return map[string]string{"amd64": "quiet console=ttyS0,115200 console=tty0", "arm64": "quiet"}[arch]
+	return map[string]string{"amd64": "quiet watchdog.stop_on_reboot=0 console=ttyS0,115200 console=tty0", "arm64": "quiet watchdog.stop_on_reboot=0"}[arch]
 }
 
 // ReadInitramfs reads an initramfs that a kernel can unpack.

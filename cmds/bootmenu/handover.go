@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -10,12 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alpboot/alpboot/boot/device/mountinfo"
+	"github.com/alpboot/alpboot/boot/watchdog"
 )
 
 // handOver leaves the machine as the next kernel, or the firmware, wants it:
-// everything written, nothing mounted that somebody has mounted in a shell, and
-// no network card that still writes to memory. What is in the way of that is
-// logged and left: there is nobody to ask.
+// everything written, nothing mounted that somebody has mounted in a shell, no
+// network card that still writes to memory, and no watchdog running. What is in
+// the way of that is logged and left: there is nobody to ask.
 func handOver(log *slog.Logger) {
 	unix.Sync()
 	b, _ := os.ReadFile("/" + mountinfo.Path)
@@ -34,7 +36,44 @@ func handOver(log *slog.Logger) {
 	if err := networkDown(); err != nil {
 		log.Warn("a network card stays up", "error", err)
 	}
+	stopWatchdogs(os.DirFS("/sys"), openWatchdog, log)
 	unix.Sync()
+}
+
+// openWatchdog opens a watchdog of this machine, which starts it.
+func openWatchdog(name string) (watchdog.Running, error) {
+	w, err := watchdog.Open("/dev/" + name)
+	if err != nil {
+		return nil, err // and no typed nil
+	}
+	return w, nil
+}
+
+// unstoppable is how many seconds a watchdog leaves the next kernel if it cannot
+// be stopped.
+const unstoppable = 300
+
+// stopWatchdogs stops what the firmware may have started, as the kernel would if
+// it were not told to leave watchdogs running: they would reset a system that
+// knows nothing of them.
+func stopWatchdogs(sysfs fs.FS, open func(name string) (watchdog.Running, error), log *slog.Logger) {
+	if !watchdog.Survives(sysfs) {
+		return
+	}
+	for _, d := range watchdog.List(sysfs) {
+		if d.NoWayOut || d.Active { // opening would start it for good, or somebody has it
+			continue
+		}
+		w, err := open(d.Name)
+		if err == nil {
+			if err = w.Stop(); err != nil {
+				watchdog.Arm(w, unstoppable)
+			}
+		}
+		if err != nil {
+			log.Warn("a watchdog may run on", "driver", d.Driver, "error", err)
+		}
+	}
 }
 
 // networkDown takes all network cards down.
