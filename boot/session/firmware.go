@@ -44,6 +44,9 @@ func (s *session) readFirmware() {
 		}
 		s.later(func() {
 			s.setup, s.others, s.firmwareAwaited = setup, others, false
+			if !s.Firmware.ReadOnly {
+				s.loader.vars = s.Firmware.Vars
+			}
 			if !onVolume {
 				s.openMemory(store, state, err)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/device/luks"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/remember"
@@ -22,8 +23,9 @@ import (
 
 // loader loads and starts one entry at a time.
 type loader struct {
-	pending *menu.Boot // chosen, and to be loaded when its disk has been found again
-	job     *job       // nil when nothing is being loaded
+	pending *menu.Boot       // chosen, and to be loaded when its disk has been found again
+	job     *job             // nil when nothing is being loaded
+	vars    efivar.Variables // of the firmware, that answer and can be written; nil for none
 }
 
 // job is an entry that is being loaded.
@@ -46,6 +48,8 @@ type job struct {
 	first         bool
 	saved         bool // state is what the store has
 	saveErr       error
+
+	counting counting
 }
 
 // boot loads an entry and, when that has worked, starts it. While its disk is
@@ -119,6 +123,7 @@ func (s *session) load(j *job) {
 	}
 	s.loader.job = j
 	j.scan = s.view.scan
+	j.counting = s.counting(j)
 	j.ctx, j.cancel = context.WithCancel(s.ctx)
 	name := path.Base(j.entry.Kernel)
 	s.update(menu.StatusMsg{Text: fmt.Sprintf("Loading %s ...", name)})
@@ -158,6 +163,9 @@ func (j *job) load(loader *kexec.Loader) error {
 	if err == nil && !j.first {
 		j.save()
 	}
+	if err == nil && j.ctx.Err() == nil {
+		j.counting.count()
+	}
 	if j.ctx.Err() != nil {
 		if err == nil {
 			loader.Unload()
@@ -175,8 +183,9 @@ func (j *job) save() {
 	}
 }
 
-// undo has the memory as it was before save.
+// undo has the memory and the entry's boot counter as they were before.
 func (j *job) undo() {
+	j.counting.undo()
 	if j.saved {
 		j.saveErr = j.store.Save(j.before)
 		j.saved = j.saveErr != nil
@@ -209,6 +218,9 @@ func (s *session) release(j *job) {
 	if j.saved {
 		j.memory.saved(j.state)
 	}
+	if j.counting.err != nil {
+		s.log.Warn("the boot counter", "error", j.counting.err)
+	}
 }
 
 // ended shows why a job has ended without a start.
@@ -238,14 +250,18 @@ func (s *session) ended(j *job, err error) {
 // stop it.
 func (s *session) jump(j *job) {
 	loader := &kexec.Loader{Kernel: s.Kexec, Root: s.Root}
-	s.depart(fmt.Sprintf("Starting %s. The screen may stay dark for a moment.", boot.Clean(j.entry.Title)), j.commit, loader.Exec, func(err error) {
-		if j.committed {
-			s.ended(j, err)
-			return
-		}
+	text := fmt.Sprintf("Starting %s. The screen may stay dark for a moment.", boot.Clean(j.entry.Title))
+	if p := j.counting.problem(); p != "" {
+		text = p + " " + text
+	}
+	s.depart(text, j.commit, loader.Exec, func(err error) {
 		s.wg.Go(func() {
-			loader.Unload()
-			j.undo()
+			if !j.committed {
+				loader.Unload()
+				j.undo()
+			} else if j.counting.to != "" {
+				j.counting.publish("") // nothing has been started
+			}
 			s.later(func() { s.ended(j, err) })
 		})
 	})

@@ -3,12 +3,11 @@
 // GRUB and kernel-install use them, and holds what images of Type #2 have in
 // common with them: loader.conf, boot counting, order and titles.
 //
-// What systemd-boot keeps in EFI variables is not read. Boots are not counted,
-// because nothing is written to a disk: a counter in a file name only says
-// which entries have failed. Device trees, overlays, profiles and system
-// extensions are not passed on; a note mentions them. Of GRUB's additions the
-// variables of grubenv are replaced where $boot/grub2/grubenv or
-// $boot/grub/grubenv is on the same volume.
+// What systemd-boot keeps in EFI variables is not read. A boot counter in a file
+// name says which entries have failed; package session counts. Device trees,
+// overlays, profiles and system extensions are not passed on; a note mentions
+// them. Of GRUB's additions the variables of grubenv are replaced where
+// $boot/grub2/grubenv or $boot/grub/grubenv is on the same volume.
 package bls
 
 import (
