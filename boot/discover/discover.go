@@ -184,9 +184,10 @@ func (sc *Scan) Open(vol boot.Volume, name string) (fs.File, error) {
 	for {
 		var at *view
 		var written <-chan struct{}
+		silent := false
 		if !sc.call(func(st *state) {
 			if v := st.vols[vol.Device]; v != nil && (vol.UUID == "" || vol.UUID == v.status.Volume.UUID) {
-				at, written = v.view, v.written
+				at, written, silent = v.view, v.written, v.phase == overdue
 			}
 		}) {
 			return fail(fs.ErrClosed)
@@ -197,6 +198,8 @@ func (sc *Scan) Open(vol boot.Volume, name string) (fs.File, error) {
 			return at.FS.Open(name)
 		case at != nil: // it was unmounted just now
 			continue
+		case silent:
+			return fail(errSilent)
 		case written == nil:
 			return fail(errGone)
 		}
@@ -226,10 +229,28 @@ func (sc *Scan) Unlock(ctx context.Context, device string, passphrase []byte) er
 // have read the volume. Meanwhile nothing can be opened on it; its entries stay,
 // and are parsed again afterwards. What is on volumes that were made of others
 // is never written to.
+//
+// A device that does not answer within the limit is given up, with an error that
+// says whether something may have been written. Do is not called after that.
 func (sc *Scan) Write(ctx context.Context, device string, do func(root *os.Root) error) error {
-	done := make(chan error, 1)
-	if !sc.call(func(st *state) { st.write(device, write{ctx, do, done}) }) {
+	w := &write{ctx: ctx, do: do, begun: make(chan struct{}), done: make(chan error, 1)}
+	if !sc.call(func(st *state) { st.write(device, w) }) {
 		return fmt.Errorf("writing to %s: %w", device, context.Canceled)
 	}
-	return <-done
+	select {
+	case err := <-w.done:
+		return err
+	case <-w.begun:
+	}
+	limit := time.NewTimer(sc.scanner.Limit)
+	defer limit.Stop()
+	select {
+	case err := <-w.done:
+		return err
+	case <-limit.C:
+	}
+	if w.giveUp() {
+		return fmt.Errorf("%s: %w, and nothing was written", device, errSilent)
+	}
+	return fmt.Errorf("%s: %w, and it is not known whether everything was written", device, errSilent)
 }

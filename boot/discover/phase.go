@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
@@ -24,7 +25,7 @@ const (
 	ready                // all is known of it
 	writing              // is unmounted and written to, to be probed again
 	failed               // cannot be used: its status has the reason
-	overdue              // has not answered within the limit, and still may
+	overdue              // has not answered within the limit, also for a write, and still may
 	gone                 // is no longer there
 )
 
@@ -46,9 +47,9 @@ func (p phase) next() []phase {
 	case ready:
 		return []phase{mounted, writing, gone} // mounted to be parsed again
 	case writing:
-		return []phase{probing, gone}
+		return []phase{probing, overdue, gone}
 	case overdue:
-		return []phase{mounted, ready, failed, gone} // by an answer that comes late
+		return []phase{mounted, ready, failed, probing, gone} // by an answer that comes late: probing after a write
 	case failed:
 		return []phase{gone}
 	}
@@ -67,12 +68,13 @@ type volume struct {
 	job    *job      // that probes or parses it, or did last
 	parsed *parsed   // what the formats read last; nil until then
 	again  bool      // they are to read it again
-	writes []write   // that wait for it to be ready
+	writes []*write  // that wait for it to be ready
 
 	// Until what was written to is mounted again: what ends when it is, or cannot
 	// be, and the outcome for who asked.
 	written chan struct{}
 	outcome func()
+	current *write // that is under way, for however long
 
 	// Of a device that was made: how it is removed, what it was made of, and for
 	// an image file its name on the filesystem of that.
@@ -85,9 +87,30 @@ type volume struct {
 
 // write is what somebody wants to write to a volume.
 type write struct {
-	ctx  context.Context
-	do   func(root *os.Root) error
-	done chan<- error // has room for the outcome
+	ctx   context.Context
+	do    func(root *os.Root) error
+	begun chan struct{} // closed when it is its turn
+	done  chan error    // has room for the outcome
+	state atomic.Int32  // notWritten, or what came first of the two others
+}
+
+const (
+	notWritten int32 = iota
+	mayBeWritten
+	givenUp
+)
+
+// giveUp has do not be called any more. It returns false where it has been.
+func (w *write) giveUp() bool {
+	return w.state.CompareAndSwap(notWritten, givenUp) || w.state.Load() == givenUp
+}
+
+// to calls do with a root, unless that was given up.
+func (w *write) to(root *os.Root) error {
+	if !w.state.CompareAndSwap(notWritten, mayBeWritten) {
+		return errGone
+	}
+	return w.do(root)
 }
 
 // mount is a filesystem that is mounted, or will be when done is closed.
@@ -168,7 +191,9 @@ func (v *volume) writtenTo() {
 func (v *volume) busy() bool { return v.phase <= parsing && v.parsed == nil }
 
 // usable reports whether files of v can be opened, now or after a write.
-func (v *volume) usable() bool { return v.phase != gone && (v.view != nil || v.written != nil) }
+func (v *volume) usable() bool {
+	return v.phase != gone && (v.view != nil || v.written != nil && v.phase != overdue)
+}
 
 // target returns what of v probing needs.
 func (v *volume) target() target {

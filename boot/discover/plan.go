@@ -81,6 +81,12 @@ func next(s situation) (p plan) {
 		switch {
 		case waits(v):
 			waiting, p.busy = true, true
+		case v.phase == writing: // who wrote knows that it is busy
+			if due := v.since.Add(s.limit); s.now.Before(due) {
+				p.wake = earlier(p.wake, due)
+			} else {
+				p.overdue = append(p.overdue, i)
+			}
 		case v.phase != probing && v.phase != parsing:
 		case wait(v.since):
 			p.overdue = append(p.overdue, i)

@@ -52,6 +52,8 @@ func TestNext(t *testing.T) {
 			volumes: append(many(maxReading, task{phase: parsing, since: ago(time.Second)}), task{phase: mounted}),
 			want:    plan{busy: true, wake: now.Add(9 * time.Second)},
 		},
+		{name: "a write is waited for", volumes: []task{{phase: writing, since: ago(3 * time.Second), parsed: true}}, want: plan{wake: now.Add(7 * time.Second)}},
+		{name: "and given up as anything else", volumes: []task{{phase: writing, since: ago(limit), parsed: true}}, want: plan{overdue: []int{0}}},
 		{
 			name:    "a device that does not answer is given up",
 			volumes: []task{{phase: probing, since: ago(limit)}, {phase: parsing, since: ago(limit + 1)}, at},
@@ -75,9 +77,9 @@ func TestNext(t *testing.T) {
 			volumes: []task{{phase: probing, since: ago(time.Second)}, {phase: ready, since: ago(rereadDelay), parsed: true, again: true}},
 			want:    plan{again: []int{1}, busy: true, wake: now.Add(9 * time.Second)},
 		},
-		{name: "nothing is parsed again during a write, which nobody waits for", volumes: []task{{phase: writing, since: ago(time.Hour), parsed: true}, again}, want: plan{}},
-		{name: "nor what had its turn", volumes: []task{{phase: writing, parsed: true}, {phase: mounted, parsed: true}}, want: plan{}},
-		{name: "but what is new", volumes: []task{{phase: writing, parsed: true}, {phase: mounted}}, want: plan{parse: []int{1}, busy: true}},
+		{name: "nothing is parsed again during a write, which nobody waits for", volumes: []task{{phase: writing, since: now, parsed: true}, again}, want: plan{wake: now.Add(limit)}},
+		{name: "nor what had its turn", volumes: []task{{phase: writing, since: now, parsed: true}, {phase: mounted, parsed: true}}, want: plan{wake: now.Add(limit)}},
+		{name: "but what is new", volumes: []task{{phase: writing, since: now, parsed: true}, {phase: mounted}}, want: plan{parse: []int{1}, busy: true, wake: now.Add(limit)}},
 		{name: "a write begins when the volume is ready", volumes: []task{{phase: ready, parsed: true, writes: true}}, want: plan{write: []int{0}}},
 		{name: "and not before", volumes: []task{{phase: parsing, since: now, writes: true}}, want: plan{busy: true, wake: now.Add(limit)}},
 		{

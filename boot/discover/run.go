@@ -593,17 +593,17 @@ func (st *state) add(made Made, image string, members ...*volume) bool {
 }
 
 // write has something written to the volume on a device when it is its turn.
-func (st *state) write(path string, w write) {
+func (st *state) write(path string, w *write) {
 	v := st.vols[path]
 	switch _, ok := st.scanner.Machine.(Writer); {
 	case !ok:
 		w.done <- fmt.Errorf("%s can only be read here", path)
+	case v != nil && v.phase == overdue:
+		w.done <- fmt.Errorf("%s: %w", path, errSilent)
 	case v == nil || !v.usable():
 		w.done <- fmt.Errorf("%s: %w", path, errGone)
 	case v.close != nil:
 		w.done <- fmt.Errorf("%s is on other volumes, and these are only ever read", path)
-	case v.phase == overdue:
-		w.done <- fmt.Errorf("%s: %w", path, errSilent)
 	default:
 		v.writes = append(v.writes, w)
 	}
@@ -618,14 +618,15 @@ func (st *state) beginWrite(v *volume) {
 		w.done <- fmt.Errorf("writing to %s: %w", v.block.Path, err)
 		return
 	}
+	close(w.begun)
 	st.to(v, writing)
 	inside := append(st.forget(st.inside(v)...), closer{mount: v.mount})
-	v.mount, v.view, v.written = nil, nil, make(chan struct{})
+	v.mount, v.view, v.written, v.current = nil, nil, make(chan struct{}), w
 	st.disassemble(v)
 	v.assemblies = nil // probing it makes them again
 	s, at := st.scanner, v.target()
 	finish := func(err error) {
-		v.outcome = func() { w.done <- err }
+		v.outcome, v.current = func() { w.done <- err }, nil
 		if v.phase == gone {
 			delete(st.removing, v.node) // something else may be there
 			st.relistAt = time.Now()
@@ -634,7 +635,7 @@ func (st *state) beginWrite(v *volume) {
 		}
 		st.probe(v)
 	}
-	st.do(func() func() {
+	v.job = st.do(func() func() {
 		closeAll(inside)
 		// Another medium may be there, and nobody asked to write to that.
 		sb, err := s.Machine.Probe(at.node)
@@ -643,15 +644,19 @@ func (st *state) beginWrite(v *volume) {
 		}
 		return func() {
 			st.removed(inside)
-			if err == nil && v.phase == gone {
+			switch {
+			case err != nil:
+			case v.phase == gone:
 				err = fmt.Errorf("%s: %w", at.block.Path, errGone)
+			case v.phase == overdue:
+				err = fmt.Errorf("%s: %w", at.block.Path, errSilent)
 			}
 			if err != nil {
 				finish(err)
 				return
 			}
-			st.do(func() func() {
-				err := s.Machine.(Writer).Write(at.node, w.do)
+			v.job = st.do(func() func() {
+				err := s.Machine.(Writer).Write(at.node, w.to)
 				return func() { finish(err) }
 			})
 		}
@@ -706,7 +711,10 @@ func (st *state) forget(vols ...*volume) (out []closer) {
 			continue
 		}
 		late := v.phase == overdue
-		if v.close != nil || v.phase == writing {
+		if v.current != nil {
+			v.current.giveUp()
+		}
+		if v.close != nil || v.current != nil {
 			st.removing[v.node] = true
 		}
 		st.to(v, gone)

@@ -335,3 +335,100 @@ func TestWriteToReplaced(t *testing.T) {
 		})
 	}
 }
+
+// TestWriteThatHangs: a disk that does not answer while it is written to holds up
+// nobody. What it does when it answers at last depends on how far it had come.
+func TestWriteThatHangs(t *testing.T) {
+	for _, tt := range []struct {
+		step    hardware.Step
+		fault   hardware.Fault
+		err     string
+		written bool
+	}{
+		{step: hardware.Unmount, err: "does not answer, and nothing was written"},
+		{step: hardware.Probe, err: "does not answer, and nothing was written"},
+		{step: hardware.Write, err: "does not answer, and nothing was written"},
+		{step: hardware.Flush, err: "does not answer, and it is not known whether everything was written", written: true},
+		{step: hardware.Remount, err: "does not answer, and it is not known whether everything was written", written: true},
+	} {
+		t.Run(string(tt.step), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				esp := hardware.Device{Block: device.Block{Path: "/dev/sdb1", Size: 1 << 30}, Superblock: superblock.Superblock{Type: "vfat", UUID: "1A2B-3C4D"}, Files: fstest.MapFS{
+					"grub/grub.cfg": text("search --no-floppy --fs-uuid --set=root u1\nmenuentry Pointer {\nlinux /boot/vmlinuz-lts root=/dev/sda1 quiet\n}\n"),
+				}}
+				m := hardware.New(alpine("/dev/sda1", "u1", "lts"), esp)
+				s := listener(m)
+				sc := s.Start(t.Context())
+				defer stop(t, sc, m)
+				inv := settled(t, sc)
+				before := titles(inv)
+				m.SetFault("/dev/sda1", tt.step, hardware.Fault{Hang: true})
+				began, written := time.Now(), false
+				err := sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error { written = true; return nil })
+				if took := time.Since(began); took > s.Limit+time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if err == nil || !strings.Contains(err.Error(), "/dev/sda1: the device "+tt.err) {
+					t.Errorf("got %v", err)
+				}
+				if inv = settled(t, sc); !strings.Contains(problems(inv), "/dev/sda1 has not answered for 10 seconds") {
+					t.Errorf("the problems are %q", problems(inv))
+				}
+				for _, e := range inv.Entries {
+					if _, err := sc.Open(e.Volume, e.Kernel); err == nil || !strings.Contains(err.Error(), "does not answer") {
+						t.Errorf("%q: opened with %v", e.Title, err)
+					}
+					if e.Problem == "" {
+						t.Errorf("%q is offered", e.Title)
+					}
+				}
+				if err := sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error { t.Error("called"); return nil }); err == nil {
+					t.Error("it was written to again")
+				}
+				m.SetFault("/dev/sda1", tt.step, hardware.Fault{})
+				m.Release()
+				for inv = settled(t, sc); titles(inv) != before || problems(inv) != ""; inv = settled(t, sc) {
+				}
+				for _, e := range inv.Entries {
+					opens(t, sc, e.Volume, e.Kernel)
+				}
+				if written != tt.written {
+					t.Errorf("written to: %t, want %t", written, tt.written)
+				}
+			})
+		})
+	}
+}
+
+// TestStopDuringAHungWrite: Stop does not wait longer than it says, and who wrote
+// not longer than the limit.
+func TestStopDuringAHungWrite(t *testing.T) {
+	for _, after := range []time.Duration{time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			m := hardware.New(alpine("/dev/sda1", "u1", "lts"))
+			sc := listener(m).Start(t.Context())
+			settled(t, sc)
+			m.SetFault("/dev/sda1", hardware.Write, hardware.Fault{Hang: true})
+			done := make(chan error, 1)
+			go func() {
+				done <- sc.Write(t.Context(), "/dev/sda1", func(*os.Root) error { t.Error("it was written to"); return nil })
+			}()
+			time.Sleep(after)
+			began := time.Now()
+			sc.Stop()
+			if took := time.Since(began); took > stopLimit || after == time.Minute && took > time.Second {
+				t.Errorf("after %v, Stop took %v", after, took)
+			}
+			time.Sleep(10 * time.Second)
+			select {
+			case err := <-done:
+				if err == nil {
+					t.Error("no error")
+				}
+			default:
+				t.Error("who wrote still waits")
+			}
+			stop(t, sc, m)
+		})
+	}
+}

@@ -489,6 +489,23 @@ func TestDiskThatHangs(t *testing.T) {
 	})
 }
 
+// Nor does one that hangs when it is written down what is booted.
+func TestSavingThatHangs(t *testing.T) {
+	for _, step := range []hardware.Step{hardware.Unmount, hardware.Write, hardware.Flush} {
+		onDisk(t, func(t *testing.T, b *fixture) {
+			b.disks.SetFault("/dev/sda1", step, hardware.Fault{Hang: true})
+			b.start("alpboot.timeout=2 alpboot.device-limit=3 alpboot.remember-last alpboot.remember=UUID=u1:/alpboot.state")
+			b.wait(6 * time.Second)
+			b.hw.mu.Lock()
+			done := strings.Join(b.hw.done, ", ")
+			b.hw.mu.Unlock()
+			if !strings.HasPrefix(done, "load boot/vmlinuz-lts, ") || !strings.Contains(done, "hand over, jump") {
+				t.Errorf("%s: was done: %q", step, done)
+			}
+		})
+	}
+}
+
 func TestSavingTheLog(t *testing.T) {
 	d := bootDisk(t, "/dev/sda1", "u1", "")
 	onDisks(t, func(t *testing.T, b *fixture) {

@@ -9,6 +9,7 @@
 package hardware
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,11 +43,12 @@ const (
 	Image    Step = "image"  // make a device of an image file on it
 	Remove   Step = "remove" // the device that was made
 	Write    Step = "write"
+	Flush    Step = "flush"   // what was written, before it is unmounted
 	Remount  Step = "remount" // mount after it was written to
 )
 
 // Steps are all steps.
-var Steps = [...]Step{Probe, Mount, Read, Unmount, Member, Assemble, Unlock, Image, Remove, Write, Remount}
+var Steps = [...]Step{Probe, Mount, Read, Unmount, Member, Assemble, Unlock, Image, Remove, Write, Flush, Remount}
 
 // Fault is how a step goes wrong.
 type Fault struct {
@@ -93,6 +95,7 @@ type attached struct {
 	Device
 	gone    bool
 	written bool // and not mounted since
+	writing bool // it is mounted for writing
 }
 
 // New returns a machine that has devices.
@@ -296,6 +299,12 @@ func (m *Machine) Mount(ctx context.Context, node string, _ superblock.Superbloc
 	if err != nil {
 		return nil, err
 	}
+	m.mu.Lock()
+	busy := d.writing
+	m.mu.Unlock()
+	if busy {
+		return nil, fmt.Errorf("mounting %s failed: %w", node, syscall.EBUSY)
+	}
 	files := d.Files
 	var root *device.Root
 	if d.Dir != "" {
@@ -442,9 +451,18 @@ func (m *Machine) Write(node string, do func(root *os.Root) error) error {
 	}
 	m.mu.Lock()
 	m.written = append(m.written, node)
-	d.written = true
+	d.written, d.writing = true, true
+	flush, released := d.fault(Flush), m.released
 	m.mu.Unlock()
-	return do(root)
+	err = do(root)
+	if flush.Hang {
+		<-released
+	}
+	time.Sleep(flush.Delay)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d.writing = false
+	return cmp.Or(err, flush.Err)
 }
 
 // Events implements the function of a discover.Scanner. As with the kernel's
