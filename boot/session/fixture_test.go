@@ -37,13 +37,15 @@ type target struct {
 
 	always func(what string) // called for each of these
 
-	initrd  string // what was loaded last
-	cmdline string
-	loadErr error
-	held    chan struct{} // FileLoad waits for it; nil does not wait
-	jumpErr error
-	shell   chan error    // what a shell ends with; nil ends at once
-	stuck   time.Duration // how long reading or writing a firmware variable takes
+	initrd        string // what was loaded last
+	cmdline       string
+	loadErr       error
+	held          chan struct{} // FileLoad waits for it; nil does not wait
+	jumpErr       error
+	shell         chan error    // what a shell ends with; nil ends at once
+	shellMessages bool          // in the shell
+	messages      bool          // the kernel prints its messages on the consoles
+	stuck         time.Duration // how long reading or writing a firmware variable takes
 }
 
 func (h *target) note(format string, args ...any) {
@@ -283,6 +285,7 @@ func (b *fixture) Scan(ctx context.Context, asked settings.Settings) *discover.S
 
 func (b *fixture) Shell(console string) error {
 	b.hw.note("shell on %s with %d mounted", console, b.disks.Mounted())
+	b.hw.set(func(h *target) { h.shellMessages = h.messages })
 	if ended := get(b.hw, func() chan error { return b.hw.shell }); ended != nil {
 		return <-ended
 	}
@@ -290,7 +293,7 @@ func (b *fixture) Shell(console string) error {
 }
 
 func (b *fixture) Keyboard() (Keyboard, error) { return &keys{fixture: b}, nil }
-func (b *fixture) KernelMessages(bool)         {}
+func (b *fixture) KernelMessages(on bool)      { b.hw.set(func(h *target) { h.messages = on }) }
 func (b *fixture) HandOver(*slog.Logger)       { b.hw.note("hand over") }
 func (b *fixture) Restart() error              { b.hw.note("restart"); return errors.New("the machine stays") }
 func (b *fixture) PowerOff() error             { b.hw.note("power off"); return nil }

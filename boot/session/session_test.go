@@ -506,6 +506,32 @@ func TestSavingThatHangs(t *testing.T) {
 	}
 }
 
+// The messages of the kernel tear no menu. Nor are they on the prompt of a shell
+// when it was started with quiet; else they are.
+func TestKernelMessages(t *testing.T) {
+	for cmdline, inShell := range map[string]bool{"": true, " quiet": false} {
+		onDisk(t, func(t *testing.T, b *fixture) {
+			b.start(byHand + cmdline)
+			b.press("s")
+			if got := get(b.hw, func() bool { return b.hw.shellMessages }); got != inShell {
+				t.Errorf("%q: they are shown in the shell: %t", cmdline, got)
+			}
+			if get(b.hw, func() bool { return b.hw.messages }) {
+				t.Errorf("%q: they are shown after the shell", cmdline)
+			}
+			b.hw.always = func(what string) {
+				if strings.HasPrefix(what, "jump") && !get(b.hw, func() bool { return b.hw.messages }) {
+					t.Errorf("%q: they are not shown during the jump", cmdline)
+				}
+			}
+			b.press(menu.KeyEnter)
+			if get(b.hw, func() bool { return b.hw.messages }) {
+				t.Errorf("%q: they are shown after a jump that failed", cmdline)
+			}
+		})
+	}
+}
+
 func TestSavingTheLog(t *testing.T) {
 	d := bootDisk(t, "/dev/sda1", "u1", "")
 	onDisks(t, func(t *testing.T, b *fixture) {

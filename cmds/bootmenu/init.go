@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 )
 
 // The first process of the image mounts what everything else stands on and
@@ -50,7 +51,11 @@ func pid1() {
 	signal.Notify(make(chan os.Signal, 1))
 	notes := mountAll()
 	loopbackUp() // without it, nothing but the shell's own network is missing
-	lowerLogLevel()
+	line := kernelCmdline()
+	if level := consoleLevel(line, printkLevel()); level > 0 {
+		const setLevel = 8 // SYSLOG_ACTION_CONSOLE_LEVEL
+		unix.Syscall(unix.SYS_SYSLOG, setLevel, 0, uintptr(level))
+	}
 	i := supervisor{
 		menu: func() *exec.Cmd {
 			cmd := exec.Command("/proc/self/exe")
@@ -59,6 +64,8 @@ func pid1() {
 		},
 		shell:    startShell,
 		consoles: consoleDevices(os.DirFS("/"), nil),
+		messages: kernelMessages,
+		quiet:    line.Has("quiet"),
 		pause:    3 * time.Second,
 		restart: func() {
 			unix.Sync()
@@ -111,22 +118,29 @@ func loopbackUp() {
 	}
 }
 
-// lowerLogLevel keeps what is less than a warning off the consoles, where
-// nobody asked the kernel for more.
-func lowerLogLevel() {
-	const warnings, consoleLevel = 5, 8 // SYSLOG_ACTION_CONSOLE_LEVEL
+// kernelCmdline returns the command line of the running kernel.
+func kernelCmdline() cmdline.Line {
 	b, _ := os.ReadFile("/proc/cmdline")
-	for _, word := range strings.Fields(string(b)) {
-		name, _, _ := strings.Cut(word, "=")
-		if name == "debug" || name == "loglevel" || name == "ignore_loglevel" {
-			return
-		}
+	return cmdline.Parse(strings.TrimSpace(string(b)))
+}
+
+// printkLevel returns below which level messages of the kernel are on the
+// consoles; 0 when that is not known.
+func printkLevel() (level int) {
+	b, _ := os.ReadFile("/proc/sys/kernel/printk")
+	fmt.Sscan(string(b), &level)
+	return level
+}
+
+// consoleLevel returns the level to set instead, so that what is less than a
+// warning stays off the consoles; 0 to leave it, as where the command line asks
+// for more or quiet has set less.
+func consoleLevel(line cmdline.Line, level int) int {
+	const warnings = 5
+	if level <= warnings || slices.ContainsFunc([]string{"debug", "loglevel", "ignore_loglevel"}, line.Has) {
+		return 0
 	}
-	var level int
-	b, _ = os.ReadFile("/proc/sys/kernel/printk")
-	if fmt.Sscan(string(b), &level); level > warnings {
-		unix.Syscall(unix.SYS_SYSLOG, consoleLevel, 0, warnings)
-	}
+	return warnings
 }
 
 // supervisor keeps the menu running.
@@ -134,6 +148,8 @@ type supervisor struct {
 	menu     func() *exec.Cmd
 	shell    func(dev string) (*exec.Cmd, error) // nil where there is none
 	consoles []string                            // devices to report on
+	messages func(on bool)                       // of the kernel are printed on the consoles
+	quiet    bool                                // but not on the prompt of a shell
 	pause    time.Duration
 	restart  func() // the machine; returns when that fails
 }
@@ -166,6 +182,7 @@ func (i *supervisor) run() {
 		case i.shell != nil:
 			failed = 0
 			i.print("This is a shell; exit starts the menu again.")
+			i.messages(!i.quiet)
 			i.runShells()
 			i.restore(modes)
 		default:
@@ -308,7 +325,7 @@ func (i *supervisor) modes() map[string]*unix.Termios {
 // restore sets the modes of the consoles, and undoes what a menu that was
 // killed has left: a cursor that is hidden, and messages of the kernel.
 func (i *supervisor) restore(modes map[string]*unix.Termios) {
-	kernelMessages(true)
+	i.messages(true)
 	i.each(func(dev string, tty *os.File) {
 		if mode := modes[dev]; mode != nil {
 			unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, mode)

@@ -13,10 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/cmdline"
 )
 
 // asInit has the test's own program be the first process of a PID namespace.
-const asInit = "ALPBOOT_TEST_INIT"
+const (
+	asInit  = "ALPBOOT_TEST_INIT"
+	isQuiet = "ALPBOOT_TEST_QUIET" // its kernel was started with quiet
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(asInit); dir != "" {
@@ -42,7 +46,9 @@ func superviseIn(dir string) {
 		consoles: []string{filepath.Join(dir, "console")},
 		pause:    time.Millisecond,
 		restart:  func() { os.Exit(42) },
+		quiet:    os.Getenv(isQuiet) != "",
 	}
+	s.messages = func(on bool) { s.print(fmt.Sprintf("[messages %t]", on)) }
 	if _, err := os.Stat(filepath.Join(dir, "shell")); err == nil {
 		s.shell = func(string) (*exec.Cmd, error) {
 			cmd := script("shell")
@@ -74,10 +80,12 @@ exit 2
 	for _, tt := range []struct {
 		name  string
 		shell bool
+		quiet string
 		want  []string // in this order on the console
 	}{
-		{"without a shell", false, []string{"panic: menu 1", "the menu ended: exit status 2", "It starts again.", "panic: menu 2", "It starts again.", "panic: menu 3", "The machine restarts."}},
-		{"with a shell", true, []string{"panic: menu 3", "This is a shell; exit starts the menu again.", "shell 4 runs", "panic: menu 5", "It starts again.", "the menu ended: signal: killed"}},
+		{"without a shell", false, "", []string{"panic: menu 1", "the menu ended: exit status 2", "It starts again.", "panic: menu 2", "It starts again.", "panic: menu 3", "The machine restarts."}},
+		{"with a shell", true, "", []string{"[messages true]", "panic: menu 3", "This is a shell; exit starts the menu again.", "[messages true]", "shell 4 runs", "panic: menu 5", "It starts again.", "the menu ended: signal: killed"}},
+		{"with quiet", true, "yes", []string{"[messages true]", "panic: menu 3", "This is a shell; exit starts the menu again.", "[messages false]", "shell 4 runs", "[messages true]", "panic: menu 5"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -100,7 +108,7 @@ exit 2
 			}
 			defer console.Close()
 			cmd := exec.CommandContext(t.Context(), self)
-			cmd.Env = append(os.Environ(), asInit+"="+dir)
+			cmd.Env = append(os.Environ(), asInit+"="+dir, isQuiet+"="+tt.quiet)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Unshareflags: unix.CLONE_NEWNS}
 			cmd.Stderr = os.Stderr
 			if err := cmd.Start(); err != nil {
@@ -133,6 +141,27 @@ exit 2
 				t.Errorf("the machine did not restart: %v", cmd.ProcessState)
 			}
 		})
+	}
+}
+
+// What less than a warning is stays off the consoles, unless it is asked for.
+func TestConsoleLevel(t *testing.T) {
+	for _, tt := range []struct {
+		cmdline     string
+		level, want int
+	}{
+		{"console=ttyS0", 7, 5},
+		{"console=ttyS0", 5, 0},
+		{"quiet", 4, 0},
+		{"debug", 10, 0},
+		{"loglevel=7", 7, 0},
+		{"ignore_loglevel quiet", 7, 0},
+		{"alpboot.debug", 7, 5},
+		{"", 0, 0},
+	} {
+		if got := consoleLevel(cmdline.Parse(tt.cmdline), tt.level); got != tt.want {
+			t.Errorf("%q, level %d: %d, want %d", tt.cmdline, tt.level, got, tt.want)
+		}
 	}
 }
 
