@@ -174,13 +174,11 @@ var (
 )
 
 // Open opens a file of a volume that the scan has mounted. While the volume is
-// being written to, Open waits, as long as one device may take to answer.
+// being written to and mounted again, Open waits.
 func (sc *Scan) Open(vol boot.Volume, name string) (fs.File, error) {
 	fail := func(err error) (fs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: vol.Device, Err: err}
 	}
-	limit := time.NewTimer(sc.scanner.Limit)
-	defer limit.Stop()
 	for {
 		var at *view
 		var written <-chan struct{}
@@ -207,8 +205,6 @@ func (sc *Scan) Open(vol boot.Volume, name string) (fs.File, error) {
 		case <-written:
 		case <-sc.stopping:
 			return fail(fs.ErrClosed)
-		case <-limit.C:
-			return fail(errSilent)
 		}
 	}
 }

@@ -71,7 +71,7 @@ type volume struct {
 	writes []*write  // that wait for it to be ready
 
 	// Until what was written to is mounted again: what ends when it is, or cannot
-	// be, and the outcome for who asked.
+	// be, or is overdue, and the outcome for who asked.
 	written chan struct{}
 	outcome func()
 	current *write // that is under way, for however long
@@ -175,25 +175,26 @@ func (st *state) to(v *volume, p phase) {
 		}
 		v.writes = nil
 	}
-	if v.outcome != nil && p != probing {
+	if v.written != nil && (v.outcome != nil && p != probing || p == overdue) {
 		v.writtenTo()
 	}
 }
 
-// writtenTo ends a write.
+// writtenTo ends a write, for whoever waits.
 func (v *volume) writtenTo() {
 	close(v.written)
-	v.outcome()
-	v.written, v.outcome = nil, nil
+	v.written = nil
+	if v.outcome != nil {
+		v.outcome()
+		v.outcome = nil
+	}
 }
 
 // busy reports whether v has yet to answer for the first time.
 func (v *volume) busy() bool { return v.phase <= parsing && v.parsed == nil }
 
 // usable reports whether files of v can be opened, now or after a write.
-func (v *volume) usable() bool {
-	return v.phase != gone && (v.view != nil || v.written != nil && v.phase != overdue)
-}
+func (v *volume) usable() bool { return v.phase != gone && (v.view != nil || v.written != nil) }
 
 // target returns what of v probing needs.
 func (v *volume) target() target {

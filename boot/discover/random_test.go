@@ -1,12 +1,15 @@
 package discover
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,116 +17,299 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/boottest/hardware"
 )
-
-// Seeds that failed once.
-var failedSeeds = []uint64{8727317626940092580, 9682230451393766756, 16524823082923023690, 8909981777680983924, 2266084661358170118, 9016319987699014142}
 
 // TestRandomEvents scans a machine on which anything happens: devices come, go,
 // change, hang, answer late and fail at each step, while files are opened, volumes
 // are unlocked and written to, and the scan is started again. After each event it
-// asserts what must hold whatever happens.
+// asserts what must hold whatever happens:
 //
-// ALPBOOT_RANDOM=5m goes on for five minutes, with seeds of its own;
-// ALPBOOT_SEED=N repeats a seed that failed.
+//   - What an inventory offers can be opened. Where it cannot, that is shown within
+//     a second, unless something else happens meanwhile.
+//   - No filesystem is used after it was closed, and nothing is written to that
+//     nobody asked to write to.
+//   - An entry that was found on a disk without faults stays.
+//   - When events stop, the inventory settles, though some devices hang for ever.
+//   - When the scan has been stopped, nothing is mounted and no goroutine is left,
+//     but for those that wait for a device that hangs.
+//
+// See [boottest.RandomEvents] for the lists of events.
 func TestRandomEvents(t *testing.T) {
-	run := func(seed uint64) bool {
-		return t.Run(fmt.Sprintf("ALPBOOT_SEED=%d", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { newChaos(t, seed).run() })
-		})
-	}
-	if s := os.Getenv("ALPBOOT_SEED"); s != "" {
-		seed, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		run(seed)
-		return
-	}
-	for _, seed := range failedSeeds {
-		run(seed)
-	}
-	if s := os.Getenv("ALPBOOT_RANDOM"); s != "" {
-		d, err := time.ParseDuration(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seeds, began := 0, time.Now()
-		for ; time.Since(began) < d; seeds++ {
-			if !run(rand.Uint64()) {
-				break
-			}
-		}
-		t.Logf("%d seeds in %v", seeds, time.Since(began).Round(time.Second))
-		return
-	}
-	for seed := range uint64(30) {
-		run(seed)
-	}
+	boottest.RandomEvents(t, 40, randomEvents, func(t *testing.T, events []string) { newChaos(t).run(events) })
 }
 
-// chaos is one run of events.
+// randomEvents makes a list of events. It knows what is plugged in, so that most
+// of them mean something.
+func randomEvents(r *rand.Rand) (events []string) {
+	pick := func(list ...string) string { return list[r.IntN(len(list))] }
+	disks := map[string]string{} // what is plugged in, by path, as its line has it
+	number, mirrors := 0, []int(nil)
+	disk := func(path string) string {
+		number++
+		what := fmt.Sprintf("plain %d", number)
+		switch r.IntN(8) {
+		case 0:
+			if others := slices.Sorted(maps.Values(disks)); len(others) > 0 {
+				_, of, _ := strings.Cut(pick(others...), " ")
+				of, _, _ = strings.Cut(of, " ")
+				what = fmt.Sprintf("pointer %d %s", number, of)
+			}
+		case 1:
+			what = fmt.Sprintf("pointer %d 0", number) // to one that is never there
+		case 2, 3:
+			what = fmt.Sprintf("locked %d", number)
+		case 4:
+			what = fmt.Sprintf("image %d", number)
+		case 5:
+			mirrors = append(mirrors, number)
+			what = fmt.Sprintf("mirror %d 0", number)
+		case 6:
+			if len(mirrors) > 0 {
+				what = fmt.Sprintf("mirror %d 1", mirrors[len(mirrors)-1])
+				mirrors = nil
+			}
+		}
+		disks[path] = what
+		return what
+	}
+	free := func() string { return fmt.Sprintf("/dev/sd%c1", 'a'+r.IntN(6)) }
+	for range r.IntN(5) {
+		path := free()
+		events = append(events, "plug "+path+" "+disk(path))
+	}
+	events = append(events, "scan")
+	for range 20 + r.IntN(80) {
+		events = append(events, "wait "+pick("0s", "1ms", "15ms", "60ms", "1s", "12s"))
+		path := free()
+		if there := slices.Sorted(maps.Keys(disks)); len(there) > 0 {
+			path = pick(there...)
+		}
+		on := path
+		if what := strings.Fields(disks[path]); len(what) > 1 && r.IntN(3) == 0 { // what is made of it
+			on = map[string]string{"locked": "/dev/mapper/luks-", "image": "/dev/loop", "mirror": "/dev/mapper/md-"}[what[0]] + what[1]
+			if what[0] == "plain" || what[0] == "pointer" {
+				on = path
+			}
+		}
+		line := ""
+		switch r.IntN(14) {
+		case 0, 1:
+			path = free()
+			line = "plug " + path + " " + disk(path)
+		case 2:
+			delete(disks, path)
+			line = "unplug " + path
+		case 3, 4:
+			line = fmt.Sprintf("fault %s %s %s", on, hardware.Steps[r.IntN(len(hardware.Steps))],
+				pick("error", "hang", (time.Duration(r.IntN(20_000))*time.Millisecond).String()))
+		case 5:
+			line = "release"
+		case 6, 7:
+			line = fmt.Sprintf("write %s %v", path, time.Duration(r.IntN(3000))*time.Millisecond)
+		case 8:
+			line = "unlock " + path + " " + pick("right", "right", "wrong")
+		case 9:
+			line = "open " + on
+		case 10:
+			line = "medium " + path + " " + disk(path)
+		case 11:
+			line = pick("eject "+path, "heal", "heal")
+		case 12:
+			line = pick("rescan", "calm", "")
+		case 13:
+			line = pick("unlock "+path+" right", "heal "+path)
+		}
+		if line != "" {
+			events = append(events, line)
+		}
+	}
+	return events
+}
+
+// chaos is a machine to which events happen, and a scan of it.
 type chaos struct {
 	t       *testing.T
-	r       *rand.Rand
 	m       *hardware.Machine
 	sc      *Scan
 	clients sync.WaitGroup // of the scan
 
 	mu      sync.Mutex
 	last    boot.Inventory
+	number  int              // of the last event that does something to the machine
 	disks   map[string]*disk // by path
-	number  int
-	asked   []string // devices that somebody asked to write to
-	overlap bool     // two scans have been there at once
-
-	historyMu sync.Mutex
-	history   []string
+	asked   []string         // devices that somebody asked to write to
+	overlap bool             // two scans have been there at once
+	history []string
 }
 
 // disk is what the test knows of a device.
 type disk struct {
-	uuid, title string
-	healthy     bool // nothing was ever done to it that could keep it from being read
-	shown       bool // its entry has been in an inventory
-	locked      bool
+	title   string
+	healthy bool // nothing was ever done to it that could keep it from being read
+	shown   bool // its entry has been in an inventory
+	made    bool // its filesystem is on a device that is made of it
 }
 
-func newChaos(t *testing.T, seed uint64) *chaos {
-	c := &chaos{t: t, r: rand.New(rand.NewPCG(seed, 0)), m: hardware.New(), disks: map[string]*disk{}}
-	for range c.r.IntN(5) {
-		c.plug()
+func newChaos(t *testing.T) *chaos {
+	return &chaos{t: t, m: hardware.New(), disks: map[string]*disk{}}
+}
+
+func (c *chaos) run(events []string) {
+	defer func() { // also after a failure, no goroutine may be left
+		if c.sc != nil {
+			go c.sc.Stop()
+		}
+		c.release()
+	}()
+	for _, line := range events {
+		c.happen(line)
+		synctest.Wait()
+		if c.check(); c.t.Failed() {
+			return
+		}
 	}
-	c.start()
-	return c
+	if c.sc == nil {
+		c.start()
+	}
+	c.happen("calm")
+	c.happen("heal")
+	c.happen("release")
+	c.release()
+	c.happen("calm")
+	c.happen("rescan")
+	c.happen("calm")
+	for path, d := range c.disks {
+		if !d.shown && !d.made {
+			c.fail("%q of %s is not shown: %q, %q", d.title, path, titles(c.last), problems(c.last))
+		}
+	}
+	c.stop()
 }
 
-func (c *chaos) note(format string, args ...any) {
-	c.historyMu.Lock()
-	defer c.historyMu.Unlock()
-	c.history = append(c.history, fmt.Sprintf(format, args...))
-}
-
-// after returns what happened last.
-func (c *chaos) after() string {
-	c.historyMu.Lock()
-	defer c.historyMu.Unlock()
-	return "\nafter\n\t" + strings.Join(c.history[max(0, len(c.history)-40):], "\n\t")
+// happen has an event happen.
+func (c *chaos) happen(line string) {
+	c.mu.Lock()
+	if !strings.HasPrefix(line, "wait") && line != "calm" {
+		c.number++
+	}
+	c.history = append(c.history, line)
+	c.mu.Unlock()
+	word := append(strings.Fields(line), "", "", "", "")
+	path := word[1]
+	switch word[0] {
+	case "wait":
+		d, err := time.ParseDuration(path)
+		if err != nil {
+			c.fail("%s: %v", line, err)
+		}
+		time.Sleep(d)
+	case "plug":
+		c.m.Plug(c.device(path, word[2:]))
+	case "medium":
+		c.m.ChangeMedium(c.device(path, word[2:]))
+	case "unplug":
+		c.mu.Lock()
+		delete(c.disks, path)
+		c.mu.Unlock()
+		c.m.Unplug(path)
+	case "eject":
+		c.ill(path)
+		c.m.Eject(path)
+	case "fault":
+		fault := hardware.Fault{Hang: word[3] == "hang"}
+		if word[3] == "error" {
+			fault.Err = fmt.Errorf("opening %s: it failed at %s", path, word[2])
+		} else if !fault.Hang {
+			fault.Delay, _ = time.ParseDuration(word[3])
+		}
+		c.ill(path)
+		c.m.SetFault(path, hardware.Step(word[2]), fault)
+	case "heal":
+		for _, p := range c.m.Paths() {
+			for _, step := range hardware.Steps {
+				if path == "" || p == path {
+					c.m.SetFault(p, step, hardware.Fault{})
+				}
+			}
+		}
+	case "release":
+		c.m.Release()
+	case "scan":
+		c.start()
+	case "rescan":
+		c.stop()
+		c.start()
+	case "calm":
+		c.calm()
+	}
+	if c.sc == nil {
+		return
+	}
+	switch sc := c.sc; word[0] {
+	case "write":
+		takes, _ := time.ParseDuration(word[2])
+		c.mu.Lock()
+		c.asked = append(c.asked, path)
+		c.mu.Unlock()
+		c.clients.Go(func() {
+			began := time.Now()
+			sc.Write(c.t.Context(), path, func(*os.Root) error {
+				time.Sleep(takes)
+				return nil
+			})
+			// It waits for the volume to be ready, for writes that came before, and for
+			// itself.
+			if took := time.Since(began); took > 20*sc.scanner.Limit {
+				c.fail("the write to %s took %v", path, took)
+			}
+		})
+	case "unlock":
+		c.clients.Go(func() { sc.Unlock(c.t.Context(), path, []byte(word[2])) })
+	case "open":
+		c.clients.Go(func() {
+			if f, err := sc.Open(boot.Volume{Device: path}, "boot/extlinux.conf"); err == nil {
+				f.Close()
+			}
+		})
+	}
 }
 
 // fail reports what does not hold, after which events.
 func (c *chaos) fail(format string, args ...any) {
 	c.t.Helper()
-	c.t.Fatal(fmt.Sprintf(format, args...) + c.after())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failLocked(format, args...)
+}
+
+func (c *chaos) failLocked(format string, args ...any) {
+	c.t.Helper()
+	c.t.Errorf("%s\nafter\n\t%s", fmt.Sprintf(format, args...), strings.Join(c.history, "\n\t"))
+}
+
+// ill notes that a disk is not without faults any more.
+func (c *chaos) ill(path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for outer, d := range c.disks {
+		n := strings.TrimPrefix(d.title, "Linux f")
+		if outer == path || slices.Contains([]string{"/dev/mapper/luks-" + n, "/dev/mapper/md-" + n, "/dev/loop" + n}, path) { // or what is made of it
+			d.healthy = false
+		}
+	}
 }
 
 // start starts a scan, and checks each inventory.
 func (c *chaos) start() {
+	idle := c.m.Idle() // else what hangs is still there when the scan begins, which takes it for a disk like any other
 	c.mu.Lock()
+	c.overlap = c.overlap || !idle
 	c.last = boot.Inventory{}
-	for _, d := range c.disks {
+	for path, d := range c.disks {
 		d.shown = false
+		d.healthy = !slices.ContainsFunc(hardware.Steps[:], func(s hardware.Step) bool { return c.m.Faulty(path, s) }) && idle
 	}
 	c.mu.Unlock()
 	c.sc = listener(c.m).Start(c.t.Context())
@@ -137,11 +323,55 @@ func (c *chaos) start() {
 	}(c.sc.Inventories())
 }
 
+// stop stops the scan, and asserts that nothing is left of it.
+func (c *chaos) stop() {
+	if c.sc == nil {
+		return
+	}
+	began := time.Now()
+	c.sc.Stop()
+	if took := time.Since(began); took > stopLimit {
+		c.fail("Stop took %v", took)
+	}
+	synctest.Wait()
+	err := c.m.CheckStopped()
+	if err == nil || c.overlapping(err) {
+		if left := goroutines("boot/discover.(*state)", "boot/discover.(*Scan).run"); left != "" && err == nil {
+			c.fail("goroutines are left: %s", left)
+		}
+		return
+	}
+	if !c.hangs() {
+		c.fail("%v", err)
+	}
+}
+
+// hangs reports whether a device may hang or be late.
+func (c *chaos) hangs() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.history, func(line string) bool { return strings.HasPrefix(line, "fault ") && !strings.HasSuffix(line, " error") })
+}
+
+// goroutines returns the stacks of the goroutines of bubbles in which one of the
+// functions is.
+func goroutines(functions ...string) string {
+	b := make([]byte, 1<<20)
+	var left []string
+	for stack := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
+		head, _, _ := strings.Cut(stack, "\n")
+		if strings.Contains(head, "synctest bubble") && slices.ContainsFunc(functions, func(f string) bool { return strings.Contains(stack, f) }) {
+			left = append(left, stack)
+		}
+	}
+	return strings.Join(left, "\n\n")
+}
+
 // checkInventory asserts that what was known of a disk that is there is known
 // still.
 func (c *chaos) checkInventory(inv boot.Inventory) {
 	if strings.Contains(problems(inv), "defect in alpboot") {
-		c.t.Errorf("%s%s", problems(inv), c.after())
+		c.failLocked("%s", problems(inv))
 	}
 	shown := map[string]boot.Entry{} // by title
 	for _, e := range inv.Entries {
@@ -151,59 +381,144 @@ func (c *chaos) checkInventory(inv boot.Inventory) {
 		e, ok := shown[d.title]
 		good := ok && e.Problem == "" && e.Volume.Device == path && !e.Guessed
 		if d.healthy && d.shown && !good {
-			c.t.Errorf("%q of %s was shown, and is not any more: %q, %q, %+v%s", d.title, path, titles(inv), problems(inv), e, c.after())
+			c.failLocked("%q of %s was shown, and is not any more: %q, %q, %+v", d.title, path, titles(inv), problems(inv), e)
 		}
 		d.shown = d.shown || d.healthy && good
 	}
 }
 
-func (c *chaos) run() {
-	defer func() { // also after a failure, no goroutine may be left
-		go c.sc.Stop()
-		c.release()
-	}()
-	for range 20 + c.r.IntN(60) {
-		time.Sleep([]time.Duration{0, time.Millisecond, 15 * time.Millisecond, 60 * time.Millisecond, time.Second, 12 * time.Second}[c.r.IntN(6)])
-		c.event()
-		synctest.Wait()
-		c.check()
-		if c.t.Failed() {
-			break
+// check asserts what must hold after each event.
+func (c *chaos) check() {
+	c.checkMachine()
+	c.mu.Lock()
+	inv, sc, number := c.last, c.sc, c.number
+	c.mu.Unlock()
+	for _, e := range inv.Entries {
+		if e.Problem == "" {
+			c.clients.Go(func() { c.checkOpens(sc, e, number) })
 		}
 	}
-	// Events stop, and everything answers.
-	c.note("calm")
-	c.release()
-	time.Sleep(time.Minute)
-	c.check()
-	if !c.last.Settled {
-		c.fail("it does not settle: %+v", c.last.Volumes)
+}
+
+// checkMachine asserts that nothing was done to the machine that must not be.
+func (c *chaos) checkMachine() {
+	if err := c.m.Check(); err != nil && !c.overlapping(err) {
+		c.fail("%v", err)
 	}
-	c.calm()
-	c.m.Release()
-	time.Sleep(time.Minute)
-	c.note("scanned again")
-	c.sc.Stop()
-	c.checkStopped()
-	c.start()
-	time.Sleep(time.Minute)
-	c.settled()
-	for path, d := range c.disks {
-		if !d.shown && !d.locked {
-			c.fail("%q of %s is not shown: %q, %q", d.title, path, titles(c.last), problems(c.last))
-		}
-	}
-	c.sc.Stop()
-	synctest.Wait()
-	c.checkStopped()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	asked := slices.Clone(c.asked)
 	for _, path := range c.m.Written() {
-		i := slices.Index(c.asked, path)
+		i := slices.Index(asked, path)
 		if i < 0 {
-			c.fail("%s was written to, and nobody asked for it", path)
+			c.failLocked("%s was written to, and nobody asked for it", path)
+			return
 		}
-		c.asked = slices.Delete(c.asked, i, i+1)
+		asked = slices.Delete(asked, i, i+1)
+	}
+}
+
+// overlapping reports whether err is what cannot be helped where a scan was left
+// behind with a device that hangs: the next one makes devices of the same names,
+// and tries to write where the first one has yet to unmount, which the kernel
+// refuses.
+func (c *chaos) overlapping(err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for what := range strings.SplitSeq(err.Error(), "; ") {
+		if !c.overlap || !strings.Contains(what, "was removed while") && !strings.HasSuffix(what, "was written to while it was mounted") {
+			return false
+		}
+	}
+	return true
+}
+
+// checkOpens asserts that the kernel of an entry that is offered can be read, or
+// is not offered any more a second later, unless something else has happened since
+// the event of that number. While a volume is written to and mounted again, that
+// takes as long as it may.
+func (c *chaos) checkOpens(sc *Scan, e boot.Entry, number int) {
+	began := time.Now()
+	err := read(sc, e)
+	took := time.Since(began)
+	if err == nil || c.unreadable(e.Volume) {
+		return
+	}
+	time.Sleep(time.Second)
+	c.mu.Lock()
+	offered := slices.ContainsFunc(c.last.Entries, func(o boot.Entry) bool {
+		return o.ID == e.ID && o.Volume == e.Volume && o.Problem == ""
+	})
+	c.mu.Unlock()
+	again := read(sc, e)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.number != number:
+	case took > 2*sc.scanner.Limit+time.Second:
+		c.failLocked("%q on %s took %v to be opened: %v", e.Title, e.Volume.Device, took, err)
+	case offered && again != nil:
+		c.failLocked("%q on %s is offered, and cannot be opened: %v, and a second later %v", e.Title, e.Volume.Device, err, again)
+	}
+}
+
+// unreadable reports whether a volume cannot be read, whatever the scan does.
+func (c *chaos) unreadable(v boot.Volume) bool {
+	n, _ := strings.CutPrefix(v.UUID, "in-") // of what is in an image file, the scan has a name of its own
+	return c.m.Faulty(v.Device, hardware.Read) || c.m.Faulty("/dev/loop"+n, hardware.Read)
+}
+
+// read reads the kernel of an entry.
+func read(sc *Scan, e boot.Entry) error {
+	f, err := sc.Open(e.Volume, e.Kernel)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.ReadAll(f)
+	return err
+}
+
+// calm waits as long as anything can take, and asserts that the inventory settles
+// and all that is offered can be opened.
+func (c *chaos) calm() {
+	if c.sc == nil {
+		return
+	}
+	time.Sleep(2 * time.Minute)
+	synctest.Wait()
+	c.mu.Lock()
+	inv := c.last
+	c.mu.Unlock()
+	if !inv.Settled {
+		c.fail("it does not settle: %+v", inv.Volumes)
+	}
+	for _, v := range inv.Volumes {
+		if v.Busy && inv.Settled {
+			c.fail("it has settled, and %s has not", v.Volume.Device)
+		}
+	}
+	for _, e := range inv.Entries {
+		if e.Problem != "" || c.unreadable(e.Volume) {
+			continue
+		}
+		if err := read(c.sc, e); err != nil {
+			c.fail("%q on %s is offered, and cannot be opened: %v", e.Title, e.Volume.Device, err)
+		}
+	}
+	// Who opens a file gets an answer, also of a volume that hangs.
+	for _, v := range inv.Volumes {
+		if c.unreadable(v.Volume) {
+			continue
+		}
+		began := time.Now()
+		f, err := c.sc.Open(v.Volume, "nothing")
+		if err == nil {
+			f.Close()
+		}
+		if took := time.Since(began); took > c.sc.scanner.Limit || errors.Is(err, fs.ErrClosed) {
+			c.fail("a file of %s was answered after %v: %v", v.Volume.Device, took, err)
+		}
 	}
 }
 
@@ -226,218 +541,35 @@ func (c *chaos) release() {
 	}
 }
 
-// checkStopped asserts that nothing is left of a scan.
-func (c *chaos) checkStopped() {
-	if err := c.m.CheckStopped(); err != nil && !(c.overlap && strings.Contains(err.Error(), "was removed while")) {
-		c.fail("%v", err)
-	}
-}
-
-// settled asserts that all is known, and that all that is offered can be opened.
-func (c *chaos) settled() {
-	c.mu.Lock()
-	inv := c.last
-	c.mu.Unlock()
-	if !inv.Settled {
-		c.fail("it does not settle: %+v", inv.Volumes)
-	}
-	for _, e := range inv.Entries {
-		if e.Problem == "" {
-			c.open(e)
-		}
-	}
-}
-
-// calm makes all devices work.
-func (c *chaos) calm() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for path, d := range c.disks {
-		for _, step := range hardware.Steps {
-			c.m.SetFault(path, step, hardware.Fault{})
-		}
-		d.healthy, d.shown = true, false
-	}
-}
-
-// check asserts what must hold at any time.
-func (c *chaos) check() {
-	if err := c.m.Check(); err != nil && !(c.overlap && strings.Contains(err.Error(), "was removed while")) {
-		c.fail("%v", err)
-	}
-	c.mu.Lock()
-	var entries []boot.Entry
-	for _, e := range c.last.Entries {
-		if d := c.disks[e.Volume.Device]; d != nil && d.healthy && d.uuid == e.Volume.UUID && e.Problem == "" {
-			entries = append(entries, e)
-		}
-	}
-	c.mu.Unlock()
-	for _, e := range entries {
-		c.open(e)
-	}
-}
-
-// open asserts that the kernel of an entry can be read.
-func (c *chaos) open(e boot.Entry) {
-	f, err := c.sc.Open(e.Volume, e.Kernel)
-	if err == nil {
-		_, err = io.ReadAll(f)
-		f.Close()
-	}
-	if err != nil {
-		c.fail("%q on %s is offered, and cannot be opened: %v", e.Title, e.Volume.Device, err)
-	}
-}
-
-// path returns the path of one of the disks; "" when there are none.
-func (c *chaos) path() string {
-	var paths []string
-	for p := range c.disks {
-		paths = append(paths, p)
-	}
-	if len(paths) == 0 {
-		return ""
-	}
-	slices.Sort(paths)
-	return paths[c.r.IntN(len(paths))]
-}
-
-// event has something happen.
-func (c *chaos) event() {
-	c.mu.Lock()
-	path := c.path()
-	c.mu.Unlock()
-	kind := c.r.IntN(12)
-	if path == "" || kind < 2 {
-		c.plug()
-		return
-	}
-	switch kind {
-	case 2:
-		c.note("unplug %s", path)
-		c.gone(path)
-		c.m.Unplug(path)
-	case 3, 4:
-		step := hardware.Steps[c.r.IntN(len(hardware.Steps))]
-		fault := []hardware.Fault{
-			{Err: fmt.Errorf("opening %s: it failed at %s", path, step)},
-			{Delay: time.Duration(c.r.IntN(20_000)) * time.Millisecond},
-			{Hang: true},
-		}[c.r.IntN(3)]
-		c.note("fault of %s at %s: %+v", path, step, fault)
-		c.mu.Lock()
-		c.disks[path].healthy = false
-		c.mu.Unlock()
-		c.m.SetFault(path, step, fault)
-	case 5:
-		c.note("all that hangs goes on")
-		c.m.Release()
-	case 6, 7:
-		c.write(path)
-	case 8:
-		passphrase := []string{"right", "wrong"}[c.r.IntN(2)]
-		c.note("unlock %s: %s", path, passphrase)
-		c.clients.Go(func() { c.sc.Unlock(c.t.Context(), path, []byte(passphrase)) })
-	case 9:
-		c.note("open files of %s", path)
-		sc := c.sc
-		c.clients.Go(func() {
-			if f, err := sc.Open(boot.Volume{Device: path}, "boot/extlinux.conf"); err == nil {
-				f.Close()
-			}
-		})
-	case 10:
-		if c.r.IntN(2) == 0 {
-			c.note("eject %s", path)
-			c.mu.Lock()
-			c.disks[path].healthy = false
-			c.mu.Unlock()
-			c.m.Eject(path)
-			return
-		}
-		c.note("change the medium of %s", path)
-		c.gone(path)
-		c.m.ChangeMedium(c.device(path))
-	case 11:
-		if c.r.IntN(3) > 0 {
-			return
-		}
-		c.note("scan again")
-		c.sc.Stop()
-		// What hangs is still there when the next scan begins, which takes it for a
-		// disk like any other.
-		c.overlap = c.overlap || c.m.CheckStopped() != nil
-		c.start()
-	}
-}
-
-// gone notes that a disk will not be there any more.
-func (c *chaos) gone(path string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.disks, path)
-}
-
-// write has something written that takes a while.
-func (c *chaos) write(path string) {
-	takes := time.Duration(c.r.IntN(3000)) * time.Millisecond
-	c.note("write to %s for %v", path, takes)
-	c.mu.Lock()
-	c.asked = append(c.asked, path)
-	c.mu.Unlock()
-	sc := c.sc
-	c.clients.Go(func() {
-		sc.Write(c.t.Context(), path, func(*os.Root) error {
-			time.Sleep(takes)
-			return nil
-		})
-	})
-}
-
-// plug plugs a disk in, or another one in the place of one.
-func (c *chaos) plug() {
-	path := fmt.Sprintf("/dev/sd%c1", 'a'+c.r.IntN(6))
-	c.gone(path)
-	c.m.Plug(c.device(path))
-}
-
-// device makes a device of some kind.
-func (c *chaos) device(path string) hardware.Device {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.number++
-	n := c.number
+// device makes a device of some kind: see randomEvents.
+func (c *chaos) device(path string, what []string) hardware.Device {
+	kind, n, of := what[0], what[1], what[2]
 	inside := func(path string) *hardware.Device {
-		d := alpine(path, fmt.Sprintf("in-%d", n), fmt.Sprintf("in%d", n))
+		d := alpine(path, "in-"+n, "in"+n)
 		return &d
 	}
-	flavour := fmt.Sprintf("f%d", n)
-	d := alpine(path, fmt.Sprintf("u-%d", n), flavour)
-	known := &disk{uuid: d.Superblock.UUID, title: "Linux " + flavour, healthy: true}
-	kind := c.r.IntN(6)
+	d := alpine(path, "u-"+n, "f"+n)
+	known := &disk{title: "Linux f" + n, healthy: true}
 	switch kind {
-	case 0: // names a kernel of another disk
-		if o := c.disks[c.path()]; o != nil {
-			_, of, _ := strings.Cut(o.title, " ")
-			files(d)["boot/grub/grub.cfg"] = text(fmt.Sprintf("search --fs-uuid --set=root %s\nmenuentry Pointer%d {\nlinux /boot/vmlinuz-%s pointed\n}\n", o.uuid, n, of))
-		}
-	case 1: // is encrypted
-		d = locked(path, fmt.Sprintf("crypt-%d", n), *inside(fmt.Sprintf("/dev/mapper/luks-%d", n)))
-		known.uuid, known.locked, known.healthy = d.Superblock.UUID, true, false
-	case 2: // holds an image file
+	case "pointer": // names a kernel of another disk
+		files(d)["boot/grub/grub.cfg"] = text(fmt.Sprintf("search --fs-uuid --set=root u-%s\nmenuentry Pointer%s {\nlinux /boot/vmlinuz-f%s pointed\n}\n", of, n, of))
+	case "locked":
+		d = locked(path, "crypt-"+n, *inside("/dev/mapper/luks-" + n))
+		known.made, known.healthy = true, false
+	case "image":
 		files(d)["boot/alpine.iso"] = text("")
-		d.Images = map[string]*hardware.Device{"boot/alpine.iso": inside(fmt.Sprintf("/dev/loop%d", n))}
-	case 3: // is a half of a mirror
-		if c.r.IntN(2) == 0 {
-			d = mirrored(path, c.r.IntN(2), *inside(fmt.Sprintf("/dev/mapper/md-%d", n)))
-			d.Member.RAID.UUID = fmt.Sprintf("r-%d", n)
-			known.uuid, known.locked, known.healthy = d.Superblock.UUID, true, false
+		d.Images = map[string]*hardware.Device{"boot/alpine.iso": inside("/dev/loop" + n)}
+	case "mirror": // is a half of one
+		role := 0
+		if of == "1" {
+			role = 1
 		}
-	case 4: // names one that is never there
-		files(d)["boot/grub/grub.cfg"] = text("search --fs-uuid --set=root u-0\nmenuentry Nowhere {\nlinux /boot/vmlinuz-nowhere\n}\n")
+		d = mirrored(path, role, *inside("/dev/mapper/md-" + n))
+		d.Member.RAID.UUID = "r-" + n
+		known.made, known.healthy = true, false
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.disks[path] = known
-	c.note("plug %s, of kind %d with %s", path, kind, known.uuid)
 	return d
 }

@@ -627,6 +627,9 @@ func (st *state) beginWrite(v *volume) {
 	s, at := st.scanner, v.target()
 	finish := func(err error) {
 		v.outcome, v.current = func() { w.done <- err }, nil
+		if v.written == nil { // it was overdue
+			v.written = make(chan struct{})
+		}
 		if v.phase == gone {
 			delete(st.removing, v.node) // something else may be there
 			st.relistAt = time.Now()

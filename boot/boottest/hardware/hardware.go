@@ -187,6 +187,14 @@ func (m *Machine) SetFault(path string, step Step, f Fault) {
 	}
 }
 
+// Faulty reports whether a step of a device goes wrong.
+func (m *Machine) Faulty(path string, step Step) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := m.index(path)
+	return i >= 0 && m.devices[i].fault(step) != Fault{}
+}
+
 // Release lets everything that hangs go on; what hangs later is not concerned.
 func (m *Machine) Release() {
 	m.mu.Lock()
@@ -248,6 +256,14 @@ func (m *Machine) check() error {
 		return nil
 	}
 	return errors.New(strings.Join(m.wrong, "; "))
+}
+
+// Idle reports whether nobody uses the machine: nothing is mounted, nothing made is
+// left, and no call is under way.
+func (m *Machine) Idle() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.mounted)+len(m.made)+m.running == 0
 }
 
 // CheckStopped is [Machine.Check] for when nobody uses the machine any more:
