@@ -66,5 +66,5 @@ func TestBadInput(t *testing.T) {
 	m.Type(vm.Home)
 	m.selected(disk.GoodTitle)
 	m.Type(vm.Enter)
-	m.target(want{k, "root=UUID=" + disk.RootUUID + " console=ttyS0,115200", files})
+	m.target(want{k, "root=UUID=" + disk.RootUUID + " " + targetOptions, files})
 }

@@ -26,7 +26,7 @@ func twoKernels(t *testing.T) (in disk.Install, lts, virt debian.Kernel) {
 		t.Fatalf("both kernels are %s: the test wants two versions", lts.Release)
 	}
 	return disk.Install{
-		Options: "console=ttyS0,115200",
+		Options: targetOptions,
 		Kernels: []disk.Kernel{
 			{Flavour: "lts", Image: lts.Image, Initramfs: initramfs(t, target.Gzip, map[string]string{"flavour": "lts"})},
 			{Flavour: "virt", Image: virt.Image, Initramfs: initramfs(t, target.Zstd, map[string]string{"flavour": "virt"})},

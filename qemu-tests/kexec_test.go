@@ -78,7 +78,7 @@ func TestThreeInitrds(t *testing.T) {
 			{Path: "second.img", Data: extra(map[string]string{"order": "second", "only-second": "yes"}, target.Zstd)},
 		},
 		Initramfs: initramfs(t, target.Gzip, map[string]string{"order": "third"}),
-	}}, Options: "console=ttyS0,115200 no_timer_check"}
+	}}, Options: targetOptions}
 	for _, method := range []string{"file", "load"} {
 		if method == "load" && !everything() {
 			continue // as all other tests do it
@@ -107,7 +107,7 @@ func TestTooLittleMemory(t *testing.T) {
 	in := disk.Install{Kernels: []disk.Kernel{
 		{Flavour: "huge", Image: k.Image, Initramfs: huge},
 		{Flavour: "lts", Image: k.Image, Initramfs: initramfs(t, target.Gzip, files)},
-	}, Options: "console=ttyS0,115200 no_timer_check"}
+	}, Options: targetOptions}
 	m := startWith(t, "alpboot.timeout=-1", func(o *vm.Options) { o.Memory = 192 }, vm.Drive{File: write(t, disk.OneRoot(in))})
 	m.row(menuLimit, "Linux huge")
 	m.Type(vm.Home, vm.Enter)

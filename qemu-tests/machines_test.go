@@ -94,7 +94,7 @@ func TestNoSerialPort(t *testing.T) {
 	t.Parallel()
 	lts, virt := kernelOf(t, debian.Newer), kernelOf(t, debian.Older)
 	image := initramfs(t, target.Gzip, map[string]string{"shown": "on the screen"})
-	in := disk.Install{Options: "console=tty0", Kernels: []disk.Kernel{
+	in := disk.Install{Options: "console=tty0 no_timer_check", Kernels: []disk.Kernel{
 		{Flavour: "lts", Image: lts.Image, Initramfs: image},
 		{Flavour: "virt", Image: virt.Image, Initramfs: image},
 	}}

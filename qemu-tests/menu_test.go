@@ -47,7 +47,7 @@ func TestEncryptedDisk(t *testing.T) {
 	const uuid, passphrase = "11111111-2222-4333-8444-555555555555", "pass phrase"
 	k := kernelOf(t, debian.Older)
 	in := disk.Install{
-		Options: "cryptroot=UUID=" + uuid + " cryptdm=root quiet",
+		Options: "cryptroot=UUID=" + uuid + " cryptdm=root quiet no_timer_check",
 		Kernels: []disk.Kernel{{Flavour: "lts", Image: k.Image, Initramfs: initramfs(t, target.Gzip, map[string]string{"flavour": "lts"})}},
 	}
 	layout := disk.OneRoot(in)

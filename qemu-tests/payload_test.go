@@ -124,7 +124,7 @@ func alpineDisk(t *testing.T, parameters ...string) (vm.Drive, want) {
 	k := kernelOf(t, debian.Newer)
 	files := map[string]string{"flavour": "lts"}
 	in := disk.Install{
-		Options: strings.Join(append([]string{"console=ttyS0,115200"}, parameters...), " "),
+		Options: strings.Join(append([]string{targetOptions}, parameters...), " "),
 		Kernels: []disk.Kernel{{Flavour: "lts", Image: k.Image, Initramfs: initramfs(t, target.Gzip, files)}},
 	}
 	return vm.Drive{File: write(t, disk.GPTDisk(in))}, want{k, in.Cmdline("UUID=" + disk.RootUUID), files}
@@ -153,7 +153,7 @@ func reached(t *testing.T, menu, banner time.Duration) {
 	t.Logf("menu after %.1f s, target's banner after %.1f s", menu.Seconds(), banner.Seconds())
 }
 
-const stay = "quiet console=tty0 console=ttyS0,115200 alpboot.timeout=-1"
+const stay = "quiet no_timer_check console=tty0 console=ttyS0,115200 alpboot.timeout=-1"
 
 // A UKI on an EFI system partition is started by the firmware and boots an
 // Alpine disk.
@@ -407,7 +407,7 @@ func TestPayloadSecureBoot(t *testing.T) {
 		k := kernelOf(t, debian.Newer)
 		files := map[string]string{"flavour": "lts"}
 		image := initramfs(t, target.Gzip, files)
-		in := disk.Install{Options: "console=ttyS0,115200", Kernels: []disk.Kernel{
+		in := disk.Install{Options: targetOptions, Kernels: []disk.Kernel{
 			{Flavour: "lts", Image: signedKernel(t, "signed", k.Image, key, cert), Initramfs: image},
 			{Flavour: "plain", Image: signedKernel(t, "plain", k.Image, "", ""), Initramfs: image},
 			{Flavour: "other", Image: k.Image, Initramfs: image}, // signed by Debian, whom this firmware does not trust

@@ -29,6 +29,11 @@ const (
 	targetLimit = 3 * time.Minute // from Enter to the target's report
 )
 
+// targetOptions are kernel parameters of what the menu boots. Without
+// no_timer_check a kernel panics where the host is so busy that an emulated timer
+// does not tick while the kernel checks it.
+const targetOptions = "console=ttyS0,115200 no_timer_check"
+
 // roomy is the memory in MiB of machines in which one kernel follows another.
 // QEMU takes minutes where a kernel unpacks itself, at a random place, over code
 // that has run before: each write there has to look which of its translations it

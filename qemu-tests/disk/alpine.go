@@ -188,7 +188,7 @@ const (
 func BadDisk(good Kernel, kernel []byte) Layout {
 	conf := "DEFAULT menu.c32\nPROMPT 0\nTIMEOUT 10\n"
 	label := func(name, title, kernel, initrd string) {
-		conf += fmt.Sprintf("LABEL %s\n  MENU LABEL %s\n  LINUX %s\n  INITRD %s\n  APPEND root=UUID=%s console=ttyS0,115200\n", name, title, kernel, initrd, RootUUID)
+		conf += fmt.Sprintf("LABEL %s\n  MENU LABEL %s\n  LINUX %s\n  INITRD %s\n  APPEND root=UUID=%s console=ttyS0,115200 no_timer_check\n", name, title, kernel, initrd, RootUUID)
 	}
 	label("good", GoodTitle, "vmlinuz-lts", "initramfs-lts")
 	label("truncated", TruncatedTitle, "vmlinuz-truncated", "initramfs-lts")
@@ -224,7 +224,7 @@ func BadDisk(good Kernel, kernel []byte) Layout {
 }
 
 // ISOCmdline is the kernel command line on [ISO].
-const ISOCmdline = "modules=loop,squashfs,sd-mod,usb-storage quiet"
+const ISOCmdline = "modules=loop,squashfs,sd-mod,usb-storage quiet no_timer_check"
 
 // ISO is Alpine's installation medium for BIOS, without its packages.
 func ISO(in Install) Layout {

@@ -56,7 +56,7 @@ func demoDisk(a *assets.Assets, progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	in := disk.Install{Options: "console=ttyS0,115200"}
+	in := disk.Install{Options: "console=ttyS0,115200 no_timer_check"}
 	for _, k := range []struct {
 		flavour string
 		line    debian.Line

@@ -313,15 +313,11 @@ func (c *Console) Watch(cond Condition) *Wait {
 // since the machine's start. The machine's end, a kernel panic or the time
 // limit end it with an error that shows what the console shows.
 func (w *Wait) Result(limit time.Duration) (time.Duration, error) {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-w.done:
+	if w.console.vm.within(limit, w.done) {
 		if w.err == nil {
 			return w.at, nil
 		}
 		return 0, w.console.report(w.cond, w.err)
-	case <-timer.C:
 	}
 	c := w.console
 	c.mu.Lock()

@@ -128,23 +128,19 @@ func (m *VM) Text() (string, error) {
 func (m *VM) AwaitText(limit time.Duration, what string, ok func(text string) bool) error {
 	look := time.NewTicker(200 * time.Millisecond)
 	defer look.Stop()
-	end := time.NewTimer(limit)
-	defer end.Stop()
-	var text string
+	start, held := time.Now(), m.heldBack()
 	for {
-		var err error
-		if text, err = m.Text(); err != nil {
+		text, err := m.Text()
+		switch {
+		case err != nil:
 			return fmt.Errorf("waiting for %s on the VGA screen: %w", what, err)
-		}
-		if ok(text) {
+		case ok(text):
 			return nil
-		}
-		select {
-		case <-look.C:
-		case <-end.C:
+		case time.Since(start)-(m.heldBack()-held) > limit:
 			return fmt.Errorf("waiting for %s on the VGA screen: not within %v; it holds\n%s\nTo run this machine by hand:\n  %s",
 				what, limit, strings.TrimRight(text, "\n"), m.Reproduce())
 		}
+		<-look.C
 	}
 }
 

@@ -5,7 +5,7 @@
 // KVM instead; a KVM device alone does not, as it may be there and yet hang.
 //
 // Nothing sleeps and nothing waits for ever: a wait names a [Condition] and a
-// time limit, and when it fails its error shows the screen, the end of the
+// limit for the time in which the machine could run. When it fails its error shows the screen, the end of the
 // log, where the logs are kept, and the command that runs the machine by hand.
 //
 // Tests use [Start], other programs [Launch].
@@ -189,24 +189,57 @@ func (m *VM) Reproduce() string {
 	return ShellQuote(args)
 }
 
-// WaitEnd waits until the machine has powered off, at most limit, and
-// returns when that was.
+// WaitEnd waits until the machine has powered off, at most limit.
 func (m *VM) WaitEnd(limit time.Duration) error {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-m.ended:
+	if m.within(limit, m.ended) {
 		if errors.Is(m.exitErr, errEnded) {
 			return nil
 		}
 		return m.exitErr
-	case <-timer.C:
-		err := fmt.Errorf("not within %v", limit)
-		if len(m.consoles) == 0 {
-			return fmt.Errorf("waiting for the machine to power off: %w", err)
-		}
-		return m.consoles[0].report(Condition{what: "the machine to power off"}, err)
 	}
+	err := fmt.Errorf("not within %v", limit)
+	if len(m.consoles) == 0 {
+		return fmt.Errorf("waiting for the machine to power off: %w", err)
+	}
+	return m.consoles[0].report(Condition{what: "the machine to power off"}, err)
+}
+
+// within waits until done is closed, and reports whether that was before limit
+// had passed. Time in which the host, busy with other work, did not let the
+// machine run does not count.
+func (m *VM) within(limit time.Duration, done <-chan struct{}) bool {
+	start, held := time.Now(), m.heldBack()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		select {
+		case <-done:
+			return true
+		case <-timer.C:
+		}
+		left := limit - time.Since(start) + m.heldBack() - held
+		if left <= 0 {
+			return false
+		}
+		timer.Reset(max(left, time.Second/10))
+	}
+}
+
+// heldBack is how long the thread of QEMU that has waited for a processor the
+// longest has done so since it was started: Documentation/scheduler/sched-stats.rst.
+func (m *VM) heldBack() time.Duration {
+	if m.process == nil { // of a test of this package
+		return 0
+	}
+	var longest int64 // ns
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", m.process.Pid))
+	for _, name := range files {
+		b, _ := os.ReadFile(name)
+		var ran, waited int64
+		fmt.Sscan(string(b), &ran, &waited)
+		longest = max(longest, waited)
+	}
+	return time.Duration(longest)
 }
 
 // Stop ends the machine as pulling its plug does. It may be called again, and
