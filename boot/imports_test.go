@@ -50,7 +50,7 @@ var arrows = map[string][]string{
 	"boot/payload/...": {"boot/payload/...", "boot/kernel/...", "initramfs"},
 	"boot/session": {
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
-		"boot/keymap", "boot/menu", "boot/remember", "boot/settings", "boot/sysinfo",
+		"boot/keymap", "boot/menu", "boot/pstore", "boot/remember", "boot/settings", "boot/sysinfo", "boot/watchdog",
 	},
 	"boot/reboot": {
 		"boot/choice", "boot/device/...", "boot/discover", "boot/format/all", "boot/kernel/...", "boot/kexec",

@@ -27,6 +27,7 @@ import (
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/settings"
+	"github.com/alpboot/alpboot/boot/watchdog"
 )
 
 // target is what the fake kexec loads and starts, on a fake machine.
@@ -194,6 +195,8 @@ type fixture struct {
 	session *session
 	files   fstest.MapFS // of the image, sysfs and procfs
 
+	dog *boottest.Watchdog // nil: it cannot be opened
+
 	mu       sync.Mutex
 	unlocked [][]byte      // passphrases that were tried
 	layout   [128]uint16   // of the keyboard
@@ -295,8 +298,15 @@ func (b *fixture) Shell(console string) error {
 func (b *fixture) Keyboard() (Keyboard, error) { return &keys{fixture: b}, nil }
 func (b *fixture) KernelMessages(on bool)      { b.hw.set(func(h *target) { h.messages = on }) }
 func (b *fixture) HandOver(*slog.Logger)       { b.hw.note("hand over") }
-func (b *fixture) Restart() error              { b.hw.note("restart"); return errors.New("the machine stays") }
-func (b *fixture) PowerOff() error             { b.hw.note("power off"); return nil }
+func (b *fixture) Watchdog(name string) (watchdog.Running, error) {
+	b.hw.note("open %s", name)
+	if b.dog == nil {
+		return nil, errors.New("it is in use")
+	}
+	return b.dog, nil
+}
+func (b *fixture) Restart() error  { b.hw.note("restart"); return errors.New("the machine stays") }
+func (b *fixture) PowerOff() error { b.hw.note("power off"); return nil }
 
 // start starts the menu, in a bubble of package synctest, with kernel
 // parameters; one that is running ends.

@@ -39,6 +39,7 @@ type job struct {
 	entry      boot.Entry
 	cmdline    string // for the kernel
 	passphrase []byte // for the target; nil for none. Wiped when it is loaded
+	watched    watched
 
 	// What is to be remembered of the start, and what was before. With first it
 	// must be saved before anything else happens.
@@ -68,6 +69,8 @@ func (s *session) boot(a menu.Boot) {
 	j := &job{choice: &a, entry: a.Entry, memory: s.memory, store: s.memory.store, state: s.starting(a.Entry.ID), before: s.memory.stored}
 	j.first = s.choice.Once && a.Entry.ID == s.choice.ID
 	j.cmdline, j.passphrase = s.secrets.handOn(a.Entry, s.view.volumes())
+	j.watched = s.watch(a)
+	j.cmdline = j.watched.parameters(j.cmdline)
 	s.log.Info("booting", "entry", a.Entry.ID, "kernel", a.Entry.Kernel, "on", a.Entry.Volume.Device, "initrds", a.Entry.Initrds, "cmdline", j.cmdline, "unattended", a.Unattended)
 	s.load(j)
 }
@@ -250,11 +253,11 @@ func (s *session) ended(j *job, err error) {
 // stop it.
 func (s *session) jump(j *job) {
 	loader := &kexec.Loader{Kernel: s.Kexec, Root: s.Root}
-	text := fmt.Sprintf("Starting %s. The screen may stay dark for a moment.", boot.Clean(j.entry.Title))
+	text := fmt.Sprintf("Starting %s. The screen may stay dark for a moment.%s", boot.Clean(j.entry.Title), j.watched)
 	if p := j.counting.problem(); p != "" {
 		text = p + " " + text
 	}
-	s.depart(text, j.commit, loader.Exec, func(err error) {
+	s.depart(text, j.commit, func() error { return s.exec(loader, j.watched) }, func(err error) {
 		s.wg.Go(func() {
 			if !j.committed {
 				loader.Unload()

@@ -40,6 +40,7 @@ func (s *session) openMemory(store remember.Store, state remember.State, err err
 		}
 	}
 	s.memory = &memory{store: store, stored: state, state: state.Opened(s.asked.Confirm), next: s.memory.next}
+	s.lookBack()
 	m := s.memory.state
 	s.log.Info("what is remembered", "where", store.Where(), "default", m.Default, "next", m.Next, "last", m.Last, "tries", m.Tries)
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/settings"
 	"github.com/alpboot/alpboot/boot/version"
+	"github.com/alpboot/alpboot/boot/watchdog"
 )
 
 // Machine is the machine that a session runs on. Each method may take long.
@@ -40,6 +41,8 @@ type Machine interface {
 	Keyboard() (Keyboard, error)
 	// KernelMessages has the kernel print its messages on the consoles, or not.
 	KernelMessages(on bool)
+	// Watchdog opens a watchdog by its name, which starts it.
+	Watchdog(name string) (watchdog.Running, error)
 	// HandOver leaves the machine as the next kernel, or the firmware, wants it.
 	// What is in the way of that is logged.
 	HandOver(log *slog.Logger)
@@ -123,6 +126,8 @@ type session struct {
 	secrets secrets
 	loader  loader
 	keymaps keymaps
+	guard   guard
+	last    lastTime
 }
 
 // tick is how often the menu gets the time: often enough for a countdown to end
@@ -205,6 +210,7 @@ func (s *session) begin() {
 		s.update(menu.NoticeMsg{Text: "This kernel forbids kexec, so nothing can be booted from here: it must be started with kexec_load_disabled=0 on its command line."})
 	}
 	s.readFirmware()
+	s.readWatchdogs()
 	s.startKeymap(nil)
 	s.view.start = func() *discover.Scan { return s.Machine.Scan(s.ctx, s.asked) }
 	s.view.begin()
@@ -298,6 +304,7 @@ func (s *session) take(inv boot.Inventory) {
 	if inv.Settled {
 		s.readVolumes()
 	}
+	s.lookForLog()
 	s.show()
 	s.bootPending()
 }

@@ -100,6 +100,10 @@ func (s *session) takeSettings(asked settings.Settings, store remember.Store, st
 		s.openMemory(store, state, err)
 	}
 	s.configure()
+	if !s.volumes.ready { // later on, what is remembered is of this session
+		s.lookBack()
+	}
+	s.noteWatchdog()
 	s.volumes.ready = true
 	s.show()
 }

@@ -65,27 +65,27 @@ var drivers = map[string]string{
 	"SBSA Generic Watchdog": "sbsa_gwdt",
 }
 
-const class = "class/watchdog"
+const class = "sys/class/watchdog"
 
 // List returns the watchdogs that the kernel drives, in the order of their
-// numbers. Sysfs is the root of a sysfs; nothing is started by it.
-func List(sysfs fs.FS) []Device {
+// numbers. Root is that of the running system; nothing is started by it.
+func List(root fs.FS) []Device {
 	var list []Device
 	for n := range 8 {
 		name := fmt.Sprintf("watchdog%d", n)
 		dir := path.Join(class, name)
-		if _, err := fs.Stat(sysfs, dir); err != nil {
+		if _, err := fs.Stat(root, dir); err != nil {
 			continue
 		}
 		text := func(file string) string {
-			b, _ := fs.ReadFile(sysfs, path.Join(dir, file))
+			b, _ := fs.ReadFile(root, path.Join(dir, file))
 			return strings.TrimSpace(string(b))
 		}
 		d := Device{Name: name, Identity: text("identity"), Active: text("state") == "active", NoWayOut: text("nowayout") == "1"}
 		bits, _ := strconv.ParseUint(text("bootstatus"), 0, 32)
 		d.Last = Cause(bits)
 		d.Driver = drivers[d.Identity]
-		if link, err := fs.ReadLink(sysfs, path.Join(dir, "device/driver/module")); err == nil {
+		if link, err := fs.ReadLink(root, path.Join(dir, "device/driver/module")); err == nil {
 			d.Driver = path.Base(link)
 		}
 		list = append(list, d)
@@ -96,8 +96,8 @@ func List(sysfs fs.FS) []Device {
 // Survives reports whether the kernel leaves its watchdogs running when it jumps
 // to another one, as the parameter watchdog.stop_on_reboot=0 has it. Its drivers
 // would stop them.
-func Survives(sysfs fs.FS) bool {
-	b, err := fs.ReadFile(sysfs, "module/watchdog/parameters/stop_on_reboot")
+func Survives(root fs.FS) bool {
+	b, err := fs.ReadFile(root, "sys/module/watchdog/parameters/stop_on_reboot")
 	return err == nil && strings.TrimSpace(string(b)) == "0"
 }
 

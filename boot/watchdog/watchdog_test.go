@@ -16,14 +16,14 @@ import (
 func TestList(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"class/watchdog/watchdog0/identity":   "i6300ESB timer\n",
-		"class/watchdog/watchdog0/bootstatus": "32\n",
-		"class/watchdog/watchdog0/state":      "inactive\n",
-		"class/watchdog/watchdog0/nowayout":   "0\n",
-		"class/watchdog/watchdog2/identity":   "Some Timer\n",
-		"class/watchdog/watchdog2/state":      "active\n",
-		"class/watchdog/watchdog2/nowayout":   "1\n",
-		"class/watchdog/watchdog3/bootstatus": "nonsense\n",
+		"sys/class/watchdog/watchdog0/identity":   "i6300ESB timer\n",
+		"sys/class/watchdog/watchdog0/bootstatus": "32\n",
+		"sys/class/watchdog/watchdog0/state":      "inactive\n",
+		"sys/class/watchdog/watchdog0/nowayout":   "0\n",
+		"sys/class/watchdog/watchdog2/identity":   "Some Timer\n",
+		"sys/class/watchdog/watchdog2/state":      "active\n",
+		"sys/class/watchdog/watchdog2/nowayout":   "1\n",
+		"sys/class/watchdog/watchdog3/bootstatus": "nonsense\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777); err != nil {
 			t.Fatal(err)
@@ -32,7 +32,7 @@ func TestList(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	driver := filepath.Join(dir, "class/watchdog/watchdog2/device/driver")
+	driver := filepath.Join(dir, "sys/class/watchdog/watchdog2/device/driver")
 	if err := os.MkdirAll(driver, 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestCause(t *testing.T) {
 }
 
 func TestSurvives(t *testing.T) {
-	const file = "module/watchdog/parameters/stop_on_reboot"
+	const file = "sys/module/watchdog/parameters/stop_on_reboot"
 	for text, want := range map[string]bool{"0\n": true, "-1\n": false, "1\n": false} {
 		if got := watchdog.Survives(fstest.MapFS{file: {Data: []byte(text)}}); got != want {
 			t.Errorf("with %q: %t", text, got)

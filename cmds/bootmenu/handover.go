@@ -36,7 +36,7 @@ func handOver(log *slog.Logger) {
 	if err := networkDown(); err != nil {
 		log.Warn("a network card stays up", "error", err)
 	}
-	stopWatchdogs(os.DirFS("/sys"), openWatchdog, log)
+	stopWatchdogs(os.DirFS("/"), openWatchdog, log)
 	unix.Sync()
 }
 
@@ -56,11 +56,11 @@ const unstoppable = 300
 // stopWatchdogs stops what the firmware may have started, as the kernel would if
 // it were not told to leave watchdogs running: they would reset a system that
 // knows nothing of them.
-func stopWatchdogs(sysfs fs.FS, open func(name string) (watchdog.Running, error), log *slog.Logger) {
-	if !watchdog.Survives(sysfs) {
+func stopWatchdogs(root fs.FS, open func(name string) (watchdog.Running, error), log *slog.Logger) {
+	if !watchdog.Survives(root) {
 		return
 	}
-	for _, d := range watchdog.List(sysfs) {
+	for _, d := range watchdog.List(root) {
 		if d.NoWayOut || d.Active { // opening would start it for good, or somebody has it
 			continue
 		}

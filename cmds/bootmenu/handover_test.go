@@ -15,7 +15,7 @@ import (
 // A watchdog that the firmware has started must not reset a system that knows
 // nothing of it, as this kernel leaves it running.
 func TestStopWatchdogs(t *testing.T) {
-	const dir, stays = "class/watchdog/", "module/watchdog/parameters/stop_on_reboot"
+	const dir, stays = "sys/class/watchdog/", "sys/module/watchdog/parameters/stop_on_reboot"
 	for _, tt := range []struct {
 		name    string
 		files   map[string]string
@@ -36,14 +36,14 @@ func TestStopWatchdogs(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			sysfs := fstest.MapFS{}
+			root := fstest.MapFS{}
 			for name, text := range tt.files {
-				sysfs[name] = boottest.File(text)
+				root[name] = boottest.File(text)
 			}
 			dog := &boottest.Watchdog{Unstoppable: tt.endless}
 			var opened []string
 			var log strings.Builder
-			stopWatchdogs(sysfs, func(name string) (watchdog.Running, error) {
+			stopWatchdogs(root, func(name string) (watchdog.Running, error) {
 				opened = append(opened, name)
 				return dog, tt.fail
 			}, slog.New(slog.NewTextHandler(&log, nil)))

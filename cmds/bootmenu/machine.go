@@ -25,6 +25,7 @@ import (
 	"github.com/alpboot/alpboot/boot/session"
 	"github.com/alpboot/alpboot/boot/settings"
 	"github.com/alpboot/alpboot/boot/version"
+	"github.com/alpboot/alpboot/boot/watchdog"
 )
 
 // efiVars is where efivarfs is mounted; there is nothing without UEFI.
@@ -158,8 +159,12 @@ func (machine) Keyboard() (session.Keyboard, error) {
 func (machine) Shell(console string) error { return shell(console) }
 func (machine) KernelMessages(on bool)     { kernelMessages(on) }
 func (machine) HandOver(log *slog.Logger)  { handOver(log) }
-func (machine) Restart() error             { return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) }
-func (machine) PowerOff() error            { return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF) }
+
+// Watchdog implements [session.Machine].
+func (machine) Watchdog(name string) (watchdog.Running, error) { return openWatchdog(name) }
+
+func (machine) Restart() error  { return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) }
+func (machine) PowerOff() error { return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF) }
 
 // pollMedia has the kernel look every two seconds whether the medium in a drive
 // or card reader has changed: left alone, it waits for somebody to open it.
