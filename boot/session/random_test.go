@@ -7,9 +7,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,199 +21,268 @@ import (
 	"github.com/alpboot/alpboot/boot/boottest/hardware"
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/remember"
 )
 
-// seeds of TestRandomEvents: some that failed once, and some more.
-var seeds = []uint64{1, 2, 3, 4, 5, 6, 7, 8}
-
 // TestRandomEvents has discovery and a session go through whatever may happen to
-// a machine and its user, in random order, and checks after each event what must
-// always hold: see check and quiet.
-//
-// ALPBOOT_RANDOM is how long other seeds are tried, such as 5m; ALPBOOT_SEED is
-// one to be tried alone, with all of its events printed.
+// a machine and its user, and checks after each event what must always hold: see
+// check, checkOffered and calm.
 func TestRandomEvents(t *testing.T) {
-	if text := os.Getenv("ALPBOOT_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatal(err)
+	boottest.RandomEvents(t, 8, randomEvents, func(t *testing.T, events []string) { newRandomFixture(t).run(events) })
+}
+
+// randomKeys is what somebody types: names of keys, and text between quotes.
+var randomKeys = [...]string{
+	"Enter", "Enter", "Enter", "Down", "Up", "Home", "End", "Esc", "Esc", `"r"`, `"s"`, `"i"`, `"l"`, `"K"`, `"m"`,
+	`Enter "right" Enter`, `Enter "wrong" Enter`, `Enter Tab "right" Enter`, `End Enter "right" Enter`, `"r" End Enter "right" Enter`,
+	`"dd"`, `"do"`, `"df"`, `"l" "w" Enter`, `"e" Tab Tab`, `"e" " x" Enter`, `"pr"`, `"po"`, `"pf"`, "Enter Esc", "Esc Esc Home Enter",
+}
+
+// randomEvents makes a list of events.
+func randomEvents(r *rand.Rand) (events []string) {
+	pick := func(list ...string) string { return list[r.IntN(len(list))] }
+	paths := []string{"/dev/sda1", "/dev/sda2", "/dev/sda3", "/dev/sdb1", "/dev/mapper/luks-c1"}
+	ms := func(n int) string { return (time.Duration(r.IntN(n)) * time.Millisecond).String() }
+	start := func() string {
+		line := fmt.Sprintf("start alpboot.timeout=%d alpboot.rearm=%d", r.IntN(4)-1, r.IntN(2)*300)
+		for _, word := range []string{"alpboot.remember-last", "alpboot.confirm", "alpboot.hand-on-passphrase", "alpboot.default=@last"} {
+			if r.IntN(3) == 0 {
+				line += " " + word
+			}
 		}
-		randomEvents(t, seed, true)
-		return
+		return line
 	}
-	for _, seed := range seeds {
-		randomEvents(t, seed, false)
+	events = append(events, "latency "+ms(300), start()+pick("", "", " alpboot.remember=UUID=u1:/alpboot.state", " alpboot.remember=off"))
+	for range 8 {
+		for range 12 {
+			switch r.IntN(14) {
+			case 0: // nobody can unplug what was made
+				events = append(events, "unplug "+pick(paths[:4]...))
+			case 1:
+				events = append(events, "plug "+pick(paths[:4]...))
+			case 2:
+				events = append(events, fmt.Sprintf("fault %s %s %s", pick(paths...), hardware.Steps[r.IntN(len(hardware.Steps))], pick("error", "hang", ms(20_000))))
+			case 3:
+				events = append(events, "heal")
+			case 4:
+				events = append(events, fmt.Sprintf("target load=%s held=%s shell=%s firmware=%s", pick("works", "fails"), pick("no", "yes"), pick("ends", "stays"), pick("0s", "0s", "700ms", "12s")))
+			case 5:
+				events = append(events, "go on")
+			default:
+				events = append(events, "type "+pick(randomKeys[:]...))
+			}
+			if r.IntN(3) > 0 {
+				events = append(events, "wait "+ms(3000))
+			}
+		}
+		events = append(events, pick("calm", "calm", "calm", start()))
 	}
-	text := os.Getenv("ALPBOOT_RANDOM")
-	if text == "" {
-		return
-	}
-	limit, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for begin := time.Now(); time.Since(begin) < limit && !t.Failed(); n++ {
-		randomEvents(t, rand.Uint64N(1e9), false)
-	}
-	t.Logf("%d seeds more", n)
+	return append(events, "calm")
 }
 
-func randomEvents(t *testing.T, seed uint64, verbose bool) {
-	t.Run(fmt.Sprintf("ALPBOOT_SEED=%d", seed), func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { newRandomFixture(t, seed, verbose).run() })
-	})
-}
-
-// randomFixture is a fixture with the dice.
+// randomFixture is a fixture to which events happen.
 type randomFixture struct {
 	*fixture
-	*rand.Rand
-	verbose bool
-	began   time.Time
+	events struct {
+		sync.Mutex
+		history []string
+		number  int // of the last one that does something
+	}
 	devices map[string]hardware.Device // all that there are, by path
 	file    string                     // that things are remembered in; "" for EFI variables
 
-	faulty  bool // a step of a device fails, hangs or is late
-	asked   bool // something was to be written since the last check
-	stored  remember.State
-	written int // how often something was written before
+	faulty   bool // a step of a device fails, hangs or is late
+	asked    bool // something was to be written since the last check
+	leftover bool // something is remembered that a start does away with
+	stored   remember.State
+	written  int // how often something was written before
+	checks   sync.WaitGroup
 }
 
-func newRandomFixture(t *testing.T, seed uint64, verbose bool) *randomFixture {
+func newRandomFixture(t *testing.T) *randomFixture {
 	first := bootDisk(t, "/dev/sda1", "u1", "quiet")
 	second := bootDisk(t, "/dev/sdb1", "u2", "")
 	second.Block.Disk = "/dev/sdb"
 	swap := hardware.Device{Block: device.Block{Path: "/dev/sda3", Disk: "/dev/sda", Size: 1 << 30, Partition: 3}, Superblock: superblock.Superblock{Type: "swap", UUID: "u3"}}
 	locked := encrypted(t)
-	r := &randomFixture{
-		fixture: newFixture(t, first, locked, swap, second), Rand: rand.New(rand.NewPCG(seed, 0)), verbose: verbose, began: time.Now(),
-		devices: map[string]hardware.Device{},
-	}
+	r := &randomFixture{fixture: newFixture(t, first, locked, swap, second), devices: map[string]hardware.Device{}}
 	for _, d := range []hardware.Device{first, locked, swap, second} {
 		r.devices[d.Block.Path] = d
 	}
-	r.disks.Latency = time.Duration(r.IntN(300)) * time.Millisecond
 	r.hw.always = func(what string) {
 		switch {
 		case strings.HasPrefix(what, "jump") && strings.Contains(r.screen.text(), "Stopping"):
 			r.fail("it jumped although it was to stop")
 		case strings.HasPrefix(what, "jump") && !r.faulty && what != "jump with 0 mounted":
 			r.fail("%s", what)
-		case r.verbose:
-			r.t.Logf("%9.3f   %s", time.Since(r.began).Seconds(), what)
 		}
 	}
-	cmdline := fmt.Sprintf("alpboot.timeout=%d alpboot.rearm=%d", r.IntN(4)-1, r.IntN(2)*300)
-	for _, word := range []string{"alpboot.remember-last", "alpboot.confirm", "alpboot.hand-on-passphrase", "alpboot.default=@last"} {
-		if r.IntN(3) == 0 {
-			cmdline += " " + word
-		}
-	}
-	switch r.IntN(4) {
-	case 0:
-		cmdline += " alpboot.remember=UUID=u1:/alpboot.state"
-		r.file = filepath.Join(first.Dir, "alpboot.state")
-	case 1:
-		cmdline += " alpboot.remember=off"
-	}
-	r.log("start with %s", cmdline)
-	r.stored = r.load()
-	r.start(cmdline)
 	return r
-}
-
-func (r *randomFixture) log(format string, args ...any) {
-	if r.verbose {
-		r.t.Logf("%9.3f "+format, append([]any{time.Since(r.began).Seconds()}, args...)...)
-	}
 }
 
 func (r *randomFixture) fail(format string, args ...any) {
 	r.t.Helper()
-	r.t.Errorf("after %.3f s: %s", time.Since(r.began).Seconds(), fmt.Sprintf(format, args...))
+	r.events.Lock()
+	defer r.events.Unlock()
+	r.t.Errorf("%s\nafter\n\t%s", fmt.Sprintf(format, args...), strings.Join(r.events.history, "\n\t"))
 }
 
-func (r *randomFixture) run() {
-	for range 8 {
-		for range 12 {
-			r.event()
-			r.wait(time.Duration(r.IntN(3)) * time.Duration(r.IntN(1500)) * time.Millisecond)
-			if r.check(); r.t.Failed() {
-				return
-			}
+func (r *randomFixture) run(events []string) {
+	defer func() { // also after a failure, no goroutine may be left
+		r.mend()
+		r.goOn()
+		r.stop()
+		r.checks.Wait()
+	}()
+	for _, line := range events {
+		r.happen(line)
+		synctest.Wait()
+		if r.session == nil {
+			continue
 		}
-		if r.quiet(); r.t.Failed() {
+		if r.check(); r.t.Failed() {
 			return
 		}
 	}
+	r.mend()
+	r.goOn()
 	r.stop()
 	for _, p := range r.unlocked {
 		if strings.Trim(string(p), "\x00") != "" {
 			r.fail("the passphrase %q is still in memory", p)
 		}
 	}
+	if left := goroutines("alpboot/boot/session.(*session)", "boot/discover.(*"); left != "" {
+		r.fail("goroutines are left: %s", left)
+	}
 }
 
-func pickOne[T any](r *randomFixture, list ...T) T { return list[r.IntN(len(list))] }
+// goroutines returns the stacks of the goroutines of bubbles in which one of the
+// functions is.
+func goroutines(functions ...string) string {
+	b := make([]byte, 1<<20)
+	var left []string
+	for stack := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
+		head, _, _ := strings.Cut(stack, "\n")
+		if strings.Contains(head, "synctest bubble") && slices.ContainsFunc(functions, func(f string) bool { return strings.Contains(stack, f) }) {
+			left = append(left, stack)
+		}
+	}
+	return strings.Join(left, "\n\n")
+}
 
-// event has something happen.
-func (r *randomFixture) event() {
-	path := pickOne(r, slices.Sorted(maps.Keys(r.devices))...)
-	switch r.IntN(14) {
-	case 0:
-		r.log("unplug %s", path)
+// happen has an event happen.
+func (r *randomFixture) happen(line string) {
+	r.events.Lock()
+	r.events.history = append(r.events.history, line)
+	if !strings.HasPrefix(line, "wait ") {
+		r.events.number++
+	}
+	r.events.Unlock()
+	word := append(strings.Fields(line), "", "", "")
+	path := word[1]
+	switch word[0] {
+	case "wait":
+		d, _ := time.ParseDuration(path)
+		r.wait(d)
+	case "latency":
+		r.disks.Latency, _ = time.ParseDuration(path)
+	case "start":
+		r.restart(strings.TrimPrefix(line, "start "))
+	case "unplug":
 		r.heal(path) // what hangs already goes on hanging
 		r.disks.Unplug(path)
-	case 1:
-		r.log("plug in %s", path)
-		r.heal(path)
-		r.disks.Unplug(path) // the same path is never added twice
-		r.disks.Plug(r.devices[path])
-	case 2:
-		step := pickOne(r, hardware.Steps[:]...)
-		fault := pickOne(r, hardware.Fault{Err: errors.New("a bad sector")}, hardware.Fault{Delay: time.Duration(r.IntN(20_000)) * time.Millisecond}, hardware.Fault{Hang: true})
-		r.log("%s of %s: %+v", step, path, fault)
-		r.faulty, r.slow = true, r.slow || fault.Err == nil
-		r.disks.SetFault(path, step, fault)
-	case 3:
-		r.mend()
-	case 4:
-		r.hw.set(func(h *target) {
-			h.loadErr = pickOne(r, nil, errors.New("no room"))
-			h.stuck = pickOne(r, 0, 0, 700*time.Millisecond, 12*time.Second)
-			if h.held == nil {
-				h.held = pickOne(r, nil, make(chan struct{}))
-			}
-			if h.shell == nil {
-				h.shell = pickOne(r, nil, make(chan error))
-			}
-			r.log("loading: %v, held %t; shell stays %t; firmware takes %v", h.loadErr, h.held != nil, h.shell != nil, h.stuck)
-		})
-	case 5:
-		r.goOn()
-	default:
-		keys := pickOne(r,
-			[]any{menu.KeyEnter}, []any{menu.KeyEnter}, []any{menu.KeyEnter}, []any{menu.KeyDown}, []any{menu.KeyUp}, []any{menu.KeyHome}, []any{menu.KeyEnd},
-			[]any{menu.KeyEsc}, []any{menu.KeyEsc}, []any{"r"}, []any{"s"}, []any{"i"}, []any{"l"}, []any{"K"}, []any{"m"},
-			[]any{menu.KeyEnter, "right", menu.KeyEnter}, []any{menu.KeyEnter, "wrong", menu.KeyEnter}, []any{menu.KeyEnter, menu.KeyTab, "right", menu.KeyEnter},
-			[]any{menu.KeyEnd, menu.KeyEnter, "right", menu.KeyEnter}, []any{"r", menu.KeyEnd, menu.KeyEnter, "right", menu.KeyEnter},
-			[]any{"dd"}, []any{"do"}, []any{"df"}, []any{"l", "w", menu.KeyEnter}, []any{"e", menu.KeyTab, menu.KeyTab}, []any{"e", " x", menu.KeyEnter},
-			[]any{"pr"}, []any{"po"}, []any{"pf"}, []any{menu.KeyEnter, menu.KeyEsc}, []any{menu.KeyEsc, menu.KeyEsc, menu.KeyHome, menu.KeyEnter},
-		)
-		r.log("keys %v", keys)
-		if text := fmt.Sprint(keys...); strings.ContainsAny(text, "dw") { // or typed into something else
-			r.asked = true
+	case "plug":
+		if d, ok := r.devices[path]; ok {
+			r.heal(path)
+			r.disks.Unplug(path) // the same path is never added twice
+			r.disks.Plug(d)
 		}
-		r.burst(keys...)
+	case "fault":
+		fault := hardware.Fault{Hang: word[3] == "hang"}
+		if word[3] == "error" {
+			fault.Err = errors.New("a bad sector")
+		} else if !fault.Hang {
+			fault.Delay, _ = time.ParseDuration(word[3])
+		}
+		r.faulty, r.slow = true, r.slow || fault.Err == nil
+		r.disks.SetFault(path, hardware.Step(word[2]), fault)
+	case "heal":
+		r.mend()
+	case "target":
+		r.hw.set(func(h *target) {
+			h.loadErr = nil
+			if strings.Contains(line, "load=fails") {
+				h.loadErr = errors.New("no room")
+			}
+			if h.held == nil && strings.Contains(line, "held=yes") {
+				h.held = make(chan struct{})
+			}
+			if h.shell == nil && strings.Contains(line, "shell=stays") {
+				h.shell = make(chan error)
+			}
+			_, text, _ := strings.Cut(line, "firmware=")
+			h.stuck, _ = time.ParseDuration(text)
+		})
+	case "go":
+		r.goOn()
+	case "type":
+		if r.session != nil {
+			r.typeKeys(strings.TrimPrefix(line, "type "))
+		}
+	case "calm":
+		if r.session != nil {
+			r.calm()
+		}
 	}
+}
+
+// restart ends the session that runs, wherever it is, and starts another one.
+// Where things are remembered stays as it was.
+func (r *randomFixture) restart(cmdline string) {
+	if r.session == nil {
+		if strings.Contains(cmdline, ":/alpboot.state") {
+			r.file = filepath.Join(r.devices["/dev/sda1"].Dir, "alpboot.state")
+		}
+	} else {
+		r.mend() // the end waits for what hangs
+		r.goOn()
+		r.stop()
+		if r.file != "" && !strings.Contains(cmdline, "alpboot.remember=") {
+			cmdline += " alpboot.remember=UUID=u1:/alpboot.state"
+		}
+		r.faulty = false
+	}
+	stored := r.load()
+	r.leftover = !stored.Equal(remember.State{Default: stored.Default, Last: stored.Last, Kept: stored.Kept})
+	r.start(cmdline)
+	r.asked, r.written, r.stored = false, len(r.disks.Written()), r.load()
+}
+
+// typeKeys types keys, as randomKeys has them.
+func (r *randomFixture) typeKeys(line string) {
+	names := map[string]menu.Key{"Enter": menu.KeyEnter, "Down": menu.KeyDown, "Up": menu.KeyUp, "Home": menu.KeyHome, "End": menu.KeyEnd, "Esc": menu.KeyEsc, "Tab": menu.KeyTab}
+	var keys []any
+	for line = strings.TrimSpace(line); line != ""; line = strings.TrimSpace(line) {
+		if text, err := strconv.QuotedPrefix(line); err == nil {
+			keys = append(keys, strings.Trim(text, `"`))
+			line = line[len(text):]
+			continue
+		}
+		name, rest, _ := strings.Cut(line, " ")
+		keys = append(keys, names[name])
+		line = rest
+	}
+	if strings.ContainsAny(fmt.Sprint(keys...), "dw") { // or typed into something else
+		r.asked = true
+	}
+	r.burst(keys...)
 }
 
 // mend takes all faults away.
 func (r *randomFixture) mend() {
-	r.log("mend")
 	for path := range r.devices {
 		r.heal(path)
 	}
@@ -228,7 +299,6 @@ func (r *randomFixture) heal(path string) {
 
 // goOn ends shells, and lets what is loaded go on.
 func (r *randomFixture) goOn() {
-	r.log("shells end, loading goes on")
 	r.hw.set(func(h *target) {
 		if h.held != nil {
 			close(h.held)
@@ -240,11 +310,11 @@ func (r *randomFixture) goOn() {
 	})
 }
 
-// check checks what must hold at any time.
+// check checks what must hold after each event.
 func (r *randomFixture) check() {
 	r.faultless(r.disks.Check())
 	stored := r.load()
-	starts := r.asked || r.session.Settings.RemembersLast() || r.session.Settings.Confirm > 0
+	starts := r.asked || r.leftover || r.session.Settings.RemembersLast() || r.session.Settings.Confirm > 0
 	if !starts && !stored.Equal(r.stored) {
 		r.fail("unasked, it remembers %+v after %+v", stored, r.stored)
 	}
@@ -255,6 +325,66 @@ func (r *randomFixture) check() {
 		r.fail("unasked, it wrote to %q", written)
 	}
 	r.stored = stored
+	number, s := r.number(), r.session
+	s.inside(func() {
+		r.checkDefault()
+		for _, e := range s.view.known().Entries {
+			if e.Problem == "" && !s.view.awaits(e) && s.view.holders == 0 {
+				scan := s.view.scan
+				r.checks.Go(func() { r.checkOffered(s, scan, e, number) })
+			}
+		}
+	})
+}
+
+// checkDefault checks that an entry which is remembered as the default is that, if
+// nothing comes before it.
+func (r *randomFixture) checkDefault() {
+	s := r.session
+	m := s.memory.state
+	id := m.Default
+	if id == "" || m.Next != "" || s.asked.Default != "" || s.failed[id] || !s.ready() || len(s.failed)+len(s.passed) > 0 || s.view.before != nil {
+		return
+	}
+	for _, e := range s.view.known().Entries {
+		if e.ID == id && e.Problem == "" && s.choice.ID != id && s.view.inventory.Settled {
+			r.fail("the default is %q, and %s is remembered", s.choice.ID, id)
+		}
+	}
+}
+
+// checkOffered checks that what can be chosen can be opened, or is not offered any
+// more a second later, unless something else has happened since the event of that
+// number: then another check is on its way.
+func (r *randomFixture) checkOffered(s *session, scan *discover.Scan, e boot.Entry, number int) {
+	open := func() error {
+		f, err := scan.Open(e.Volume, e.Kernel)
+		if err == nil {
+			f.Close()
+		}
+		return err
+	}
+	err := open()
+	if err == nil || r.disks.Faulty(e.Volume.Device, hardware.Read) {
+		return
+	}
+	time.Sleep(time.Second)
+	offered := false
+	s.inside(func() {
+		v := &s.view
+		offered = r.number() == number && v.scan == scan && v.holders == 0 && !v.awaits(e) && slices.ContainsFunc(v.known().Entries, func(o boot.Entry) bool {
+			return o.ID == e.ID && o.Volume == e.Volume && o.Problem == ""
+		})
+	})
+	if !offered {
+		return
+	}
+	again := open()
+	s.inside(func() {
+		if v := &s.view; again != nil && r.number() == number && v.scan == scan && v.holders == 0 {
+			r.fail("%q on %s is offered, and cannot be opened: %v, and a second later %v", e.Title, e.Volume.Device, err, again)
+		}
+	})
 }
 
 // load returns what is remembered.
@@ -270,50 +400,75 @@ func (r *randomFixture) load() remember.State {
 	return state
 }
 
-// quiet waits until nothing happens any more, and checks what must hold then.
-func (r *randomFixture) quiet() {
-	r.log("quiet")
-	r.mend()
+// calm waits until nothing happens any more, and checks what must hold then: first
+// with what hangs and fails as it is, then with all of it mended.
+func (r *randomFixture) calm() {
 	r.goOn()
+	for range 40 { // a start that fails is followed by the next one
+		if r.wait(15 * time.Second); r.settled() {
+			break
+		}
+		r.goOn()
+	}
+	if !r.settled() {
+		r.session.inside(func() {
+			s := r.session
+			r.fail("it does not settle: %+v, ready %t, leaving %t, held by %d, loading %t, pending %t and %t, saving %t", s.view.inventory, s.ready(), s.leaving, s.view.holders,
+				s.loader.job != nil, s.loader.pending != nil, s.secrets.pending != nil, s.memory.saving)
+		})
+		return
+	}
+	r.mend()
 	r.wait(30 * time.Second) // what is late is done by then
 	if r.faulty {            // what has failed stays so until the user scans again
-		r.log("rescan")
 		r.session.later(func() { r.session.act(menu.Rescan{}) })
 	}
-	settled := func() (yes bool) {
-		r.inSession(func() { yes = r.settled() })
-		return yes
-	}
 	for range 40 {
-		if r.wait(15 * time.Second); settled() {
+		if r.wait(15 * time.Second); r.settled() {
 			break
 		}
 		r.goOn()
 	}
 	r.faulty = false
-	r.inSession(r.checkSettled)
+	r.session.inside(r.checkSettled)
 	r.asked, r.written, r.stored = false, len(r.disks.Written()), r.load()
 }
 
-// inSession calls do in the goroutine that owns the session.
-func (r *randomFixture) inSession(do func()) {
-	done := make(chan struct{})
-	r.session.later(func() { do(); close(done) })
-	<-done
+// number returns the number of the last event that did something.
+func (r *randomFixture) number() int {
+	r.events.Lock()
+	defer r.events.Unlock()
+	return r.events.number
 }
 
-// settled reports whether nothing is under way any more.
-func (r *randomFixture) settled() bool {
-	s := r.session
+// inside calls do in the goroutine that owns the session.
+func (s *session) inside(do func()) {
+	done := make(chan struct{})
+	s.later(func() { do(); close(done) })
+	select {
+	case <-done:
+	case <-s.ctx.Done():
+	}
+}
+
+// settled reports whether nothing is under way any more, as far as nothing hangs.
+func (r *randomFixture) settled() (yes bool) {
+	r.session.inside(func() { yes = r.session.settled(r.faulty) })
+	return yes
+}
+
+// settled reports whether nothing is under way any more. With faulty, devices may
+// hang, and whoever waits for them.
+func (s *session) settled(faulty bool) bool {
 	busy := slices.ContainsFunc(s.view.inventory.Volumes, func(v boot.VolumeStatus) bool { return v.Busy })
-	return s.view.inventory.Settled && s.ready() && !busy && !s.leaving && s.view.holders == 0 &&
-		s.loader.job == nil && s.loader.pending == nil && !s.memory.saving && s.secrets.pending == nil
+	return s.view.inventory.Settled && s.ready() && !busy && !s.leaving && s.view.holders == 0 && !s.memory.saving && s.loader.pending == nil &&
+		s.secrets.pending == nil && (faulty || s.loader.job == nil)
 }
 
 // checkSettled checks what must hold when nothing happens any more.
 func (r *randomFixture) checkSettled() {
 	s := r.session
-	if !r.settled() {
+	if !s.settled(false) {
 		r.fail("it does not settle: %+v, ready %t, leaving %t, held by %d, loading %t, pending %t and %t, saving %t", s.view.inventory, s.ready(), s.leaving, s.view.holders,
 			s.loader.job != nil, s.loader.pending != nil, s.secrets.pending != nil, s.memory.saving)
 		return
