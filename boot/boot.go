@@ -176,6 +176,10 @@ type Entry struct {
 	Notes   []string // what else there is to know about it, a sentence each
 }
 
+// IsOwn reports whether e starts alpboot itself, by the name of its kernel
+// (CONFIG_LOCALVERSION).
+func (e Entry) IsOwn() bool { return strings.HasSuffix(e.Version, "-alpboot") }
+
 // Note is a sentence about a file or a volume that concerns no single entry,
 // such as a line that could not be understood.
 type Note struct {

@@ -40,7 +40,7 @@ var arrows = map[string][]string{
 
 	"boot/choice":   {"boot/remember"},
 	"boot/remember": {},
-	"boot/settings": {"boot/device/superblock"},
+	"boot/settings": {"boot/device/superblock", "boot/remember"},
 
 	"boot/discover": {"boot/device/...", "boot/format/...", "boot/kernel/..."},
 	"boot/kexec":    {"boot/kernel/..."},

@@ -63,7 +63,7 @@ func (m Model) askDefault() Model {
 		return m
 	}
 	if m.memory == "" {
-		return m.warn("A default cannot be remembered: no EFI variables, no file in the settings.")
+		return m.warn("A default cannot be remembered: no EFI variables, and no file for it: see kexec-reboot remember.")
 	}
 	return m.open(makeDefault{})
 }

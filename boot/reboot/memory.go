@@ -20,6 +20,9 @@ type menuMemory struct {
 	asked settings.Settings
 	store remember.Store
 	done  func() // closes what the store is read through
+
+	places []settings.StatePlace // for a file that no setting names
+	made   *settings.StatePlace  // the one with such a file that the menu uses
 }
 
 // menuMemory finds the memory of the boot menu on the filesystems of a scan.
@@ -49,22 +52,28 @@ func (s *System) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 		s.Warn("%s", note)
 	}
 	vars := efivar.Dir(s.path(efivars))
+	file := func(p settings.StatePlace) remember.Store {
+		return &remember.File{
+			Path: p.Path, Volume: p.Volume.Device, FS: p.FS,
+			Write: func(do func(*os.Root) error) error { return s.writeTo(m.mounts[p.Volume.Device], do) },
+		}
+	}
+	mem.places = mem.asked.StatePlaces(list, inv.Entries)
+	place, why := mem.asked.StateFile(list, inv.Entries)
 	switch {
 	case mem.asked.Remember == settings.Off:
 		mem.store = &remember.Nowhere{}
 	case mem.asked.Remember == settings.File:
 		mem.store = &remember.Nowhere{Why: fmt.Sprintf("the volume of %s is not mounted at / or below /boot, /efi or /media", mem.asked.RememberFile)}
 		if found := list.Find(mem.asked.RememberFile.Volume, boot.Volume{}); len(found) > 0 {
-			v := found[0]
-			mem.store = &remember.File{
-				Path: mem.asked.RememberFile.Path, Volume: v.Volume.Device, FS: v.FS,
-				Write: func(do func(*os.Root) error) error { return s.writeTo(m.mounts[v.Volume.Device], do) },
-			}
+			mem.store = file(settings.StatePlace{MountedVolume: found[0], Path: mem.asked.RememberFile.Path})
 		}
+	case mem.asked.Remember == settings.Auto && why == nil && vars.Writable() != nil:
+		mem.store, mem.made = file(place), &place
 	case s.exists(efivars):
 		mem.store = remember.EFI{Vars: vars}
 	default:
-		mem.store = &remember.Nowhere{Why: "this machine has no EFI variables"}
+		mem.store = &remember.Nowhere{Why: why.Error()}
 	}
 	if s.exists(efivars) { // systemd-boot's are read all the same, and never written
 		mem.store = remember.SystemdBoot{Store: mem.store, Vars: vars, ReadOnly: true}

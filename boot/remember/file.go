@@ -111,6 +111,48 @@ func (f *File) Save(s State) error {
 	return nil
 }
 
+// Prepared reports whether fsys has both files of path, made by [Prepare]: saving
+// then makes no file and takes no room.
+func Prepared(fsys fs.FS, path string) bool {
+	whole := false
+	for _, ending := range slots {
+		st, err := fs.Lstat(fsys, path+ending)
+		if err != nil || !st.Mode().IsRegular() || st.Size() != slotSize {
+			return false
+		}
+		_, _, err = readSlot(fsys, path+ending)
+		whole = whole || err == nil
+	}
+	return whole // the other one may have been cut off by the power
+}
+
+// Prepare makes the two files of path, with an empty State where there is none,
+// and waits until they are on the disk.
+func Prepare(root *os.Root, path string) error {
+	for _, ending := range slots {
+		if _, _, err := readSlot(root.FS(), path+ending); err == nil {
+			continue
+		}
+		if err := writeSlot(root, path+ending, encode(State{}, 0)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Discard removes the two files of path, if both are there and alpboot's.
+func Discard(root *os.Root, path string) error {
+	if !Prepared(root.FS(), path) {
+		return nil
+	}
+	for _, ending := range slots {
+		if err := root.Remove(path + ending); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeSlot writes one file and waits until it is on the disk.
 func writeSlot(root *os.Root, name string, content []byte) error {
 	st, err := root.Lstat(name) // first: opening would follow a link or wait for a FIFO

@@ -320,3 +320,72 @@ func TestFileThatCannotBeRead(t *testing.T) {
 		}
 	}
 }
+
+// TestPrepare asserts that the files which somebody has made are found, filled in
+// place, and removed without a trace.
+func TestPrepare(t *testing.T) {
+	f, dir, _ := directory(t)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	inode := func() string {
+		var list []string
+		for _, ending := range slots {
+			var st unix.Stat_t
+			if err := unix.Stat(filepath.Join(dir, f.Path+ending), &st); err != nil || st.Size != slotSize {
+				t.Fatalf("%v, %d bytes", err, st.Size)
+			}
+			list = append(list, fmt.Sprint(st.Ino))
+		}
+		return strings.Join(list, " ")
+	}
+	if Prepared(f.FS, f.Path) {
+		t.Error("prepared before it is")
+	}
+	if err := Prepare(root, f.Path); err != nil || !Prepared(f.FS, f.Path) {
+		t.Fatal(err)
+	}
+	expect(t, f, State{})
+	before := inode()
+	for _, s := range []State{first, second, third} {
+		save(t, f, s)
+		expect(t, f, s)
+	}
+	if err := Prepare(root, f.Path); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, f, third) // which is not replaced by nothing
+	if after := inode(); after != before {
+		t.Errorf("the files were %s and are %s", before, after)
+	}
+
+	// A half that the power has cut off is still alpboot's; one that is missing, or
+	// both damaged, are not.
+	half := filepath.Join(dir, f.Path+slots[1])
+	os.WriteFile(half, make([]byte, slotSize), 0o644)
+	if !Prepared(f.FS, f.Path) {
+		t.Error("not prepared with one whole half")
+	}
+	if err := Prepare(root, f.Path); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, f, second)
+	if err := Discard(root, f.Path); err != nil {
+		t.Error(err)
+	}
+	if list, _ := os.ReadDir(dir); len(list) > 0 {
+		t.Errorf("%v is left", list)
+	}
+	os.WriteFile(half, []byte("mine"), 0o644)
+	if Prepared(f.FS, f.Path) {
+		t.Error("prepared with one file of somebody else")
+	}
+	if err := Discard(root, f.Path); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(half); string(b) != "mine" {
+		t.Errorf("%q is left, %v", b, err)
+	}
+}

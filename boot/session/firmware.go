@@ -23,7 +23,7 @@ func (s *session) readFirmware() {
 	if s.Settings.Remember == settings.Off {
 		store = remember.SystemdBoot{Store: &remember.Nowhere{}, Vars: s.Firmware.Vars, ReadOnly: true}
 	}
-	onVolume := s.Settings.Remember == settings.File
+	onVolume := s.onVolume()
 	s.firmwareAwaited = true
 	s.wg.Go(func() {
 		setup := s.Firmware.Vars != nil && !s.Firmware.ReadOnly && efivar.HasSetup(s.Firmware.Vars)

@@ -3,15 +3,12 @@ package session
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
-	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/remember"
-	"github.com/alpboot/alpboot/boot/settings"
 )
 
 // memory is what is remembered from one start to the next, and where. Another
@@ -68,21 +65,7 @@ func (s *session) aboutMemory() string {
 // memoryAwaited reports whether the volume on which things are remembered may
 // still be found.
 func (s *session) memoryAwaited() bool {
-	return s.Settings.Remember == settings.File && !s.volumes.ready
-}
-
-// onVolume returns the store in a file on a volume.
-func (s *session) onVolume(scan *discover.Scan, volumes boot.Volumes, place settings.Place) remember.Store {
-	found := volumes.Find(place.Volume, boot.Volume{})
-	var store remember.Store = &remember.Nowhere{Why: fmt.Sprintf("the volume of remember = %s is not there", place)}
-	if len(found) > 0 {
-		v := found[0]
-		store = &remember.File{
-			Path: place.Path, Volume: v.Volume.Device, FS: v.FS,
-			Write: func(do func(*os.Root) error) error { return scan.Write(s.ctx, v.Volume.Device, do) },
-		}
-	}
-	return remember.SystemdBoot{Store: store, Vars: s.Firmware.Vars, ReadOnly: s.Firmware.ReadOnly}
+	return s.onVolume() && !s.volumes.ready
 }
 
 // starting returns the state to save before the entry id is started by hand or

@@ -358,7 +358,7 @@ func (s *session) allNotes() []string { return slices.Concat(s.notes, s.asked.No
 func unattended(inv boot.Inventory) boot.Inventory {
 	inv.Entries = slices.Clone(inv.Entries)
 	for i, e := range inv.Entries {
-		if strings.HasSuffix(e.Version, "-alpboot") && e.Problem == "" { // CONFIG_LOCALVERSION
+		if e.IsOwn() && e.Problem == "" {
 			inv.Entries[i].Problem = "It is alpboot itself, which would start itself for ever."
 		}
 	}

@@ -354,9 +354,9 @@ func TestOnceThatCannotBeSaved(t *testing.T) {
 	onDisk(t, func(t *testing.T, b *fixture) {
 		b.start(byHand)
 		b.vars.Values["AlpbootNext"] = b.idOf("Linux virt")
-		b.vars.Fail = fs.ErrPermission
-		b.start("alpboot.timeout=2")
-		b.wait(2 * time.Second)
+		b.start("alpboot.timeout=3")
+		b.hw.set(func(*target) { b.vars.Fail = fs.ErrPermission }) // they could be written until now
+		b.wait(3 * time.Second)
 		b.did()
 		b.shows("Linux virt did not boot", "It was to be booted once, and that it has been cannot be remembered")
 		b.press(menu.KeyDown, menu.KeyEnter)

@@ -31,7 +31,7 @@ func (s *session) readVolumes() {
 	for _, v := range s.view.inventory.Volumes {
 		fmt.Fprintf(&names, "%s %s %t %q\n", v.Volume.Device, v.Volume.UUID, v.Locked, v.Problem)
 	}
-	scan, filesystems := s.view.scan, s.view.filesystems()
+	scan, filesystems, entries := s.view.scan, s.view.filesystems(), s.view.inventory.Entries
 	if v := &s.volumes; v.scan == scan && v.names == names.String() {
 		return
 	}
@@ -50,8 +50,8 @@ func (s *session) readVolumes() {
 		var store remember.Store
 		var state remember.State
 		var err error
-		if asked.Remember == settings.File {
-			store = s.onVolume(scan, filesystems, asked.RememberFile)
+		if s.onVolume() {
+			store = s.storeOn(scan, filesystems, entries)
 			state, err = store.Load()
 		}
 		current(func() { s.takeSettings(asked, store, state, err) })

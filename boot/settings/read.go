@@ -113,28 +113,13 @@ func unquote(v string) (string, bool) {
 // hold FAT, as the ESP does, or are labelled ALPBOOT, and the file is alpboot.conf
 // or EFI/alpboot/alpboot.conf. Where there are several that differ, none is used.
 func (s Settings) WithVolumes(volumes boot.Volumes) Settings {
-	if s.SettingsVolume == Off {
-		return s
-	}
 	type found struct {
 		where string
 		text  []byte
 	}
 	var files []found
-	named := volumes.Find(s.SettingsFile.Volume, boot.Volume{})
-	if s.SettingsVolume == File {
-		if i := slices.IndexFunc(named, func(v boot.MountedVolume) bool { return v.Volume.Removable }); i > 0 {
-			named = named[:i] // they come last, and may be copies
-		}
-		volumes = named
-	}
+	volumes, paths := s.places(volumes)
 	for _, v := range volumes {
-		paths := volumePaths[:]
-		if s.SettingsVolume == File {
-			paths = []string{s.SettingsFile.Path}
-		} else if v.Volume.Removable || v.Volume.Partition == 0 || v.Volume.Type != superblock.VFAT && v.Volume.Label != "ALPBOOT" {
-			continue
-		}
 		for _, p := range paths {
 			where := v.Volume.Device + ": /" + p
 			b, err := boot.ReadFile(v.FS, p, maxFile)
@@ -147,7 +132,7 @@ func (s Settings) WithVolumes(volumes boot.Volumes) Settings {
 			}
 		}
 	}
-	if s.SettingsVolume == File && len(named) == 0 {
+	if s.SettingsVolume == File && len(volumes) == 0 {
 		s.note("", fmt.Sprintf("The volume of settings-volume = %s is not there.", s.SettingsFile))
 	}
 	if len(files) == 0 {
@@ -161,4 +146,24 @@ func (s Settings) WithVolumes(volumes boot.Volumes) Settings {
 	}
 	s.readFile(volumeFile, files[0].where, files[0].text)
 	return s
+}
+
+// places returns the volumes on which settings may be, and the paths there.
+func (s Settings) places(volumes boot.Volumes) (list boot.Volumes, paths []string) {
+	switch s.SettingsVolume {
+	case Off:
+		return nil, nil
+	case File:
+		list = volumes.Find(s.SettingsFile.Volume, boot.Volume{})
+		if i := slices.IndexFunc(list, func(v boot.MountedVolume) bool { return v.Volume.Removable }); i > 0 {
+			list = list[:i] // they come last, and may be copies
+		}
+		return list, []string{s.SettingsFile.Path}
+	}
+	for _, v := range volumes {
+		if !v.Volume.Removable && v.Volume.Partition != 0 && (v.Volume.Type == superblock.VFAT || v.Volume.Label == "ALPBOOT") {
+			list = append(list, v)
+		}
+	}
+	return list, volumePaths[:]
 }

@@ -28,6 +28,7 @@ const usage = `Usage: kexec-reboot status
        kexec-reboot exec [--now]
        kexec-reboot install | uninstall [--root DIR]
        kexec-reboot good
+       kexec-reboot remember [--remove]
 
 Restarts Linux without the firmware: loads the next kernel and starts it.
 
@@ -51,7 +52,11 @@ install    puts the OpenRC services kexec-load and kexec-exec in place: then
 uninstall  undoes what install did
   --root DIR         of the system that is mounted at DIR
 good       reports to the boot menu that this system has come up (its setting confirm)
-  --dry-run          (load, exec, install, uninstall) only print what would be done
+remember   makes the files in which the boot menu remembers on machines without
+           EFI variables, beside its settings or its image
+  --remove           removes them
+  --dry-run          (load, exec, install, uninstall, remember) only print what
+                     would be done
   --version          print the version
 
 The flags of kexec-tools are taken too: -l, -e, -u, -f, -s, -c, -a, --initrd,
@@ -142,6 +147,12 @@ func (c command) do(ctx context.Context, name string, args []string) (code int, 
 		return 0, c.Uninstall(*root, *dryRun)
 	case "good":
 		return 0, c.ConfirmBoot(ctx)
+	case "remember":
+		remove, dryRun := f.Bool("remove", false, ""), f.Bool("dry-run", false, "")
+		if err := noMore(f, args); err != nil {
+			return 0, err
+		}
+		return 0, c.PrepareMemory(ctx, *remove, *dryRun)
 	case "help":
 		return 0, flag.ErrHelp
 	case "version", "--version", "-version", "-v":
