@@ -57,37 +57,58 @@ func (l Line) Get(cache string) (Kernel, error) {
 	if err != nil {
 		return Kernel{}, err
 	}
-	dir := filepath.Join(cache, name+"_"+strings.ReplaceAll(version, ":", "%3a"))
-	if k, err := find(dir); err == nil {
-		return k, nil
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return Kernel{}, err
-	}
-	work, err := os.MkdirTemp(cache, ".download-")
+	whole := func(tree string) error { _, err := find(tree); return err }
+	dir, err := fetch(cache, name, version, whole)
 	if err != nil {
 		return Kernel{}, err
 	}
+	return find(dir)
+}
+
+// Unpack returns the directory with the files of the newest package of a name. It
+// stays in cache, as kernels do.
+func Unpack(cache, name string) (dir string, err error) {
+	version, err := newest(name)
+	if err != nil {
+		return "", err
+	}
+	return fetch(cache, name, version, func(tree string) error { _, err := os.Stat(tree); return err })
+}
+
+// fetch returns the directory with the files of a package, of which whole reports
+// what it lacks.
+func fetch(cache, name, version string, whole func(tree string) error) (dir string, err error) {
+	dir = filepath.Join(cache, name+"_"+strings.ReplaceAll(version, ":", "%3a"))
+	if whole(dir) == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", err
+	}
+	work, err := os.MkdirTemp(cache, ".download-")
+	if err != nil {
+		return "", err
+	}
 	defer os.RemoveAll(work)
 	if err := run(work, "apt-get", "download", "-q", name+"="+version); err != nil {
-		return Kernel{}, fmt.Errorf("downloading Debian's kernel (if its lists are old, run apt-get update as root): %w", err)
+		return "", fmt.Errorf("downloading Debian's package %s (if its lists are old, run apt-get update as root): %w", name, err)
 	}
 	debs, err := filepath.Glob(filepath.Join(work, "*.deb"))
 	if err != nil || len(debs) != 1 {
-		return Kernel{}, fmt.Errorf("apt-get download %s left %d packages", name, len(debs))
+		return "", fmt.Errorf("apt-get download %s left %d packages", name, len(debs))
 	}
 	tree := filepath.Join(work, "tree")
 	if err := run(work, "dpkg-deb", "-x", debs[0], tree); err != nil {
-		return Kernel{}, err
+		return "", err
 	}
-	if _, err := find(tree); err != nil {
-		return Kernel{}, err
+	if err := whole(tree); err != nil {
+		return "", err
 	}
 	// Another process may have been faster; its copy is as good.
 	if err := os.Rename(tree, dir); err != nil && !errors.Is(err, os.ErrExist) {
-		return Kernel{}, err
+		return "", err
 	}
-	return find(dir)
+	return dir, nil
 }
 
 // dependency is the line of apt-cache depends that names the kernel package.
@@ -104,12 +125,18 @@ func (l Line) resolve() (name, version string, err error) {
 		return "", "", fmt.Errorf("apt knows no kernel package %s: run apt-get update as root on Debian 12, or set %s to a kernel image", l.Metapackage, l.Variable)
 	}
 	name = string(m[1])
-	out, err = exec.Command("apt-cache", "policy", name).Output()
-	m = candidate.FindSubmatch(out)
+	version, err = newest(name)
+	return name, version, err
+}
+
+// newest returns the version of a package that apt would download.
+func newest(name string) (version string, err error) {
+	out, err := exec.Command("apt-cache", "policy", name).Output()
+	m := candidate.FindSubmatch(out)
 	if err != nil || m == nil || string(m[1]) == "(none)" {
-		return "", "", fmt.Errorf("apt cannot download %s: run apt-get update as root", name)
+		return "", fmt.Errorf("apt cannot download %s: run apt-get update as root", name)
 	}
-	return name, string(m[1]), nil
+	return string(m[1]), nil
 }
 
 // find opens the only kernel in an unpacked package.

@@ -36,8 +36,10 @@ type Image struct {
 	End   report.End        // what it does after its report
 	// Confirm is where it reports that it is up, before it ends: the device, type
 	// and file of a [remember.File], such as "/dev/vda2 ext4 alpboot.state", or "efi".
-	// The kernel must have the drivers built in.
+	// The kernel must have the drivers built in. With "bless /dev/vda1" it is
+	// systemd-bless-boot that does, for an entry on that FAT volume.
 	Confirm     string
+	Programs    map[string][]byte // further programs, and libraries, by path
 	Compression Compression
 }
 
@@ -73,10 +75,16 @@ func Initramfs(im Image) ([]byte, error) {
 		}
 	}
 	directories := map[string]bool{}
-	for n := range im.Files {
-		for d := path.Dir(path.Join(report.Payload, n)); d != "."; d = path.Dir(d) {
+	needs := func(name string) {
+		for d := path.Dir(name); d != "."; d = path.Dir(d) {
 			directories[d] = true
 		}
+	}
+	for n := range im.Files {
+		needs(path.Join(report.Payload, n))
+	}
+	for n := range im.Programs {
+		needs(n)
 	}
 	// Sorted: a directory comes before what is in it.
 	for _, d := range slices.Sorted(maps.Keys(directories)) {
@@ -84,6 +92,9 @@ func Initramfs(im Image) ([]byte, error) {
 	}
 	for _, n := range slices.Sorted(maps.Keys(im.Files)) {
 		records = append(records, cpio.StaticFile(path.Join(report.Payload, n), im.Files[n], 0o644))
+	}
+	for _, n := range slices.Sorted(maps.Keys(im.Programs)) {
+		records = append(records, cpio.StaticRecord(im.Programs[n], cpio.Info{Name: n, Mode: cpio.S_IFREG | 0o755}))
 	}
 	cpio.MakeAllReproducible(records)
 

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 
@@ -84,14 +85,18 @@ func sleep() {
 
 // confirm reports that this start has succeeded, as kexec-reboot good does.
 func confirm(where string) error {
-	if where == "efi" {
-		const dir = "/sys/firmware/efi/efivars"
-		if err := unix.Mount("efivarfs", dir, "efivarfs", 0, ""); err != nil {
+	const vars = "/sys/firmware/efi/efivars"
+	device, isBless := strings.CutPrefix(where, "bless ")
+	if where == "efi" || isBless {
+		if err := unix.Mount("efivarfs", vars, "efivarfs", 0, ""); err != nil {
 			return fmt.Errorf("mounting EFI variables: %w", err)
 		}
-		return confirmIn(remember.Firmware(dir))
+		if isBless {
+			return bless(device)
+		}
+		return confirmIn(remember.Firmware(vars))
 	}
-	var device, fstype, file string
+	var fstype, file string
 	if _, err := fmt.Sscan(where, &device, &fstype, &file); err != nil {
 		return fmt.Errorf("where to confirm: %q: %w", where, err)
 	}
@@ -108,6 +113,25 @@ func confirm(where string) error {
 	}
 	err = confirmIn(&remember.File{Path: file, Volume: device, FS: root.FS(), Write: func(do func(*os.Root) error) error { return do(root) }})
 	return errors.Join(err, root.Close(), unix.Unmount(dir, 0))
+}
+
+// bless has systemd-bless-boot take the boot counter off an entry on the FAT volume
+// on device.
+func bless(device string) error {
+	const dir = "/boot"
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(device, dir, "vfat", 0, ""); err != nil {
+		return fmt.Errorf("mounting %s: %w", device, err)
+	}
+	cmd := exec.Command("/lib/systemd/systemd-bless-boot", "--path="+dir, "good")
+	cmd.Env = []string{"SYSTEMD_LOG_LEVEL=debug", "SYSTEMD_LOG_TARGET=console"}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("systemd-bless-boot: %w: %s", err, out)
+	}
+	return errors.Join(err, unix.Unmount(dir, 0))
 }
 
 func confirmIn(store remember.Store) error {
