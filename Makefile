@@ -85,4 +85,4 @@ help:
 	@echo 'make test-all        that, and arm64, further kernels, fuzzing, long random tests: over two hours'
 	@echo 'make bench           $(OUT)/bench.json: times and sizes beside those of u-root'
 	@echo 'make clean           removes build/'
-	@echo 'Each installs the packages that it lacks, and says so.'
+	@echo 'Each lists and installs the packages that it lacks.'

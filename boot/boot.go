@@ -132,7 +132,7 @@ type Entry struct {
 	ID      string // stable over reboots, without white space
 	Title   string // what the user sees in the list
 	Version string // kernel release, read from the kernel image; "" when unknown
-	Format  string // name of the format that gave it
+	Format  string // name of the format that listed it
 	Source  Source // on the volume that was parsed
 	Volume  Volume // where kernel and initrds are; a format sets it when that is another volume
 	Conf    string // the file on Volume that describes it by the Boot Loader Specification; "" for others

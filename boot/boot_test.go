@@ -50,7 +50,7 @@ func TestReadFile(t *testing.T) {
 		t.Errorf("got %q, %v", b, err)
 	}
 	if _, err := ReadFile(fsys, "a", 4); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("a file over the limit gave %v", err)
+		t.Errorf("a file over the limit returned %v", err)
 	}
 	if _, err := ReadFile(fsys, "d", 9); err == nil || !strings.Contains(err.Error(), "regular") {
 		t.Errorf("a directory returned %v", err)

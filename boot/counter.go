@@ -18,7 +18,7 @@ type Counter struct {
 }
 
 // CountedOut is the note of an entry whose counter has no starts left.
-const CountedOut = "It has failed to boot until no tries were left, as the counter in its file name says."
+const CountedOut = "It has failed to boot until no tries were left, as the counter in its file name shows."
 
 // ParseCounter returns the counter in the name of a file, false when there is
 // none.

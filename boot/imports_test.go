@@ -136,7 +136,7 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// TestArrowsPoint asserts what must not be, whatever the table says.
+// TestArrowsPoint asserts what must not be, whatever is in the table.
 func TestArrowsPoint(t *testing.T) {
 	for _, tt := range [][2]string{
 		{"boot", "boot/cmdline"}, {"boot/efivar", "boot"}, {"boot/version", "boot/cmdline"},

@@ -64,7 +64,7 @@ type ModuleRule struct {
 	Always  bool   // load it at the start, whatever the hardware
 }
 
-// Modules returns the rules that say which modules of a distribution's kernel go
+// Modules returns the rules for which modules of a distribution's kernel go
 // into the image.
 func Modules() []ModuleRule {
 	var list []ModuleRule

@@ -117,7 +117,7 @@ var alpineLike = sync.OnceValues(func() (disks [2]string, err error) {
 	return disks, system.Write(d, disks[0], disks[1])
 })
 
-// openrcCmdline is what the first kernel is given; newInit adds an init that
+// openrcCmdline is the first kernel's; newInit adds an init that
 // knows the reboot action, oldInit Debian's, which does not.
 const (
 	openrcCmdline = "console=ttyS0 root=/dev/vda panic=1 loglevel=4 no_timer_check"

@@ -19,12 +19,12 @@ type Hostile struct {
 	Err     error    // nil, or what the error is
 }
 
-// RunHostile parses each volume in a subtest. Besides what the volume says it
+// RunHostile parses each volume in a subtest. Besides the contents of the volume it
 // asserts that the listing is sound, as by [Check], that there are no more notes
 // than anybody would read, and that it takes no longer than anybody would wait.
 func RunHostile(t *testing.T, parse func(fs.FS) (boot.Listing, error), volumes []Hostile) {
 	t.Helper()
-	const mostNotes = 25 // 20, and a few that say what the rest is about
+	const mostNotes = 25 // 20, and a few that sum up the rest
 	for _, v := range volumes {
 		t.Run(v.Name, func(t *testing.T) {
 			began := time.Now()

@@ -46,7 +46,7 @@ func Path(e boot.Entry) string {
 	return strings.Join(append(slices.Clone(e.Submenu), e.Title), " / ")
 }
 
-// Check fails the test unless l, with err what a format has given, is fit to be
+// Check fails the test unless l, with err what a format has returned, is fit to be
 // used whatever was on the volume: paths stay on the volume, texts have no
 // control characters, an entry has a title, and a kernel or a problem, at most
 // one of a file is the default, and there are entries or an error but not both.

@@ -62,7 +62,7 @@ func Skip(t testing.TB, why ...any) {
 	t.Skip(why...)
 }
 
-// BzImage returns as much of a 64-bit x86 kernel of the given release as is
+// BzImage returns as much of a 64-bit x86 kernel of that release as is
 // checked before it is loaded.
 func BzImage(release string) []byte {
 	b := make([]byte, 8*512)

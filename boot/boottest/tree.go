@@ -2,13 +2,13 @@
 // trees as one text file each, and what was found in them as readable text in
 // that same file.
 //
-// A tree is a txtar archive (golang.org/x/tools/txtar). Its comment says in
+// A tree is a txtar archive (golang.org/x/tools/txtar). Its comment describes in
 // plain words what the layout is, and may hold these directives, one a line:
 //
 //	volume: device=/dev/sda1 uuid=1A2B-3C4D type=vfat
 //	volume esp: device=/dev/sda1 disk=/dev/sda label="EFI SYSTEM"
 //	symlink: boot/boot -> .
-//	folder: boot/empty
+//	directory: boot/empty
 //
 // With a name, a volume is the directory of that name and there can be several;
 // without one, the whole tree is the volume. The file called want holds what
@@ -94,7 +94,7 @@ func (tree Tree) Comment() []string {
 		line = strings.TrimSpace(line)
 		word, _, ok := strings.Cut(line, ":")
 		word, _, _ = strings.Cut(word, " ")
-		if !ok || word != "volume" && word != "symlink" && word != "folder" {
+		if !ok || word != "volume" && word != "symlink" && word != "directory" {
 			lines = append(lines, line)
 		}
 	}
@@ -133,7 +133,7 @@ func newTree(a *txtar.Archive) (Tree, error) {
 			continue
 		}
 		if !fs.ValidPath(f.Name) {
-			return tree, fmt.Errorf("%q is no path", f.Name)
+			return tree, fmt.Errorf("%q is not a path", f.Name)
 		}
 		all[f.Name] = &fstest.MapFile{Data: f.Data, Mode: 0o644}
 	}
@@ -158,7 +158,7 @@ func newTree(a *txtar.Archive) (Tree, error) {
 				return tree, fmt.Errorf("symlink: want NAME -> TARGET, have %q", rest)
 			}
 			all[link] = &fstest.MapFile{Data: []byte(target), Mode: fs.ModeSymlink | 0o777}
-		case "folder":
+		case "directory":
 			all[rest] = &fstest.MapFile{Mode: fs.ModeDir | 0o755}
 		}
 	}
@@ -208,7 +208,7 @@ func volume(s string) (boot.Volume, error) {
 	if partition != "" {
 		var err error
 		if v.Partition, err = strconv.Atoi(partition); err != nil {
-			return v, fmt.Errorf("volume: partition %q is no number", partition)
+			return v, fmt.Errorf("volume: partition %q is not a number", partition)
 		}
 	}
 	return v, nil

@@ -12,11 +12,11 @@ import (
 )
 
 func TestTree(t *testing.T) {
-	tree, err := newTree(txtar.Parse([]byte(`Two volumes. A note: this is no directive.
+	tree, err := newTree(txtar.Parse([]byte(`Two volumes. A note: this is not a directive.
 volume a: device=/dev/sda1 disk=/dev/sda uuid=u label="two words" type=ext4
 volume b:
 symlink: a/boot/boot -> .
-folder: b/empty
+directory: b/empty
 -- a/boot/x --
 data
 -- want --
@@ -34,7 +34,7 @@ nothing
 		t.Errorf("through the link: %q, %v", data, err)
 	}
 	if st, err := fs.Stat(b, "empty"); err != nil || !st.IsDir() {
-		t.Errorf("folder: %v, %v", st, err)
+		t.Errorf("directory: %v, %v", st, err)
 	}
 	if _, err := fs.Stat(a, "want"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the want section is on a volume: %v", err)

@@ -75,7 +75,7 @@ type Choice struct {
 //     else the first. Snapshots are not among them.
 //
 // An entry that has failed, or whose boot counter has no starts left, is passed
-// over, except by 1, with a note; one that only has not said that it is up is tried
+// over, except by 1, with a note; one that only has not reported being up is tried
 // again when there is no other.
 //
 // Until every device has been read, an entry that is asked for and is not
@@ -145,7 +145,7 @@ func (c *chooser) explain(wanted, best boot.Entry) {
 // why returns why an entry has failed, as the end of a sentence.
 func (c *chooser) why(e boot.Entry) string {
 	if !c.usedUp(e) && countedOut(e) {
-		return "has no starts left, as the counter in the name of its file says"
+		return "has no starts left, as the counter in the name of its file shows"
 	}
 	return "was started before and never reported being up"
 }

@@ -12,7 +12,7 @@ func TestWithConsoles(t *testing.T) {
 		want   string
 	}{
 		{name: "empty"},
-		{name: "what loaders say is dropped", line: "BOOT_IMAGE=/vmlinuz-lts root=/dev/sda2 initrd=/ucode.img,/initramfs  quiet initrd=x", want: "root=/dev/sda2 quiet"},
+		{name: "what loaders add is dropped", line: "BOOT_IMAGE=/vmlinuz-lts root=/dev/sda2 initrd=/ucode.img,/initramfs  quiet initrd=x", want: "root=/dev/sda2 quiet"},
 		{name: "order and repetition stay", line: "b a b=1 b=2", want: "b a b=1 b=2"},
 		{name: "quotes", line: `a="x  initrd=1" "b=y z" initrd="p q" c`, want: `a="x  initrd=1" "b=y z" c`},
 		{name: "init's own words", line: "quiet initrd=a -- single initrd=b console=c", policy: ReplaceConsoles, ours: serial, want: "quiet console=tty0 console=ttyS0,115200 -- single initrd=b console=c"},

@@ -24,7 +24,7 @@ const immutable = 0x10
 // system too: EFI_VARIABLE_NON_VOLATILE, _BOOTSERVICE_ACCESS, _RUNTIME_ACCESS.
 const nonVolatile = 0x7
 
-// Writable returns an error that says why variables cannot be written there.
+// Writable returns why variables cannot be written there, or nil.
 func (d Dir) Writable() error {
 	var st unix.Statfs_t
 	switch err := unix.Statfs(string(d), &st); {
@@ -93,7 +93,7 @@ func write(file string, value []byte) error {
 	return err
 }
 
-// explain says what some errors of firmware mean.
+// explain adds to some errors of firmware what they mean.
 func explain(err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC):

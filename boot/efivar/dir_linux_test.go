@@ -40,7 +40,7 @@ func TestDir(t *testing.T) {
 	}
 	os.WriteFile(filepath.Join(dir, "AlpbootLast-"+Global), make([]byte, 1<<20), 0o644)
 	if _, err := e.Get("AlpbootLast", Global); err == nil {
-		t.Error("a megabyte is no variable")
+		t.Error("a megabyte is not a variable")
 	}
 
 	t.Run("immutable", func(t *testing.T) {

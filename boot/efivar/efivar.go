@@ -34,7 +34,7 @@ type Variables interface {
 	Get(name, vendor string) ([]byte, error)
 	// Set makes or changes a variable that lasts.
 	Set(name, vendor string, value []byte) error
-	// Delete removes one; that there is none is no error.
+	// Delete removes one; that there is none is not an error.
 	Delete(name, vendor string) error
 }
 

@@ -207,7 +207,7 @@ func (o LoadOption) Bytes() []byte {
 // Text returns Data as text, in UCS-2 or ASCII; false when it is neither.
 func (o LoadOption) Text() (string, bool) {
 	if len(o.Data)%2 == 0 {
-		// Two bytes of ASCII look like a Chinese character: that is no option
+		// Two bytes of ASCII look like a Chinese character: that is not an option
 		// of a kernel.
 		text := strings.TrimRight(string(utf16.Decode(Numbers(o.Data))), "\x00")
 		if isText(text, 0x2000) {

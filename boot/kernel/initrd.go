@@ -53,7 +53,7 @@ func InitrdStart(r io.ReaderAt, size int64) int64 {
 
 // IdentifyInitrd reports how the initrd r of size bytes is packed: cpio for an
 // uncompressed one (microcode is), else the name of the compression. The error
-// says why no kernel could unpack it.
+// is why no kernel could unpack it.
 func IdentifyInitrd(r io.ReaderAt, size int64) (string, error) {
 	if size == 0 {
 		return "", errors.New("the file is empty")

@@ -1,4 +1,4 @@
-// Package kernel tells what a kernel or initrd file is, by its contents and
+// Package kernel identifies kernels and initrds by their contents, and
 // never by its name: the image format, the processor it is for, its version,
 // and whether the file is whole.
 //
@@ -15,7 +15,7 @@ import (
 	"io"
 )
 
-// The formats that [Identify] tells apart.
+// The formats that [Identify] knows.
 const (
 	BzImage = "bzImage"  // Documentation/arch/x86/boot.rst
 	Zboot   = "zboot"    // drivers/firmware/efi/libstub/zboot-header.S
@@ -26,7 +26,7 @@ const (
 	UnifiedImage = "UKI" // a kernel inside an EFI program: see [UKI]
 )
 
-// Info is what the header of a kernel image says.
+// Info is what the header of a kernel image states.
 type Info struct {
 	Format  string // one of the constants above
 	Arch    string // as GOARCH spells it; "" when unknown
@@ -42,7 +42,7 @@ const headerSize = 0x280
 
 // Identify reads the header of the kernel image r of size bytes. The error is
 // [ErrNotKernel], possibly wrapped, when r is something else; any other error
-// says what is wrong with the image.
+// is what is wrong with the image.
 func Identify(r io.ReaderAt, size int64) (Info, error) {
 	in, err := identify(r, size)
 	if err != nil || in.Format != PE {
@@ -93,9 +93,9 @@ func at(b []byte, off int, want string) bool {
 func u16(b []byte, off int) int64 { return int64(binary.LittleEndian.Uint16(b[off:])) }
 func u32(b []byte, off int) int64 { return int64(binary.LittleEndian.Uint32(b[off:])) }
 
-// truncated returns the error for a file that is shorter than its header says.
+// truncated returns the error for a file that is shorter than its header states.
 func truncated(size, want int64) error {
-	return fmt.Errorf("the file is truncated: it has %d bytes and its header says %d", size, want)
+	return fmt.Errorf("the file is truncated: it has %d bytes and its header states %d", size, want)
 }
 
 // Setup header offsets, from Documentation/arch/x86/boot.rst.
@@ -162,14 +162,14 @@ func wholePayload(r io.ReaderAt, setup int64, h []byte) error {
 	return nil
 }
 
-// Limits is what the header of a kernel says about what it takes.
+// Limits are those that the header of a kernel states.
 type Limits struct {
 	Cmdline int    // characters of its command line
 	Memory  uint64 // bytes that it fills while it starts, from where it is loaded; 0 when unknown
 }
 
 // LimitsOf reads the limits of a kernel image of a format from its beginning,
-// of which 0x280 bytes do. Where the header says nothing, Cmdline is what all
+// of which 0x280 bytes do. Where the header states none, Cmdline is what all
 // kernels of the processor take.
 func LimitsOf(h []byte, format string) Limits {
 	l := Limits{Cmdline: 2047} // COMMAND_LINE_SIZE of x86 and arm64, less the final NUL

@@ -38,7 +38,7 @@ func zbootFile(machine uint16, payload int) []byte {
 	return b
 }
 
-// A gzip file can be long and hold nothing: it is given up soon.
+// A gzip file can be long and hold nothing: reading ends soon.
 func TestIdentifyEndlessGzip(t *testing.T) {
 	r := &counting{Reader: bytes.NewReader(bytes.Repeat(gzipFile(nil), 1<<16))}
 	if _, err := Identify(r, r.Size()); !errors.Is(err, ErrNotKernel) {
@@ -93,7 +93,7 @@ func bzImageEFIFile() []byte {
 	return b
 }
 
-// payloadFile is a bzImage whose header says where its compressed kernel lies.
+// payloadFile is a bzImage whose header has where its compressed kernel lies.
 func payloadFile(payload string) []byte {
 	b := bzImageFile("6.1\x00", 1, 8192)
 	le := binary.LittleEndian
@@ -171,7 +171,7 @@ func TestIdentify(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 			if err != nil && got.Version != "" {
-				t.Errorf("a broken file gave the version %q", got.Version)
+				t.Errorf("a broken file has the version %q", got.Version)
 			}
 		})
 	}
@@ -188,7 +188,7 @@ func TestLimitsOf(t *testing.T) {
 		want         Limits
 	}{
 		{"bzImage", BzImage, whole, Limits{4095, 50 << 20}},
-		{"bzImage that says nothing", BzImage, old, Limits{2047, 0}},
+		{"bzImage without any", BzImage, old, Limits{2047, 0}},
 		{"Image", Image, arm64EFIFile(8192), Limits{2047, 8192 + 1<<20}},
 		{"something else", Zboot, whole, Limits{2047, 0}},
 		{"nothing", BzImage, nil, Limits{2047, 0}},

@@ -16,7 +16,7 @@ import (
 // machine, by the configuration that distributions put beside it: a driver for
 // the screen as it is now, and for the filesystem of the volume that root= names.
 // Root is the root of the running system, with sysfs; fsys is the volume with the
-// kernel, volumes are all that are known. Nothing is said of what is not known,
+// kernel, volumes are all that are known. Nothing is reported of what is not known,
 // and nothing of it need keep an entry from booting: the initrd may hold what the
 // configuration does not.
 func Lacks(root, fsys fs.FS, e boot.Entry, volumes []boot.Volume) (notes []string) {

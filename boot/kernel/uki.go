@@ -49,7 +49,7 @@ func OpenUKI(r io.ReaderAt, size int64) (*UKI, error) { return OpenProfile(r, si
 // OpenProfile reads the section table and the text sections of the unified kernel
 // image r of size bytes, of which it returns the profile of that number, from 0.
 // The error is [ErrNotUKI] or [ErrNoProfile], possibly wrapped, when r is
-// something else; any other error says what is wrong with the image.
+// something else; any other error is what is wrong with the image.
 func OpenProfile(r io.ReaderAt, size int64, profile int) (*UKI, error) {
 	u, err := openProfile(r, size, profile)
 	if err != nil {

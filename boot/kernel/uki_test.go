@@ -52,7 +52,7 @@ func contents(t testing.TB, r *io.SectionReader) string {
 	t.Helper()
 	b, err := io.ReadAll(r)
 	if err != nil || int64(len(b)) != r.Size() {
-		t.Fatalf("a section of %d bytes gave %d and %v", r.Size(), len(b), err)
+		t.Fatalf("a section of %d bytes: %d and %v", r.Size(), len(b), err)
 	}
 	return string(b)
 }
@@ -84,7 +84,7 @@ func TestOpenUKI(t *testing.T) {
 	}
 }
 
-// TestOpenUKIVariants asserts what an image turns into that is no plain one.
+// TestOpenUKIVariants asserts what becomes of images that are not plain ones.
 func TestOpenUKIVariants(t *testing.T) {
 	bzImage := boottest.BzImage("6.12.1-0-lts")
 	wide := bytes.Clone(bzImage)
@@ -130,7 +130,7 @@ func TestOpenUKIVariants(t *testing.T) {
 			want: UKI{Info: Info{UnifiedImage, "amd64", "6.12.1-0-lts"}, DeviceTree: true}, kern: int64(len(bzImage)), note: "device tree",
 		},
 		{
-			name: "the kernel says what processor it is for", file: ukitest.Image(ukitest.Section{Name: ".linux", Data: wide}),
+			name: "the kernel states what processor it is for", file: ukitest.Image(ukitest.Section{Name: ".linux", Data: wide}),
 			want: UKI{Info: Info{UnifiedImage, "386", "6.12.1-0-lts"}}, kern: int64(len(bzImage)),
 		},
 		{
@@ -167,8 +167,8 @@ func TestOpenUKIVariants(t *testing.T) {
 	}
 }
 
-// TestOpenUKIErrors asserts that whatever is wrong with an image is said, and
-// what Identify then still tells.
+// TestOpenUKIErrors asserts that whatever is wrong with an image is reported, and
+// what Identify then still returns.
 func TestOpenUKIErrors(t *testing.T) {
 	whole := ukiFile()
 	itself := change(whole, func(b []byte) {
@@ -181,7 +181,7 @@ func TestOpenUKIErrors(t *testing.T) {
 		file  []byte
 		err   string
 		not   bool   // the error is ErrNotUKI
-		ident Info   // what Identify gives, with an error or without
+		ident Info   // what Identify returns, with an error or without
 		ierr  string // the error of Identify
 	}{
 		{name: "boot loader", file: ukitest.Image(sec(".text", "code"), sec(".sbat", "x")), not: true, ident: Info{Format: PE, Arch: "amd64"}},
@@ -218,7 +218,7 @@ func TestOpenUKIErrors(t *testing.T) {
 
 func TestDescribe(t *testing.T) {
 	fsys := fstest.MapFS{
-		"a.efi": {Data: ukiFile()}, "vmlinuz": {Data: boottest.BzImage("6.1")}, "text": {Data: []byte("hello")}, "folder": {Mode: fs.ModeDir},
+		"a.efi": {Data: ukiFile()}, "vmlinuz": {Data: boottest.BzImage("6.1")}, "text": {Data: []byte("hello")}, "directory": {Mode: fs.ModeDir},
 	}
 	in, u, err := Describe(fsys, "a.efi")
 	if err != nil || in.Format != UnifiedImage || u == nil || u.Cmdline != "root=LABEL=x quiet" || u.Linux != nil || u.Initrds != nil {
@@ -227,7 +227,7 @@ func TestDescribe(t *testing.T) {
 	if in, u, err := Describe(fsys, "vmlinuz"); err != nil || in.Version != "6.1" || u != nil {
 		t.Errorf("kernel: %+v, %+v, %v", in, u, err)
 	}
-	for name, want := range map[string]error{"text": ErrNotKernel, "gone": fs.ErrNotExist, "folder": nil} {
+	for name, want := range map[string]error{"text": ErrNotKernel, "gone": fs.ErrNotExist, "directory": nil} {
 		if _, u, err := Describe(fsys, name); u != nil || err == nil || want != nil && !errors.Is(err, want) {
 			t.Errorf("%s: %+v, %v", name, u, err)
 		}
@@ -301,7 +301,7 @@ func TestOpenUKIOracle(t *testing.T) {
 	}
 }
 
-// FuzzOpenUKI asserts that a file cannot make it panic, or give more than the
+// FuzzOpenUKI asserts that a file cannot make it panic, or return more than the
 // file holds.
 func FuzzOpenUKI(f *testing.F) {
 	f.Add(ukiFile())

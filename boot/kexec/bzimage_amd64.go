@@ -34,7 +34,7 @@ const (
 	offEDDEntries     = 0x1e9 // u8, then the number of MBR signatures, u8
 	offSecureBoot     = 0x1ec // u8
 	offSetupHeader    = 0x1f1
-	offJump           = 0x200 // its second byte gives the end of the header, from 0x202
+	offJump           = 0x200 // its second byte is the length of the header after 0x202
 	offProtocol       = 0x206
 	offTypeOfLoader   = 0x210
 	offCode32Start    = 0x214
@@ -87,7 +87,7 @@ func layOut(root fs.FS, p *plan, image []byte, initrds [][]byte) (entry uint64, 
 }
 
 // layout places a bzImage in the memory of m. Header is its beginning, up to
-// offMBRSignatures; image and initrds are not looked at, but for their sizes.
+// offMBRSignatures; of image and initrds only the sizes count.
 func layout(m machine, header, image []byte, initrds [][]byte, cmdline string) (entry uint64, segs []Segment, err error) {
 	le := binary.LittleEndian
 	setup := uint64(kernel.SetupSize(header))

@@ -37,7 +37,7 @@ func TestLayout(t *testing.T) {
 		cmdline string
 		err     string
 		line    string // the command line that the target gets, where it is not cmdline
-		size    uint64 // of all initrds, as the target is told
+		size    uint64 // of all initrds, as the target reads it
 		top     uint64 // the last initrd's last page ends there
 		at      uint64 // of the kernel; 16 MiB
 		whole   bool   // kexec is to set aside all that the kernel fills while it unpacks itself
@@ -56,7 +56,7 @@ func TestLayout(t *testing.T) {
 			m.rsdp = 0x1fb7e014
 		}, kernel: testKernel(mib), initrds: []int{mib}, size: mib, top: 512 * mib},
 		{name: "ACPI root pointer for a kernel before 5.0", mem: pc, change: func(m *machine) { m.rsdp = 0xe0000 }, kernel: before5, cmdline: "quiet", line: "quiet acpi_rsdp=0xe0000"},
-		{name: "which is given already", mem: pc, change: func(m *machine) { m.rsdp = 0xe0000 }, kernel: before5, cmdline: "acpi_rsdp=0x1", line: "acpi_rsdp=0x1"},
+		{name: "which is there already", mem: pc, change: func(m *machine) { m.rsdp = 0xe0000 }, kernel: before5, cmdline: "acpi_rsdp=0x1", line: "acpi_rsdp=0x1"},
 		{name: "five-level paging", mem: pc, change: func(m *machine) { m.fiveLevel = true }, kernel: testKernel(mib)},
 		{name: "five-level paging and a kernel that does not know it", mem: pc, change: func(m *machine) { m.fiveLevel = true }, kernel: narrow, err: "no5lvl"},
 		{name: "kernel that must lie in one place", mem: pc, kernel: fixed},

@@ -8,7 +8,7 @@ import (
 )
 
 // efi is what a target needs to go on using EFI's runtime services, which can
-// be told only once, by the first kernel, where they lie: that kernel hands its
+// learn only once, from the first kernel, where they lie: that kernel hands its
 // mappings on (arch/x86/kernel/kexec-bzimage64.c, setup_efi_state).
 type efi struct {
 	running                []byte // struct efi_info of the running kernel

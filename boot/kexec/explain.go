@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// explained is an error of the kernel with the sentence that says what to do.
+// explained is an error of the kernel with a sentence on what to do.
 // errors.Is and errors.As still see the errno.
 type explained struct {
 	call string

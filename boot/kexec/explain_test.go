@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestRefusals asserts for each errno of both calls what is said, and whether
+// TestRefusals asserts for each errno of both calls the message, and whether
 // the other call is tried: all of kernel/kexec.c, kernel/kexec_file.c,
 // kernel/kexec_core.c and the signature checks.
 func TestRefusals(t *testing.T) {

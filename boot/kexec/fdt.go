@@ -26,7 +26,7 @@ const (
 
 var errTree = errors.New("it is damaged")
 
-// property is what a tree says under a name.
+// property is what a tree holds under a name.
 type property struct {
 	name  string
 	value []byte
@@ -34,7 +34,7 @@ type property struct {
 
 // targetTree returns tree with what a target shall find in it: its command line,
 // the place of its initrd (from, up to but without to; none when they are the
-// same), new random numbers where there are seedSize of them. What was said about the initrd and the crash kernel
+// same), new random numbers where there are seedSize of them. What was there about the initrd and the crash kernel
 // of the running kernel goes.
 func targetTree(tree []byte, cmdline string, from, to uint64, seed []byte) ([]byte, error) {
 	be := binary.BigEndian

@@ -60,7 +60,7 @@ func showTree(t testing.TB, b []byte) string {
 	off := be.Uint32(b[8:])
 	names := be.Uint32(b[12:])
 	if be.Uint32(b[4:]) != uint32(len(b)) || len(b)%8 != 0 {
-		t.Errorf("a tree of %d bytes says that it has %d", len(b), be.Uint32(b[4:]))
+		t.Errorf("a tree of %d bytes states that it has %d", len(b), be.Uint32(b[4:]))
 	}
 	tokens, err := fdtTokens(b[off:][:be.Uint32(b[36:])], b[names:][:be.Uint32(b[32:])])
 	if err != nil {
@@ -99,7 +99,7 @@ func TestTargetTree(t *testing.T) {
 		noInitrd bool
 		want     string
 	}{
-		{name: "what was said is replaced, the rest stays", tree: "{\ncompatible=virt\nchosen {\nstdout-path=/uart\nbootargs=old\nrng-seed=x\nlinux,elfcorehdr=1\nlinux,usable-memory-range=2\nlinux,uefi-system-table=3\nframe {\nbootargs=of the frame\n}\n}\nuart {\nbootargs=of the port\n}\n}",
+		{name: "what was there is replaced, the rest stays", tree: "{\ncompatible=virt\nchosen {\nstdout-path=/uart\nbootargs=old\nrng-seed=x\nlinux,elfcorehdr=1\nlinux,usable-memory-range=2\nlinux,uefi-system-table=3\nframe {\nbootargs=of the frame\n}\n}\nuart {\nbootargs=of the port\n}\n}",
 			want: "reserved 0x48000000 0x123\n {\ncompatible=virt\nchosen {\n" + ours + "stdout-path=/uart\nlinux,uefi-system-table=3\nframe {\nbootargs=of the frame\n}\n}\nuart {\nbootargs=of the port\n}\n}\n"},
 		{name: "no node", tree: "{\ncompatible=virt\nuart {\nchosen {\n}\n}\n}", want: "reserved 0x48000000 0x123\n {\ncompatible=virt\nuart {\nchosen {\n}\n}\nchosen {\n" + ours + "}\n}\n"},
 		{name: "the old initrd's memory is free", reserved: []span{{0x1000, 0x2000}, {0x44000000, 0x44001000}},

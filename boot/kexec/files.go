@@ -35,7 +35,7 @@ func (p part) whole() bool {
 	return err == nil && p.off == 0 && p.size == st.Size()
 }
 
-// mapped returns the contents without copying them. They are not to be looked at:
+// mapped returns the contents without copying them. They are not to be read:
 // where the disk cannot be read that would kill the program, whereas a system
 // call only fails.
 func (p part) mapped() (b []byte, unmap func(), err error) {
@@ -50,7 +50,7 @@ func (p part) mapped() (b []byte, unmap func(), err error) {
 
 const (
 	progressEvery = 100 * time.Millisecond
-	copyStep      = 128 << 10 // what is copied between two looks at whether to go on
+	copyStep      = 128 << 10 // what is copied before it is checked whether to go on
 )
 
 func (l *Loader) progress(stage string, done, total int64) {
@@ -59,20 +59,20 @@ func (l *Loader) progress(stage string, done, total int64) {
 	}
 }
 
-// counter counts what is written to w, says so, and fails when ctx has ended.
+// counter counts what is written to w, reports it, and fails when ctx has ended.
 type counter struct {
 	ctx         context.Context
 	w           io.Writer
 	stage       string
 	done, total int64
-	say         func(stage string, done, total int64)
-	said        time.Time
+	report      func(stage string, done, total int64)
+	reported    time.Time
 }
 
-// count returns w as one that counts. The end of the stage is the caller's to say.
+// count returns w as one that counts. The end of the stage is the caller's to report.
 func (l *Loader) count(ctx context.Context, w io.Writer, stage string, total int64) *counter {
 	l.progress(stage, 0, total)
-	return &counter{ctx: ctx, w: w, stage: stage, total: total, say: l.progress, said: time.Now()}
+	return &counter{ctx: ctx, w: w, stage: stage, total: total, report: l.progress, reported: time.Now()}
 }
 
 func (c *counter) Write(b []byte) (int, error) {
@@ -81,9 +81,9 @@ func (c *counter) Write(b []byte) (int, error) {
 	}
 	n, err := c.w.Write(b)
 	c.done += int64(n)
-	if now := time.Now(); now.Sub(c.said) >= progressEvery {
-		c.said = now
-		c.say(c.stage, c.done, c.total)
+	if now := time.Now(); now.Sub(c.reported) >= progressEvery {
+		c.reported = now
+		c.report(c.stage, c.done, c.total)
 	}
 	return n, err
 }
@@ -103,7 +103,7 @@ func copyPart(w io.Writer, p part, buf []byte) error {
 }
 
 // prefetch reads all files once, so that the system call finds them in memory:
-// that call could neither be interrupted nor say how far it is, nor which file
+// that call could neither be interrupted nor report how far it is, nor which file
 // it was that could not be read.
 func (l *Loader) prefetch(ctx context.Context, p *plan) error {
 	c := l.count(ctx, io.Discard, "Reading", p.size())

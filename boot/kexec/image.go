@@ -20,17 +20,17 @@ const (
 
 	imageAlign  = 2 << 20
 	initrdReach = 1 << 30 // kernel and initrd are in one window of 32 GiB: near each other they do
-	treeLimit   = 2 << 20 // a device tree is no larger
+	treeLimit   = 2 << 20 // of a device tree
 )
 
 // layoutImage places an Image whose first bytes are header, and the initrds, in
 // free memory, with a copy of the device tree made for it. Image and initrds are
-// not looked at, but for their sizes.
+// not read; only their sizes count.
 func layoutImage(free ranges, tree, header, image []byte, initrds [][]byte, cmdline string, seed []byte) (entry uint64, segs []Segment, err error) {
 	le := binary.LittleEndian
 	textOffset, size := le.Uint64(header[8:]), le.Uint64(header[16:])
 	if size == 0 {
-		return 0, nil, errors.New("the kernel is older than Linux 3.17 and does not say how much memory it needs")
+		return 0, nil, errors.New("the kernel is older than Linux 3.17 and does not state how much memory it needs")
 	}
 	if textOffset >= imageAlign || textOffset%imageUnit != 0 || size > 1<<32 {
 		return 0, nil, errors.New("the header of the kernel is damaged")

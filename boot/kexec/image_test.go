@@ -112,7 +112,7 @@ func TestLayoutImage(t *testing.T) {
 					}
 				}
 				if want := line(segs[0].Phys); from != want || to != line(segs[0].Phys+total) {
-					t.Errorf("the tree says %s to %s, want %s to %s", from, to, want, line(segs[0].Phys+total))
+					t.Errorf("the tree has %s to %s, want %s to %s", from, to, want, line(segs[0].Phys+total))
 				}
 			}
 		})

@@ -61,7 +61,7 @@ func (m machine) mapped() ranges {
 
 // pageTables returns page tables that map spans one to one, for the address at: a
 // PML5, behind it its PML4, then the rest. Pages of 2 MiB are used, and of 1 GiB
-// where gib says that there are such, but only where all of it is in a span:
+// where gib has such, but only where all of it is in a span:
 // what is beside RAM may not even be read ahead.
 func pageTables(at uint64, spans ranges, gib bool) []byte {
 	const (

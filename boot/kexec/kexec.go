@@ -32,7 +32,7 @@ type Target struct {
 	Cmdline string     // as the target shall see it
 }
 
-// Method says which system call loads the target.
+// Method is the system call that loads the target.
 type Method int
 
 const (
@@ -133,7 +133,7 @@ func (l *Loader) unlessEnded(ctx context.Context, err error) error {
 }
 
 // retryAfter is how long another load, which the kernel does not wait for, is
-// given to end.
+// allowed to end.
 const retryAfter = 500 * time.Millisecond
 
 // call makes a system call that loads, once more when the kernel was busy.
@@ -203,7 +203,7 @@ func (l *Loader) Exec() error {
 	return errors.New("the kernel came back from the jump")
 }
 
-// plan is a target that has been looked at: what is loaded, and how much room
+// plan is a target that was read and checked: what is loaded, and how much room
 // it takes.
 type plan struct {
 	kernel  part

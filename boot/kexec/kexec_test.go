@@ -21,7 +21,7 @@ import (
 	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
 )
 
-// fakeKernel records what it was asked for and answers as it is told.
+// fakeKernel records what it was asked for and answers as a test has set it.
 type fakeKernel struct {
 	fileErrs, loadErrs []error // of one call after the other; the last one stays
 	calls              []string
@@ -144,7 +144,7 @@ func TestLoad(t *testing.T) {
 		{name: "both are missing", kernel: kernel, loadErrs: errs(syscall.ENOSYS), fileErrs: errs(syscall.ENOSYS), calls: "load file", err: "built without"},
 		{name: "only the first call", kernel: kernel, method: FileLoad, fileErrs: errs(syscall.ENOSYS), calls: "file", err: "CONFIG_KEXEC_FILE"},
 		{name: "only the second call", kernel: kernel, method: Load, loadErrs: errs(syscall.ENOSYS), calls: "load", err: "CONFIG_KEXEC"},
-		{name: "both reasons are told", kernel: kernel, loadErrs: errs(syscall.ENOMEM), fileErrs: errs(syscall.ENOEXEC), calls: "load file", err: "not know this kernel's image format"},
+		{name: "both reasons are reported", kernel: kernel, loadErrs: errs(syscall.ENOMEM), fileErrs: errs(syscall.ENOEXEC), calls: "load file", err: "not know this kernel's image format"},
 		{name: "another load that ends", kernel: kernel, loadErrs: errs(syscall.EBUSY, nil), calls: "load load"},
 		{name: "another load that does not", kernel: kernel, loadErrs: errs(syscall.EBUSY), calls: "load load", err: "another kexec load"},
 		{name: "what this package cannot lay out", kernel: kernel, machine: map[string]string{"sys/kernel/boot_params/data": ""}, calls: "file"},

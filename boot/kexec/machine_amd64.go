@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// machine is what a target must be told of the machine, and where it may lie.
+// machine is what a target must know of the machine, and where it may lie.
 type machine struct {
 	params []byte   // boot_params of the running kernel, whole
 	memory []region // the firmware's memory map

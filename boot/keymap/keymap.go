@@ -5,7 +5,7 @@
 //
 // A layout concerns the keyboards of the machine itself; what comes from a
 // serial line is laid out by the terminal at its other end. Compose sequences
-// and the texts of function keys are no part of the format.
+// and the texts of function keys are not part of the format.
 package keymap
 
 import (

@@ -131,7 +131,7 @@ func TestFindAndNames(t *testing.T) {
 	if _, err := Find(fstest.MapFS{}, "de"); !errors.Is(err, ErrNotFound) || Names(fstest.MapFS{}) != nil {
 		t.Errorf("an empty image: %v", err)
 	}
-	// An image whose directories cannot be listed gives what is named in full.
+	// In an image whose directories cannot be listed what is named in full is found.
 	if m, err := Find(filesOnly{tree}, "de-nodeadkeys"); err != nil || m[0][16] != 2 {
 		t.Errorf("without listing: %v", err)
 	}

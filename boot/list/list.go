@@ -57,7 +57,7 @@ func rooted(name string) string {
 // The table is at most 80 columns wide. Each row begins with a mark and the
 // number; the title gets what it needs before the version does, but a version
 // cut shorter than Alpine's own would be of no use. What is in a submenu, or is
-// a snapshot, is indented below a line that says so.
+// a snapshot, is indented below a line that names it.
 const (
 	width        = 80
 	numberWidth  = 6
@@ -175,7 +175,7 @@ func fit(s string, n int) string {
 	return string([]rune(s)[:n-3]) + "..."
 }
 
-// fitEnd cuts s to n columns and keeps its end, which tells paths apart.
+// fitEnd cuts s to n columns and keeps its end, where paths differ.
 func fitEnd(s string, n int) string {
 	s = boot.Visible(s)
 	if r := []rune(s); len(r) > n {

@@ -6,7 +6,7 @@
 // modules.dep(5) and kmod's libkmod), and one list of mkpayload's own,
 // modules.always. Module files must be uncompressed, as mkpayload packs them.
 // Neither install commands nor /etc/modprobe.d are known. A kernel without a
-// module directory gives an empty [Index], on which everything that is not asked
+// module directory makes an empty [Index], on which everything that is not asked
 // for a module by its name succeeds by doing nothing.
 package module
 
@@ -222,7 +222,7 @@ func (x *Index) Plan(name string, parameters ...string) ([]Step, error) {
 }
 
 // LoadAlias loads every module that drives the device with the given modalias,
-// except blacklisted ones. That there is none is no error: most devices of a
+// except blacklisted ones. That there is none is not an error: most devices of a
 // machine need no driver to boot.
 func (x *Index) LoadAlias(modalias string) error {
 	var errs []error
@@ -267,7 +267,7 @@ func (x *Index) load(names []string, parameters ...string) error {
 	var errs []error
 	for _, m := range x.inOrder(names) {
 		if i := slices.IndexFunc(m.deps, func(d string) bool { return failed[d] }); i >= 0 {
-			failed[m.name] = true // what it depends on has said why
+			failed[m.name] = true // the reason is that of what it depends on
 			continue
 		}
 		if err := x.insert(m, x.params(m, names, parameters)); err != nil {

@@ -67,7 +67,7 @@ func (l SystemdBoot) Save(s State) error {
 	return l.Store.Save(s)
 }
 
-// get returns the text of a variable, "" for one that is no file name.
+// get returns the text of a variable, "" for one that is not a file name.
 func (l SystemdBoot) get(name string) (string, error) {
 	b, err := l.Vars.Get(name, efivar.Loader)
 	if err != nil {

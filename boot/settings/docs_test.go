@@ -44,11 +44,11 @@ func TestDocumentation(t *testing.T) {
 		return
 	}
 	if d := cmp.Diff(want, page); d != "" {
-		t.Errorf("%s is not what the table says; go test ./boot/settings -update rewrites it (-want +got):\n%s", file, d)
+		t.Errorf("%s is not that of the table; go test ./boot/settings -update rewrites it (-want +got):\n%s", file, d)
 	}
 }
 
-// allSettings returns the table, whose lines must be complete and tell their
+// allSettings returns the table, whose lines must be complete and have their
 // names apart.
 func allSettings(t *testing.T) []setting {
 	seen := map[string]bool{}

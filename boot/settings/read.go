@@ -38,7 +38,7 @@ func Read(image fs.FS, line string) Settings {
 }
 
 // readCmdline takes the settings out of a kernel command line. A parameter that
-// stands there twice counts as its last one says, as in the kernel.
+// stands there twice has its last value, as in the kernel.
 func (s *Settings) readCmdline(line string) {
 	kernel, _ := cmdline.Parse(line).Split()
 	for _, word := range kernel {
@@ -140,7 +140,7 @@ func (s Settings) WithVolumes(volumes boot.Volumes) Settings {
 	}
 	for _, f := range files[1:] {
 		if string(f.text) != string(files[0].text) {
-			s.note("", fmt.Sprintf("There are settings in %s and in %s, and they differ: none are used. The setting settings-volume says which to take.", files[0].where, f.where))
+			s.note("", fmt.Sprintf("There are settings in %s and in %s, and they differ: none are used. Choose one by the setting settings-volume.", files[0].where, f.where))
 			return s
 		}
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 // FallbackTimeout is how long the countdown lasts when neither the settings nor
-// the configuration of the default entry say.
+// the configuration of the default entry have.
 const FallbackTimeout = 5 * time.Second
 
 // What the settings of a few words can be.
@@ -35,10 +35,10 @@ const (
 	Line   = "line"   // UI: numbered lines, for teletypes, scripts and screen readers
 
 	Mono    = "mono" // Color: bold and reverse only
-	Color   = "16"   // Color: 16 colours, whatever the console says
+	Color   = "16"   // Color: 16 colours, whatever the console's type
 	ASCII   = "ascii"
 	UTF8    = "utf8"
-	Keep    = "keep"    // Consoles of the target: as its command line says
+	Keep    = "keep"    // Consoles of the target: those on its command line
 	Add     = "add"     // Consoles of the target: ours besides its own
 	Replace = "replace" // Consoles of the target: ours instead of its own
 
@@ -61,7 +61,7 @@ const Last = boot.LastBooted
 
 // Settings is what was asked for. The zero value is not usable: take [Default].
 type Settings struct {
-	Timeout        *time.Duration  // until the default is booted; 0 at once, negative never, nil as the default entry's configuration says
+	Timeout        *time.Duration  // until the default is booted; 0 at once, negative never, nil as in the default entry's configuration
 	Default        string          // entry to boot: its ID, title, number in the list, or [Last]; "" when nothing was asked
 	Rearm          time.Duration   // without a key, until the countdown starts again after one; 0 never
 	Hidden         bool            // show nothing until a key is typed

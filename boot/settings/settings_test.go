@@ -39,7 +39,7 @@ func TestRead(t *testing.T) {
 		want                []string
 		notes               []string // what each contains
 	}{
-		{name: "nothing said", cmdline: "console=ttyS0 quiet"},
+		{name: "nothing set", cmdline: "console=ttyS0 quiet"},
 		{name: "parameters", cmdline: "quiet alpboot.timeout=3 alpboot.default=lts-0a1b2c3d", want: []string{"timeout=3", "default=lts-0a1b2c3d"}},
 		{name: "at once", cmdline: "alpboot.timeout=0", want: []string{"timeout=0"}},
 		{name: "for ever", cmdline: "alpboot.timeout=-1", want: []string{"timeout=-1"}},
@@ -148,7 +148,7 @@ func TestWithVolumes(t *testing.T) {
 		{name: "switched off", cmdline: "alpboot.settings-volume=off", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"settings-volume=off"}},
 		{name: "two copies", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9"), volume(device("/dev/sdb1"), "alpboot.conf", "timeout = 9")}, want: []string{"timeout=9"}},
 		{name: "two that differ", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9"), volume(device("/dev/sdb1"), "alpboot.conf", "timeout = 8")}, notes: []string{"/dev/sda1: /alpboot.conf and in /dev/sdb1: /alpboot.conf"}},
-		{name: "what a volume must not say", volumes: boot.Volumes{volume(nil, "alpboot.conf", "shell = yes\nremember = efi\ntimeout = -1\nrearm = 0\nsettings-volume = off\ntimeout = 20\n")},
+		{name: "what a volume must not set", volumes: boot.Volumes{volume(nil, "alpboot.conf", "shell = yes\nremember = efi\ntimeout = -1\nrearm = 0\nsettings-volume = off\ntimeout = 20\n")},
 			want: []string{"timeout=20"},
 			notes: []string{"/dev/sda1: /alpboot.conf:1: shell is not taken from a volume", "remember is not taken", "timeout = -1 is not taken from a volume: an unattended machine",
 				"rearm = 0 is not taken", "settings-volume is not taken"}},

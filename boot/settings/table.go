@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// setting is one line of the table: all that is said anywhere about a setting.
+// setting is one line of the table: all that there is about a setting.
 type setting struct {
 	name   string
 	takes  string // what its value is, to follow "it takes"
@@ -31,7 +31,7 @@ func table() []setting {
 		{
 			name: "timeout", def: Auto, volume: true,
 			takes: "whole seconds up to 86400, 0 to boot at once, -1 to wait for ever, or auto",
-			help:  "How long the countdown lasts. With auto, what the configuration of the default entry says, else 5 seconds.",
+			help:  "How long the countdown lasts. With auto, that in the configuration of the default entry, else 5 seconds.",
 			set:   setTimeout, get: getTimeout,
 		},
 		text("default", "", "the ID of an entry as lsboot --json prints it, its title, its number in the list, or @last",
@@ -48,7 +48,7 @@ func table() []setting {
 			help: "Where the menu is shown. Empty: on all consoles that the kernel uses, and the screen.",
 			set:  setConsoles, get: func(s *Settings) string { return strings.Join(s.Consoles, ",") },
 		},
-		oneOf("color", Auto, "Colours of the menu: as the console says, 16 whatever it says, or only bold and reverse.",
+		oneOf("color", Auto, "Colours of the menu: those of the console's type, 16 in any case, or only bold and reverse.",
 			func(s *Settings) *string { return &s.Color }, Auto, Color, Mono).fromVolume(),
 		oneOf("charset", Auto, "Characters of the menu.",
 			func(s *Settings) *string { return &s.Charset }, Auto, ASCII, UTF8),

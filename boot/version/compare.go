@@ -41,7 +41,7 @@ func Compare(a, b string) int {
 }
 
 // cutMark takes mark off both strings. If only one of them begins with it,
-// that one is the older, and r says so.
+// that one is the older.
 func cutMark(a, b, mark string) (x, y string, r int) {
 	x, inA := strings.CutPrefix(a, mark)
 	y, inB := strings.CutPrefix(b, mark)

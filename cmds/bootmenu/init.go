@@ -168,13 +168,13 @@ func (i *supervisor) run() {
 	modes := i.modes()
 	for failed := 0; ; {
 		started := time.Now()
-		why, said := i.runMenu()
+		why, printed := i.runMenu()
 		if time.Since(started) > shortLived {
 			failed = 0
 		}
 		failed++
 		i.restore(modes)
-		i.print(append(said, "", "alpboot: the menu ended: "+why)...)
+		i.print(append(printed, "", "alpboot: the menu ended: "+why)...)
 		switch {
 		case failed < tries:
 			i.print("It starts again.")
@@ -196,7 +196,7 @@ func (i *supervisor) run() {
 
 // runMenu runs the menu until it ends, and returns why it did, and the last
 // that it wrote.
-func (i *supervisor) runMenu() (why string, said []string) {
+func (i *supervisor) runMenu() (why string, printed []string) {
 	cmd := i.menu()
 	// Without a terminal of its own no Ctrl-C on a console is for it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -218,7 +218,7 @@ func (i *supervisor) runMenu() (why string, said []string) {
 	killAll()
 	r.SetReadDeadline(time.Now().Add(time.Second))
 	lines := strings.Split(strings.TrimSpace(<-text), "\n")
-	// A panic says first what is wrong, then where.
+	// A panic prints first what is wrong, then where.
 	return why, lines[:min(len(lines), 20)]
 }
 

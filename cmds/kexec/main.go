@@ -30,7 +30,7 @@ With a KERNEL alone it is loaded and started at once.
   -c                      load with kexec_load only
   -a                      load with whichever of the two works (the default)
       --initrd FILE       an initrd (also --ramdisk); several, or FILE,FILE, are
-                          unpacked in the order given
+                          unpacked in that order
       --command-line TEXT the kernel's command line (also --append)
       --reuse-cmdline     the command line of the running kernel, then TEXT
   -d, --debug             print how far loading has come
@@ -40,7 +40,7 @@ Flags of kexec-tools that this command has no use for are accepted and do
 nothing: -f, -x, -y, --type, --no-checks, --reset-vga, --console-serial and so on.
 `
 
-// paths is a flag that may be given several times.
+// paths is a flag that may be repeated.
 type paths []string
 
 func (p *paths) String() string { return strings.Join(*p, ",") }
@@ -49,7 +49,7 @@ func (p *paths) Set(s string) error {
 	return nil
 }
 
-// text is a flag whose values are joined when it is given several times.
+// text is a flag whose values are joined when it is repeated.
 type text string
 
 func (t *text) String() string     { return string(*t) }

@@ -19,7 +19,7 @@ func TestList(t *testing.T) {
 		"sys/class/block/sda1/size":          file("204800"),
 		"sys/class/block/sda1/uevent":        file("DEVNAME=sda1\nDEVTYPE=partition\nPARTN=1\n"),
 		"sys/class/block/sda1/partition":     file("1"),
-		"proc/self/mounts":                   file("rootfs / rootfs rw 0 0\n/dev/sda1 /mnt vfat ro 0 0\n"),
+		"proc/self/mountinfo":                file("1 1 0:2 / / rw - rootfs rootfs rw\n29 1 8:1 / /mnt/a\\040b ro - vfat /dev/sda1 ro\n"),
 	}
 	probe := func(path string) (superblock.Superblock, error) {
 		if path == "/dev/sda1" {
@@ -31,9 +31,9 @@ func TestList(t *testing.T) {
 	if code := run(root, probe, &stdout, &stderr); code != 0 {
 		t.Errorf("code %d: %s", code, &stderr)
 	}
-	want := "NAME    SIZE  TYPE  MOUNTED  UUID       LABEL\n" +
-		"sda     1.0G  disk  -        -          Disk 9\n" +
-		"  sda1  100M  vfat  /mnt     ABCD-0123  E?[2JP\n"
+	want := "NAME    SIZE  TYPE  MOUNTED   UUID       LABEL\n" +
+		"sda     1.0G  disk  -         -          Disk 9\n" +
+		"  sda1  100M  vfat  /mnt/a b  ABCD-0123  E?[2JP\n"
 	if stdout.String() != want {
 		t.Errorf("got\n%s want\n%s", stdout.String(), want)
 	}

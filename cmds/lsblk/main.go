@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 )
 
@@ -35,11 +37,9 @@ func run(root fs.FS, probe func(path string) (superblock.Superblock, error), std
 		blocks, errs = device.List(sysfs)
 	}
 	mounts := make(map[string]string)
-	b, _ := fs.ReadFile(root, "proc/self/mounts")
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) > 1 && mounts[f[0]] == "" {
-			mounts[f[0]] = f[1]
-		}
+	b, _ := fs.ReadFile(root, mountinfo.Path)
+	for _, m := range mountinfo.Parse(string(b)) {
+		mounts[m.Source] = cmp.Or(mounts[m.Source], m.Point)
 	}
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tSIZE\tTYPE\tMOUNTED\tUUID\tLABEL")
@@ -50,7 +50,7 @@ func run(root fs.FS, probe func(path string) (superblock.Superblock, error), std
 		} else if b.Partitions == 0 {
 			kind = "-"
 		}
-		// What cannot be read, or is in doubt, is no worse than unknown here.
+		// What cannot be read, or is in doubt, is shown as unknown.
 		sb, _ := probe(b.Path)
 		if sb.Type != "" {
 			kind = sb.Type

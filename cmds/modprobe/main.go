@@ -214,7 +214,7 @@ func explain(err error) error {
 	return err
 }
 
-// unload unloads a module; that it is not loaded is no error.
+// unload unloads a module; that it is not loaded is not an error.
 func (p *prober) unload(name string, _ []string) error {
 	if err := p.index.Unload(name); !errors.Is(err, unix.ENOENT) {
 		return err

@@ -1,4 +1,4 @@
-// Wget gets a file over HTTP: another kernel, say, or a file that repairs what
+// Wget gets a file over HTTP: another kernel, or a file that repairs what
 // does not boot.
 //
 // It speaks no HTTPS. The image has no certificates to check a server by, and

@@ -35,8 +35,7 @@ func download(ctx context.Context, from, file string, stdout, stderr io.Writer) 
 	}
 	defer body.Close()
 	if file == "-" {
-		_, err := io.Copy(stdout, body)
-		return err
+		return body.copyTo(stdout)
 	}
 	mode := os.O_TRUNC
 	if file == "" {
@@ -55,7 +54,7 @@ func download(ctx context.Context, from, file string, stdout, stderr io.Writer) 
 		return err
 	}
 	show := &progress{to: stderr, file: file, size: body.size, shown: time.Now()}
-	_, err = io.Copy(io.MultiWriter(f, show), body)
+	err = body.copyTo(io.MultiWriter(f, show))
 	if err = errors.Join(err, f.Close()); err != nil {
 		if st.Mode().IsRegular() { // not /dev/null, nor a disk
 			os.Remove(file)
@@ -93,12 +92,21 @@ func (p *progress) line(end string) {
 	fmt.Fprintf(p.to, "\r%s: %d%s KiB%s", p.file, kib(p.have), of, end)
 }
 
-// body is what a server sends: reading it fails unless it comes whole.
+// body is what a server sends.
 type body struct {
 	io.Reader
 	io.Closer
 	name string // what the URL calls it
-	size int64  // bytes; -1 when the server does not tell
+	size int64  // bytes; -1 when the server does not send it
+}
+
+// copyTo writes the body to w, and fails unless it comes whole.
+func (b *body) copyTo(w io.Writer) error {
+	n, err := io.Copy(w, b)
+	if err == nil && n < b.size {
+		err = fmt.Errorf("the connection ended %d bytes too early, of %d", b.size-n, b.size)
+	}
+	return err
 }
 
 // get asks for a URL, and for where it is redirected to.
@@ -179,7 +187,7 @@ func ask(ctx context.Context, u *url.URL) (b *body, redirect string, err error) 
 	case strings.HasPrefix(code, "3") && to != "":
 		return nil, to, nil
 	default:
-		return nil, "", fmt.Errorf("the server says: %q", status)
+		return nil, "", fmt.Errorf("the server answered %q", status)
 	}
 	if coding := header.Get("Transfer-Encoding"); coding != "" && coding != "identity" {
 		return nil, "", fmt.Errorf("the server sends it %q, though asked by HTTP/1.0", coding)
@@ -191,7 +199,7 @@ func ask(ctx context.Context, u *url.URL) (b *body, redirect string, err error) 
 			return nil, "", fmt.Errorf("the answer has a length of %q", length)
 		}
 		b.size = n
-		b.Reader = &exactly{r: answer, left: n, size: n}
+		b.Reader = io.LimitReader(answer, n)
 	}
 	return b, "", nil
 }
@@ -228,26 +236,4 @@ func (c *patient) Read(b []byte) (int, error) {
 func (c *patient) Close() error {
 	c.stop()
 	return c.Conn.Close()
-}
-
-// exactly reads as much as was announced, and fails when less comes.
-type exactly struct {
-	r          io.Reader
-	left, size int64
-}
-
-func (e *exactly) Read(b []byte) (int, error) {
-	if e.left == 0 {
-		return 0, io.EOF
-	}
-	n, err := e.r.Read(b[:min(int64(len(b)), e.left)])
-	e.left -= int64(n)
-	switch {
-	case e.left == 0:
-		return n, nil
-	case err == io.EOF:
-		return n, fmt.Errorf("the connection ended %d bytes too early, of %d", e.left, e.size)
-	default:
-		return n, err
-	}
 }

@@ -65,7 +65,7 @@ func TestRun(t *testing.T) {
 		{name: "a query", args: []string{"-O", "-", host + "/query?a=b%20c"}, stdout: strings.TrimPrefix(host, "http://") + " b c"},
 		{name: "a file that exists stays", args: []string{host + "/dir/vmlinuz-lts"}, existing: "vmlinuz-lts", code: 1, file: "vmlinuz-lts", holds: []byte("mine"), stderr: "-O vmlinuz-lts replaces it"},
 		{name: "and is replaced when named", args: []string{"-O", "vmlinuz-lts", host + "/dir/vmlinuz-lts"}, existing: "vmlinuz-lts", file: "vmlinuz-lts", holds: file},
-		{name: "not there", args: []string{host + "/absent"}, code: 1, stderr: `the server says: "404 Not Found"`},
+		{name: "not there", args: []string{host + "/absent"}, code: 1, stderr: `the server answered "404 Not Found"`},
 		{name: "half of it", args: []string{host + "/short"}, code: 1, stderr: "989 bytes too early, of 1000"},
 		{name: "redirections without end", args: []string{host + "/loop"}, code: 1, stderr: "more than 10 redirections"},
 		{name: "a redirection to HTTPS", args: []string{host + "/secure"}, code: 1, stderr: "no HTTPS"},
@@ -146,7 +146,7 @@ func TestRawServers(t *testing.T) {
 	}
 }
 
-// What is no file, a disk or /dev/null, stays when nothing whole came for it.
+// What is not a regular file, a disk or /dev/null, stays when nothing whole came for it.
 func TestDeviceStays(t *testing.T) {
 	host := server(t, nil)
 	pipe := filepath.Join(t.TempDir(), "pipe")

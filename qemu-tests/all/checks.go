@@ -402,13 +402,13 @@ func (c *checks) count(events func(func(event) bool)) {
 
 // skipReason returns what a test printed that was skipped, without the frame.
 func skipReason(output string) string {
-	var said []string
+	var reasons []string
 	for line := range strings.Lines(output) {
 		if !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(strings.TrimSpace(line), "--- ") {
-			said = append(said, strings.TrimSpace(line))
+			reasons = append(reasons, strings.TrimSpace(line))
 		}
 	}
-	return strings.Join(said, " ")
+	return strings.Join(reasons, " ")
 }
 
 func (c *checks) progress(format string, args ...any) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What go test -json says, in the order in which it says it.
+// What go test -json prints, in that order.
 const sample = `{"Action":"start","Package":"github.com/alpboot/alpboot/boot"}
 {"Action":"run","Package":"github.com/alpboot/alpboot/boot","Test":"TestA"}
 {"Action":"run","Package":"github.com/alpboot/alpboot/boot","Test":"TestA/one"}

@@ -61,7 +61,7 @@ func (a *Assets) Root() string { return a.root }
 // Path returns a path below build/x86_64, and makes its directory.
 func (a *Assets) Path(elem ...string) string {
 	p := filepath.Join(append([]string{a.root, "build", "x86_64"}, elem...)...)
-	os.MkdirAll(filepath.Dir(p), 0o755) // whoever writes there will say what is wrong
+	os.MkdirAll(filepath.Dir(p), 0o755) // whoever writes there will report what is wrong
 	return p
 }
 

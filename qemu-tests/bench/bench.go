@@ -255,7 +255,7 @@ func measure(o vm.Options, s subject, limit time.Duration) (map[string]int64, er
 	}, nil
 }
 
-// smallest returns the least multiple of 8, up to 512, for which boots says yes;
+// smallest returns the least multiple of 8, up to 512, for which boots is true;
 // 0 when there is none. Whoever boots with some memory does so with more.
 func smallest(boots func(mib int) bool) int {
 	const step, limit = 8, 512

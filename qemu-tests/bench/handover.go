@@ -55,7 +55,7 @@ var kexecs = []struct {
 	{name: "u-root's kexec -L", load: "uroot-kexec -l -L -c console=ttyS0 -i initramfs-lts", unpacks: true},
 }
 
-// handovers measures what r says about loading a kernel and jumping to it.
+// handovers measures what r has about loading a kernel and jumping to it.
 func (r *Report) handovers(a *assets.Assets, runs int, progress io.Writer) error {
 	kernel, err := a.Kernel()
 	if err != nil {

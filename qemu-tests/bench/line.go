@@ -77,7 +77,7 @@ const (
 	lineQuiet = time.Second
 )
 
-// lines measures what r says about slow lines, and nothing else.
+// lines measures what r has about slow lines, and nothing else.
 func (r *Report) lines(a *assets.Assets, progress io.Writer) error {
 	subjects, kernel, err := prepare(a)
 	if err != nil {
@@ -144,7 +144,7 @@ func lineDisk(a *assets.Assets) (string, error) {
 }
 
 // lineOfVM measures the menu of a virtual machine. Its serial port is read at
-// once and what it says is held back; the messages of its kernel, before the
+// once and what it sends is held back; the messages of its kernel, before the
 // first screen, are not.
 func lineOfVM(o vm.Options, s subject, of lineSubject) (Line, error) {
 	m, err := vm.Launch(o)
@@ -267,7 +267,7 @@ type farEnd struct {
 	last    time.Time // when the line moved last
 	bytes   int       // that have arrived
 	changed time.Time // when the screen did last
-	heard   time.Time // when the other end said something last
+	heard   time.Time // when the other end sent something last
 }
 
 func newFarEnd(press func(keys string)) *farEnd {
@@ -275,7 +275,7 @@ func newFarEnd(press func(keys string)) *farEnd {
 	return &farEnd{press: press, term: vt10x.New(vt10x.WithSize(vm.Columns, vm.Rows)), done: make(chan struct{}), last: now, heard: now}
 }
 
-// feed takes what the other end says.
+// feed takes what the other end sends.
 func (f *farEnd) feed(b []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

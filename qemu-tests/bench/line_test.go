@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A line of 9600 baud takes a second for 960 bytes, whenever they were said,
+// A line of 9600 baud takes a second for 960 bytes, whenever they were sent,
 // and what changes nothing does not count as time.
 func TestFarEnd(t *testing.T) {
 	var f *farEnd

@@ -99,7 +99,7 @@ func measureList(o vm.Options, complete vm.Condition) (int64, error) {
 	return (to - from).Milliseconds(), err
 }
 
-// entryCount is how the menu says how many entries it shows.
+// entryCount is how the menu shows its number of entries.
 func entryCount(n int) vm.Condition {
 	if n == 1 {
 		return vm.OnScreen("1 entry")

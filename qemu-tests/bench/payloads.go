@@ -19,7 +19,7 @@ import (
 // from there to a target. Times are medians in milliseconds.
 type Way struct {
 	Name   string `json:"name"`
-	Size   int64  `json:"bytes"`     // of what is given to the firmware
+	Size   int64  `json:"bytes"`     // of what the firmware reads
 	Menu   int64  `json:"menu_ms"`   // QEMU start to the entry being selected
 	Target int64  `json:"target_ms"` // Enter to the target's banner
 }

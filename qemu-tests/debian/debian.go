@@ -22,7 +22,7 @@ import (
 
 // Kernel is a distribution's kernel.
 type Kernel struct {
-	Release string // as uname -r will say
+	Release string // as uname -r will print
 	Image   string // path of vmlinuz
 	Modules string // directory lib/modules/RELEASE; "" when there is none
 }

@@ -44,7 +44,7 @@ func (in Install) files(dir string) []File {
 	return files
 }
 
-// Cmdline is what setup-disk writes for a root filesystem given as a root=
+// Cmdline is what setup-disk writes for a root filesystem named by a root=
 // value; Extlinux and the guess without any configuration lead to it.
 func (in Install) Cmdline(root string) string {
 	return strings.Join(strings.Fields("root="+root+" modules=sd-mod,usb-storage,ext4 "+in.Options+" rootfstype=ext4"), " ")

@@ -1,5 +1,5 @@
 // Package disk writes disk images for virtual machines without root rights: a
-// [Layout] says what is on the disk, [Layout.Write] makes the file, with the
+// [Layout] is what is on the disk, [Layout.Write] makes the file, with the
 // mkfs programs, sfdisk and xorriso of the machine it runs on.
 //
 // Images are sparse, and hold the UUIDs and labels that the layout names. They
@@ -50,7 +50,7 @@ type FS struct {
 	Patches []Patch // written over the finished filesystem, to damage it
 
 	// Subvolumes are directories of a btrfs that shall be subvolumes. The disk can
-	// only be written where [CanMount] says yes then.
+	// only be written where [CanMount] is true then.
 	Subvolumes []string
 
 	In []Volume // what it is in, the innermost first; their room is taken from the size
@@ -216,7 +216,7 @@ func (f File) stage(tree string) error {
 	case f.Link != "":
 		return os.Symlink(f.Link, name)
 	case f.From != "":
-		// Not a link to it: some mkfs store what the link count says.
+		// Not a link to it: some mkfs store the link count.
 		b, err := os.ReadFile(f.From)
 		if err != nil {
 			return err

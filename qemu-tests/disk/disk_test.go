@@ -36,7 +36,7 @@ func output(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// Each filesystem is what blkid sees, and holds the file that it was given.
+// Each filesystem is what blkid sees, and holds the file that was put there.
 func TestFilesystems(t *testing.T) {
 	const uuid = "11223344-5566-4788-99aa-bbccddeeff00"
 	for _, tt := range []struct {
@@ -160,7 +160,7 @@ func TestErrorsNameWhatIsWrong(t *testing.T) {
 }
 
 // What a filesystem is in is what the tools of these volumes see, and the
-// filesystem is where they say.
+// filesystem is where they point.
 func TestVolumes(t *testing.T) {
 	need(t, "mkfs.ext4", "blkid")
 	fs := FS{Type: "ext4", UUID: RootUUID}

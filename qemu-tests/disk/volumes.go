@@ -74,7 +74,7 @@ func LVM(vg, lv string) Volume {
 		}
 		const extent = 4 * mebibyte
 		if size%extent != 0 {
-			return fmt.Errorf("a logical volume of %d bytes is no multiple of the extents of 4 MiB", size)
+			return fmt.Errorf("a logical volume of %d bytes is not a multiple of the extents of 4 MiB", size)
 		}
 		if err := shift(file, mebibyte, 4*mebibyte); err != nil {
 			return err
@@ -258,7 +258,7 @@ func (fs FS) subvolumes(file, work string, files []File) error {
 }
 
 // Crashed leaves an XFS as a power cut does: with a journal that wants to be
-// replayed. It is only for disks that are written where [CanMount] says yes.
+// replayed. It is only for disks that are written where [CanMount] is true.
 func Crashed() Volume {
 	return Volume{wrap: func(file, work string) error {
 		return mounted(file, work, func(dir string) error {

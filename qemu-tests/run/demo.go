@@ -49,7 +49,7 @@ func (d demo) options(a *assets.Assets, progress io.Writer) (vm.Options, error) 
 }
 
 // demoDisk makes a disk in Alpine's layout with two kernels. What they boot is
-// not Alpine, but a system of one program that says what it is.
+// not Alpine, but a system of one program that prints what it is.
 func demoDisk(a *assets.Assets, progress io.Writer) (string, error) {
 	fmt.Fprintln(progress, "Making the demo disk ...")
 	init, err := a.TargetInit()

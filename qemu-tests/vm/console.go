@@ -38,7 +38,7 @@ type Console struct {
 	end     error
 }
 
-// chunk says that the bytes of the log before offset end were there at a time.
+// chunk records that the bytes of the log before offset end were there at a time.
 type chunk struct {
 	end int
 	at  time.Duration
@@ -229,7 +229,7 @@ func OnScreen(text string) Condition {
 	return ScreenIs(fmt.Sprintf("%q on the screen", text), func(s Screen) bool { return s.Contains(text) })
 }
 
-// ScreenIs is met when ok says so of the screen; what describes it in messages.
+// ScreenIs is met when ok reports true of the screen; what describes it in messages.
 func ScreenIs(what string, ok func(Screen) bool) Condition {
 	return Condition{what, func(c *Console, screen func() Screen) (int, bool) { return c.raw.Len(), ok(screen()) }}
 }
@@ -353,7 +353,7 @@ func (c *Console) report(cond Condition, reason error) error {
 	}
 }
 
-// WaitError says that a condition was not met. Its text holds the screen, the
+// WaitError reports that a condition was not met. Its text holds the screen, the
 // end of the log, where the logs are, and the command that runs the machine.
 type WaitError struct {
 	Condition string
@@ -364,7 +364,7 @@ type WaitError struct {
 func (e *WaitError) Error() string { return e.text }
 func (e *WaitError) Unwrap() error { return e.Reason }
 
-// A kernel that has panicked says nothing more: waiting on is in vain.
+// A kernel that has panicked prints nothing more: waiting on is in vain.
 const panicMark = "Kernel panic - not syncing"
 
 var errPanic = errors.New("the kernel panicked")

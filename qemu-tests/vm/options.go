@@ -9,7 +9,7 @@ import (
 )
 
 // Options describe a virtual machine. The zero value of each field but Kernel
-// means what its comment says.
+// means what is in its comment.
 type Options struct {
 	Kernel  string // path of the kernel image; "" boots from Firmware or the disks
 	Initrd  string // path of its initramfs

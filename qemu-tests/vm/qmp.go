@@ -123,7 +123,7 @@ func (m *VM) Text() (string, error) {
 	return b.String(), nil
 }
 
-// AwaitText waits at most limit until ok says yes to what [VM.Text] returns; what
+// AwaitText waits at most limit until ok accepts what [VM.Text] returns; what
 // names that in the error.
 func (m *VM) AwaitText(limit time.Duration, what string, ok func(text string) bool) error {
 	look := time.NewTicker(200 * time.Millisecond)

@@ -176,7 +176,7 @@ func (m *VM) Since() time.Duration { return time.Since(m.start) }
 func (m *VM) Serial(n int) *Console { return m.consoles[n] }
 
 // Dir returns the directory with the logs: serialN.log with a time on each line,
-// and qemu.log with what QEMU itself had to say.
+// and qemu.log with what QEMU itself printed.
 func (m *VM) Dir() string { return m.dir }
 
 // Reproduce returns the shell command that runs the same machine with its first

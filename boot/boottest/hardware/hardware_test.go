@@ -75,7 +75,7 @@ func TestFaults(t *testing.T) {
 		if fsys, err := m.Mount(t.Context(), "/dev/sda1", superblock.Superblock{}); err != nil {
 			t.Error(err)
 		} else if m.Write("/dev/sda1", func(*os.Root) error { return nil }); m.Check() == nil {
-			t.Error("it was written to while it was mounted, and nobody says so")
+			t.Error("it was written to while it was mounted, and that is not an error")
 		} else {
 			fsys.Close()
 		}

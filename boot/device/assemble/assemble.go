@@ -1,12 +1,12 @@
 // Package assemble plans how volumes that span or mirror devices are put
 // together, read-only and without the md driver or LVM: from what the devices
-// say of themselves it makes tables for device-mapper. It does no I/O.
+// state about themselves it makes tables for device-mapper. It does no I/O.
 //
 // Arrays of RAID1 are read from one member that is up to date, RAID0 and linear
 // ones from all. Of volume groups come all visible logical volumes that package
 // lvm can map. For everything else there is a sentence.
 //
-// What devices say may be hostile. At most 1024 members are read, and 256
+// What is on devices may be hostile. At most 1024 members are read, and 256
 // logical volumes of a group mapped; see package lvm for its own limits.
 package assemble
 
@@ -74,7 +74,7 @@ const (
 // they come.
 //
 // The mappings are sorted by name. Problems has a sentence for each device that
-// there is something to say about, by its path; a device may be used and have
+// that has one, by its path; a device may be used and have
 // one all the same. Members without either are spare copies of what is used.
 func Plan(members []Member, complete bool) (mappings []Mapping, problems map[string]string) {
 	p := plan{complete: complete, reported: map[string][]string{}}

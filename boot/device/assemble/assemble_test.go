@@ -82,7 +82,7 @@ func stick(m assemble.Member) assemble.Member {
 	return m
 }
 
-// text writes mappings as lines of a name and what dmsetup would be given.
+// text writes mappings as lines of a name and a table as dmsetup takes it.
 func text(mappings []assemble.Mapping) []string {
 	var lines []string
 	for _, m := range mappings {
@@ -101,7 +101,7 @@ func TestPlan(t *testing.T) {
 	tests := []struct {
 		name     string
 		members  []assemble.Member
-		waits    bool     // for what may come: nothing is planned or told until complete
+		waits    bool     // for what may come: nothing is planned or reported until complete
 		early    []string // what is planned before that; nil for want
 		want     []string
 		problems map[string]string // what they contain; "" when there is none
@@ -370,7 +370,7 @@ func TestPlan(t *testing.T) {
 			if mappings, problems := assemble.Plan(tt.members, false); tt.waits && (len(mappings) > 0 || len(problems) > 0) {
 				t.Errorf("it does not wait: %q, %v", text(mappings), problems)
 			} else if !tt.waits && !reflect.DeepEqual(text(mappings), tt.early) {
-				t.Errorf("incomplete it gives %q", text(mappings))
+				t.Errorf("incomplete it is %q", text(mappings))
 			}
 			mappings, problems := assemble.Plan(tt.members, true)
 			if got := text(mappings); !reflect.DeepEqual(got, tt.want) {
@@ -426,8 +426,8 @@ func checkPlan(t *testing.T, members []assemble.Member, complete bool, mappings 
 	for range 4 { // the order of devices is that of their discovery
 		shuffled := slices.Clone(members)
 		rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		if again, told := assemble.Plan(shuffled, complete); !reflect.DeepEqual(again, mappings) || !reflect.DeepEqual(told, problems) {
-			t.Fatalf("in another order the plan is\n%q, %v\nand not\n%q, %v", text(again), told, text(mappings), problems)
+		if again, reasons := assemble.Plan(shuffled, complete); !reflect.DeepEqual(again, mappings) || !reflect.DeepEqual(reasons, problems) {
+			t.Fatalf("in another order the plan is\n%q, %v\nand not\n%q, %v", text(again), reasons, text(mappings), problems)
 		}
 	}
 }

@@ -227,7 +227,7 @@ func (s set) newest() *lvm.VG {
 }
 
 // mixed reports whether a volume that is on members could be assembled of
-// devices that are no longer in step: some were copied, and they do not all lie
+// devices that are out of step: some were copied, and they do not all lie
 // on one disk.
 func (s set) mixed(members []Member) bool {
 	copied, disks := false, map[string]bool{}

@@ -28,12 +28,12 @@ type PV struct {
 	VG   *VG    // of which it is a part; nil when this device does not record it
 }
 
-// What Read says.
+// The errors of Read.
 var (
-	// ErrNone: the device is no physical volume.
+	// ErrNone: the device is not a physical volume.
 	ErrNone = errors.New("no LVM2 physical volume")
 
-	// ErrDamaged: it is one, and what it says cannot be.
+	// ErrDamaged: it is one, and what it states cannot be.
 	ErrDamaged = errors.New("damaged LVM2 metadata")
 )
 
@@ -54,7 +54,7 @@ func Read(r io.ReaderAt, size int64) (PV, error) {
 		return PV{}, err
 	}
 	le := binary.LittleEndian
-	// struct pv_header in lib/format_text/layout.h, from where the label says.
+	// struct pv_header in lib/format_text/layout.h, from where the label points.
 	header := label[32:]
 	if from := le.Uint32(label[20:]); from >= 32 && from < sector-40 {
 		header = label[from:]
@@ -75,7 +75,7 @@ func Read(r io.ReaderAt, size int64) (PV, error) {
 		areas = areas[16:]
 		return offset, size, offset != 0
 	}
-	for { // where the data are; the metadata say that, too
+	for { // where the data are; the metadata have that, too
 		if _, _, ok := next(); !ok {
 			break
 		}

@@ -44,7 +44,7 @@ func fixture(t testing.TB, number int) []byte {
 }
 
 // describe writes volume group and volumes as lvs does with the options of
-// [lvsOptions]; path gives what stands for a physical volume.
+// [lvsOptions]; path returns what stands for a physical volume.
 func describe(vg *lvm.VG, path func(lvm.VGPV) string) []string {
 	var lines []string
 	for _, lv := range vg.LVs {
@@ -397,7 +397,7 @@ func TestReadNone(t *testing.T) {
 	}
 }
 
-// read returns the volume group with the given volumes.
+// read returns the volume group with those volumes.
 func read(t *testing.T, text string) (*lvm.VG, error) {
 	t.Helper()
 	b := make([]byte, 32<<10+len(text)+8<<10)

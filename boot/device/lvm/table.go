@@ -8,7 +8,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/mapper"
 )
 
-// MissingError says that a physical volume is needed which is not there, or
+// MissingError reports that a physical volume is needed which is not there, or
 // is out of date.
 type MissingError struct{ PV VGPV }
 
@@ -23,15 +23,15 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("needs the physical volume %s (%s%s), which is not there", e.PV.UUID, e.PV.Name, was)
 }
 
-// MappingUUID returns the UUID that LVM gives the mapping of a logical volume.
+// MappingUUID returns LVM's UUID for the mapping of a logical volume.
 func (vg *VG) MappingUUID(lv LV) string {
 	return "LVM-" + strings.ReplaceAll(vg.UUID+lv.UUID, "-", "")
 }
 
-// Table returns the mapping of the logical volume with a name. What find gives
+// Table returns the mapping of the logical volume with a name. What find returns
 // is the node of the physical volume with a UUID, if it is there. An error is
 // a sentence that begins with the logical volume; one that wraps a
-// [*MissingError] says that it could be mapped if another device were there.
+// [*MissingError] means that it could be mapped if another device were there.
 func (vg *VG) Table(name string, find func(pvUUID string) (path string, ok bool)) (mapper.Table, error) {
 	r := resolver{vg: vg, find: find, steps: maxSteps, lvs: map[string]*LV{}, pvs: map[string]*VGPV{}}
 	for i := range vg.LVs {

@@ -138,7 +138,7 @@ func (vg *VG) readPVs(sections []node) error {
 	return nil
 }
 
-// store is what a snapshot says of another volume.
+// store is what a snapshot states about another volume.
 type store struct {
 	visible bool
 	not     string

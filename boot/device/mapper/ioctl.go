@@ -119,7 +119,7 @@ func (r request) encode() []byte {
 // control is the open control node of device-mapper.
 type control struct{ *os.File }
 
-// errNone is what open gives where device-mapper is not in the kernel.
+// errNone is what open returns where device-mapper is not in the kernel.
 var errNone = errors.New("this kernel has no device-mapper (driver dm-mod)")
 
 func open() (control, error) {
@@ -190,7 +190,7 @@ func decodeTypes(b []byte) []string {
 	return types
 }
 
-// loadError says why a table could not be loaded.
+// loadError returns why a table could not be loaded.
 func (c control) loadError(err error, t Table) error {
 	switch err {
 	case unix.EINVAL:
@@ -200,12 +200,12 @@ func (c control) loadError(err error, t Table) error {
 				return fmt.Errorf("this kernel has no mapping of the type %s (driver %s): %w", target.Type, driver(target.Type), err)
 			}
 		}
-		return fmt.Errorf("the kernel does not take its table, perhaps because a device under it is too small; the kernel's messages say more: %w", err)
+		return fmt.Errorf("the kernel does not take its table, perhaps because a device under it is too small; see the kernel's messages: %w", err)
 	case unix.EBUSY:
 		return fmt.Errorf("a device under it is in use, mounted or part of an array: %w", err)
 	case unix.ENOENT, unix.ENODEV, unix.ENXIO:
 		for _, target := range t {
-			if target.Type == "crypt" { // which says so of its cipher, too
+			if target.Type == "crypt" { // which does so for its cipher, too
 				return fmt.Errorf("the device under it is gone, or the kernel has not got its cipher: %w", err)
 			}
 		}

@@ -103,10 +103,10 @@ const (
 )
 
 // Create makes a read-only mapping and its node in /dev/mapper, for root alone.
-// The name is one that [Name] or [LVName] returned; uuid is what tells the mapping
+// The name is one that [Name] or [LVName] returned; uuid is what identifies the mapping
 // from all others, at most 128 bytes that begin with who made it ("LVM-"), or "".
 //
-// A udev that runs is told to leave the mapping alone. The kernel announces it
+// A flag makes a udev that runs leave the mapping alone. The kernel announces it
 // by uevents as soon as it exists, with a size of 0 ("add") and then with its
 // table ("change").
 //
@@ -166,7 +166,7 @@ func (m *Mapper) Create(name, uuid string, t Table) (*Device, error) {
 }
 
 // Close takes the mapping and its node away. A mapping that is still in use
-// goes when that ends. It is no error when it is gone already.
+// goes when that ends. It is not an error when it is gone already.
 func (d *Device) Close() error {
 	if d.made && isDevice(d.Path, d.dev) {
 		_ = os.Remove(d.Path)
@@ -186,7 +186,7 @@ func (d *Device) Close() error {
 	return nil
 }
 
-// makeNode makes the node of d, where none leads to it yet. Udev was told not
+// makeNode makes the node of d, where none leads to it yet. Udev was asked not
 // to, so there is nothing to wait for.
 func (d *Device) makeNode() error {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
@@ -195,7 +195,7 @@ func (d *Device) makeNode() error {
 	if isDevice(d.Path, d.dev) {
 		return nil
 	}
-	// Whatever else has this name was left by a mapping that is no more.
+	// Whatever else has this name was left by a mapping that is gone.
 	fresh := filepath.Join(directory, "."+d.Kernel+".new")
 	_ = os.Remove(fresh)
 	if err := unix.Mknod(fresh, unix.S_IFBLK|0o600, int(d.dev)); err != nil {

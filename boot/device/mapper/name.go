@@ -40,7 +40,7 @@ func Name(s string) string {
 	return b.String()
 }
 
-// LVName returns the name that LVM gives the mapping of a logical volume of a
+// LVName returns LVM's name for the mapping of a logical volume of a
 // volume group: both with their dashes doubled, and a single dash between them.
 func LVName(vg, lv string) string {
 	double := func(s string) string { return strings.ReplaceAll(s, "-", "--") }
@@ -54,7 +54,7 @@ func allowed(c byte) bool {
 // reserved reports whether the kernel does not take a name.
 func reserved(name string) bool { return name == "." || name == ".." || name == "control" }
 
-// valid reports whether a name is one that [Name] could have given.
+// valid reports whether a name is one that [Name] could have returned.
 func valid(name string) bool {
 	for _, c := range []byte(name) {
 		if c != '\\' && !allowed(c) {

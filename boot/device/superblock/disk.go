@@ -11,7 +11,7 @@ import (
 	"unicode/utf16"
 )
 
-// disk is a reader that keeps what it read, since the probers look at the same
+// disk is a reader that keeps what it read, since the probers read the same
 // few places, and that remembers the first failure. It reads little more than it
 // is asked for: what is near is in the kernel's memory by then, and copying is
 // what takes time where a processor is emulated.
@@ -93,12 +93,12 @@ func (d *disk) has(off int64, magic string) bool {
 	return string(d.bytes(off, int64(len(magic)))) == magic
 }
 
-// damaged says what is wrong with a superblock of a certain type.
+// damaged is the error for a superblock of a certain type that cannot be used.
 func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrDamaged, fmt.Sprintf(format, args...))
 }
 
-// checkSize says so when a filesystem is larger than its device, as after an
+// checkSize returns an error when a filesystem is larger than its device, as after an
 // image was cut off while being copied. It is for filesystems whose drivers do
 // not mount such a thing; of FAT there are many that work.
 func (d *disk) checkSize(blocks, blockSize uint64) error {

@@ -7,7 +7,7 @@ import (
 
 // A FAT boot sector has no magic number of its own: the names in it are only
 // for show, 0x55AA ends a master boot record too, and either begins with code.
-// What tells it apart is that all of the geometry makes sense (Microsoft,
+// It is recognised by a geometry all of which makes sense (Microsoft,
 // "FAT: General Overview of On-Disk Format"; libblkid's superblocks/vfat.c).
 
 // Largest number of clusters.
@@ -17,7 +17,7 @@ const (
 	fat32Clusters = 0x0ffffff6
 )
 
-// fat is the geometry of a FAT volume, in sectors where nothing else is said.
+// fat is the geometry of a FAT volume, in sectors where nothing else is stated.
 type fat struct {
 	sectorSize  int64 // bytes
 	clusterSize int64
@@ -35,7 +35,7 @@ func probeFAT(d *disk) (Superblock, error) {
 	if !ok {
 		return Superblock{}, nil
 	}
-	// The label in the boot sector is not looked at: nothing keeps it up to
+	// The label in the boot sector is not used: nothing keeps it up to
 	// date, and neither blkid nor GRUB believes it.
 	return Superblock{Type: VFAT, UUID: formatSerial(f.serial), Label: f.label(d)}, nil
 }

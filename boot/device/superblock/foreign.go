@@ -24,7 +24,7 @@ func foreigns() []foreign {
 	const kib, mib = 1 << 10, 1 << 20
 	return []foreign{
 		// BitLocker: the boot sector of Windows Vista, then 7 and later; on sticks
-		// it looks like FAT, and an identifier is what tells them apart.
+		// it looks like FAT, and only an identifier differs.
 		{typ: "BitLocker", name: "a volume encrypted by BitLocker", magic: "\xeb\x52\x90-FVE-FS-", owns: true},
 		{typ: "BitLocker", name: "a volume encrypted by BitLocker", magic: "\xeb\x58\x90-FVE-FS-", owns: true},
 		{typ: "BitLocker", name: "a volume encrypted by BitLocker", offset: 0x1a8, magic: "\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01", owns: true},
@@ -127,7 +127,7 @@ func probeNILFS2(d *disk) (Superblock, error) {
 		sum = crc32.Update(sum, crc32.IEEETable, b)
 	}
 	if ^sum != le.Uint32(s[16:]) {
-		return Superblock{}, nil // two bytes are no proof
+		return Superblock{}, nil // two bytes do not prove it
 	}
 	return Superblock{Type: "nilfs2", UUID: formatUUID(s[152:168]), Label: text(s[168:248])}, nil
 }

@@ -10,7 +10,7 @@ import (
 
 const isoDescriptors = 32 << 10
 
-// isISO9660 tells an image of a disc by its primary volume descriptor.
+// isISO9660 recognises an image of a disc by its primary volume descriptor.
 func isISO9660(d *disk) bool { return d.has(isoDescriptors, "\x01CD001") }
 
 // probeISO9660 follows ECMA-119 section 8, and the Joliet specification for

@@ -3,7 +3,7 @@ package superblock
 import "encoding/binary"
 
 // probeLUKS follows the LUKS1 and LUKS2 on-disk format specifications of
-// cryptsetup. The type says nothing of the version, as blkid's does not.
+// cryptsetup. The type is the same for both versions, as blkid's is.
 func probeLUKS(d *disk) (Superblock, error) {
 	s := d.bytes(0, 512)
 	if s == nil || string(s[:6]) != "LUKS\xba\xbe" {

@@ -154,7 +154,7 @@ func TestProbeAgreesWithBlkid(t *testing.T) {
 	}
 }
 
-// A filesystem on two devices says so on each of them.
+// A filesystem on two devices has that on each of them.
 func TestBtrfsOnTwoDevices(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")

@@ -45,7 +45,7 @@ var pieces = []struct {
 	{"md-0.90", "", 24*mib - 65536, 24*mib - 61440},
 }
 
-// piece is a part of a real device, and what its superblock says.
+// piece is a part of a real device, and what its superblock holds.
 type piece struct {
 	at, size int64
 	bytes    []byte

@@ -10,7 +10,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/table"
 )
 
-// RAID is what a member of a Linux software RAID (md) says of itself and its
+// RAID is what a member of a Linux software RAID (md) states about itself and its
 // array, as far as reading it needs (include/uapi/linux/raid/md_p.h).
 type RAID struct {
 	Version string // of the metadata: 0.90, 1.0, 1.1 or 1.2
@@ -29,7 +29,7 @@ type RAID struct {
 	Used       int64 // what the array uses of it, in bytes; 0 for levels that use all
 	Chunk      int64 // bytes; 0 when the level has no chunks
 
-	// Unusable says why the data of this member cannot be read, in words that go
+	// Unusable is why the data of this member cannot be read, in words that go
 	// after "it": "is a spare"; "" when they can.
 	Unusable string
 
@@ -57,7 +57,7 @@ func (l RAIDLevel) String() string {
 	return "RAID" + strconv.Itoa(int(l))
 }
 
-// ReadRAID reads what the device r of size bytes says as a member of an md
+// ReadRAID reads what the device r of size bytes states as a member of an md
 // array. It returns [ErrUnknown] when the device is none, and an error that wraps
 // [ErrDamaged], beside UUID and Name, when its metadata cannot be believed.
 // Errors are sentences that go after the name of a device.
@@ -91,7 +91,7 @@ func findRAID(d *disk) (RAID, error) {
 		}
 	}
 	// The last sectors of a burnt disc often cannot be read, and a drive takes
-	// its time to say so.
+	// its time to find that out.
 	if isISO9660(d) {
 		return RAID{}, ErrUnknown
 	}
@@ -113,7 +113,7 @@ const raidMagic = 0xa92b4efc
 func raid1x(d *disk, at int64) []byte {
 	le := binary.LittleEndian
 	s := d.bytes(at, 256)
-	// The superblock tells where it lies: a copy seen through a whole disk, or
+	// The superblock states where it lies: a copy seen through a whole disk, or
 	// in an image, is not meant.
 	if s == nil || le.Uint32(s) != raidMagic || le.Uint32(s[4:]) != 1 || le.Uint64(s[144:]) != uint64(at/512) {
 		return nil
@@ -133,7 +133,7 @@ const (
 	allFeatures    = 1<<13 - 1
 )
 
-// Values of a member's role in version 1.x, where they are no places.
+// Values of a member's role in version 1.x that are not places.
 const (
 	roleMax     = 0xff00
 	roleJournal = 0xfffd
@@ -173,7 +173,7 @@ func readRAID1(d *disk, s []byte, at int64, version string) (RAID, error) {
 		end = at
 	}
 	if ok != [4]bool{true, true, true, true} || array.DataSize > end-array.DataOffset {
-		return array, damaged("the md superblock tells of data beyond the end of its device")
+		return array, damaged("the md superblock has data beyond the end of its device")
 	}
 	features := le.Uint32(s[8:])
 	array.BadBlocks = features&badBlocks != 0
@@ -309,18 +309,18 @@ func readRAID0(s []byte, at int64, order binary.ByteOrder) (RAID, error) {
 func (a RAID) checked() (RAID, error) {
 	switch {
 	case a.Devices < 1 || a.Devices > roleMax:
-		return a, damaged("the md superblock tells of %d devices", a.Devices)
+		return a, damaged("the md superblock states %d devices", a.Devices)
 	case a.Used > a.DataSize:
-		return a, damaged("the md superblock tells of more data than there is room for")
+		return a, damaged("the md superblock states more data than there is room for")
 	case a.Role >= a.Devices && a.Unusable == "":
-		return a, damaged("the md superblock tells of member %d of %d", a.Role+1, a.Devices)
+		return a, damaged("the md superblock states that it is member %d of %d", a.Role+1, a.Devices)
 	}
 	return a, nil
 }
 
 // insidePartition reports whether the byte at off is in a partition. The end of
 // the last partition and that of the disk often are the same place to metadata
-// of version 0.90, which do not say to which of them they belong.
+// of version 0.90, which do not state to which of them they belong.
 func insidePartition(d *disk, off int64) bool {
 	partitions, _ := table.Read(d.r, d.size)
 	for _, p := range partitions {

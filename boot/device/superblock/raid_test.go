@@ -198,9 +198,9 @@ func TestRAIDDamaged(t *testing.T) {
 			if !errors.Is(err, superblock.ErrDamaged) || !strings.Contains(err.Error(), tt.want) || got.UUID == "" {
 				t.Errorf("%+v, %v; want %q", got, err, tt.want)
 			}
-			// Whatever is wrong, it is no filesystem of its own.
+			// Whatever is wrong, it is not a filesystem of its own.
 			if sb, err := superblock.Probe(tt.device, 16*mib); sb.Type != "linux_raid_member" || !errors.Is(err, superblock.ErrDamaged) {
-				t.Errorf("Probe gives %+v, %v", sb, err)
+				t.Errorf("Probe returns %+v, %v", sb, err)
 			}
 		})
 	}

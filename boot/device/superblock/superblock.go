@@ -4,7 +4,7 @@
 //
 // Types, UUIDs and labels are those that blkid prints (util-linux 2.38), since
 // they are what configuration files name volumes by. It covers what an Alpine
-// system is booted from, and what a user wants to be told of instead; blkid
+// system is booted from, and what a user wants to see instead; blkid
 // knows many more.
 //
 // Everything on a device is taken for hostile: reads are bounded, and no field
@@ -40,7 +40,7 @@ var (
 	ErrDamaged = errors.New("damaged superblock")
 
 	// ErrAmbiguous: several filesystems left their mark, and only a mount can
-	// tell which one is alive. The first that is intact is returned.
+	// decide which one is alive. The first that is intact is returned.
 	ErrAmbiguous = errors.New("marks of more than one filesystem")
 )
 

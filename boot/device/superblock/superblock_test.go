@@ -54,7 +54,7 @@ func (s sparse) write(t *testing.T, size int64) string {
 	return image
 }
 
-// zfsLabel is a ZFS vdev label with as many uberblocks as said.
+// zfsLabel is a ZFS vdev label with that many uberblocks.
 func zfsLabel(uberblocks int, order binary.ByteOrder) []byte {
 	be := binary.BigEndian
 	b := make([]byte, 256<<10)
@@ -241,7 +241,7 @@ func TestMembers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := superblock.Probe(tt.device, tt.size)
 			if got != tt.want {
-				t.Errorf("Probe gives %+v, want %+v", got, tt.want)
+				t.Errorf("Probe returns %+v, want %+v", got, tt.want)
 			}
 			if unknown := tt.want == (superblock.Superblock{}); errors.Is(err, superblock.ErrUnknown) != unknown || err != nil && !unknown {
 				t.Errorf("Probe: %v", err)
@@ -413,7 +413,7 @@ func TestUnreadable(t *testing.T) {
 		{"all of it", ext4, 0, ext4.size, false},
 		{"its superblock", ext4, 1024, 1536, false},
 		{"a sector beside its superblock", ext4, 4096, 4608, true},
-		{"its end, where an array would be told of", ext4, ext4.size - 65536*2, ext4.size, true},
+		{"its end, where an array's superblock would be", ext4, ext4.size - 65536*2, ext4.size, true},
 		{"the end of a disc", iso, iso.size - 8192, iso.size, true},
 	}
 	for _, tt := range tests {
@@ -448,7 +448,7 @@ func TestReadsLittle(t *testing.T) {
 }
 
 // TestShort probes devices that end anywhere, among them ones that are shorter
-// than they say.
+// than they state.
 func TestShort(t *testing.T) {
 	for _, p := range pieces {
 		whole := readPiece(t, p.name)

@@ -62,7 +62,7 @@ func readAt(r io.ReaderAt, size, off, n int64) ([]byte, error) {
 	return b, nil
 }
 
-// partition makes a Partition of what a table says in sectors, if it is on
+// partition makes a Partition of what a table has in sectors, if it is on
 // the disk.
 func partition(number int, start, sectors uint64, sectorSize, size int64, kind string) (Partition, error) {
 	disk := uint64(size / sectorSize)

@@ -1,10 +1,10 @@
 // Package bare finds kernels that no boot loader's configuration needs to name:
 // a kernel and the initramfs that belongs to it, by Alpine's names and by those
 // of Debian, Fedora, Arch, Gentoo and Slackware. Their command lines are made from
-// what the installed system says about itself, the way that Alpine's
+// the installed system's own files, the way that Alpine's
 // setup-disk would (alpine-conf, setup-disk.in); such entries are Guessed.
 //
-// A kernel on a boot partition of its own says nothing about its root
+// A kernel on a boot partition of its own does not name its root
 // filesystem. Parse leaves the command line of such an entry empty, and
 // [Complete] fills it in once [FindRoot] has met the right root volume.
 package bare
@@ -50,7 +50,7 @@ func Format() boot.Format {
 // The command line comes from the root filesystem around the directory, or is the
 // one of an Alpine medium that runs from memory, or that of LILO, ELILO or Armbian.
 // Otherwise it is empty and
-// Problem says so: see [Complete].
+// Problem has that: see [Complete].
 //
 // A kernel in a snapshot boots that snapshot, whatever its own configuration
 // names as the subvolume. Those that are not read are counted in a note.
@@ -106,7 +106,7 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	for _, root := range roots {
 		list := top
 		if root.Dir != "." {
-			// What cannot be read here is no directory that anybody boots from.
+			// What cannot be read here is not a directory that anybody boots from.
 			if list, err = fs.ReadDir(fsys, root.Dir); err != nil {
 				continue
 			}
@@ -165,7 +165,7 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 	return l, nil
 }
 
-// mediumName reports whether the volume whose top directory is given is an Alpine
+// mediumName reports whether the volume with that top directory is an Alpine
 // ISO or stick, and what it calls itself.
 func mediumName(fsys fs.FS, top []fs.DirEntry) (string, bool) {
 	if hasFile(top, ".alpine-release") {
@@ -334,7 +334,7 @@ func (p pair) entry(dir string) boot.Entry {
 	return e
 }
 
-// mediumEntry returns the entry for a pair on an ISO or stick of the given name.
+// mediumEntry returns the entry for a pair on an ISO or stick of that name.
 // There is no root= by intention: that makes Alpine run from the medium.
 func (p pair) mediumEntry(dir, name string) boot.Entry {
 	e := p.entry(dir)

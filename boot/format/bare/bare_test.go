@@ -28,7 +28,7 @@ func system(files map[string]string) fstest.MapFS {
 	return fsys
 }
 
-// TestCmdline asserts what command line a root filesystem gives its own kernel.
+// TestCmdline asserts which command line the kernel of a root filesystem has.
 func TestCmdline(t *testing.T) {
 	ext4 := boot.Volume{Device: "/dev/sda1", Disk: "/dev/sda", UUID: "u-1", Label: "root", Type: "ext4"}
 	const synth = " modules=sd-mod,usb-storage,ext4 quiet rootfstype=ext4"
@@ -131,7 +131,7 @@ func TestPairs(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			fsys := fstest.MapFS{"vmlinuz-folder/x": boottest.File("x")}
+			fsys := fstest.MapFS{"vmlinuz-directory/x": boottest.File("x")}
 			for f := range strings.FieldsSeq(tt.files) {
 				fsys[f] = boottest.File("data")
 				if strings.HasPrefix(f, "kernel-6") || strings.HasPrefix(f, "kernel-gen") {
@@ -215,7 +215,7 @@ func TestComplete(t *testing.T) {
 	locked := func(name, disk, uuid string) bare.Root {
 		r, ok := firstRoot(nil, boot.Volume{Device: "/dev/" + name, Disk: disk, UUID: uuid, Type: "crypto_LUKS"})
 		if !ok {
-			t.Fatal("a LUKS volume is no root")
+			t.Fatal("a LUKS volume is not a root")
 		}
 		return r
 	}
@@ -297,7 +297,7 @@ func TestFindRootSubvolume(t *testing.T) {
 }
 
 // TestIsSystem asserts that a system in a directory that is called like a
-// snapshot is one where its volume says so, as openSUSE's is.
+// snapshot is one where its volume lists it, as openSUSE's does.
 func TestIsSystem(t *testing.T) {
 	roots := []bare.Root{{Volume: boot.Volume{UUID: "u1"}, Dir: "@/.snapshots/82/snapshot"}, {Volume: boot.Volume{UUID: "u2"}, Dir: "."}}
 	for _, tt := range []struct {

@@ -31,7 +31,7 @@ func (s system) read(name string) string {
 }
 
 // cmdline returns the command line for the kernels of the system, and what there
-// is to say about it. The sources in order: update-extlinux.conf if setup-disk
+// there is to note about it. The sources in order: update-extlinux.conf if setup-disk
 // has written it, default/grub, what unified kernel images are built with,
 // update-extlinux.conf as its package ships it, and fstab alone.
 func (s system) cmdline() (string, []string) {
@@ -110,7 +110,7 @@ type rootFS struct {
 	flags  string // what comes after rootflags=
 }
 
-// root returns what fstab says about /, put right where the volume itself shows
+// root returns fstab's line for /, put right where the volume itself shows
 // that it has changed.
 func (s system) root() (rootFS, []string) {
 	line, _ := find(s.fstab, "/")
@@ -185,7 +185,7 @@ func (s system) modules(fstype string) string {
 	features := s.features()
 	line, _ := find(s.fstab, "/")
 	if slices.Contains(features, "raid") || strings.HasPrefix(line.source, "/dev/md") {
-		m = append(m, "raid1", "raid456") // which level it is fstab does not say
+		m = append(m, "raid1", "raid456") // fstab does not have the level
 	}
 	if slices.Contains(features, "nvme") {
 		m = append(m, "nvme")

@@ -133,7 +133,7 @@ func (r Root) complete(e boot.Entry) boot.Entry {
 	e.Notes = append(slices.Clone(e.Notes), r.Notes...)
 	switch {
 	case e.Problem == noRoot && r.Cmdline == "":
-		e.Problem = fmt.Sprintf("Nothing says how the root filesystem on %s is to be found at boot.", r.where())
+		e.Problem = fmt.Sprintf("It is not known how the root filesystem on %s is to be found at boot.", r.where())
 	case e.Problem == noRoot:
 		e.Problem = ""
 	}
@@ -158,7 +158,7 @@ func (r Root) where() string {
 	return r.Volume.Device
 }
 
-// answer is what an fstab can say about a volume.
+// answer is what an fstab can state about a volume.
 type answer int
 
 const (
@@ -199,15 +199,15 @@ func names(source string, vol boot.Volume) answer {
 //
 //   - the root whose fstab mounts the entry's volume at /boot, /boot/efi or /efi;
 //   - a root on the same disk that has modules for the kernel, if its fstab
-//     does not say that its kernels are elsewhere;
+//     does not have its kernels elsewhere;
 //   - for a kernel with Alpine's name, a LUKS volume on the same disk, in the
 //     form of setup-disk: mapped as root, without LVM. That is a guess to be
-//     checked in the editor, and the entry says so.
+//     checked in the editor, and the entry has a note on that.
 //
-// If there are several, or none, Problem says so. Other entries, those that
-// have a command line or another Problem, are given back as they are. A later
+// If there are several, or none, Problem is that. Other entries, those that
+// have a command line or another Problem, are returned as they are. A later
 // root can change the answer: call it again with the entry of Parse, not with
-// what an earlier call gave.
+// what an earlier call returned.
 func Complete(e boot.Entry, roots []Root) boot.Entry {
 	if e.Format != formatName || e.Cmdline != "" || e.Problem != noRoot {
 		return e
@@ -237,7 +237,7 @@ func Complete(e boot.Entry, roots []Root) boot.Entry {
 			for _, r := range fit {
 				where = append(where, r.where())
 			}
-			e.Problem = fmt.Sprintf("Several root filesystems could belong to this kernel, and nothing says which: %s.", strings.Join(where, "; "))
+			e.Problem = fmt.Sprintf("Several root filesystems could belong to this kernel, and it is not known which: %s.", strings.Join(where, "; "))
 			return e
 		}
 	}

@@ -4,7 +4,7 @@
 // common with them: loader.conf, boot counting, order and titles.
 //
 // What systemd-boot keeps in EFI variables is not read. A boot counter in a file
-// name says which entries have failed; package session counts. Device trees,
+// name shows which entries have failed; package session counts. Device trees,
 // overlays, profiles and system extensions are not passed on; a note mentions
 // them. Of GRUB's additions the variables of grubenv are replaced where
 // $boot/grub2/grubenv or $boot/grub/grubenv is on the same volume.
@@ -42,7 +42,7 @@ func Format() boot.Format {
 // A path is taken from the root of the volume; where no such file exists, it
 // is looked for below the directories that loader is in, and below boot next to
 // loader. Entries for another processor, and those that start an EFI program
-// which is not a kernel, are given with a Problem. A unified kernel image, whether
+// which is not a kernel, are listed with a Problem. A unified kernel image, whether
 // named by uki, linux or efi, has its own command line unless the entry has
 // options; initrds that the entry names come after those in the image.
 //
@@ -134,7 +134,7 @@ func (r *reader) marker(b *Boot, loader string) {
 	for _, file := range files {
 		text, err := boot.ReadFile(r.fsys, file, maxFile)
 		if rules := strings.TrimSpace(string(text)); err == nil && rules != "type1" && strings.EqualFold(path.Base(file), "entries.srel") {
-			r.notes.Add(boot.Source{File: file}, fmt.Sprintf("It says that the entries follow other rules (%s) than alpboot's.", boot.Quote(rules)))
+			r.notes.Add(boot.Source{File: file}, fmt.Sprintf("It declares that the entries follow other rules (%s) than alpboot's.", boot.Quote(rules)))
 		}
 	}
 }
@@ -152,7 +152,7 @@ func (r *reader) read(name string) (string, error) {
 	return string(b), nil
 }
 
-// lines calls do for every line of a file that is no comment, with its first
+// lines calls do for every line of a file that is not a comment, with its first
 // word and the rest, without the quotes around that if it has any.
 func lines(text string, do func(n int, key, value string)) {
 	n := 0

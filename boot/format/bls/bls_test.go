@@ -46,7 +46,7 @@ func titles(l boot.Listing) string {
 }
 
 // TestPlaces asserts that entries are found wherever a $BOOT may lie, in the
-// case that a FAT may give the names, and that links do not give them twice.
+// case that a FAT may have the names in, and that links do not list them twice.
 func TestPlaces(t *testing.T) {
 	for _, name := range []string{
 		"loader/entries/a.conf", "boot/loader/entries/a.conf", "efi/loader/entries/a.conf", "boot/efi/loader/entries/a.conf",
@@ -61,7 +61,7 @@ func TestPlaces(t *testing.T) {
 		}
 	}
 	if l := parse(t, fstest.MapFS{"@/boot/loader/entries/a.conf": boottest.File("linux k\n")}); len(l.Entries) != 0 {
-		t.Errorf("a directory that is no subvolume: %s", boottest.Text(l, nil))
+		t.Errorf("a directory that is not a subvolume: %s", boottest.Text(l, nil))
 	}
 }
 
@@ -123,7 +123,7 @@ func TestEntry(t *testing.T) {
 		{name: "extra files", conf: "uki u.efi\nextra /a.raw\nextra /b.raw\n", title: "e", kernel: "u.efi", uki: true, cmdline: "own", note: "/a.raw, /b.raw"},
 		{name: "profile that is not there", conf: "uki u.efi\nprofile 1\n", title: "e", kernel: "u.efi", uki: true, problem: "no profile 1"},
 		{name: "profile", conf: "uki p.efi\nprofile 1\n", title: "e", kernel: "p.efi", uki: true, cmdline: "second"},
-		{name: "profile that is no number", conf: "uki p.efi\nprofile x\n", title: "e", kernel: "p.efi", uki: true, cmdline: "other", problem: "no profile x"},
+		{name: "profile that is not a number", conf: "uki p.efi\nprofile x\n", title: "e", kernel: "p.efi", uki: true, cmdline: "other", problem: "no profile x"},
 
 		{name: "EFI program", conf: "efi /shell.efi\n", title: "e", kernel: "shell.efi", problem: "starts the EFI shell"},
 		{name: "EFI program that is text", conf: "efi /text.efi\n", title: "e", kernel: "text.efi", problem: "EFI program text.efi"},
@@ -215,7 +215,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestTitles asserts that entries can be told apart.
+// TestTitles asserts that no two entries have the same title.
 func TestTitles(t *testing.T) {
 	l := parse(t, fstest.MapFS{
 		"loader/entries/a.conf": boottest.File("linux k\ntitle T\nversion 1\nsort-key 1\nmachine-id 0123456789abcdef\n"),
@@ -304,7 +304,7 @@ func TestLoaderConf(t *testing.T) {
 	}
 }
 
-// TestLimits asserts that what is too much is left out and said.
+// TestLimits asserts that what is too much is left out and noted.
 func TestLimits(t *testing.T) {
 	huge := strings.Repeat("x", 70000)
 	if _, err := bls.Parse(fstest.MapFS{"loader/entries/a.conf": boottest.File(huge)}, boot.Volume{}); !errors.Is(err, boot.ErrTooLarge) {
@@ -320,20 +320,20 @@ func TestLimits(t *testing.T) {
 		many[fmt.Sprintf("loader/entries/%04d.conf", i)] = boottest.File("linux k\n")
 	}
 	if l := parse(t, many); len(l.Entries) != 1000 || !strings.Contains(boottest.AllNotes(l), "more than the 1000 entries") {
-		t.Errorf("1100 files gave %d entries and %s", len(l.Entries), boottest.AllNotes(l))
+		t.Errorf("1100 files made %d entries and %s", len(l.Entries), boottest.AllNotes(l))
 	}
 	for name := range many {
 		many[name] = boottest.File("linux k\n" + strings.Repeat("#", 60000))
 	}
 	if l := parse(t, many); len(l.Entries) != 4<<20/60008 || !strings.Contains(boottest.AllNotes(l), "more than 4 MiB") {
-		t.Errorf("66 MB of files gave %d entries and %s", len(l.Entries), boottest.AllNotes(l))
+		t.Errorf("66 MB of files made %d entries and %s", len(l.Entries), boottest.AllNotes(l))
 	}
 	for name := range many {
 		many[name] = boottest.File("title T\n")
 	}
 	many["loader/entries/0000.conf"] = boottest.File("linux k\n")
 	if l := parse(t, many); len(l.Entries) != 1 || len(l.Notes) != 21 || !strings.HasPrefix(l.Notes[20].Text, "980 more") {
-		t.Errorf("useless files gave %d entries and %d notes", len(l.Entries), len(l.Notes))
+		t.Errorf("useless files made %d entries and %d notes", len(l.Entries), len(l.Notes))
 	}
 }
 
@@ -387,7 +387,7 @@ func TestUnreadable(t *testing.T) {
 		t.Errorf("entries %s", got)
 	}
 	all := boottest.AllNotes(l)
-	for _, want := range []string{"/loader/entries/a.conf cannot", "/loader/entries/b.conf cannot", `/loader/entries.srel: It says that the entries follow other rules ("type2")`} {
+	for _, want := range []string{"/loader/entries/a.conf cannot", "/loader/entries/b.conf cannot", `/loader/entries.srel: It declares that the entries follow other rules ("type2")`} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no note with %q in %s", want, all)
 		}

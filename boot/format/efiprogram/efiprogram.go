@@ -1,4 +1,4 @@
-// Package efiprogram says what becomes of an entry that starts an EFI program,
+// Package efiprogram decides what becomes of an entry that starts an EFI program,
 // as entries of several boot loaders do: a unified kernel image or a kernel with
 // an EFI stub can be booted, and anything else is named for what it is.
 package efiprogram
@@ -42,13 +42,13 @@ func Complete(e *boot.Entry, fsys fs.FS, esp, options string) {
 			e.Initrds = append(e.Initrds, fspath.InsideDOS(name))
 		}
 		e.Cmdline = line.WithoutLoader().String()
-	case e.Problem != "" || in.Format == kernel.UnifiedImage: // a damaged one: whoever opens it says why
+	case e.Problem != "" || in.Format == kernel.UnifiedImage: // a damaged one: whoever opens it reports why
 	default:
 		e.Problem = Problem(e.Kernel)
 	}
 }
 
-// Problem says why the EFI program of that path cannot be started, as a sentence.
+// Problem returns why the EFI program of that path cannot be started, as a sentence.
 func Problem(file string) string {
 	return fmt.Sprintf("It starts %s through the firmware, which a running Linux cannot do.", Name(file))
 }

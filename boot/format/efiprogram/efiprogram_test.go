@@ -20,7 +20,7 @@ func image(t testing.TB, text string) *fstest.MapFile {
 	return &fstest.MapFile{Data: b}
 }
 
-// TestComplete asserts what is booted of an EFI program, and what is said of one
+// TestComplete asserts what is booted of an EFI program, and what is noted of one
 // that cannot be.
 func TestComplete(t *testing.T) {
 	fsys := fstest.MapFS{

@@ -7,7 +7,7 @@
 // start a boot loader or another system are passed over: their data is no
 // kernel command line.
 //
-// It is no format of a volume, and so has no Format.
+// It is not a format of volumes, and so has no Format.
 package efivars
 
 import (
@@ -147,7 +147,7 @@ func entry(o efivar.LoadOption, options string, others boot.Volumes, unresolved 
 	}
 	uuid := o.Partition.UUID()
 	if uuid == "" {
-		e.Problem = "The firmware's option does not say on which partition its kernel is."
+		e.Problem = "The firmware's option does not name the partition that its kernel is on."
 		return e
 	}
 	// Of copies of a disk, one that holds the kernel is better than one without.

@@ -108,8 +108,8 @@ func TestOption(t *testing.T) {
 		{name: "hostile description", title: "[2Jx", file: variable(1, "\x1b[2Jx\u202e", kernelPath(`\k`), "quiet"), kernel: "k", cmdline: "quiet"},
 		{name: "no description", title: "Boot0000", file: variable(1, "", kernelPath(`\k`), "quiet"), kernel: "k", cmdline: "quiet"},
 		{name: "too many initrds", title: "A", file: variable(1, "A", kernelPath(`\k`), strings.Repeat("initrd=i ", 40)), kernel: "k", initrds: strings.TrimSpace(strings.Repeat("i ", 32)), problem: "40 initrds"},
-		{name: "no partition", title: "A", file: variable(1, "A", fileNode(`\k`), "quiet"), kernel: "k", cmdline: "quiet", problem: "which partition"},
-		{name: "disk without a signature", title: "A", file: variable(1, "A", slices.Concat(append(onGPT()[:41], 0), fileNode(`\k`)), "quiet"), kernel: "k", cmdline: "quiet", problem: "which partition"},
+		{name: "no partition", title: "A", file: variable(1, "A", fileNode(`\k`), "quiet"), kernel: "k", cmdline: "quiet", problem: "name the partition"},
+		{name: "disk without a signature", title: "A", file: variable(1, "A", slices.Concat(append(onGPT()[:41], 0), fileNode(`\k`)), "quiet"), kernel: "k", cmdline: "quiet", problem: "name the partition"},
 		{name: "second path is not read", title: "A", file: variable(1, "A", slices.Concat(kernelPath(`\k`), fileNode(`\other`)), "quiet"), kernel: "k", cmdline: "quiet"},
 
 		{name: "no data", title: none, file: variable(1, "A", kernelPath(`\k`), "")},

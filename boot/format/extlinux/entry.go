@@ -232,7 +232,7 @@ func (p *parser) opened(src boot.Source, args, dir string, submenu []string) []b
 	return out
 }
 
-// fill sets kernel, initrds and command line, and says why the entry cannot be
+// fill sets kernel, initrds and command line, and why the entry cannot be
 // booted if that shows already.
 func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 	problem := func(s string) {
@@ -318,7 +318,7 @@ func (p *parser) exists(name string, src boot.Source) bool {
 	return err == nil
 }
 
-// wait returns what the configuration says to wait before the default is booted.
+// wait returns the configuration's wait before the default is booted.
 func (p *parser) wait() *time.Duration {
 	d := p.timeout
 	if p.total > 0 && (d == nil || *d < 0 || *d > p.total) {
@@ -352,7 +352,7 @@ func isNoKernel(file string) bool {
 	return strings.HasPrefix(name, "memtest") || strings.HasPrefix(name, "mt86")
 }
 
-// noLinux says why a file of that name, or one that is started by that keyword,
+// noLinux returns why a file of that name, or one that is started by that keyword,
 // is no Linux kernel; "" when it may be one.
 func noLinux(k kind, name string) string {
 	chain := "It starts the boot sector " + boot.Clean(name) + " through the firmware, which a running Linux cannot do."

@@ -4,7 +4,7 @@
 // The language is the one of syslinux 6 (doc/syslinux.txt, doc/menu.txt and
 // com32/elflink/ldlinux/readconfig.c there) with u-boot's additions
 // (boot/pxe_utils.c). What only draws the menu is skipped. Entries that hand
-// over to the firmware, to a boot sector or to a syslinux module are given
+// over to the firmware, to a boot sector or to a syslinux module are listed
 // with a Problem; those that reboot, power off or test memory are left out.
 // Device trees, passwords and SYSAPPEND are not acted on, and mentioned in a
 // note.
@@ -66,12 +66,12 @@ func Format() boot.Format {
 // that can be reached in several ways, as through Alpine's link /boot/boot, is
 // read once if fsys is an [fs.ReadLinkFS]; symlinks are followed inside the
 // volume only. Entries that are equal in kernel, initrds, command line,
-// title and submenu are given once.
+// title and submenu are listed once.
 //
 // Kernel and initrd paths are those of the configuration, with the directory's
 // symlinks resolved; whether the files exist is not checked, except that an
 // absolute path which does not is looked for below the directories that the
-// configuration is in: u-boot's configuration on Alpine says /vmlinuz-lts
+// configuration is in: u-boot's configuration on Alpine has /vmlinuz-lts
 // also when that is /boot/vmlinuz-lts.
 //
 // At most one entry of a file is its default: the one that ONTIMEOUT, DEFAULT

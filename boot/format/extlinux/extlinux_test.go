@@ -24,7 +24,7 @@ func parse(t *testing.T, fsys fs.FS) boot.Listing {
 }
 
 // TestPlaces asserts that a configuration is found wherever one of the loaders
-// looks, in the case that a CD or FAT may give the names.
+// looks, in the case that a CD or FAT may have the names in.
 func TestPlaces(t *testing.T) {
 	for _, name := range []string{
 		"extlinux.conf", "boot/extlinux.conf", "extlinux/extlinux.conf", "boot/extlinux/extlinux.conf",

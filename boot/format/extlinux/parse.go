@@ -82,7 +82,7 @@ type parser struct {
 	label  *label // being read; nil outside of one
 	isDef  bool   // label has MENU DEFAULT
 	all    []*label
-	labels int // labels met, also those that gave no entry
+	labels int // labels met, also those without an entry
 
 	append     string  // the global one
 	sysappend  uint64  // likewise
@@ -193,7 +193,7 @@ func (p *parser) line(src boot.Source, word, rest string) {
 			p.label.overlays = rest
 		}
 	case "ipappend", "sysappend":
-		n, _ := strconv.ParseUint(strings.TrimSpace(rest), 0, 32) // what is no number is 0 to syslinux
+		n, _ := strconv.ParseUint(strings.TrimSpace(rest), 0, 32) // to syslinux anything else is 0
 		if p.label != nil {
 			p.label.sysappend = &n
 		} else {

@@ -22,13 +22,13 @@ func (r *reader) step() bool {
 // locate returns the path of the file that the configuration calls name. dir is
 // the directory from which relative paths count; file is where the name stands.
 // The symlinks of its directory are resolved, so that one file has one path; a
-// file that does not exist keeps the path it was given.
+// file that does not exist keeps its path.
 func (r *reader) locate(name, dir, file string) string {
 	name = strings.ReplaceAll(name, `\`, "/")
-	name, fromRoot := strings.CutPrefix(name, "::") // syslinux's way to say: of this volume
+	name, fromRoot := strings.CutPrefix(name, "::") // to syslinux: of this volume
 	var tries []string
 	if fromRoot || strings.HasPrefix(name, "/") {
-		// First as it is said, then below each directory that the configuration
+		// First as it stands, then below each directory that the configuration
 		// is in, outermost first.
 		up := ""
 		for i, d := range append([]string{""}, strings.Split(path.Dir(file), "/")...) {

@@ -62,7 +62,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// FuzzResolve asserts that whatever links say, a path stays on the volume and
+// FuzzResolve asserts that whatever links point to, a path stays on the volume and
 // has no symlink left in it.
 func FuzzResolve(f *testing.F) {
 	f.Add("a/b", "../../x", "/b/..")

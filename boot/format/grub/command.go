@@ -236,7 +236,7 @@ func (m *machine) loadEnv(_ *simple, args []string) int {
 	return 0
 }
 
-// saveEnv notes that a configuration would now give up its one-time default.
+// saveEnv notes that a configuration would now reset its one-time default.
 func (m *machine) saveEnv(_ *simple, args []string) int {
 	if slices.Contains(args, "next_entry") && m.env.get("next_entry") == "" && m.nextEntry != "" {
 		m.once = true
@@ -308,7 +308,7 @@ func (m *machine) loopback(_ *simple, args []string) int {
 	if _, ok := o["delete"]; ok {
 		delete(m.env, loopVar(rest[0]))
 	} else if len(rest) > 1 {
-		image := rest[1] // a name that is no volume's, where it is not there
+		image := rest[1] // a name that no volume has, where it is not there
 		if p, err := m.resolve(m.locate(image)); p.why == "" && err == nil {
 			image = m.volumes[p.volume].Volume.ImageDevice(p.path)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/alpboot/alpboot/boot/format/efiprogram"
 )
 
-// load is what a script has said to boot.
+// load is what a script has set to be booted.
 type load struct {
 	named   bool // a command has named a kernel, or what else is started
 	kernel  place
@@ -24,7 +24,7 @@ type load struct {
 	notes   []string
 
 	unknown string      // a command that is not known
-	away    string      // where a configuration to go on with is said to be, when it is not there
+	away    string      // where a configuration to go on with should be, when it is not there
 	other   bool        // it does something other than to boot
 	cut     bool        // it was stopped by a limit
 	booted  bool        // by the command boot

@@ -200,7 +200,7 @@ func (m *machine) gettext(s string) string {
 	return b.String()
 }
 
-// unescape takes the backslashes out of a word that is no pattern.
+// unescape takes the backslashes out of a word that is not a pattern.
 func unescape(s string) string {
 	if strings.IndexByte(s, '\\') < 0 {
 		return s

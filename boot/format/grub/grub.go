@@ -5,7 +5,7 @@
 // entry is what its block does then. The language is the one of GRUB 2.12
 // (grub-core/script and the commands in grub-core there). Commands that write,
 // wait or drive the screen do nothing; so does one that is not known, which
-// leaves a note. Entries that start anything but Linux are given with a
+// leaves a note. Entries that start anything but Linux are listed with a
 // Problem; those that test memory, power off or enter the firmware are left
 // out. Passwords and device trees are mentioned in a note, and not acted on.
 // Images that loopback opens are those volumes among the others that are in
@@ -72,7 +72,7 @@ func Format() boot.Format { return boot.Format{Name: "grub", Parse: Parse} }
 // well, and an entry whose kernel is there has that Volume. Its Source is then
 // the line on vol that led there.
 //
-// Entries that are equal in kernel, initrds and command line are given once, a
+// Entries that are equal in kernel, initrds and command line are listed once, a
 // default among them as the default. Kernel and initrd paths are those of the
 // configuration; whether the files exist is not checked.
 //

@@ -89,7 +89,7 @@ func TestImage(t *testing.T) {
 }
 
 // TestPlaces asserts that a configuration is found wherever distributions put
-// it, in the case that a FAT may give the names.
+// it, in the case that a FAT may have the names in.
 func TestPlaces(t *testing.T) {
 	for _, tt := range []struct{ name, fsType string }{
 		{"boot/grub/grub.cfg", "ext4"},
@@ -493,7 +493,7 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// TestNotes asserts what is told about what could not be used, and that the
+// TestNotes asserts what notes there are about what could not be used, and that the
 // rest is.
 func TestNotes(t *testing.T) {
 	for _, tt := range []struct{ name, config, want string }{
@@ -555,7 +555,7 @@ func TestBroken(t *testing.T) {
 }
 
 // TestLimits asserts that configurations made to be large end soon, with
-// something that says why.
+// something with the reason.
 func TestLimits(t *testing.T) {
 	for _, tt := range []struct{ name, config, want string }{
 		{"entries", "while true; do menuentry A { linux /k }; done", "more than 1000 menu entries"},

@@ -107,7 +107,7 @@ var languageTests = []struct{ name, script, want string }{
 	{"return in a loop", "function f { for i in a b; do out=$out$i; return; done; }\nf", "a"},
 	{"return without a number", "function f { false; return; }\nf; out=$?", "1"},
 	{"return outside", "return 1; out=a", "a"},
-	{"function is no command", "function true { out=a; }\ntrue; out=$out.", "."},
+	{"function is not a command", "function true { out=a; }\ntrue; out=$out.", "."},
 	{"function again", "function f { out=a; }\nfunction f { out=b; }\nf", "b"},
 	{"caller's arguments come back", "function g { true; }\nfunction f { g x y; out=$1; }\nf a", "a"},
 	{"loop of the caller", "function f { break; }\nfor i in a b; do f; out=$out$i; done", "ab"},

@@ -15,7 +15,7 @@ const (
 	tokOpen  // {
 	tokClose // }
 	tokWord
-	tokBad // text says why
+	tokBad // text is the reason
 )
 
 // token is one token of a script.

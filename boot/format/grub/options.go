@@ -23,8 +23,8 @@ const (
 // parseOptions takes the options out of args, by the rules of
 // grub-core/lib/arg.c. acceptDash keeps options that are unknown as arguments;
 // else they make ok false.
-func parseOptions(known []option, args []string, acceptDash bool) (given map[string][]string, rest []string, ok bool) {
-	given = map[string][]string{}
+func parseOptions(known []option, args []string, acceptDash bool) (set map[string][]string, rest []string, ok bool) {
+	set = map[string][]string{}
 	short := func(c byte) *option {
 		for i := range known {
 			if known[i].short == c && c != 0 {
@@ -41,7 +41,7 @@ args:
 			continue
 		}
 		if a == "--" {
-			return given, append(rest, args[i+1:]...), true
+			return set, append(rest, args[i+1:]...), true
 		}
 		var o *option
 		value, hasValue := "", false
@@ -64,9 +64,9 @@ args:
 				}
 				if j+1 < len(a) {
 					if o.value == valueNeeded {
-						return given, rest, false
+						return set, rest, false
 					}
-					given[o.name] = append(given[o.name], "")
+					set[o.name] = append(set[o.name], "")
 				}
 			}
 			if o != nil && o.value != valueNone && i+1 < len(args) && (o.value == valueNeeded || !strings.HasPrefix(args[i+1], "-")) {
@@ -79,11 +79,11 @@ args:
 			rest = append(rest, a)
 			continue args
 		case o == nil, o.value == valueNone && hasValue, o.value == valueNeeded && !hasValue:
-			return given, rest, false
+			return set, rest, false
 		}
-		given[o.name] = append(given[o.name], value)
+		set[o.name] = append(set[o.name], value)
 	}
-	return given, rest, true
+	return set, rest, true
 }
 
 // number reads an unsigned number as grub_strtoul does, with 0x and 0 in front

@@ -23,14 +23,14 @@ const (
 
 func volumeName(n int) string { return volumePrefix + strconv.Itoa(n) }
 
-// place is a file, as far as a configuration has said where it is.
+// place is a file, as far as a configuration names it.
 type place struct {
 	volume int
 	path   string // from the volume's root, as [fs.FS] takes it
-	why    string // where it is said to be, if that cannot be reached: "the volume ..., which is not there"
+	why    string // where it should be, if that cannot be reached: "the volume ..., which is not there"
 }
 
-// device returns the volume that GRUB's name of a device means, or says why there is none.
+// device returns the volume that GRUB's name of a device means, or why there is none.
 func (m *machine) device(name string) (volume int, why string) {
 	name = strings.TrimSuffix(name, "/")
 	if n, ok := strings.CutPrefix(name, volumePrefix); ok {
@@ -135,7 +135,7 @@ func (m *machine) onDisk(name string) (volume int, ok bool) {
 		return first(found), len(found) == 1
 	}
 	if len(found) == 0 && d == disk(own) && own.Partition == 0 {
-		// An image that says of itself to be on a partition, or a directory.
+		// An image whose own prefix is on a partition, or a directory.
 		return 0, true
 	}
 	return first(found), len(found) > 0

@@ -5,7 +5,7 @@
 // like that of any volume. What is different is that the system, once started,
 // has to find the file again, by a parameter on its command line: GRUB's
 // convention boot/grub/loopback.cfg (grub manual, "Loopback booting") has the
-// image say it itself; for what has no such file this package knows the
+// image have it in it; for what has no such file this package knows the
 // parameters of the usual live systems.
 package iso
 
@@ -66,7 +66,7 @@ type Image struct {
 const loopback = "boot/grub/loopback.cfg"
 
 // Formats returns the formats with which the filesystem in the image is to be
-// parsed: those given, with [Adapt] done to their entries; but loopback.cfg
+// parsed: those passed in, with [Adapt] done to their entries; but loopback.cfg
 // alone where there is one that has entries.
 func Formats(image Image, formats []boot.Format) []boot.Format {
 	if _, err := fs.Stat(image.FS, loopback); err == nil {
@@ -153,7 +153,7 @@ var kinds = [...]kind{
 
 // Adapt returns an entry of the filesystem in the image with what the system
 // needs on its command line to find its medium again. Where that is not known,
-// or cannot be, a note says so and what to do; the entry stays as it is then,
+// or cannot be, a note has that and what to do; the entry stays as it is then,
 // also one whose command line names the file already.
 func Adapt(e boot.Entry, image Image) boot.Entry {
 	note := func(format string, args ...any) {

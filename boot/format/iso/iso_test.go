@@ -17,7 +17,7 @@ import (
 
 // TestTrees does what discovery does: it looks for images on each volume, and
 // parses the filesystem in each. That is a volume of the tree with the name
-// which [boot.Volume.ImageDevice] gives it.
+// as [boot.Volume.ImageDevice] names it.
 func TestTrees(t *testing.T) {
 	boottest.Run(t, "testdata/*.txtar", func(t *testing.T, tree boottest.Tree) string {
 		var b strings.Builder
@@ -55,7 +55,7 @@ func TestFind(t *testing.T) {
 	fsys := fstest.MapFS{}
 	for _, name := range []string{
 		"b.iso", "A.ISO", "boot/c.Iso", "ISO/d.iso", "isos/e.iso", "Boot-ISOs/f.iso",
-		"other/x.iso", "iso.txt", ".x.iso", "iso/x.iso.part", "iso/deep/x.iso", "boot/folder.iso/x", ".iso",
+		"other/x.iso", "iso.txt", ".x.iso", "iso/x.iso.part", "iso/deep/x.iso", "boot/directory.iso/x", ".iso",
 	} {
 		fsys[name] = boottest.File("an image")
 	}
@@ -91,7 +91,7 @@ func TestAdapt(t *testing.T) {
 		{"by the kernel", outer, "live/vmlinuz", "quiet", "quiet findiso=/iso/a.iso", ""},
 		{"the command line is surer", outer, "live/vmlinuz", "boot=casper", "boot=casper iso-scan/filename=/iso/a.iso", ""},
 		{"value left out", outer, "x", "boot=live findiso= quiet", "boot=live quiet findiso=/iso/a.iso", ""},
-		{"value given", outer, "x", "boot=live findiso=/iso/a.iso", "boot=live findiso=/iso/a.iso", ""},
+		{"value set", outer, "x", "boot=live findiso=/iso/a.iso", "boot=live findiso=/iso/a.iso", ""},
 		{"before ---", outer, "casper/vmlinuz", "quiet --- splash", "quiet iso-scan/filename=/iso/a.iso --- splash", ""},
 		{"dracut", outer, "x", "root=live:CDLABEL=X rd.live.image", "root=live:CDLABEL=X rd.live.image iso-scan/filename=/iso/a.iso", ""},
 		{"Arch", outer, "x", "archisobasedir=arch", "archisobasedir=arch img_dev=/dev/disk/by-uuid/CAFE-0001 img_loop=/iso/a.iso", ""},

@@ -32,7 +32,7 @@ type config struct {
 	globals options
 	tree    []*node
 	chosen  *node          // what default_entry names
-	timeout *time.Duration // nil when nothing is said
+	timeout *time.Duration // nil when it is not set
 }
 
 // node is an entry, or a directory of such.

@@ -30,7 +30,7 @@ func (c *config) entries(nodes []*node, submenu []string) []boot.Entry {
 	return list
 }
 
-// entry returns the entry of a node that is no directory.
+// entry returns the entry of a node that is not a directory.
 func (c *config) entry(n *node, submenu []string) boot.Entry {
 	e := boot.Entry{
 		Title:   cmp.Or(boot.Clean(n.name), "Entry without a name"),
@@ -132,7 +132,7 @@ func isEFI(o options) bool {
 	return slices.Contains([]string{"efi", "uefi", "efi_chainload"}, strings.ToLower(o.first("protocol")))
 }
 
-// noLinux says why an entry is no Linux kernel; "" when it may be one.
+// noLinux returns why an entry is not a Linux kernel; "" when it may be one.
 func noLinux(o options) string {
 	switch protocol := strings.ToLower(o.first("protocol")); protocol {
 	case "linux", "efi", "uefi", "efi_chainload":

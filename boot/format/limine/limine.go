@@ -4,7 +4,7 @@
 // The language is the one of Limine's CONFIG.md; where that leaves something
 // open, common/lib/config.c, common/lib/uri.c and common/menu.c there (version
 // 12) decide. Only entries with "protocol: linux" can be booted, others are
-// given with a Problem. What only draws the menu is skipped. Hashes of files
+// listed with a Problem. What only draws the menu is skipped. Hashes of files
 // are not verified and device trees not acted on; both are mentioned in a note.
 package limine
 
@@ -45,17 +45,17 @@ func Format() boot.Format { return boot.Format{Name: formatName, Parse: Parse} }
 // there is none every limine.cfg. Limine itself takes the first one; the others
 // may be what another copy of it starts from.
 // Entries that are equal in kernel, initrds, command line, title and directory
-// are given once.
+// are listed once.
 //
 // A path on another volume is looked up in others: by partition for boot(N),
 // by UUID of the filesystem or the partition for guid(...), by label for
 // fslabel(...). hdd(D:P) and odd(D:P) count drives as the firmware does, which
 // nobody else knows: such a path is taken from the first volume with that
 // partition number that holds the file, for drive 1 one on vol's own disk
-// before others, else the other way round, and a note says which it was.
+// before others, else the other way round, and a note has which it was.
 //
 // The default of a file is the one that default_entry names, by Limine's way
-// of counting what its menu shows at first; the first one when nothing is said.
+// of counting what its menu shows at first; the first one when it has no setting.
 // Limine does not show everything under every firmware: it is taken to be UEFI
 // when the volume has a directory EFI, else BIOS.
 //

@@ -43,7 +43,7 @@ func TestEntry(t *testing.T) {
 	const none = "(no entry)"
 	const linux = "/a\nprotocol: linux\n"
 	const hash = "0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789"
-	arch := runtime.GOARCH // where Limine says nothing else
+	arch := runtime.GOARCH // where Limine sets nothing else
 	if a, ok := map[string]string{"amd64": "x86-64", "386": "ia-32", "arm64": "aarch64", "loong64": "loongarch64"}[arch]; ok {
 		arch = a
 	}
@@ -155,7 +155,7 @@ func TestDefault(t *testing.T) {
 		want   string
 		note   bool
 	}{
-		{"nothing said", two, "a", false},
+		{"nothing set", two, "a", false},
 		{"by number", "default_entry: 2\n" + two, "b", false},
 		{"0 is the first", "default_entry: 0\n" + two, "a", false},
 		{"number too high", "default_entry: 3\n" + two, "a", true},
@@ -186,7 +186,7 @@ func TestDefault(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("default %q, want %q\n%s", got, tt.want, boottest.Text(l, nil))
 			}
-			if said := strings.Contains(boottest.Notes(l), "default_entry"); said != tt.note {
+			if noted := strings.Contains(boottest.Notes(l), "default_entry"); noted != tt.note {
 				t.Errorf("notes %q", boottest.Notes(l))
 			}
 		})

@@ -177,7 +177,7 @@ func TestKernels(t *testing.T) {
 			if s := strings.Join(got, " "); s != tt.want {
 				t.Errorf("got  %s\nwant %s", s, tt.want)
 			}
-			if said := strings.Contains(boottest.Notes(l), "no kernel in its directory"); said != (tt.want == "") {
+			if noted := strings.Contains(boottest.Notes(l), "no kernel in its directory"); noted != (tt.want == "") {
 				t.Errorf("notes %s", boottest.Notes(l))
 			}
 		})

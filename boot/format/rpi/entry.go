@@ -99,7 +99,7 @@ func (r *reader) entriesFor(model string) []boot.Entry {
 		r.addInitrds(&e, prefix, kernel, s["ramfsfile"].value, s["auto_initramfs"].value == "1")
 		r.addCmdline(&e, prefix, s["cmdline"].value)
 		if len(trees) > 0 {
-			e.Notes = append(e.Notes, fmt.Sprintf("What its configuration says of the device tree (%s) is not acted on: the kernel gets the one that this machine runs with.", strings.Join(trees, ", ")))
+			e.Notes = append(e.Notes, fmt.Sprintf("What its configuration has for the device tree (%s) is not acted on: the kernel gets the one that this machine runs with.", strings.Join(trees, ", ")))
 		}
 		list = append(list, e)
 	}

@@ -47,7 +47,7 @@ func TestConfig(t *testing.T) {
 	tests := []struct {
 		name   string
 		config string
-		want   string // as summary gives it
+		want   string // as summary returns it
 		note   string // what a note or problem contains
 	}{
 		{name: "kernel and initramfs", config: "kernel=k\ninitramfs i\n", want: "k+i [q]"},
@@ -80,7 +80,7 @@ func TestConfig(t *testing.T) {
 		{name: "no initramfs by name", config: "auto_initramfs=0\nkernel=kernel8.img\n", want: "kernel8.img [q]"},
 
 		{name: "prefix", config: "kernel=k\ninitramfs i\nos_prefix=dir/\n", want: "dir/k+dir/i [dir]"},
-		{name: "prefix that is no directory", config: "kernel=k\nos_prefix=dir/x-\n", want: "dir/x-k", note: "no /dir/x-cmdline.txt"},
+		{name: "prefix that is not a directory", config: "kernel=k\nos_prefix=dir/x-\n", want: "dir/x-k", note: "no /dir/x-cmdline.txt"},
 		{name: "past the prefix", config: "kernel=k\ninitramfs /i\ncmdline=/cmdline.txt\nos_prefix=dir/\n", want: "dir/k+i [q]"},
 		{name: "prefix without a kernel", config: "kernel=k\ninitramfs i\nos_prefix=no/\n", want: "k+i [q]", note: `prefix "no/" is left out`},
 		{name: "upstream", config: "kernel=k\nupstream_kernel=1\n", want: "upstream/k", note: "no /upstream/cmdline.txt"},

@@ -40,8 +40,8 @@ func mountBtrfs(t *testing.T) string {
 	return mount
 }
 
-// TestBtrfs asserts that on a real btrfs subvolumes are told from directories, and
-// snapshots from the system, also where only their being read-only says so.
+// TestBtrfs asserts that on a real btrfs subvolumes are not mistaken for directories, and
+// snapshots from the system, also where they are only known by being read-only.
 func TestBtrfs(t *testing.T) {
 	top := mountBtrfs(t)
 	at := func(name string) string { return filepath.Join(top, name) }
@@ -82,7 +82,7 @@ func TestBtrfs(t *testing.T) {
 	write("systems/debian/@/boot/grub/grub.cfg", "menuentry Debian { linux /systems/debian/@/boot/vmlinuz root=UUID=u-1 rootflags=subvol=systems/debian/@ }\n")
 	write("systems/debian/@/boot/vmlinuz", "kernel")
 	create("home")
-	write("home/user/boot/vmlinuz-lts", "kernel") // no system: its directory is no subvolume
+	write("home/user/boot/vmlinuz-lts", "kernel") // not a system: its directory is not a subvolume
 	write("copy/boot/vmlinuz-lts", "kernel")
 	boottest.Tool(t, "btrfs", "filesystem", "sync", top)
 

@@ -46,7 +46,7 @@ type Root struct {
 // there are.
 //
 // A subvolume is recognised by its inode number, 256. A fsys that does not report
-// [syscall.Stat_t] cannot say: any directory at the top counts then, and those
+// [syscall.Stat_t] does not show it: any directory at the top counts then, and those
 // below it that look like a system.
 func Roots(fsys fs.FS, vol boot.Volume) (roots []Root, older int) {
 	w := &walk{fsys: fsys, dirsLeft: maxDirs}
@@ -67,7 +67,7 @@ func Roots(fsys fs.FS, vol boot.Volume) (roots []Root, older int) {
 		return strings.Compare(a.Dir, b.Dir)
 	})
 	w.roots = append([]Root{own}, w.roots...)
-	// A system whose only subvolume is read-only is no snapshot.
+	// A system whose only subvolume is read-only is not a snapshot.
 	hasSystem := slices.ContainsFunc(w.roots, func(r Root) bool { return r.isSystem && !r.ReadOnly && !r.Snapshot })
 	for i := range w.roots {
 		r := &w.roots[i]
@@ -115,7 +115,7 @@ func (w *walk) keepDefault() {
 	w.roots[i].isDefault = true
 }
 
-// list returns the directories in dir; ok is false when nothing can be said of it.
+// list returns the directories in dir; ok is false when they cannot be listed.
 func (w *walk) list(dir string) (dirs []fs.DirEntry, ok bool) {
 	if w.dirsLeft--; w.dirsLeft < 0 {
 		return nil, false
@@ -272,8 +272,8 @@ func matches(s, form string) bool {
 }
 
 // Mark sets Snapshot for those entries of a configuration on vol whose root
-// filesystem is a snapshot by its name: as rootflags=subvol= says, or where
-// nothing is said, when the kernel is in one and the configuration does not.
+// filesystem is a snapshot by its name: that in rootflags=subvol=, or where
+// there is none, when the kernel is in one and the configuration is not.
 // What a configuration names as its default is the system, whatever its name.
 func Mark(entries []boot.Entry, vol boot.Volume) {
 	for i := range entries {

@@ -91,7 +91,7 @@ func TestRoots(t *testing.T) {
 		{name: "by name", files: "@/etc/x @-2026-01-02/etc/x root-backup/etc/x", want: ". @ [@-2026-01-02] [root-backup]"},
 		{name: "nothing", want: "."},
 
-		{name: "known: only subvolumes", files: "@/boot/k folder/boot/k", subvolumes: "@", want: ". @"},
+		{name: "known: only subvolumes", files: "@/boot/k directory/boot/k", subvolumes: "@", want: ". @"},
 		{name: "known: without a system in it", files: "@boot/k @/etc/x", subvolumes: "@ @boot", want: ". @ @boot"},
 		{name: "known: nested", files: "pool/alpine/@/x pool/y/x", subvolumes: "pool/alpine pool/alpine/@", want: ". pool/alpine pool/alpine/@"},
 		{name: "known: a directory in the snapshots", files: "@/.snapshots/1/snapshot/boot/k @/.snapshots/1/@/x", subvolumes: "@ @/.snapshots @/.snapshots/1/@", want: ". @ [@/.snapshots/1/@]"},
@@ -118,7 +118,7 @@ func TestRoots(t *testing.T) {
 }
 
 // TestLimits asserts that neither many snapshots nor many directories are all
-// looked at, and that the newest snapshots are.
+// read, and that the newest snapshots are.
 func TestLimits(t *testing.T) {
 	fsys := fstest.MapFS{"@/etc/x": boottest.File("")}
 	for i := range 300 {
@@ -206,7 +206,7 @@ func TestFlag(t *testing.T) {
 	}
 }
 
-// FuzzRoots asserts that names of any kind give directories that are there, and
+// FuzzRoots asserts that names of any kind lead to directories that are there, and
 // each once.
 func FuzzRoots(f *testing.F) {
 	f.Add("@/boot/k", "@/.snapshots/1/snapshot/boot/k", "a/b/c/@/etc/x", "@")

@@ -49,8 +49,8 @@ func Format() boot.Format {
 // are equal. An image *.efi.bak, which secureboot-hook keeps of the one before,
 // comes after the others and is never the default.
 //
-// An image that is damaged is given with nothing but its name; package
-// discover says what is wrong with it.
+// An image that is damaged is listed with nothing but its name; package
+// discover adds what is wrong with it.
 //
 // The error is about directories that could not be read, when nothing else was
 // found.
@@ -131,7 +131,7 @@ func (r *reader) profiles(b *bls.Boot, file string) ([]bls.Item, error) {
 	if in.Format != kernel.UnifiedImage {
 		var pe *fs.PathError
 		switch {
-		case err == kernel.ErrNotKernel: // a wrapped one says more
+		case err == kernel.ErrNotKernel: // a wrapped one has the reason
 			err = nil
 		case errors.As(err, &pe): // the path stands in the note already
 			err = pe.Err
@@ -164,7 +164,7 @@ func (r *reader) profiles(b *bls.Boot, file string) ([]bls.Item, error) {
 	return items, nil
 }
 
-// complete adds to an entry what the image says of itself.
+// complete adds to an entry what the image states about itself.
 func (r *reader) complete(it *bls.Item, b *bls.Boot, u *kernel.UKI, release map[string]string) {
 	it.Entry.Title = cmp.Or(release["PRETTY_NAME"], release["NAME"])
 	switch {

@@ -44,7 +44,7 @@ func image(t testing.TB, text string) *fstest.MapFile {
 }
 
 // TestPlaces asserts where images are found, in which case, and that none is
-// given twice.
+// listed twice.
 func TestPlaces(t *testing.T) {
 	img := image(t, ".linux 6.1\n")
 	tests := map[string]bool{
@@ -94,7 +94,7 @@ func TestTitle(t *testing.T) {
 }
 
 // TestDamaged asserts that an image which cannot be used is listed or noted,
-// and that what is no image is not even mentioned.
+// and that what is not an image is not even mentioned.
 func TestDamaged(t *testing.T) {
 	whole := image(t, ".osrel PRETTY_NAME=A\n.linux 6.1\n").Data
 	l, err := uki.Parse(fstest.MapFS{
@@ -165,7 +165,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// alpboot's own image, copied to where systems lie, is no system.
+// alpboot's own image, copied to where systems lie, is not a system.
 func TestOwnImageIsLeftOut(t *testing.T) {
 	for id, want := range map[string]int{"alpboot": 0, "alpine": 1} {
 		img := &fstest.MapFile{Data: ukitest.Image(

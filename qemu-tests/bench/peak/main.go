@@ -1,5 +1,5 @@
 // Peak runs a command, and then prints how long that took and how much memory
-// of the machine could at most not be given to others while it ran:
+// of the machine could at most not be used by others while it ran:
 //
 //	peak COMMAND [ARGUMENT]...
 //

@@ -1,4 +1,4 @@
-// Package report is what a target says about itself: written by its init on
+// Package report is what a target reports about itself: written by its init on
 // the consoles, read back by the test.
 //
 // The form is lines between two marks, with values quoted as Go strings, so
@@ -54,14 +54,14 @@ const (
 type Report struct {
 	Release string            // of the kernel, as uname -r
 	Banner  string            // the kernel's first line, as in its log
-	Cmdline string            // exactly as the kernel was given it
+	Cmdline string            // exactly as the kernel got it
 	Files   map[string]string // content of each file of Payload, by its path there, and of KeyFile
 	End     End               // not part of the text
 	Confirm string            // DEVICE TYPE FILE of a [remember.File]; "" not to confirm; not part of the text
 }
 
 // Collect reads a report from the root filesystem of a running target. What
-// could be read is given with the error.
+// could be read is returned with the error.
 func Collect(root fs.FS) (Report, error) {
 	var errs []error
 	read := func(name string) string {
