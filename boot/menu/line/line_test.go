@@ -24,13 +24,20 @@ import (
 
 // output collects what is told.
 type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu      sync.Mutex
+	b       bytes.Buffer
+	written chan struct{} // has something when there is news
 }
+
+func newOutput() *output { return &output{written: make(chan struct{}, 1)} }
 
 func (o *output) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	select {
+	case o.written <- struct{}{}:
+	default:
+	}
 	return o.b.Write(b)
 }
 
@@ -42,13 +49,14 @@ func (o *output) String() string {
 
 func (o *output) await(t *testing.T, want string) {
 	t.Helper()
-	for range 1000 {
-		if strings.Contains(o.String(), want) {
-			return
+	limit := time.After(30 * time.Second)
+	for !strings.Contains(o.String(), want) {
+		select {
+		case <-o.written:
+		case <-limit:
+			t.Fatalf("%q was not written:\n%s", want, o.String())
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
-	t.Fatalf("%q was not told:\n%s", want, o.String())
 }
 
 // machine is a menu on a Console, as bootmenu would run it.
@@ -83,7 +91,7 @@ func inventory() boot.Inventory {
 
 func newMachine(t *testing.T) *machine {
 	r, w := io.Pipe()
-	m := &machine{t: t, in: w, out: &output{}, echo: true, model: menu.New(menu.Config{FallbackTimeout: 5 * time.Second, Rearm: 5 * time.Minute, Firmware: true, Others: []menu.Other{{Number: 4, Title: "Windows Boot Manager"}, {Number: 1, Title: "EFI Internal Shell"}}, CmdlineLimit: 200})}
+	m := &machine{t: t, in: w, out: newOutput(), echo: true, model: menu.New(menu.Config{FallbackTimeout: 5 * time.Second, Rearm: 5 * time.Minute, Firmware: true, Others: []menu.Other{{Number: 4, Title: "Windows Boot Manager"}, {Number: 1, Title: "EFI Internal Shell"}}, CmdlineLimit: 200})}
 	m.c = start("/dev/ttyS0", r, m.out, Options{Echo: func(on bool) { m.echo = on }}, "\r\n", func() error { return nil })
 	t.Cleanup(func() { w.Close(); m.c.Close() })
 	m.update(menu.TickMsg{Now: noon})
@@ -250,10 +258,11 @@ func TestChanges(t *testing.T) {
 	before = len(m.out.String())
 	for range 20 {
 		m.c.Draw(m.model)
-		time.Sleep(time.Millisecond)
 	}
-	if s := m.out.String()[before:]; s != "" {
-		t.Errorf("nothing has changed, but this was told:\n%s", s)
+	m.update(menu.ResultMsg{Text: "Something else."})
+	m.out.await(t, "Something else.")
+	if s := m.out.String()[before:]; !strings.HasPrefix(strings.TrimSpace(s), "Something else.") {
+		t.Errorf("nothing has changed, but this was written:\n%s", s)
 	}
 }
 
@@ -376,7 +385,7 @@ func TestHangUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	out := &output{}
+	out := newOutput()
 	read := func() {
 		b := make([]byte, 4096)
 		for {
@@ -385,7 +394,9 @@ func TestHangUp(t *testing.T) {
 				return
 			}
 			out.Write(b[:n])
-			time.Sleep(time.Millisecond)
+			if err != nil {
+				time.Sleep(time.Millisecond) // there is nothing to wait for
+			}
 		}
 	}
 	go read()
@@ -439,7 +450,7 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := &output{}
+	out := newOutput()
 	go io.Copy(out, master)
 	m := menu.New(menu.Config{})
 	m, _ = m.Update(menu.InventoryMsg{Inventory: inventory()})
@@ -478,7 +489,6 @@ func TestOpen(t *testing.T) {
 	if now := termios(t, dev); now != before {
 		t.Errorf("suspended, the line is %+v, was %+v", now, before)
 	}
-	time.Sleep(60 * time.Millisecond) // until the reader has let go
 	io.WriteString(master, "ls\n")
 	keep.SetReadDeadline(time.Now().Add(2 * time.Second))
 	b := make([]byte, 10)

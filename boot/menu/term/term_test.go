@@ -1,9 +1,11 @@
 package term
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -99,13 +101,20 @@ func (f *fake) text() string {
 func await(t *testing.T, what func() string, want string) {
 	t.Helper()
 	got := ""
-	for range 2000 {
-		if got = what(); got == want {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
+	if !until(func() bool { got = what(); return got == want }) {
+		t.Fatalf("got\n%s\nwant\n%s", got, want)
 	}
-	t.Fatalf("got\n%s\nwant\n%s", got, want)
+}
+
+// until waits for a condition. It reports whether that was met in time, which is
+// long, for the sake of busy machines.
+func until(met func() bool) bool {
+	for limit := time.Now().Add(time.Minute); !met(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(limit) {
+			return false
+		}
+	}
+	return true
 }
 
 var start0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -306,13 +315,12 @@ func TestBytes(t *testing.T) {
 	if worst > 300 {
 		t.Errorf("a cursor move over folds costs %d bytes", worst)
 	}
-	before := f.bytes()
 	for range 20 {
 		c.Draw(m)
-		time.Sleep(2 * time.Millisecond)
 	}
-	if n := f.bytes() - before; n > 0 {
-		t.Errorf("drawing the same again costs %d bytes", n)
+	m = press(m, menu.KeyMsg{Key: menu.KeyUp})
+	if n := show(m); n > worst {
+		t.Errorf("drawing the same again and a cursor move cost %d bytes, a cursor move alone %d", n, worst)
 	}
 	m = model()
 	m, _ = m.Update(menu.TickMsg{Now: start0})
@@ -597,10 +605,14 @@ func TestResumeTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(patience + 50*time.Millisecond) // writes may take that long when something is wanted
-	m = press(m, menu.KeyMsg{Key: menu.KeyDown})
-	c.Draw(m)
-	await(t, f.text, m.View(size, menu.ASCII).String())
+	// Also when the time is over that writes may take while something is wanted.
+	for limit := time.Now().Add(patience + 50*time.Millisecond); time.Now().Before(limit); {
+		for _, k := range []menu.Key{menu.KeyDown, menu.KeyUp} {
+			m = press(m, menu.KeyMsg{Key: k})
+			c.Draw(m)
+			await(t, f.text, m.View(size, menu.ASCII).String())
+		}
+	}
 }
 
 // flow has a terminal send nothing, with TCOOFF, or go on, with TCOON.
@@ -629,7 +641,12 @@ func TestStuckAtOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dead.Close()
-	time.Sleep(100 * time.Millisecond)
+	if !until(func() bool {
+		b := make([]byte, 1<<20)
+		return bytes.Contains(b[:runtime.Stack(b, true)], []byte("console.(*Device).Write"))
+	}) {
+		t.Fatal("nobody writes to the dead line")
+	}
 	f := newFake(size)
 	c := open(t, f, true, Options{})
 	m := model()
@@ -746,6 +763,10 @@ func TestDead(t *testing.T) {
 	f := newFake(menu.Size{W: 80, H: 24})
 	alive := open(t, f, false, Options{})
 	m := model()
+	dead.Draw(m)
+	if !until(func() bool { dead.Redraw(); return waitingIn(master) >= 4000 }) {
+		t.Fatalf("only %d bytes wait in the line: it is not stuck", waitingIn(master))
+	}
 	longest := time.Duration(0)
 	for i := range 100 {
 		k := menu.KeyMsg{Key: menu.KeyEsc}
@@ -758,14 +779,13 @@ func TestDead(t *testing.T) {
 		dead.Redraw()
 		longest = max(longest, time.Since(before))
 		alive.Draw(m)
-		time.Sleep(time.Millisecond)
+		if i%10 == 9 { // no more than it can paint
+			await(t, f.text, m.View(menu.Size{W: 80, H: 24}, menu.UTF8).String())
+		}
 	}
 	await(t, f.text, m.View(menu.Size{W: 80, H: 24}, menu.UTF8).String())
 	if longest > time.Second {
 		t.Errorf("drawing on the dead line held up its caller for %v", longest)
-	}
-	if waiting := waitingIn(master); waiting < 4000 {
-		t.Errorf("only %d bytes wait in the line: it is not stuck, so this test shows nothing", waiting)
 	}
 	for _, tt := range []struct {
 		name string
@@ -789,13 +809,16 @@ func TestDead(t *testing.T) {
 
 // TestGone: a line that is pulled out ends its console with an error.
 func TestGone(t *testing.T) {
-	master, dev := ptyPair(t, menu.Size{W: 80, H: 24})
+	size := menu.Size{W: 80, H: 24}
+	master, dev := ptyPair(t, size)
 	c, err := Open(dev, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Draw(model())
-	time.Sleep(50 * time.Millisecond)
+	m := press(model(), menu.KeyMsg{})
+	c.Draw(m)
+	f := emulate(master, size, nil)
+	await(t, f.text, m.View(size, menu.ASCII).String())
 	master.Close()
 	select {
 	case _, open := <-c.Events():
