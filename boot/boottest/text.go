@@ -64,6 +64,7 @@ func EntryText(e boot.Entry) string {
 		}
 	}
 	flag("snapshot", e.Snapshot)
+	flag("previous", e.Previous)
 	flag("guessed", e.Guessed)
 	field("problem", e.Problem)
 	for _, n := range e.Notes {

@@ -263,7 +263,7 @@ func (c *chooser) pick(may func(boot.Entry) bool, loud bool) (boot.Entry, bool) 
 	var best boot.Entry
 	most := 0
 	for _, e := range c.inv.Entries {
-		if e.Problem != "" || e.Snapshot || !may(e) {
+		if e.Problem != "" || e.Snapshot || e.Previous || !may(e) {
 			continue
 		}
 		if r := rank(e, last); r > most {

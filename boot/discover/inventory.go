@@ -12,6 +12,7 @@ import (
 	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/bare"
+	"github.com/alpboot/alpboot/boot/format/kept"
 )
 
 // makeInventory returns what is known of all volumes.
@@ -258,8 +259,7 @@ func entries(vols []*volume) []boot.Entry {
 			list = append(list, e)
 		}
 	}
-	inOrder(list)
-	return list
+	return inOrder(list)
 }
 
 // complete completes e with the one of roots that it belongs to: with one that is
@@ -311,15 +311,16 @@ func last(no bool) int {
 
 // inOrder sorts entries as a menu shows them: one volume after another, those
 // that are not built in last, of each kind those on which all is guessed last; on
-// each what is configured before what is guessed, and snapshots at the end.
-func inOrder(list []boot.Entry) {
+// each what is configured before what is guessed, and snapshots at the end. A
+// previous kernel comes behind what has replaced it.
+func inOrder(list []boot.Entry) []boot.Entry {
 	volumes := map[string]int{} // places of volumes in the list
 	configured := map[string]bool{}
 	for _, e := range list {
 		if _, ok := volumes[e.Volume.Device]; !ok {
 			volumes[e.Volume.Device] = len(volumes)
 		}
-		configured[e.Volume.Device] = configured[e.Volume.Device] || !e.Guessed
+		configured[e.Volume.Device] = configured[e.Volume.Device] || !e.Guessed && !e.Previous
 	}
 	slices.SortStableFunc(list, func(a, b boot.Entry) int {
 		return cmp.Or(
@@ -329,6 +330,24 @@ func inOrder(list []boot.Entry) {
 			last(a.Snapshot)-last(b.Snapshot),
 			last(a.Guessed)-last(b.Guessed))
 	})
+	// A previous kernel comes behind the entries of what has replaced it.
+	var previous []boot.Entry
+	for _, e := range list {
+		if e.Previous {
+			previous = append(previous, e)
+		}
+	}
+	list = slices.DeleteFunc(list, func(e boot.Entry) bool { return e.Previous })
+	for _, e := range previous {
+		at := len(list)
+		for i, o := range list {
+			if o.Volume.Device == e.Volume.Device && !o.Snapshot && o.Kernel == kept.Replaced(e) {
+				at = i + 1
+			}
+		}
+		list = slices.Insert(list, at, e)
+	}
+	return list
 }
 
 // same reports whether two entries boot the same kernel in the same way, as those

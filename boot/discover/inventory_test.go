@@ -30,7 +30,7 @@ func TestInOrder(t *testing.T) {
 		entry("other-1", false, false),
 		entry("root-snapguess", true, true),
 	}
-	inOrder(list)
+	list = inOrder(list)
 	var got []string
 	for _, e := range list {
 		got = append(got, e.ID)

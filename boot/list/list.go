@@ -26,6 +26,7 @@ type jsonEntry struct {
 	Default  bool        `json:"default"`
 	Guessed  bool        `json:"guessed"`
 	Snapshot bool        `json:"snapshot"`
+	Previous bool        `json:"previous,omitempty"`
 	Problem  string      `json:"problem"`
 }
 
@@ -36,7 +37,7 @@ func JSON(w io.Writer, entries []boot.Entry) error {
 		j := jsonEntry{
 			ID: e.ID, Title: e.Title, Submenu: append([]string{}, e.Submenu...), Version: e.Version, Format: e.Format,
 			Source: e.Source.String(), Volume: e.Volume, Kernel: rooted(e.Kernel), Initrds: []string{}, Cmdline: e.Cmdline,
-			Default: e.Default, Guessed: e.Guessed, Snapshot: e.Snapshot, Problem: e.Problem,
+			Default: e.Default, Guessed: e.Guessed, Snapshot: e.Snapshot, Previous: e.Previous, Problem: e.Problem,
 		}
 		for _, name := range e.Initrds {
 			j.Initrds = append(j.Initrds, rooted(name))

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/alpboot/alpboot/boot/version"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -77,7 +78,7 @@ func (s *System) byConf(get func(string) string) (o Options, err error) {
 	}
 	there := func(name string) bool { _, err := os.Stat(in(name)); return err == nil }
 
-	kernel := value("KERNEL", "vmlinuz-"+flavour(s.Release))
+	kernel := value("KERNEL", "vmlinuz-"+version.Flavour(s.Release))
 	initrd := value("INITRD", "initramfs-"+strings.TrimPrefix(path.Base(kernel), "vmlinuz-"))
 	if get("KERNEL") == "" && !there(kernel) || get("INITRD") == "" && !there(initrd) {
 		if get("KERNEL") != "" {

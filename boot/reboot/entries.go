@@ -22,6 +22,7 @@ import (
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/remember"
+	"github.com/alpboot/alpboot/boot/version"
 )
 
 // mounted is the machine as discovery shall see it here: the filesystems that
@@ -223,8 +224,8 @@ func pick(inv boot.Inventory, want string, w choice.Wants, running string) (boot
 }
 
 func ofFlavour(e boot.Entry, running string) bool {
-	f := flavour(running)
-	return e.Version != "" && flavour(e.Version) == f || strings.HasSuffix(path.Base(e.Kernel), "-"+f)
+	f := version.Flavour(running)
+	return e.Version != "" && version.Flavour(e.Version) == f || strings.HasSuffix(path.Base(e.Kernel), "-"+f)
 }
 
 // nothingFound returns the reason why there is no entry to boot.

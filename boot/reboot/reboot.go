@@ -111,17 +111,6 @@ func printLines(w io.Writer, text string) {
 
 func (s *System) mounts() []mountinfo.Mount { return mountinfo.Parse(s.read("/" + mountinfo.Path)) }
 
-// flavour returns what tells the packages of a distribution's kernels apart:
-// lts of 6.12.1-0-lts, cloud-amd64 of 6.1.0-56-cloud-amd64.
-func flavour(release string) string {
-	for i := len(release) - 1; i > 0; i-- {
-		if release[i] == '-' && release[i-1] >= '0' && release[i-1] <= '9' {
-			return release[i+1:]
-		}
-	}
-	return release
-}
-
 // manager is what runs as PID 1 and leads an orderly shutdown.
 type manager string
 

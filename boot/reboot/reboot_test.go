@@ -13,6 +13,7 @@ import (
 	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/remember"
+	"github.com/alpboot/alpboot/boot/version"
 )
 
 func TestPick(t *testing.T) {
@@ -56,7 +57,7 @@ func TestFlavour(t *testing.T) {
 		"6.12.1-0-lts": "lts", "6.18.32-0-virt": "virt", "6.1.0-56-cloud-amd64": "cloud-amd64",
 		"6.12.117-alpboot": "alpboot", "6.6.0-rc1-0-edge": "edge", "5.10.0": "5.10.0", "": "",
 	} {
-		if got := flavour(release); got != want {
+		if got := version.Flavour(release); got != want {
 			t.Errorf("%q: got %q, want %q", release, got, want)
 		}
 	}

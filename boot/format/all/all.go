@@ -10,6 +10,7 @@ import (
 	"github.com/alpboot/alpboot/boot/format/efivars"
 	"github.com/alpboot/alpboot/boot/format/extlinux"
 	"github.com/alpboot/alpboot/boot/format/grub"
+	"github.com/alpboot/alpboot/boot/format/kept"
 	"github.com/alpboot/alpboot/boot/format/limine"
 	"github.com/alpboot/alpboot/boot/format/refind"
 	"github.com/alpboot/alpboot/boot/format/rpi"
@@ -30,6 +31,7 @@ func Formats(efiVars fs.FS) []boot.Format {
 		extlinux.Format(),
 		refind.Format(),
 		rpi.Format(),
+		kept.Format(),
 		bare.Format(),
 	}
 }
