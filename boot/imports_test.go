@@ -52,8 +52,9 @@ var arrows = map[string][]string{
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
 		"boot/keymap", "boot/menu", "boot/pstore", "boot/remember", "boot/settings", "boot/sysinfo", "boot/watchdog",
 	},
+	"boot/keep": {"boot/device/mountinfo", "boot/format/kept", "boot/kernel"},
 	"boot/reboot": {
-		"boot/choice", "boot/device/...", "boot/discover", "boot/format/all", "boot/kernel/...", "boot/kexec",
+		"boot/choice", "boot/device/...", "boot/discover", "boot/format/all", "boot/keep", "boot/kernel/...", "boot/kexec",
 		"boot/remember", "boot/settings",
 	},
 

@@ -35,6 +35,8 @@ type System struct {
 	Lockdown       func() string           // its lockdown mode
 	Has            func(call uintptr) bool // whether it has a system call
 	Run            func(name string, args ...string) error
+	Output         func(name string, args ...string) (string, error)
+	Restart        func() error // goes through the firmware, without a shutdown
 	Hangup         func() error // makes PID 1 read its inittab again
 	Probe          func(device string) (superblock.Superblock, error)
 	Release        string // of the running kernel, as uname -r prints it
@@ -59,8 +61,13 @@ func New(root string, stdout, stderr io.Writer) *System {
 			}
 			return nil
 		},
+		Output: func(name string, args ...string) (string, error) {
+			out, err := exec.Command(name, args...).Output()
+			return strings.TrimSpace(string(out)), err
+		},
 		Stdout: stdout, Stderr: stderr,
 	}
+	s.Restart = s.restartNow
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		s.Release = unix.ByteSliceToString(u.Release[:])

@@ -1,6 +1,7 @@
 package reboot
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,11 +149,19 @@ func FuzzParseChange(f *testing.F) {
 	})
 }
 
-// What a shell finds wrong in the services would show only on a shutdown.
+// What a shell finds wrong in the services would show only at a start or a shutdown.
 func TestServicesAreShell(t *testing.T) {
-	for name, content := range map[string][]byte{"kexec-load": kexecLoad, "kexec-exec": kexecExec, "conf": kexecLoadConf} {
-		file := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(file, content, 0o600); err != nil {
+	list, err := fs.Glob(files, "openrc/*")
+	if err != nil || len(list) < 8 {
+		t.Fatal(list, err)
+	}
+	for _, name := range list {
+		b, err := files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), filepath.Base(name))
+		if err := os.WriteFile(file, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if out, err := exec.Command("/bin/sh", "-n", file).CombinedOutput(); err != nil {

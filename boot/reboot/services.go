@@ -2,8 +2,9 @@ package reboot
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,14 +18,8 @@ import (
 	"syscall"
 )
 
-//go:embed openrc/kexec-load
-var kexecLoad []byte
-
-//go:embed openrc/kexec-exec
-var kexecExec []byte
-
-//go:embed openrc/kexec-load.confd
-var kexecLoadConf []byte
+//go:embed openrc systemd
+var files embed.FS
 
 const (
 	inittab = "/etc/inittab"
@@ -38,8 +33,55 @@ const (
 	savedDir    = "/etc/kexec-reboot/saved"
 )
 
+// hookFile is called by apk.
+const hookFile = "/etc/apk/commit_hooks.d/alpboot-keep"
+
+// The parts of an installation.
+const (
+	partKexec    = "kexec"    // a reboot starts the next kernel
+	partKeep     = "keep"     // the kernel before an upgrade is kept
+	partWatchdog = "watchdog" // that of the boot menu is taken over
+	partHealth   = "health"   // the boot menu is told that the system is up
+)
+
+// Parts returns the names of the parts of an installation, each of which may be left
+// out.
+func Parts() []string { return []string{partKexec, partKeep, partWatchdog, partHealth} }
+
+// part is a part of an installation: services of OpenRC, in their runlevels, and
+// other files.
+type part struct {
+	name     string
+	services []string
+	files    []file
+}
+
+// file is a file to put in place, from those in this package. Keep is set for
+// one that the user may have written.
+type file struct {
+	name, from string
+	mode       fs.FileMode
+	keep       bool
+}
+
+var openrcParts = []part{
+	{partKexec, []string{"kexec-load", "kexec-exec"}, []file{{confFile, "openrc/kexec-load.confd", 0o644, true}}},
+	{partKeep, []string{"alpboot-keep"}, []file{{hookFile, "openrc/alpboot-keep.hook", 0o755, false}}},
+	{partWatchdog, []string{"alpboot-watchdog"}, nil},
+	{partHealth, []string{"alpboot-health"}, []file{{"/etc/conf.d/alpboot-health", "openrc/alpboot-health.confd", 0o644, true}}},
+}
+
 // runlevels are the services and where they are started.
-var runlevels = map[string]string{"kexec-load": "default", "kexec-exec": "shutdown"}
+var runlevels = map[string]string{
+	"kexec-load": "default", "kexec-exec": "shutdown",
+	"alpboot-keep": "boot", "alpboot-watchdog": "boot", "alpboot-health": "boot",
+}
+
+// The unit of systemd, and the link that has it started.
+const (
+	healthUnit = "/etc/systemd/system/alpboot-health.service"
+	healthLink = "/etc/systemd/system/multi-user.target.wants/alpboot-health.service"
+)
 
 func runlevelLink(service string) string {
 	return path.Join("/etc/runlevels", runlevels[service], service)
@@ -58,7 +100,7 @@ type installer struct {
 
 // change is a line of the journal: one thing that was done.
 type change struct {
-	kind string // file, link, insert; started is a service that was running before
+	kind string // file, link, dir, insert; started is a service that was running before
 	name string
 	// sum is the SHA-256 of the file as it was written; saved is whether
 	// there was another before. text is what was inserted into the file.
@@ -90,7 +132,7 @@ func parseChange(line string) (c change, err error) {
 		if c.text, err = strconv.Unquote(rest); c.text == "" && err == nil {
 			err = errors.New("nothing inserted")
 		}
-	case "link", "started":
+	case "link", "dir", "started":
 	default:
 		err = errors.New("unknown kind")
 	}
@@ -137,9 +179,12 @@ func (s *System) installer(root string, dryRun bool) *installer {
 	return in
 }
 
-// Install puts the OpenRC services in place in the system below root, "" for
-// the running one, and starts them there.
-func (s *System) Install(root string, dryRun bool) error { return s.installer(root, dryRun).install() }
+// Install puts the services in place in the system below root, "" for the
+// running one, and starts them there. Parts, by the names that [Parts] returns,
+// may be left out.
+func (s *System) Install(root string, without []string, dryRun bool) error {
+	return s.installer(root, dryRun).install(without)
+}
 
 // Uninstall undoes what [System.Install] has done, and keeps what was changed
 // by hand since.
@@ -147,12 +192,10 @@ func (s *System) Uninstall(root string, dryRun bool) error {
 	return s.installer(root, dryRun).uninstall()
 }
 
-func (in *installer) install() error {
-	if !in.hasOpenRC() {
-		if in.live && in.manager() == systemd {
-			return errors.New("nothing to install: systemd reboots by kexec with systemctl kexec, once kexec-reboot load has loaded a kernel")
-		}
-		return fmt.Errorf("%s has no OpenRC: there is no /etc/init.d and /etc/runlevels", in.Root)
+func (in *installer) install(without []string) error {
+	steps, err := in.steps(without)
+	if err != nil {
+		return err
 	}
 	if err := in.open(); err != nil {
 		return err
@@ -165,15 +208,7 @@ func (in *installer) install() error {
 		}
 	}
 	changed := false
-	for _, step := range []func() (bool, error){
-		in.program,
-		func() (bool, error) { return in.file("/etc/init.d/kexec-load", kexecLoad, 0o755, false) },
-		func() (bool, error) { return in.file("/etc/init.d/kexec-exec", kexecExec, 0o755, false) },
-		func() (bool, error) { return in.file(confFile, kexecLoadConf, 0o644, true) },
-		func() (bool, error) { return in.link("kexec-load") },
-		func() (bool, error) { return in.link("kexec-exec") },
-		in.inittab,
-	} {
+	for _, step := range steps {
 		did, err := step()
 		changed = changed || did
 		if err != nil {
@@ -185,17 +220,69 @@ func (in *installer) install() error {
 	} else if err := in.writeJournal(); err != nil {
 		return err
 	}
-	if in.live {
+	switch {
+	case in.live && !in.dryRun && in.hasOpenRC() && !slices.Contains(without, partKexec):
 		in.activate(slices.ContainsFunc(in.journal[before:], func(c change) bool { return c.kind == "insert" }))
+	case in.live && !in.dryRun && !in.hasOpenRC() && changed:
+		return in.Run("systemctl", "daemon-reload")
 	}
 	return nil
 }
 
+// steps returns what is to be done for all parts but some.
+func (in *installer) steps(without []string) (steps []func() (bool, error), err error) {
+	file := func(f file) func() (bool, error) {
+		return func() (bool, error) {
+			b, err := files.ReadFile(f.from)
+			if err != nil {
+				return false, err
+			}
+			return in.file(f.name, b, f.mode, f.keep)
+		}
+	}
+	steps = append(steps, in.program)
+	if !in.hasOpenRC() {
+		if !in.exists("/etc/systemd/system") {
+			return nil, fmt.Errorf("%s has no OpenRC (/etc/init.d and /etc/runlevels) and no systemd (/etc/systemd/system)", in.Root)
+		}
+		if slices.Contains(without, partHealth) {
+			return nil, errors.New("nothing to install: systemd reboots by kexec with systemctl kexec, once kexec-reboot load has loaded a kernel")
+		}
+		return append(steps,
+			file(fileOfHealth),
+			func() (bool, error) { return in.symlink(healthLink, healthUnit) }), nil
+	}
+	for _, p := range openrcParts {
+		if slices.Contains(without, p.name) {
+			continue
+		}
+		if p.name == partKeep && !in.exists("/etc/apk") { // another system with OpenRC
+			continue
+		}
+		for _, name := range p.services {
+			steps = append(steps, file(fileOfService(name)))
+		}
+		for _, f := range p.files {
+			steps = append(steps, file(f))
+		}
+		for _, name := range p.services {
+			steps = append(steps, func() (bool, error) { return in.link(name) })
+		}
+		if p.name == partKexec {
+			steps = append(steps, in.inittab)
+		}
+	}
+	return steps, nil
+}
+
+var fileOfHealth = file{healthUnit, "systemd/alpboot-health.service", 0o644, false}
+
+func fileOfService(name string) file {
+	return file{"/etc/init.d/" + name, "openrc/" + name, 0o755, false}
+}
+
 // activate makes the running system notice.
 func (in *installer) activate(newInittab bool) {
-	if in.dryRun {
-		return
-	}
 	if newInittab {
 		in.rereadInittab()
 	}
@@ -294,6 +381,9 @@ func (in *installer) file(name string, content []byte, mode fs.FileMode, keep bo
 		}
 		in.journal[at] = c
 		return true, nil
+	}
+	if err := in.directory(path.Dir(name)); err != nil {
+		return false, err
 	}
 	if err := in.note(c); err != nil {
 		return false, err
@@ -399,13 +489,40 @@ func (in *installer) link(service string) (bool, error) {
 		return false, nil
 	}
 	in.say("added     %s to the runlevel %s", service, runlevels[service])
+	return true, in.newLink(name, path.Join("/etc/init.d", service))
+}
+
+// symlink makes a link unless something is there.
+func (in *installer) symlink(name, target string) (bool, error) {
+	if in.exists(name) {
+		return false, nil
+	}
+	in.say("created   %s", name)
+	return true, in.newLink(name, target)
+}
+
+func (in *installer) newLink(name, target string) error {
+	if err := in.directory(path.Dir(name)); err != nil {
+		return err
+	}
 	if err := in.note(change{kind: "link", name: name}); err != nil || in.dryRun {
-		return true, err
+		return err
 	}
-	if err := in.dir.MkdirAll(rel(path.Dir(name)), 0o755); err != nil {
-		return true, err
+	return in.dir.Symlink(target, rel(name))
+}
+
+// directory makes a directory that uninstall removes again when it is empty then.
+func (in *installer) directory(name string) error {
+	if name == "/" || in.exists(name) {
+		return nil
 	}
-	return true, in.dir.Symlink(path.Join("/etc/init.d", service), rel(name))
+	if err := in.directory(path.Dir(name)); err != nil {
+		return err
+	}
+	if err := in.note(change{kind: "dir", name: name}); err != nil || in.dryRun {
+		return err
+	}
+	return in.dir.Mkdir(rel(name), 0o755)
 }
 
 // inittab adds the reboot action for busybox init. The inittab of sysvinit
@@ -525,6 +642,14 @@ func (in *installer) uninstall() error {
 	}
 	var left []change // what could not be undone
 	var errs []error
+	if k := in.keeper(context.Background()); k.Kept() {
+		in.say("removed   the kernels that were kept in /boot/alpboot")
+		if !in.dryRun {
+			if err := k.Forget(); err != nil {
+				in.Warn("%v", err)
+			}
+		}
+	}
 	reread := false
 	for _, c := range slices.Backward(in.journal) {
 		done, err := in.undo(c)
@@ -566,6 +691,12 @@ func (in *installer) undo(c change) (done bool, err error) {
 			return true, nil
 		}
 		return true, in.Run("rc-service", c.name, "start")
+	}
+	if c.kind == "dir" {
+		if !in.dryRun {
+			_ = in.dir.Remove(rel(c.name)) // what somebody has put there stays
+		}
+		return true, nil
 	}
 	b, err := in.dir.ReadFile(rel(c.name))
 	if c.kind == "link" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -54,6 +55,7 @@ type fake struct {
 	uuids      map[string]string // by device
 	ran        []string
 	hangups    int
+	restarts   int // without a shutdown
 	out, err   bytes.Buffer
 }
 
@@ -84,6 +86,8 @@ func newFake(t *testing.T, files map[string]string) *fake {
 		f.ran = append(f.ran, strings.Join(append([]string{name}, args...), " "))
 		return nil
 	}
+	f.Output = func(name string, args ...string) (string, error) { return "", exec.ErrNotFound }
+	f.Restart = func() error { f.restarts++; return nil }
 	f.write(t, files)
 	f.write(t, map[string]string{"/run/utmp": ""})
 	return f
@@ -101,7 +105,9 @@ const (
 
 var (
 	confNames = []string{"BOOTPART", "KERNEL", "INITRD", "UCODE", "APPEND", "ENTRY"}
-	runlevels = map[string]string{"kexec-load": "default", "kexec-exec": "shutdown"}
+	runlevels = map[string]string{
+		"kexec-load": "default", "kexec-exec": "shutdown", "alpboot-keep": "boot", "alpboot-watchdog": "boot", "alpboot-health": "boot",
+	}
 )
 
 func kexecLoad(t *testing.T) string { return service(t, "kexec-load") }
@@ -214,6 +220,7 @@ func alpine() map[string]string {
 		"/bin/busybox":                             newBusybox,
 		"/etc/inittab":                             inittabText,
 		"/etc/init.d/killprocs":                    "",
+		"/etc/apk/world":                           "linux-lts\n",
 		"/etc/runlevels/default/crond":             "-> /etc/init.d/crond",
 		"/etc/runlevels/shutdown/killprocs":        "-> /etc/init.d/killprocs",
 		"/etc/conf.d/crond":                        "",

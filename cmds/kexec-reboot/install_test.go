@@ -33,7 +33,7 @@ func TestUninstallLeavesWhatWasThere(t *testing.T) {
 	}{
 		{name: "Alpine", files: alpine(),
 			inittab: newTab,
-			shows:   []string{"created   /etc/init.d/kexec-load", "created   /etc/conf.d/kexec-load", "kexec-exec to the runlevel shutdown", "::reboot:/sbin/openrc reboot to /etc/inittab"}},
+			shows:   []string{"created   /etc/init.d/kexec-load", "created   /etc/conf.d/kexec-load", "kexec-exec to the runlevel shutdown", "created   /etc/apk/commit_hooks.d/alpboot-keep", "alpboot-health to the runlevel boot", "::reboot:/sbin/openrc reboot to /etc/inittab"}},
 		{name: "no newline at the end", files: with(alpine(), "/etc/inittab", strings.TrimSpace(inittabText)),
 			inittab: strings.TrimSpace(inittabText) + "\n::reboot:/sbin/openrc reboot"},
 		{name: "no shutdown action", files: with(alpine(), "/etc/inittab", "::sysinit:/sbin/openrc sysinit\n"),
@@ -96,6 +96,11 @@ func TestUninstallLeavesWhatWasThere(t *testing.T) {
 			f.do(t, exitDone, "uninstall", "--root", f.root)
 			if diff := cmp.Diff(before, f.all(t)); diff != "" {
 				t.Errorf("-before +after uninstall:\n%s", diff)
+			}
+			for _, dir := range []string{"/etc/apk/commit_hooks.d", "/etc/kexec-reboot"} {
+				if f.exists(dir) {
+					t.Errorf("the directory %s was left", dir)
+				}
 			}
 			f.do(t, exitDone, "uninstall", "--root", f.root)
 		})
@@ -195,7 +200,7 @@ func TestInstallOnTheRunningSystem(t *testing.T) {
 
 func (f *fake) installLive(t *testing.T) {
 	t.Helper()
-	if err := f.Install("", false); err != nil {
+	if err := f.Install("", nil, false); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -252,7 +257,7 @@ func TestInstallInAChroot(t *testing.T) {
 func TestInstallCutOffIsUndone(t *testing.T) {
 	wiki := "#!/sbin/openrc-run\n# of the wiki\n"
 	for _, again := range []bool{false, true} {
-		for writes := range 16 {
+		for writes := range 64 {
 			f := newFake(t, with(alpine(), "/etc/init.d/kexec-load", wiki, "/etc/init.d/kexec-exec", wiki))
 			before := f.all(t)
 			f.cutAfter(t, writes)
@@ -291,7 +296,7 @@ func (f *fake) cutAfter(t *testing.T, writes int) {
 		}
 	}
 	defer func() { f.BeforeWrite = nil }()
-	if err := f.Install(f.root, false); err != nil {
+	if err := f.Install(f.root, nil, false); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,8 +27,9 @@ const usage = `Usage: kexec-reboot status
                          [--cmdline TEXT | --reuse-cmdline] [--append TEXT]
        kexec-reboot unload
        kexec-reboot exec [--now]
-       kexec-reboot install | uninstall [--root DIR]
-       kexec-reboot good
+       kexec-reboot install [--without PART,...] | uninstall [--root DIR]
+       kexec-reboot good | health
+       kexec-reboot keep pre-commit | post-commit
        kexec-reboot remember [--remove]
 
 Restarts Linux without the firmware: loads the next kernel and starts it.
@@ -47,11 +49,16 @@ load       loads what a reboot would start (see status), or
 unload     forgets what is loaded
 exec       shuts the system down in order, then starts what is loaded
   --now              at once: write all out, disks read-only, network down, jump
-install    puts the OpenRC services kexec-load and kexec-exec in place: then
-           reboot does it, and poweroff still powers off
+install    puts services in place; --without leaves parts out:
+  kexec              reboot starts the next kernel, and poweroff still powers off
+  keep               a hook of apk keeps the kernel that an upgrade replaces
+  watchdog           takes over the watchdog that the boot menu has started
+  health             runs /etc/alpboot/check.d at the end of a start, then good
 uninstall  undoes what install did
   --root DIR         of the system that is mounted at DIR
 good       reports to the boot menu that this system has come up (its setting confirm)
+health     does that once all services are started and the checks pass, or restarts
+keep       keeps the running kernel, puts back what was removed of what is kept
 remember   makes the files in which the boot menu remembers on machines without
            EFI variables, beside its settings or its image
   --remove           removes them
@@ -138,13 +145,42 @@ func (c command) do(ctx context.Context, name string, args []string) (code int, 
 		return 0, c.Shutdown(*dryRun)
 	case "install", "uninstall":
 		root, dryRun := f.String("root", "", ""), f.Bool("dry-run", false, "")
+		var without []string
+		if name == "install" {
+			f.Func("without", "", func(v string) error {
+				for part := range strings.SplitSeq(v, ",") {
+					if !slices.Contains(reboot.Parts(), part) {
+						return fmt.Errorf("%q is none of %s", part, strings.Join(reboot.Parts(), ", "))
+					}
+					without = append(without, part)
+				}
+				return nil
+			})
+		}
 		if err := noMore(f, args); err != nil {
 			return 0, err
 		}
 		if name == "install" {
-			return 0, c.Install(*root, *dryRun)
+			return 0, c.Install(*root, without, *dryRun)
 		}
 		return 0, c.Uninstall(*root, *dryRun)
+	case "health":
+		var o reboot.HealthOptions
+		f.DurationVar(&o.Limit, "limit", 0, "")
+		f.DurationVar(&o.CheckLimit, "check-limit", 0, "")
+		if err := noMore(f, args); err != nil {
+			return 0, err
+		}
+		return 0, c.Health(ctx, o)
+	case "keep":
+		words, err := parse(f, args)
+		if err == nil && len(words) != 1 {
+			err = misuse("keep takes one word: pre-commit or post-commit, as apk calls its hooks")
+		}
+		if err != nil {
+			return 0, err
+		}
+		return 0, c.Keep(ctx, words[0])
 	case "good":
 		return 0, c.ConfirmBoot(ctx)
 	case "remember":

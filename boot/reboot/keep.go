@@ -1,0 +1,85 @@
+package reboot
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/keep"
+)
+
+// keeper returns what keeps the kernels of the system.
+func (s *System) keeper(ctx context.Context) *keep.Keeper {
+	return &keep.Keeper{
+		Root: s.Root, Release: s.Release, Space: keep.Space,
+		Standing: func(kernel string) (bool, string) { return s.standing(ctx, kernel) },
+	}
+}
+
+// Keep does what apk's hook asks for, by the word that apk calls it with: before
+// packages are changed it keeps the running kernel, and afterwards it puts back
+// what was removed of what is kept. It prints nothing but what a user should
+// know.
+func (s *System) Keep(ctx context.Context, when string) error {
+	k := s.keeper(ctx)
+	switch when {
+	case "pre-commit":
+		said, err := k.Before()
+		if said != "" {
+			s.say("alpboot: %s", said)
+		}
+		return err
+	case "post-commit":
+		return k.After()
+	}
+	return fmt.Errorf("keep is called with pre-commit or post-commit, not %q", when)
+}
+
+// standing reports whether the boot menu waits to be told that this system is up,
+// and the command line of the kernel that runs: as its entry has it when it was
+// started with all of that, so that what was typed or added for once is left
+// out.
+func (s *System) standing(ctx context.Context, kernel string) (waiting bool, line string) {
+	m := s.machine()
+	scan, inv := s.scan(ctx, m)
+	defer scan.Stop()
+	mem := s.menuMemory(m, inv)
+	defer mem.done()
+	if state, err := mem.store.Load(); err == nil {
+		waiting = state.Kept && state.Trying != ""
+	}
+	running := cmdline.Parse(s.cmdline())
+	for _, e := range inv.Entries {
+		words := cmdline.Parse(e.Cmdline)
+		if s.isFile(m, e, kernel) && !e.Guessed && len(words) > 0 &&
+			!slices.ContainsFunc(words, func(w string) bool { return !slices.Contains(running, w) }) {
+			return waiting, words.String()
+		}
+	}
+	return waiting, running.String()
+}
+
+// isFile reports whether the kernel of an entry is a file of this system.
+func (s *System) isFile(m *mounted, e boot.Entry, name string) bool {
+	mnt, ok := m.mounts[e.Volume.Device]
+	if !ok {
+		return false
+	}
+	at := path.Join(mnt.Point, e.Kernel)
+	if rest, below := cutDir(e.Kernel, mnt.Root); below { // a btrfs is shown from its top
+		at = path.Join(mnt.Point, rest)
+	}
+	return at == name
+}
+
+// cutDir returns name without the directory dir that it is in.
+func cutDir(name, dir string) (string, bool) {
+	name, dir = path.Join("/", name), path.Join("/", dir)
+	if dir == "/" || len(name) <= len(dir) || name[:len(dir)+1] != dir+"/" {
+		return "", false
+	}
+	return name[len(dir)+1:], true
+}
