@@ -31,6 +31,8 @@ const usage = `Usage: kexec-reboot status
        kexec-reboot good | health
        kexec-reboot keep pre-commit | post-commit
        kexec-reboot remember [--remove]
+       kexec-reboot slot get-primary | set-primary NAME | get-state NAME |
+                         set-state NAME good|bad | get-current
 
 Restarts Linux without the firmware: loads the next kernel and starts it.
 
@@ -59,6 +61,8 @@ uninstall  undoes what install did
 good       reports to the boot menu that this system has come up (its setting confirm)
 health     does that once all services are started and the checks pass, or restarts
 keep       keeps the running kernel, puts back what was removed of what is kept
+slot       what RAUC asks of a custom bootloader backend: NAME, the bootname of a
+           slot, is the ID or title of an entry
 remember   makes the files in which the boot menu remembers on machines without
            EFI variables, beside its settings or its image
   --remove           removes them
@@ -181,6 +185,15 @@ func (c command) do(ctx context.Context, name string, args []string) (code int, 
 			return 0, err
 		}
 		return 0, c.Keep(ctx, words[0])
+	case "slot":
+		words, err := parse(f, args)
+		if err == nil && len(words) == 0 {
+			err = misuse("slot takes get-primary, set-primary, get-state, set-state or get-current")
+		}
+		if err != nil {
+			return 0, err
+		}
+		return 0, c.Slot(ctx, words[0], words[1:]...)
 	case "good":
 		return 0, c.ConfirmBoot(ctx)
 	case "remember":
