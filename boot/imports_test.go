@@ -54,7 +54,7 @@ var arrows = map[string][]string{
 	},
 	"boot/keep": {"boot/device/mountinfo", "boot/format/kept", "boot/kernel"},
 	"boot/reboot": {
-		"boot/choice", "boot/device/...", "boot/discover", "boot/format/all", "boot/keep", "boot/kernel/...", "boot/kexec",
+		"boot/choice", "boot/device/...", "boot/discover", "boot/format/all", "boot/format/kept", "boot/keep", "boot/kernel/...", "boot/kexec",
 		"boot/remember", "boot/settings",
 	},
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/alpboot/alpboot/boot/version"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -14,6 +13,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/format/kept"
+	"github.com/alpboot/alpboot/boot/version"
 )
 
 // confFile holds the settings of the service kexec-load.
@@ -68,6 +71,9 @@ func (s *System) byConf(get func(string) string) (o Options, err error) {
 	o.Append = get("APPEND")
 	if o.Entry = get("ENTRY"); o.Entry != "" {
 		return o, nil
+	}
+	if get("KERNEL") == "" && cmdline.Parse(s.read("/proc/cmdline")).Has(kept.Parameter) {
+		return o, errors.New("the previous kernel is running, as its successor has failed: the boot menu decides what comes next (--entry names something else)")
 	}
 	dir := value("BOOTPART", "/boot")
 	in := func(name string) string {

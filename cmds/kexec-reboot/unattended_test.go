@@ -98,6 +98,21 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// A reboot of a system that runs its previous kernel does not start the successor,
+// which has failed, without the menu.
+func TestPreviousKernelIsNotLeftByKexec(t *testing.T) {
+	needAMD64(t)
+	f := newFake(t, with(alpine(), "/proc/cmdline", "root=UUID=1 of=lts alpboot.previous panic=30\n"))
+	_, stderr := f.do(t, exitFailed, "load", "--conf")
+	if !strings.Contains(stderr, "the boot menu decides") || f.kernel.loads > 0 {
+		t.Errorf("says %q, %d loads", stderr, f.kernel.loads)
+	}
+	if code := f.main([]string{"status"}); code != exitFirmware || !strings.Contains(f.out.String(), "the boot menu decides") {
+		t.Errorf("status: exit code %d\n%s", code, f.out.String())
+	}
+	f.do(t, exitDone, "load", "--entry", "Linux virt")
+}
+
 // What is left out of an installation is not there, the rest is.
 func TestInstallWithout(t *testing.T) {
 	f := newFake(t, alpine())
