@@ -37,10 +37,10 @@ type Wants struct {
 	// there. They are not tried again.
 	Failed map[string]bool
 
-	// Removable is the setting: settings.Ask, Yes or No. Own is the volume that alpboot was
-	// started from, which counts as built in.
+	// Removable is the setting: whether what is not built in may be the default. With
+	// "yes" as anything else, with "no" never, else only where nothing that is built
+	// in can be booted, and no disk that is might still have something.
 	Removable string
-	Own       boot.VolumeRef
 }
 
 // Choice is the answer.
@@ -80,7 +80,18 @@ type Choice struct {
 //
 // Until every device has been read, an entry that is asked for and is not
 // there yet is waited for: there is no default then.
+//
+// What is not built in is not chosen, nor what it asks for done, when something
+// that is built in can be booted, or may be: see [Wants.Removable]. Nor is an
+// entry of which is known that it may start another system than its own.
 func Default(inv boot.Inventory, w Wants) Choice {
+	held := holdBack(inv, w.Removable)
+	c := decide(held.inv, w)
+	return held.explain(c).doubt(inv)
+}
+
+// decide is Default for what may start unattended.
+func decide(inv boot.Inventory, w Wants) Choice {
 	c := &chooser{inv: inv, w: w, choice: Choice{State: w.State}}
 	if e, ok := c.once(); ok {
 		c.choice.ID, c.choice.Once = e.ID, true
@@ -294,29 +305,36 @@ func rank(e, last boot.Entry) int {
 	return r
 }
 
-// Find returns the entry that want names: by ID, else title, else number.
+// Find returns the entry that want names: by ID, else title, else number; one that
+// is built in, if it is one of them.
 func Find(entries []boot.Entry, want string) (boot.Entry, bool) {
-	for _, matches := range []func(e boot.Entry) bool{
-		func(e boot.Entry) bool { return e.ID == want },
-		func(e boot.Entry) bool { return e.Title == want },
-		func(e boot.Entry) bool { return strings.EqualFold(e.Title, want) },
-	} {
-		for _, e := range entries {
-			if matches(e) {
-				return e, true
+	number, err := strconv.Atoi(want)
+	if err != nil {
+		number = 0
+	}
+	for _, removable := range []bool{false, true} {
+		for _, matches := range []func(i int, e boot.Entry) bool{
+			func(_ int, e boot.Entry) bool { return e.ID == want },
+			func(_ int, e boot.Entry) bool { return e.Title == want },
+			func(_ int, e boot.Entry) bool { return strings.EqualFold(e.Title, want) },
+			func(i int, _ boot.Entry) bool { return i+1 == number },
+		} {
+			for i, e := range entries {
+				if e.Removable == removable && matches(i, e) {
+					return e, true
+				}
 			}
 		}
-	}
-	if n, err := strconv.Atoi(want); err == nil && n >= 1 && n <= len(entries) {
-		return entries[n-1], true
 	}
 	return boot.Entry{}, false
 }
 
 // findLoader returns the first entry that systemd-boot may know and that pattern
 // names: by its file without a boot counter, with or without the ending, in
-// whatever case. With skipBad it is none whose counter has no tries left.
+// whatever case; one that is built in, if there is any. With skipBad it is none
+// whose counter has no tries left.
 func findLoader(entries []boot.Entry, pattern string, skipBad bool) (boot.Entry, bool) {
+	// The list begins with what is built in.
 	pattern = strings.ReplaceAll(strings.ToLower(pattern), "[!", "[^")
 	for _, e := range entries {
 		if e.Format != "bls" && e.Format != "uki" || skipBad && countedOut(e) {

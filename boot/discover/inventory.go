@@ -197,7 +197,7 @@ func warnOfNames(inv *boot.Inventory, several map[string]*volume) {
 
 // suspect notes that an entry may start another system than its own.
 func suspect(e *boot.Entry, volumes int, kind, name string) {
-	e.Suspect = sentence("%d volumes have the %s %s that its command line names: the system may take another one than this for its own", volumes, kind, name)
+	e.Suspect = sentence("%d volumes have the %s %s that its command line names, and the system may take another one than this for its own", volumes, kind, name)
 	e.Notes = append(slices.Clone(e.Notes), e.Suspect)
 }
 

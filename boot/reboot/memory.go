@@ -108,7 +108,8 @@ func (s *System) wants(m *mounted, inv boot.Inventory) choice.Wants {
 	if err != nil {
 		s.Warn("what the boot menu remembers cannot be read: %v", err)
 	}
-	w := choice.Wants{Default: mem.asked.Default, State: remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault, LoaderPreferred: all.LoaderPreferred}}
+	// Whoever asks is at the machine, and the system that runs may be on a stick.
+	w := choice.Wants{Default: mem.asked.Default, Removable: settings.Yes, State: remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault, LoaderPreferred: all.LoaderPreferred}}
 	if w.Confirm = mem.asked.Confirm; w.Confirm > 0 {
 		w.State.Tries = all.Tries
 	}

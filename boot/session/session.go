@@ -368,7 +368,7 @@ func unattended(inv boot.Inventory) boot.Inventory {
 // wants is what bears on the choice. What has been asked for in this session is
 // for the next start.
 func (s *session) wants() choice.Wants {
-	return choice.Wants{Default: s.asked.Default, State: s.memory.state, Confirm: s.asked.Confirm, Failed: s.failed}
+	return choice.Wants{Default: s.asked.Default, State: s.memory.state, Confirm: s.asked.Confirm, Failed: s.failed, Removable: s.asked.Removable}
 }
 
 // reportPassedOver shows that the entry which would be the default is not,

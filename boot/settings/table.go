@@ -96,7 +96,7 @@ func table() []setting {
 			help: "How long before that. One number for each time in a row that nothing was left; the last one from then on. The second one, where that cannot be counted.",
 			set:  setPauses, get: getPauses,
 		},
-		oneOf("removable", Ask, "Whether an entry on a disk that is not built in may start unattended: when nothing built in can start, always, or never.",
+		oneOf("removable", Ask, "Whether what is on a disk that is not built in, such as a stick, may start unattended. With ask only when nothing that is built in can be booted; else it is chosen by hand: see below.",
 			func(s *Settings) *string { return &s.Removable }, Ask, Yes, No),
 		{
 			name: "watchdog", def: "0", volume: true, takes: "0 for none, or whole seconds from 30 to 600",

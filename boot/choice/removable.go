@@ -1,0 +1,108 @@
+package choice
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot"
+)
+
+// What is plugged in does not decide what is booted, nor does an entry boot
+// unattended of which is known that it may start another system than its own:
+// rules on top of the choice among entries.
+
+// Values of [Wants.Removable].
+const (
+	always = "yes"
+	never  = "no"
+)
+
+// held is an inventory as the choice of the default is to see it.
+type held struct {
+	inv     boot.Inventory
+	why     string // why nothing that is not built in can start, as a sentence; "" when nothing is held back
+	builtIn bool   // something that is built in can be booted
+}
+
+// holdBack returns inv with a problem at each entry that is not built in, as long
+// as these are left to the user.
+func holdBack(inv boot.Inventory, setting string) held {
+	h := held{inv: inv}
+	reason := ""
+	for _, e := range inv.Entries {
+		if !e.Removable && !e.Snapshot && e.Problem == "" {
+			reason, h.builtIn = fmt.Sprintf("%s is on a disk that is", e.Title), true
+			break
+		}
+	}
+	for _, v := range inv.Volumes {
+		switch {
+		case v.Volume.Removable || reason != "":
+		case v.Overdue:
+			reason = fmt.Sprintf("%s, which is, has not answered", v.Volume.Device)
+		case v.Locked:
+			reason = fmt.Sprintf("%s, which is, is encrypted, and its passphrase has not been given", v.Volume.Device)
+		}
+	}
+	switch setting {
+	case always:
+		return h
+	case never:
+		reason = "that is not allowed"
+	}
+	if reason == "" {
+		return h
+	}
+	h.inv.Entries = slices.Clone(inv.Entries)
+	var disks []string
+	for i := range h.inv.Entries {
+		e := &h.inv.Entries[i]
+		if !e.Removable {
+			continue
+		}
+		e.Once = "" // what a stick asks for is not done, and not spent either
+		if e.Problem != "" {
+			continue
+		}
+		e.Problem = "It is not built in, or found by what is not, and starts only when it is chosen by hand."
+		if disk := e.Volume.OnDisk(); e.Volume.Removable && !slices.Contains(disks, disk) {
+			disks = append(disks, disk)
+		}
+	}
+	switch len(disks) {
+	case 0:
+	case 1:
+		h.why = fmt.Sprintf("%s is not built in, and what is on it does not start unattended: %s (setting removable).", disks[0], reason)
+	default:
+		h.why = fmt.Sprintf("%s are not built in, and what is on them does not start unattended: %s (setting removable).", strings.Join(disks, ", "), reason)
+	}
+	return h
+}
+
+// explain adds why nothing that is not built in has been chosen. Where nothing
+// else is there, that is waited for.
+func (h held) explain(c Choice) Choice {
+	if h.why == "" || !h.inv.Settled {
+		return c
+	}
+	c.Notes = append(c.Notes, h.why)
+	if c.ID == "" && !h.builtIn {
+		c.Wait, c.Exhausted = h.why, false
+	}
+	return c
+}
+
+// doubt takes back a choice that may start the wrong system.
+func (c Choice) doubt(inv boot.Inventory) Choice {
+	i := slices.IndexFunc(inv.Entries, func(e boot.Entry) bool { return e.ID == c.ID })
+	if i < 0 || inv.Entries[i].Suspect == "" {
+		return c
+	}
+	if inv.Settled {
+		c.Wait = fmt.Sprintf("%s does not start unattended: %s", inv.Entries[i].Title, inv.Entries[i].Suspect)
+		c.Notes = append(c.Notes, c.Wait)
+	}
+	c.ID, c.Once, c.Because = "", false, ""
+	return c
+}
