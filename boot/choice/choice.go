@@ -59,6 +59,7 @@ type Choice struct {
 	Wait      string // why there is none yet, as a sentence
 	Exhausted bool   // everything has answered, and nothing is left to start
 
+	Held  string   // why the entries that are not built in are not booted unattended, as a sentence; "" when they may be
 	Notes []string // what the user should know about it, a sentence each
 }
 

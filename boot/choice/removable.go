@@ -8,9 +8,9 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// What is plugged in does not decide what is booted, nor does an entry boot
-// unattended of which is known that it may start another system than its own:
-// rules on top of the choice among entries.
+// What is plugged in does not decide what is booted, and what may start another
+// system than its own is not booted unattended: rules on top of the choice among
+// entries.
 
 // Values of [Wants.Removable].
 const (
@@ -21,7 +21,8 @@ const (
 // held is an inventory as the choice of the default is to see it.
 type held struct {
 	inv     boot.Inventory
-	why     string // why nothing that is not built in can start, as a sentence; "" when nothing is held back
+	why     string // why nothing that is not built in is booted, as a sentence; "" when nothing is held back
+	wait    string // the same in short
 	builtIn bool   // something that is built in can be booted
 }
 
@@ -32,7 +33,7 @@ func holdBack(inv boot.Inventory, setting string) held {
 	reason := ""
 	for _, e := range inv.Entries {
 		if !e.Removable && !e.Snapshot && e.Problem == "" {
-			reason, h.builtIn = fmt.Sprintf("%s is on a disk that is", e.Title), true
+			reason, h.builtIn = fmt.Sprintf("%s is built in", e.Title), true
 			break
 		}
 	}
@@ -40,16 +41,16 @@ func holdBack(inv boot.Inventory, setting string) held {
 		switch {
 		case v.Volume.Removable || reason != "":
 		case v.Overdue:
-			reason = fmt.Sprintf("%s, which is, has not answered", v.Volume.Device)
+			reason = fmt.Sprintf("%s has not answered", v.Volume.Device)
 		case v.Locked:
-			reason = fmt.Sprintf("%s, which is, is encrypted, and its passphrase has not been given", v.Volume.Device)
+			reason = fmt.Sprintf("%s is encrypted", v.Volume.Device)
 		}
 	}
 	switch setting {
 	case always:
 		return h
 	case never:
-		reason = "that is not allowed"
+		reason = "removable = no"
 	}
 	if reason == "" {
 		return h
@@ -65,17 +66,14 @@ func holdBack(inv boot.Inventory, setting string) held {
 		if e.Problem != "" {
 			continue
 		}
-		e.Problem = "It is not built in, or found by what is not, and starts only when it is chosen by hand."
+		e.Problem = "It is plugged in, or named by what is, and not booted by itself."
 		if disk := e.Volume.OnDisk(); e.Volume.Removable && !slices.Contains(disks, disk) {
 			disks = append(disks, disk)
 		}
 	}
-	switch len(disks) {
-	case 0:
-	case 1:
-		h.why = fmt.Sprintf("%s is not built in, and what is on it does not start unattended: %s (setting removable).", disks[0], reason)
-	default:
-		h.why = fmt.Sprintf("%s are not built in, and what is on them does not start unattended: %s (setting removable).", strings.Join(disks, ", "), reason)
+	if len(disks) > 0 {
+		h.why = fmt.Sprintf("What is plugged in (%s) is not booted by itself: %s (setting removable).", strings.Join(disks, ", "), reason)
+		h.wait = fmt.Sprintf("%s: what is plugged in is not booted by itself.", reason)
 	}
 	return h
 }
@@ -86,9 +84,9 @@ func (h held) explain(c Choice) Choice {
 	if h.why == "" || !h.inv.Settled {
 		return c
 	}
-	c.Notes = append(c.Notes, h.why)
+	c.Notes, c.Held = append(c.Notes, h.why), h.why
 	if c.ID == "" && !h.builtIn {
-		c.Wait, c.Exhausted = h.why, false
+		c.Wait, c.Exhausted = h.wait, false
 	}
 	return c
 }
@@ -100,7 +98,7 @@ func (c Choice) doubt(inv boot.Inventory) Choice {
 		return c
 	}
 	if inv.Settled {
-		c.Wait = fmt.Sprintf("%s does not start unattended: %s", inv.Entries[i].Title, inv.Entries[i].Suspect)
+		c.Wait = fmt.Sprintf("%s is not booted by itself: %s", inv.Entries[i].Title, inv.Entries[i].Suspect)
 		c.Notes = append(c.Notes, c.Wait)
 	}
 	c.ID, c.Once, c.Because = "", false, ""

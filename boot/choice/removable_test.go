@@ -38,7 +38,7 @@ func TestPluggedIn(t *testing.T) {
 	locked := boot.VolumeStatus{Volume: inside, Locked: true}
 	kept := remember.State{Kept: true}
 
-	const held = "/dev/sda is not built in, and what is on it does not start unattended"
+	const held = "What is plugged in (/dev/sda) is not booted by itself"
 	tests := []struct {
 		name    string
 		entries []boot.Entry // as they are listed
@@ -50,7 +50,7 @@ func TestPluggedIn(t *testing.T) {
 	}{
 		{name: "1: its default beside a system by the Boot Loader Specification", entries: []boot.Entry{in("bls", file("bls", "loader/entries/a.conf")), out("stick", isDefault)}, id: "bls", note: held},
 		{name: "2: beside a unified kernel image", entries: []boot.Entry{in("uki", file("uki", "EFI/Linux/a.efi")), out("stick", isDefault)}, id: "uki", note: held},
-		{name: "3: beside a guessed system", entries: []boot.Entry{in("guess", guessed), out("stick", isDefault)}, id: "guess", note: held + ": GUESS is on a disk that is"},
+		{name: "3: beside a guessed system", entries: []boot.Entry{in("guess", guessed), out("stick", isDefault)}, id: "guess", note: held + ": GUESS is built in (setting removable)."},
 		{name: "4: two defaults, and the stick's device comes first", entries: []boot.Entry{out("stick", isDefault), in("grub", isDefault)}, id: "grub", note: held},
 		{name: "5: the stick was booted last", entries: []boot.Entry{in("lts", isDefault), out("stick", isDefault)}, wants: Wants{State: remember.State{Last: "stick", Kept: true}}, id: "lts", note: held},
 		{name: "6: next_entry in its grubenv", entries: []boot.Entry{in("lts"), out("stick", once)}, wants: Wants{Default: "lts", State: kept}, id: "lts", note: held},
@@ -58,15 +58,15 @@ func TestPluggedIn(t *testing.T) {
 		{name: "8: a kernel inside by a configuration on a stick", entries: []boot.Entry{in("lts"), in("evil", isDefault, func(e *boot.Entry) { e.Removable = true })}, id: "lts"},
 		{name: "9: a copy with the same UUIDs", entries: []boot.Entry{in("lts"), out("lts-2", isDefault)}, wants: Wants{Default: "lts"}, id: "lts", note: held},
 		{name: "10: a title like a number", entries: []boot.Entry{in("lts"), in("virt", isDefault), out("stick", called("1"))}, wants: Wants{Default: "1"}, id: "lts", note: held},
-		{name: "11: a disk that has not answered", entries: []boot.Entry{out("stick", isDefault)}, volumes: []boot.VolumeStatus{slow}, note: held, wait: held + ": /dev/vda1, which is, has not answered (setting removable)."},
+		{name: "11: a disk that has not answered", entries: []boot.Entry{out("stick", isDefault)}, volumes: []boot.VolumeStatus{slow}, note: held, wait: "/dev/vda1 has not answered: what is plugged in is not booted by itself."},
 		{name: "12: a title that both have", entries: []boot.Entry{out("stick", called("Linux")), in("lts", called("linux")), in("virt", isDefault)}, wants: Wants{Default: "Linux"}, id: "lts", note: held},
 		{name: "13: a file's name that both have", entries: []boot.Entry{in("lts", file("bls", "loader/entries/a.conf")), in("virt", isDefault), out("stick", file("bls", "loader/entries/a.conf"))},
 			wants: Wants{State: remember.State{LoaderDefault: "a.conf"}}, id: "lts", note: held},
-		{name: "14: what is remembered is only on the stick", entries: []boot.Entry{in("lts"), out("stick")}, wants: Wants{State: remember.State{Default: "stick"}}, id: "lts", note: `The remembered default "stick" cannot be booted: It is not built in`},
+		{name: "14: what is remembered is only on the stick", entries: []boot.Entry{in("lts"), out("stick")}, wants: Wants{State: remember.State{Default: "stick"}}, id: "lts", note: `The remembered default "stick" cannot be booted: It is plugged in`},
 
-		{name: "the default by name is only on the stick", entries: []boot.Entry{in("lts"), out("stick")}, wants: Wants{Default: "stick"}, id: "lts", note: `The default "stick" cannot be booted: It is not built in`},
-		{name: "asked for once, on the stick", entries: []boot.Entry{in("lts"), out("stick")}, wants: Wants{State: remember.State{Next: "stick", Kept: true}}, id: "lts", note: "STICK was to be booted once, and cannot be: It is not built in"},
-		{name: "an encrypted disk", entries: []boot.Entry{out("stick", isDefault)}, volumes: []boot.VolumeStatus{locked}, note: held, wait: held + ": /dev/vda1, which is, is encrypted"},
+		{name: "the default by name is only on the stick", entries: []boot.Entry{in("lts"), out("stick")}, wants: Wants{Default: "stick"}, id: "lts", note: `The default "stick" cannot be booted: It is plugged in`},
+		{name: "asked for once, on the stick", entries: []boot.Entry{in("lts"), out("stick")}, wants: Wants{State: remember.State{Next: "stick", Kept: true}}, id: "lts", note: "STICK was to be booted once, and cannot be: It is plugged in"},
+		{name: "an encrypted disk", entries: []boot.Entry{out("stick", isDefault)}, volumes: []boot.VolumeStatus{locked}, note: held, wait: "/dev/vda1 is encrypted: what is plugged in is not"},
 		{name: "what is built in has failed", entries: []boot.Entry{in("lts"), out("stick")}, wants: Wants{Failed: map[string]bool{"lts": true}}, note: held},
 		{name: "a slow stick beside a stick", entries: []boot.Entry{out("stick")}, volumes: []boot.VolumeStatus{{Volume: outside, Overdue: true}}, id: "stick"},
 		{name: "nothing else", entries: []boot.Entry{out("stick", isDefault)}, id: "stick"},
@@ -75,12 +75,12 @@ func TestPluggedIn(t *testing.T) {
 		{name: "yes", entries: []boot.Entry{in("lts"), out("stick", isDefault)}, wants: Wants{Removable: "yes"}, id: "stick"},
 		{name: "yes, and both have a default", entries: []boot.Entry{in("lts", isDefault), out("stick", isDefault)}, wants: Wants{Removable: "yes"}, id: "lts"},
 		{name: "yes, beside a slow disk", entries: []boot.Entry{out("stick")}, volumes: []boot.VolumeStatus{slow}, wants: Wants{Removable: "yes"}, id: "stick"},
-		{name: "no", entries: []boot.Entry{out("stick", isDefault)}, wants: Wants{Removable: "no"}, note: held, wait: held + ": that is not allowed (setting removable)."},
+		{name: "no", entries: []boot.Entry{out("stick", isDefault)}, wants: Wants{Removable: "no"}, note: held, wait: "removable = no: what is plugged in is not"},
 		{name: "no, beside what is built in", entries: []boot.Entry{in("lts", guessed), out("stick", isDefault)}, wants: Wants{Removable: "no"}, id: "lts", note: held},
 
-		{name: "what may start the wrong system", entries: []boot.Entry{in("lts", suspected), in("other", guessed)}, note: "LTS does not start unattended: 2 volumes have the UUID u1", wait: "LTS does not start unattended: 2 volumes have the UUID u1."},
-		{name: "what may, and is asked for", entries: []boot.Entry{in("lts", suspected), in("other")}, wants: Wants{Default: "lts"}, note: "LTS does not start", wait: "LTS does not start"},
-		{name: "what may, once", entries: []boot.Entry{in("lts", suspected), in("other")}, wants: Wants{State: remember.State{Next: "lts", Kept: true}}, note: "LTS does not start", wait: "LTS does not start"},
+		{name: "what may start the wrong system", entries: []boot.Entry{in("lts", suspected), in("other", guessed)}, note: "LTS is not booted by itself: 2 volumes have the UUID u1", wait: "LTS is not booted by itself: 2 volumes have the UUID u1."},
+		{name: "what may, and is asked for", entries: []boot.Entry{in("lts", suspected), in("other")}, wants: Wants{Default: "lts"}, note: "LTS is not booted by itself", wait: "LTS is not booted by itself"},
+		{name: "what may, once", entries: []boot.Entry{in("lts", suspected), in("other")}, wants: Wants{State: remember.State{Next: "lts", Kept: true}}, note: "LTS is not booted by itself", wait: "LTS is not booted by itself"},
 		{name: "what may is not the default", entries: []boot.Entry{in("lts"), in("other", suspected)}, id: "lts"},
 	}
 	for _, tt := range tests {

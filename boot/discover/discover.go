@@ -89,7 +89,7 @@ type Scanner struct {
 
 	// Own returns the PARTUUID of the partition that alpboot itself was started
 	// from, or "": its disk counts as built in. It is called once, in a goroutine of
-	// the scan, before devices are listed. Nil when nothing knows.
+	// the scan, and may take as long as a device. Nil when nothing knows.
 	Own func() string
 
 	// Limit is how long one device may take until it is reported as not

@@ -47,8 +47,9 @@ type state struct {
 	late     int             // those of them that have had their time
 	removing map[string]bool // nodes of devices that are being removed, or written to although they are gone
 
-	own    string // the partition that alpboot was started from
-	ownJob *job   // that finds it out; nil when the devices have been listed
+	own    string    // the partition that alpboot was started from
+	ownJob *job      // that finds it out; nil when it has, or has had its time
+	ownBy  time.Time // when it has
 
 	relistAt time.Time // when the devices are to be listed again; the zero Time for not
 	quietAt  time.Time // from when on no event counts as recent
@@ -97,11 +98,8 @@ func (sc *Scan) run(ctx context.Context) {
 		events, st.eventsErr = s.Events(ctx)
 		st.quietAt = st.quietAt.Add(s.Settle)
 	}
-	if s.Own == nil {
-		st.list()
-	} else {
-		st.findOwn()
-	}
+	st.findOwn()
+	st.list()
 	ready := s.Ready
 	for {
 		now := time.Now()
@@ -256,6 +254,9 @@ func (st *state) carryOut(p plan) bool {
 func (st *state) publish(p plan, now time.Time) (wake time.Time, again bool) {
 	wake = earlier(p.wake, st.relistAt)
 	quiet := !st.loading && st.relistAt.IsZero() && !now.Before(st.quietAt)
+	if st.awaitsOwn(now) {
+		quiet, wake = false, earlier(wake, st.ownBy)
+	}
 	if now.Before(st.quietAt) {
 		wake = earlier(wake, st.quietAt)
 	}
@@ -298,19 +299,30 @@ func (st *state) event(ev device.Event) {
 	}
 }
 
-// findOwn finds out from which disk alpboot was started, and lists the devices
-// then, or when the firmware has had its time.
+// findOwn finds out from which disk alpboot was started.
 func (st *state) findOwn() {
-	st.relistAt = time.Now().Add(st.scanner.Limit)
+	if st.scanner.Own == nil {
+		return
+	}
+	st.ownBy = time.Now().Add(st.scanner.Limit)
 	st.ownJob = st.do(func() func() {
 		own := st.scanner.Own()
 		return func() {
-			if st.ownJob != nil { // it is in time
-				st.own, st.ownJob = own, nil
+			st.own, st.ownJob = own, nil
+			if own != "" {
 				st.list()
 			}
 		}
 	})
+}
+
+// awaitsOwn reports whether that may still be found out.
+func (st *state) awaitsOwn(now time.Time) bool {
+	if st.ownJob != nil && !now.Before(st.ownBy) {
+		st.expire(st.ownJob)
+		st.ownJob = nil
+	}
+	return st.ownJob != nil
 }
 
 // ownDisk returns the disk among blocks that alpboot was started from, when it is
@@ -333,10 +345,7 @@ func (st *state) ownDisk(blocks []device.Block) string {
 func (st *state) list() {
 	var blocks []device.Block
 	blocks, st.listErrs = st.scanner.Machine.Devices()
-	if st.ownJob != nil {
-		st.expire(st.ownJob)
-	}
-	st.listed, st.ownJob, st.relistAt, st.changed = nil, nil, time.Time{}, true
+	st.listed, st.relistAt, st.changed = nil, time.Time{}, true
 	isListed, own := map[string]bool{}, st.ownDisk(blocks)
 	for _, b := range blocks {
 		if own != "" && (b.Path == own || b.Disk == own) {

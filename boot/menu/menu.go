@@ -90,6 +90,7 @@ type InventoryMsg struct {
 	Inventory boot.Inventory
 	Default   string   // ID of the entry to boot unattended; "" when there is none
 	Last      string   // ID of the entry that was booted last time; "" when unknown
+	Wait      string   // why nothing is booted unattended, as a sentence; "" when something is
 	Notes     []string // sentences about the choice and the settings
 	Memory    string   // where a default is remembered, as a sentence; "" for nowhere
 }

@@ -24,6 +24,7 @@ type Model struct {
 	memory    string                  // where a default is remembered
 	choice    []string                // notes of the last InventoryMsg
 	notices   []string                // warnings about the machine
+	wait      string                  // why nothing is booted unattended
 	failed    map[string]string       // reasons by ID; never changed in place
 	busySince map[string]time.Time    // when a device was first seen not to have answered; never changed in place
 	facts     map[string]InspectedMsg // what is known of the files of entries, by ID; never changed in place

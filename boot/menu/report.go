@@ -14,6 +14,7 @@ type Report struct {
 	Settled bool     // every device has answered
 
 	Default  string // ID of the row that boots by itself; "" when none does
+	Wait     string // why none does, as a sentence
 	Counting bool   // and the countdown is on
 	Left     int    // seconds of it
 
@@ -42,7 +43,7 @@ type Row struct {
 // Report returns what there is to write, for a console with the given characters.
 func (m Model) Report(cs Charset) Report {
 	n := Report{
-		Settled: m.inventory.Settled, Default: m.defaultID, Counting: m.countdown.on,
+		Settled: m.inventory.Settled, Default: m.defaultID, Wait: clean(m.wait, cs), Counting: m.countdown.on,
 		Booting: m.booting.id, Status: clean(m.activity(), cs), Message: clean(m.message.text, cs), Messages: m.messages,
 		Hidden: m.hidden, Answers: m.answers,
 		Memory: clean(m.memory, cs), Firmware: m.config.Firmware, Relaunch: m.config.Relaunch,

@@ -135,6 +135,8 @@ func (m Model) messageText(activity string, cs Charset, room int) (string, Style
 			return fmt.Sprintf("Only entries with \"%s\" are shown. Esc shows all.", filter), Normal
 		case ok && e.Problem != "" && !m.typed:
 			return fmt.Sprintf("The default, %s, cannot be booted, so nothing is booted by itself.", clean(title(e), cs)), Bad
+		case m.wait != "" && !m.typed:
+			return clean(m.wait, cs), Bad
 		}
 	}
 	return "", Normal

@@ -22,6 +22,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
@@ -283,7 +284,8 @@ func (m maker) Write(node string, do func(*os.Root) error) error {
 // The rest implements Machine.
 
 func (b *fixture) Scan(ctx context.Context, asked settings.Settings) *discover.Scan {
-	return (&discover.Scanner{Machine: maker{b.disks, b}, Maker: maker{b.disks, b}, Formats: all.Formats(nil), Events: b.disks.Events, Settle: asked.Settle, Limit: asked.DeviceLimit}).Start(ctx)
+	return (&discover.Scanner{Machine: maker{b.disks, b}, Maker: maker{b.disks, b}, Formats: all.Formats(nil), Events: b.disks.Events, Settle: asked.Settle, Limit: asked.DeviceLimit,
+		Own: func() string { return efivar.StartedFrom(b.vars) }}).Start(ctx)
 }
 
 func (b *fixture) Shell(console string) error {

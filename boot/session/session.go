@@ -339,12 +339,17 @@ func (s *session) show() {
 	inv.Settled = inv.Settled && s.ready()
 	s.choice = choice.Default(unattended(inv), s.wants())
 	inv.Entries = s.withConsoles(inv.Entries)
+	for i, e := range inv.Entries {
+		if s.choice.Held != "" && e.Removable {
+			inv.Entries[i].Notes = append(slices.Clone(e.Notes), s.choice.Held)
+		}
+	}
 	s.reportPassedOver(inv)
 	for _, n := range s.choice.Notes {
 		s.logOnce(slog.LevelInfo, n)
 	}
 	s.update(menu.InventoryMsg{
-		Inventory: inv, Default: s.choice.ID, Last: s.memory.state.Last, Memory: s.aboutMemory(),
+		Inventory: inv, Default: s.choice.ID, Last: s.memory.state.Last, Memory: s.aboutMemory(), Wait: s.choice.Wait,
 		Notes: slices.Concat(s.allNotes(), s.choice.Notes),
 	})
 }

@@ -137,6 +137,9 @@ func (c *Console) prompt() {
 		c.sayf("Type a number and Enter, Enter alone for %d, or ? and Enter for help:", c.number(c.report.Default))
 		return
 	}
+	if c.report.Wait != "" {
+		c.say(c.report.Wait)
+	}
 	c.say("Type a number and Enter, or ? and Enter for help:")
 }
 
