@@ -77,6 +77,11 @@ func newMounted(mounts []mountinfo.Mount, all []device.Block, number func(node s
 	return m
 }
 
+// rootIsBuiltIn reports whether the root filesystem is on a disk that is built in.
+func (m *mounted) rootIsBuiltIn() bool {
+	return slices.ContainsFunc(m.blocks, func(b device.Block) bool { return m.mounts[b.Path].Point == "/" && !b.Removable })
+}
+
 // Devices implements [discover.Machine].
 func (m *mounted) Devices() ([]device.Block, []error) { return slices.Clone(m.blocks), nil }
 
@@ -206,9 +211,12 @@ func pick(inv boot.Inventory, want string, w choice.Wants, running string) (boot
 		}
 		return e, nil
 	}
-	id := choice.Default(inv, w).ID
-	i := slices.IndexFunc(inv.Entries, func(e boot.Entry) bool { return e.ID == id })
-	if i < 0 {
+	c := choice.Default(inv, w)
+	i := slices.IndexFunc(inv.Entries, func(e boot.Entry) bool { return e.ID == c.ID })
+	switch {
+	case i < 0 && c.Wait != "":
+		return boot.Entry{}, fmt.Errorf("%s; --entry names one that is to be booted all the same", strings.TrimSuffix(c.Wait, "."))
+	case i < 0:
 		return boot.Entry{}, nothingFound(inv)
 	}
 	best := inv.Entries[i]
@@ -216,7 +224,7 @@ func pick(inv boot.Inventory, want string, w choice.Wants, running string) (boot
 		return best, nil
 	}
 	for _, e := range inv.Entries {
-		if e.Problem == "" && e.Guessed == best.Guessed && !e.Snapshot && ofFlavour(e, running) {
+		if e.Problem == "" && e.Suspect == "" && e.Removable == best.Removable && e.Guessed == best.Guessed && !e.Snapshot && ofFlavour(e, running) {
 			return e, nil
 		}
 	}

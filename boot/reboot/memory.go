@@ -108,10 +108,12 @@ func (s *System) wants(m *mounted, inv boot.Inventory) choice.Wants {
 	if err != nil {
 		s.Warn("what the boot menu remembers cannot be read: %v", err)
 	}
-	// Whoever asks is at the machine, and the system that runs may be on a stick.
 	w := choice.Wants{Default: mem.asked.Default, Removable: settings.Yes, State: remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault, LoaderPreferred: all.LoaderPreferred}}
 	if w.Confirm = mem.asked.Confirm; w.Confirm > 0 {
 		w.State.Tries = all.Tries
+	}
+	if m.rootIsBuiltIn() { // else the running system is on a stick itself
+		w.Removable = mem.asked.Removable
 	}
 	return w
 }

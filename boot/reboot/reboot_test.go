@@ -23,6 +23,8 @@ func TestPick(t *testing.T) {
 	def := boot.Entry{ID: "def", Title: "def", Default: true, Kernel: "boot/vmlinuz-edge"}
 	broken := boot.Entry{ID: "broken", Title: "broken", Version: "6.12.1-0-virt", Problem: "Its kernel is missing."}
 	guess := boot.Entry{ID: "guess", Title: "guess", Version: "6.12.1-0-virt", Guessed: true}
+	stick := boot.Entry{ID: "stick", Title: "stick", Version: "6.12.1-0-virt", Default: true, Removable: true}
+	twin := boot.Entry{ID: "twin", Title: "twin", Suspect: "2 volumes have the UUID u1."}
 	tests := []struct {
 		name    string
 		entries []boot.Entry
@@ -41,6 +43,9 @@ func TestPick(t *testing.T) {
 		{name: "not a guess", entries: []boot.Entry{lts, guess}, id: "lts"},
 		{name: "an entry by name", entries: []boot.Entry{lts, virt, def}, want: "lts", id: "lts"},
 		{name: "an entry that cannot be booted", entries: []boot.Entry{lts, broken}, want: "broken"},
+		{name: "not from a stick", entries: []boot.Entry{stick, lts}, id: "lts"},
+		{name: "from a stick by name", entries: []boot.Entry{stick, lts}, want: "stick", id: "stick"},
+		{name: "not what may start another system", entries: []boot.Entry{twin}},
 		{name: "nothing", entries: []boot.Entry{broken}},
 	}
 	for _, tt := range tests {
