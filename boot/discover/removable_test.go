@@ -216,6 +216,43 @@ func TestRemovableMembers(t *testing.T) {
 	})
 }
 
+// What was made of a stick gives way when the member that is built in answers late,
+// and is made again under another name, if it is another array.
+func TestStickGivesWay(t *testing.T) {
+	member := func(path string, role int, flavour, array, node string) hardware.Device {
+		d := mirrored(path, role, alpine(node, "u"+flavour, flavour))
+		d.Superblock.UUID, d.Member.RAID.UUID = array, array
+		return d
+	}
+	for _, tt := range []struct {
+		name, array, node string
+		want              string
+		made              int // how often of the stick
+	}{
+		{"the same array", "r1", "/dev/mapper/md-0", "Linux lts: /dev/mapper/md-0", 1},
+		{"another of its name", "r2", "/dev/mapper/stick", "Linux lts, Linux evil: /dev/mapper/md-0 /dev/mapper/stick+", 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				slow := member("/dev/vda1", 1, "lts", "r1", "/dev/mapper/md-0")
+				slow.Faults = map[hardware.Step]hardware.Fault{hardware.Probe: {Delay: time.Minute}}
+				m := hardware.New(plugged(member("/dev/sda1", 0, "evil", tt.array, tt.node)), slow)
+				sc := listener(m).Start(t.Context())
+				defer stop(t, sc, m)
+				inv := settled(t, sc)
+				if got := titles(inv) + ": " + where(inv); got != "Linux evil: "+tt.node+"+" {
+					t.Fatalf("at first: %s", got)
+				}
+				time.Sleep(2 * time.Minute)
+				inv = settled(t, sc)
+				if got := titles(inv) + ": " + where(inv); got != tt.want || m.Calls(hardware.Assemble, "/dev/sda1") != tt.made {
+					t.Errorf("afterwards: %s (%s), made %d times", got, problems(inv), m.Calls(hardware.Assemble, "/dev/sda1"))
+				}
+			})
+		})
+	}
+}
+
 // An entry that names a volume by what several have is suspected, by whatever it
 // names it.
 func TestSuspects(t *testing.T) {

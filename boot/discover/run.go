@@ -22,6 +22,10 @@ type assembly struct {
 	job     *job
 	done    bool
 	problem string // why it could not be made
+
+	name      string  // of the mapping; "" for an image file
+	removable bool    // one of the members is
+	made      *volume // what came of it
 }
 
 // state is what the loop of a scan knows.
@@ -39,6 +43,7 @@ type state struct {
 	noMemory bool      // there was too little then
 
 	assemblies map[string]*assembly // by UUID of a mapping, or path of an image file
+	givingWay  int                  // assemblies that are being removed for others
 	complete   bool                 // the sets are as complete as they will be for now
 	problems   map[string]string    // of members of sets, by node
 
@@ -498,16 +503,49 @@ func (st *state) assemble() {
 	}
 	mappings, problems := assemble.Plan(members, st.complete)
 	st.problems = problems
+	if st.giveWay(mappings) {
+		return
+	}
 	for _, mapping := range mappings {
 		if st.assemblies[mapping.UUID] != nil {
 			continue
 		}
-		a := &assembly{}
+		a := &assembly{name: mapping.Name, removable: mapping.Removable}
 		for _, node := range mapping.Members {
 			a.members = append(a.members, byNode[node])
 		}
 		st.make(mapping.UUID, a, func() (Made, error) { return st.scanner.Maker.Map(mapping) })
 	}
+}
+
+// giveWay removes what was made of a stick, and has the UUID or name of what can
+// be made of members that are built in by now. It reports whether there is or was
+// such a device: those of mappings are to be made when it is gone.
+func (st *state) giveWay(mappings []assemble.Mapping) bool {
+	for key, a := range st.assemblies {
+		if !a.removable || !a.done || !slices.ContainsFunc(mappings, func(m assemble.Mapping) bool {
+			return !m.Removable && (m.UUID == key || m.Name == a.name && st.assemblies[m.UUID] == nil)
+		}) {
+			continue
+		}
+		delete(st.assemblies, key)
+		a.members[0].assemblies = slices.DeleteFunc(a.members[0].assemblies, func(o *assembly) bool { return o == a })
+		if a.made == nil {
+			continue
+		}
+		vols := st.forget(a.made)
+		st.givingWay++
+		st.do(func() func() {
+			closeAll(vols)
+			return func() {
+				st.removed(vols)
+				st.givingWay--
+				st.complete = false
+				st.assemble()
+			}
+		})
+	}
+	return st.givingWay > 0
 }
 
 // open has the image file name on v made a device.
@@ -540,6 +578,8 @@ func (st *state) make(key string, a *assembly, do func() (Made, error)) {
 				a.problem = sentence("%s: its set cannot be assembled: %v", path, err)
 			case st.assemblies[key] != a || !st.add(made, a.image, a.members...):
 				st.removeDevice(made)
+			default:
+				a.made = st.made[len(st.made)-1]
 			}
 		}
 	})
