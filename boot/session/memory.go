@@ -147,15 +147,20 @@ func (s *session) setDefault(a menu.SetDefault) {
 
 // aboutDefault returns what came of making an entry the default.
 func (s *session) aboutDefault(a menu.SetDefault) string {
-	title := a.ID
+	title, held := a.ID, ""
 	for _, e := range s.view.known().Entries {
 		if e.ID == a.ID {
 			title = boot.Clean(e.Title)
+			if e.Removable {
+				held = s.choice.Held
+			}
 		}
 	}
 	switch {
 	case a.ID == "":
 		return "No default is remembered any more."
+	case held != "":
+		return title + " is remembered. " + held
 	case a.Once:
 		return title + " is booted at the next start, once."
 	case s.asked.Default != "":

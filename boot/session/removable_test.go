@@ -63,6 +63,8 @@ func TestStickIsNotCountedDownInto(t *testing.T) {
 		b.start(byHand)
 		b.press(menu.KeyEnd)
 		b.shows(aboutSticks)
+		b.press("dd")
+		b.shows("1 is remembered. " + aboutSticks)
 		b.press(menu.KeyEnter)
 		b.did("load boot/vmlinuz-stick", "hand over", "jump with 0 mounted")
 	}, plugged(t, "u2"), disk)
