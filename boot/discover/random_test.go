@@ -568,6 +568,7 @@ func (c *chaos) device(path string, what []string) hardware.Device {
 		d.Member.RAID.UUID = "r-" + n
 		known.made, known.healthy = true, false
 	}
+	d.Block.Removable = path >= "/dev/sde1"
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.disks[path] = known
