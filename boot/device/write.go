@@ -88,6 +88,11 @@ func (d driver) writing() ([][]string, bool) {
 		options = slices.DeleteFunc(slices.Clone(options), func(o string) bool {
 			return o == "norecovery" || strings.HasSuffix(o, "nologreplay")
 		})
+		if d.name == superblock.VFAT {
+			// A file that is renamed must have its new name on the disk before it
+			// loses the old one: no journal would bring it back.
+			options = append(options, "dirsync")
+		}
 		sets = append(sets, options)
 	}
 	return sets, true

@@ -26,6 +26,13 @@ const (
 	Loader = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f" // systemd-boot's: systemd.io/BOOT_LOADER_INTERFACE
 )
 
+// BootCountPath is the variable of [Loader] that names the file of the entry which
+// was started, if that has a boot counter. By it systemd-bless-boot takes the
+// counter off when the system is up. Once the firmware's boot services have ended
+// only a variable that lasts can be made, so that it is deleted when anything else
+// is started.
+const BootCountPath = "LoaderBootCountPath"
+
 // Variables are those of UEFI firmware. A vendor is a GUID in lower case. Errors
 // name the variable.
 type Variables interface {

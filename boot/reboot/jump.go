@@ -50,11 +50,11 @@ func (s *System) Jump(ctx context.Context, o JumpOptions) error {
 	// The terminal may go down with the network; there is no way back then.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
 
+	undo := []func(){s.forgetCounter()}
 	if err := within(syncLimit, func() error { unix.Sync(); return nil }); err != nil {
 		s.Warn("writing everything out: %v", err)
 	}
 	var busy []mountinfo.Mount
-	var undo []func()
 	for _, m := range toSettle(mounts) {
 		if err := within(mountLimit, func() error { return remount(m, unix.MS_RDONLY) }); err != nil {
 			busy = append(busy, m)

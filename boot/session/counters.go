@@ -13,13 +13,6 @@ import (
 	"github.com/alpboot/alpboot/boot/efivar"
 )
 
-// counterPath is the EFI variable that names the file of the entry that was
-// started, if that has a boot counter. By it systemd-bless-boot takes the counter
-// off when the system is up. It must last, as nothing else can be set once the
-// firmware's boot services have ended, so that it is deleted when an entry without
-// a counter is started.
-const counterPath = "LoaderBootCountPath"
-
 // counting counts the start of an entry in the name of its file, as systemd-boot
 // does. No other file is written to, and none for an entry without a counter.
 type counting struct {
@@ -72,11 +65,15 @@ func (c *counting) problem() string {
 // disk.
 func (c *counting) rename(from, to string) error {
 	err := c.write(func(root *os.Root) error {
-		_, err := root.Lstat(to)
-		if err == nil {
+		switch st, err := root.Lstat(to); {
+		case err == nil && st.Mode().IsRegular() && st.Size() == 0:
+			// On FAT what a rename has made that the power cut off.
+			if err := root.Remove(to); err != nil {
+				return err
+			}
+		case err == nil:
 			return fmt.Errorf("there is a file /%s", to)
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		case !errors.Is(err, fs.ErrNotExist):
 			return err
 		}
 		if err := root.Rename(from, to); err != nil {
@@ -106,19 +103,19 @@ func (c *counting) publish(file string) error {
 	if c.vars == nil {
 		return nil
 	}
-	old, err := c.vars.Get(counterPath, efivar.Loader)
+	old, err := c.vars.Get(efivar.BootCountPath, efivar.Loader)
 	if file == "" {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		return c.vars.Delete(counterPath, efivar.Loader)
+		return c.vars.Delete(efivar.BootCountPath, efivar.Loader)
 	}
 	value := efivar.AppendText(nil, `\`+strings.ReplaceAll(file, "/", `\`))
 	if err == nil && bytes.Equal(old, value) {
 		return nil
 	}
-	if err := c.vars.Set(counterPath, efivar.Loader, value); err != nil {
-		return errors.Join(err, c.vars.Delete(counterPath, efivar.Loader)) // rather none than another file's
+	if err := c.vars.Set(efivar.BootCountPath, efivar.Loader, value); err != nil {
+		return errors.Join(err, c.vars.Delete(efivar.BootCountPath, efivar.Loader)) // rather none than another file's
 	}
 	return nil
 }

@@ -29,13 +29,13 @@ func counterFixture(t *testing.T, b *fixture, conf, cmdline string) (dir string,
 		"loader/entries/" + conf:  "title Arch\nlinux /vmlinuz\noptions quiet\n",
 		"loader/entries/old.conf": "title Old\nlinux /vmlinuz\noptions single\n",
 	})
-	b.vars.Values[counterPath] = stale
+	b.vars.Values[efivar.BootCountPath] = stale
 	started = new(string)
 	var once sync.Once // what is started after that has failed does not count
 	b.hw.always = func(what string) {
 		if what == "hand over" {
 			once.Do(func() {
-				value, _ := b.vars.Get(counterPath, efivar.Loader)
+				value, _ := b.vars.Get(efivar.BootCountPath, efivar.Loader)
 				*started = efivar.Text(value)
 			})
 		}
@@ -85,8 +85,8 @@ func TestCounting(t *testing.T) {
 						t.Errorf("the started system reads %q, want %q", *started, tt.path)
 					}
 					// The jump failed: nothing has been started that could take it off.
-					if value, ok := b.vars.Values[counterPath]; ok {
-						t.Errorf("%s is %q", counterPath, value)
+					if value, ok := b.vars.Values[efivar.BootCountPath]; ok {
+						t.Errorf("%s is %q", efivar.BootCountPath, value)
 					}
 					writes := slices.Compact(b.disks.Written())
 					if want := map[bool][]string{true: {"/dev/sda9"}}[tt.path != ""]; !slices.Equal(writes, want) {
@@ -118,6 +118,22 @@ func TestCountingImages(t *testing.T) {
 	})
 }
 
+// A rename that the power cut off may have left an empty file on FAT.
+func TestCountingAfterPowerCut(t *testing.T) {
+	onDisks(t, func(t *testing.T, b *fixture) {
+		dir, started := counterFixture(t, b, "arch+3-00.conf", byHand)
+		writeFile(t, filepath.Join(dir, "loader/entries/arch+2-01.conf"), "")
+		b.press(menu.KeyEnter)
+		b.wait(2 * time.Second)
+		if got := listing(t, filepath.Join(dir, "loader/entries")); got != "arch+2-01.conf old.conf" {
+			t.Errorf("there is %s", got)
+		}
+		if *started == "" {
+			t.Error("the started system does not know of the counter")
+		}
+	})
+}
+
 // Esc stops the start after it was counted: the file has its name again.
 func TestCountingUndone(t *testing.T) {
 	onDisks(t, func(t *testing.T, b *fixture) {
@@ -135,8 +151,8 @@ func TestCountingUndone(t *testing.T) {
 		if got := listing(t, filepath.Join(dir, "loader/entries")); got != "arch+3-00.conf old.conf" {
 			t.Errorf("there is %s", got)
 		}
-		if value, ok := b.vars.Values[counterPath]; ok {
-			t.Errorf("%s is %q", counterPath, value)
+		if value, ok := b.vars.Values[efivar.BootCountPath]; ok {
+			t.Errorf("%s is %q", efivar.BootCountPath, value)
 		}
 	})
 }
@@ -155,7 +171,9 @@ func TestCountingFails(t *testing.T) {
 			"/dev/sda9: this start cannot be counted in the name of /loader/entries/arch+3-00.conf: /dev/sda9 can only be read. Starting Arch.",
 		},
 		"the name is taken": {
-			func(b *fixture, dir string) { writeFile(t, filepath.Join(dir, "loader/entries/arch+2-01.conf"), "") },
+			func(b *fixture, dir string) {
+				writeFile(t, filepath.Join(dir, "loader/entries/arch+2-01.conf"), "title x\n")
+			},
 			"there is a file /loader/entries/arch+2-01.conf. Starting Arch.",
 		},
 		"the variable cannot be written": {
