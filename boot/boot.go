@@ -123,7 +123,7 @@ func (s Source) String() string {
 const LastBooted = "@last"
 
 // Entry is one thing that can be booted. A format fills in what its
-// configuration has; package discover adds Volume, ID, Version and, where a
+// configuration has; package discover adds Volume, ID, Version, Apart and, where a
 // file is missing or unusable, Problem.
 //
 // Paths are slash paths from the volume's root as [fs.FS] takes them, with no
@@ -131,6 +131,7 @@ const LastBooted = "@last"
 type Entry struct {
 	ID      string // stable over reboots, without white space
 	Title   string // what the user sees in the list
+	Apart   string // what tells it apart from others of its title: see [Entry.Name]
 	Version string // kernel release, read from the kernel image; "" when unknown
 	Format  string // name of the format that listed it
 	Source  Source // on the volume that was parsed
@@ -179,6 +180,16 @@ type Entry struct {
 // IsOwn reports whether e starts alpboot itself, by the name of its kernel
 // (CONFIG_LOCALVERSION).
 func (e Entry) IsOwn() bool { return strings.HasSuffix(e.Version, "-alpboot") }
+
+// Name returns what an entry is called where nothing else is shown of it: its
+// title and, where others have the same, the version of its kernel or the volume
+// that it is on.
+func (e Entry) Name() string {
+	if e.Apart == "" {
+		return e.Title
+	}
+	return e.Title + " (" + e.Apart + ")"
+}
 
 // Note is a sentence about a file or a volume that concerns no single entry,
 // such as a line that could not be understood.

@@ -145,12 +145,12 @@ func (c *chooser) usedUp(e boot.Entry) bool {
 // explain notes why best, which may be none, is booted in place of wanted.
 func (c *chooser) explain(wanted, best boot.Entry) {
 	if c.w.Failed[wanted.ID] {
-		c.note("%s could not be started just now: it is passed over.", wanted.Title)
+		c.note("%s could not be started just now: it is passed over.", wanted.Name())
 	} else if wanted.ID != best.ID {
-		c.note("%s %s: it is passed over.", wanted.Title, c.why(wanted))
+		c.note("%s %s: it is passed over.", wanted.Name(), c.why(wanted))
 	}
 	if best.ID != "" && c.failed(best) {
-		c.note("%s %s. There is no other: it is tried again.", best.Title, c.why(best))
+		c.note("%s %s. There is no other: it is tried again.", best.Name(), c.why(best))
 	}
 }
 
@@ -171,11 +171,11 @@ func (c *chooser) once() (boot.Entry, bool) {
 		case !found:
 			c.note("%q was to be booted once: there is no such entry.", request)
 		case e.Problem != "":
-			c.note("%s was to be booted once, and cannot be: %s", e.Title, e.Problem)
+			c.note("%s was to be booted once, and cannot be: %s", e.Name(), e.Problem)
 		case c.w.Failed[e.ID]:
-			c.note("%s was to be booted once, and could not be started just now.", e.Title)
+			c.note("%s was to be booted once, and could not be started just now.", e.Name())
 		default:
-			c.note("%s is booted once, as it was asked for.", e.Title)
+			c.note("%s is booted once, as it was asked for.", e.Name())
 			return true
 		}
 		return false
@@ -215,11 +215,11 @@ func (c *chooser) once() (boot.Entry, bool) {
 			continue
 		}
 		if !state.Kept {
-			c.note("%s is asked for at the next boot only. That is not done: it would be done at every boot, as nothing can be remembered here (setting remember).", e.Title)
+			c.note("%s is asked for at the next boot only. That is not done: it would be done at every boot, as nothing can be remembered here (setting remember).", e.Name())
 			continue
 		}
 		c.choice.State.Used = append(slices.Clone(c.choice.State.Used), key)
-		if usable(e, true, e.Title) {
+		if usable(e, true, e.Name()) {
 			return e, true
 		}
 	}
@@ -316,8 +316,9 @@ func Find(entries []boot.Entry, want string) (boot.Entry, bool) {
 	for _, removable := range []bool{false, true} {
 		for _, matches := range []func(i int, e boot.Entry) bool{
 			func(_ int, e boot.Entry) bool { return e.ID == want },
+			func(_ int, e boot.Entry) bool { return e.Name() == want },
 			func(_ int, e boot.Entry) bool { return e.Title == want },
-			func(_ int, e boot.Entry) bool { return strings.EqualFold(e.Title, want) },
+			func(_ int, e boot.Entry) bool { return strings.EqualFold(e.Name(), want) || strings.EqualFold(e.Title, want) },
 			func(i int, _ boot.Entry) bool { return i+1 == number },
 		} {
 			for i, e := range entries {

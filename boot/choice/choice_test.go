@@ -54,6 +54,7 @@ func TestDefault(t *testing.T) {
 		{name: "by ID", entries: []boot.Entry{lts, virt}, want: "lts-1", id: "lts-1"},
 		{name: "by title", entries: []boot.Entry{virt, lts}, want: "Linux lts", id: "lts-1"},
 		{name: "by title in other case", entries: []boot.Entry{virt, lts}, want: "linux LTS", id: "lts-1"},
+		{name: "by title and what tells it apart", entries: []boot.Entry{virt, {ID: "virt-12", Title: "Linux virt", Apart: "6.1"}}, want: "Linux virt (6.1)", id: "virt-12"},
 		{name: "by number", entries: []boot.Entry{virt, lts}, want: "2", id: "lts-1"},
 		{name: "a snapshot that is asked for", entries: []boot.Entry{virt, snapshot}, want: "snap-7", id: "snap-7"},
 		{name: "a default that may still turn up", entries: []boot.Entry{virt}, looking: true, want: "lts-1"},

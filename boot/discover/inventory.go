@@ -259,7 +259,9 @@ func entries(vols []*volume) []boot.Entry {
 			list = append(list, e)
 		}
 	}
-	return inOrder(list)
+	list = inOrder(list)
+	tellApart(list)
+	return list
 }
 
 // complete completes e with the one of roots that it belongs to: with one that is
@@ -271,6 +273,33 @@ func complete(e boot.Entry, builtIn, roots []bare.Root) boot.Entry {
 	with := bare.Complete(e, roots)
 	with.Removable = e.Removable || with.Problem != e.Problem
 	return with
+}
+
+// tellApart sets Apart of entries that have one title in one submenu: their
+// versions, where these differ, and if that is not enough their volumes.
+func tellApart(list []boot.Entry) {
+	for _, mark := range []func(boot.Entry) string{
+		func(e boot.Entry) string { return boot.Clean(e.Version) },
+		func(e boot.Entry) string { return "on " + cmp.Or(boot.Clean(e.Volume.Label), e.Volume.Device) },
+		func(e boot.Entry) string { return "on " + e.Volume.Device }, // of one label
+	} {
+		named := map[string][]int{} // places in list
+		for i, e := range list {
+			key := strings.Join(append([]string{e.Name()}, e.Submenu...), "\x00")
+			named[key] = append(named[key], i)
+		}
+		for _, places := range named {
+			first := mark(list[places[0]])
+			if !slices.ContainsFunc(places, func(i int) bool { return mark(list[i]) != first }) {
+				continue
+			}
+			for _, i := range places {
+				if m := mark(list[i]); m != "" && !strings.Contains(list[i].Title, m) {
+					list[i].Apart = strings.TrimPrefix(list[i].Apart+", "+m, ", ")
+				}
+			}
+		}
+	}
 }
 
 // sameTitle reports whether two entries are listed alike: a stub of GRUB on the EFI

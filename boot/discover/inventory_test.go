@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest/hardware"
 	"github.com/alpboot/alpboot/boot/device"
@@ -215,4 +217,44 @@ func TestIDsOutliveCounters(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Entries of one title are told apart by version, then by volume; what no other has
+// is left as it is.
+func TestTellApart(t *testing.T) {
+	sda, sdb := boot.Volume{Device: "/dev/sda1", Label: "disk"}, boot.Volume{Device: "/dev/sdb1", Label: "copy"}
+	sdc := boot.Volume{Device: "/dev/sdc1", Label: "copy"}
+	advanced := []string{"Advanced"}
+	list := []boot.Entry{
+		{Title: "Alpine", Version: "6.18.1", Volume: sda},
+		{Title: "Alpine", Version: "6.12.1", Volume: sda},
+		{Title: "Alpine", Version: "6.18.1", Submenu: advanced, Volume: sda}, // alone in its submenu
+		{Title: "Linux 6.1", Version: "6.1", Volume: sda},
+		{Title: "Linux 6.1", Version: "6.1", Volume: sdb},
+		{Title: "Linux 6.1", Version: "6.1.1", Volume: sdb},
+		{Title: "Debian", Version: "6.12", Volume: sda},
+		{Title: "Debian", Version: "6.12", Volume: sdb},
+		{Title: "Debian", Version: "6.18", Volume: sdb},
+		{Title: "Copy", Volume: sdb},
+		{Title: "Copy", Volume: sdc},
+		{Title: "Twice", Version: "6", Volume: sda},
+		{Title: "Twice", Version: "6", Volume: sda}, // by nothing that is known
+		{Title: "Broken", Volume: sda},
+		{Title: "Broken", Version: "6", Volume: sda},
+	}
+	tellApart(list)
+	var got []string
+	for _, e := range list {
+		got = append(got, e.Name())
+	}
+	want := []string{
+		"Alpine (6.18.1)", "Alpine (6.12.1)", "Alpine",
+		"Linux 6.1 (on disk)", "Linux 6.1 (on copy)", "Linux 6.1 (6.1.1)",
+		"Debian (6.12, on disk)", "Debian (6.12, on copy)", "Debian (6.18)",
+		"Copy (on /dev/sdb1)", "Copy (on /dev/sdc1)",
+		"Twice", "Twice", "Broken", "Broken (6)",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
 }

@@ -224,7 +224,7 @@ func (m Model) detailLines(it item, head string, w int, cs Charset) []line {
 	if facts := m.troubles(e, cs); len(facts) > 0 {
 		lines = append(append(lines, wrapLines(facts, w)...), nil)
 	}
-	facts := []fact{{"Title", clean(title(e), cs), Normal}}
+	facts := []fact{{"Title", clean(plainTitle(e), cs), Normal}}
 	add := func(label, text string) {
 		if text != "" {
 			facts = append(facts, fact{label, clean(text, cs), Normal})

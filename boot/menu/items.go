@@ -201,8 +201,17 @@ func (it item) name() string {
 	return fmt.Sprintf("%s (%d)", it.title, it.count)
 }
 
-// title is what an entry is called, "" never.
+// title is what an entry is called where neither its version nor its volume is
+// shown, "" never.
 func title(e boot.Entry) string {
+	if strings.TrimSpace(e.Title) == "" {
+		return plainTitle(e)
+	}
+	return strings.TrimSpace(e.Name())
+}
+
+// plainTitle is what an entry is called beside these, "" never.
+func plainTitle(e boot.Entry) string {
 	if s := strings.TrimSpace(e.Title); s != "" {
 		return s
 	}

@@ -632,6 +632,34 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// Entries of one title are told apart in every row and sentence: by columns and
+// headings where there is room for them, else in the title.
+func TestEntriesOfOneTitle(t *testing.T) {
+	vol := boot.Volume{Device: "/dev/sda1"}
+	const long = "Alpine Linux v3.23, with Linux and a long title"
+	inv := boot.Inventory{Settled: true, Volumes: []boot.VolumeStatus{{Volume: vol}}, Entries: []boot.Entry{
+		{ID: "a", Title: long, Apart: "6.18.1", Version: "6.18.1", Kernel: "k", Volume: vol},
+		{ID: "b", Title: long, Apart: "6.12.1", Version: "6.12.1", Kernel: "k", Volume: vol},
+	}}
+	m, _ := run(New(config()), InventoryMsg{Inventory: inv})
+	wide := m.View(Size{100, 24}, ASCII).String()
+	for _, want := range []string{long + "  6.18.1", long + "  6.12.1"} {
+		if !strings.Contains(wide, want) {
+			t.Errorf("no %q in\n%s", want, wide)
+		}
+	}
+	narrow := m.View(Size{40, 24}, ASCII).String()
+	for _, want := range []string{"... (6.18.1)", "... (6.12.1)"} {
+		if !strings.Contains(narrow, want) {
+			t.Errorf("no %q in\n%s", want, narrow)
+		}
+	}
+	m, _ = run(m, key(KeyDown), key(KeyEnter))
+	if m.booting.title != long+" (6.12.1)" {
+		t.Errorf("%q is booted", m.booting.title)
+	}
+}
+
 func TestEditor(t *testing.T) {
 	const w = 80 - 2*margin
 	long := strings.Repeat("x", w) + strings.Repeat("y", w) + "zz"

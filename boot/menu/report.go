@@ -72,7 +72,7 @@ func (m Model) Report(cs Charset) Report {
 			r.Locked, r.Text = it.volume.Device, clean(device(it.volume), cs)+" ("+textLocked+")"
 		default:
 			r.Entry = *it.entry
-			parts := []string{clean(title(r.Entry), cs)}
+			parts := []string{clean(plainTitle(r.Entry), cs)}
 			for _, s := range []string{clean(release(r.Entry), cs), m.marks(r.Entry, false)} {
 				if s != "" {
 					parts = append(parts, s)

@@ -59,7 +59,11 @@ const lead = 4
 func (m Model) columns(w int, cs Charset, narrow bool) columns {
 	var c columns
 	for _, e := range m.inventory.Entries {
-		c.title = max(c.title, indent(len(folds(e)))+width(clean(title(e), cs)))
+		text := plainTitle(e)
+		if narrow {
+			text = title(e)
+		}
+		c.title = max(c.title, indent(len(folds(e)))+width(clean(text, cs)))
 		c.release = max(c.release, width(clean(release(e), cs)))
 		c.marks = max(c.marks, width(m.marks(e, narrow)))
 	}
@@ -118,7 +122,7 @@ func (m Model) itemRows(w int, cs Charset, items []item, selected int) []row {
 			number = fmt.Sprintf("%d ", it.number)
 		}
 		in := strings.Repeat(" ", indent(it.depth))
-		l = append(l, span{number, Dim}, span{" " + pad(in+clean(title(*it.entry), cs), c.title) + " ", style})
+		l = append(l, span{number, Dim}, span{" " + pad(in+rowTitle(*it.entry, cs, c, indent(it.depth)), c.title) + " ", style})
 		if c.release > 0 {
 			l = append(l, span{" " + pad(clean(release(*it.entry), cs), c.release) + " ", plain})
 		}
@@ -131,6 +135,18 @@ func (m Model) itemRows(w int, cs Charset, items []item, selected int) []row {
 		rows = append(rows, row{l, i})
 	}
 	return rows
+}
+
+// rowTitle returns the title of an entry for its row. Where there is no column for
+// releases, what tells it apart is in it, and is not cut off.
+func rowTitle(e boot.Entry, cs Charset, c columns, indent int) string {
+	text := clean(plainTitle(e), cs)
+	if e.Apart == "" || c.release > 0 {
+		return text
+	}
+	const least = 8 // of the title itself
+	apart := " (" + clean(e.Apart, cs) + ")"
+	return fit(text, max(least, c.title-indent-width(apart))) + apart
 }
 
 // otherItem returns what stands behind the pointer in the row of an item that is

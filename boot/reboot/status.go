@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -80,7 +81,11 @@ func (s *System) Status(ctx context.Context) (outcome Outcome) {
 		if i == 0 {
 			s.say("\nEntries (* default of the boot menu, ! cannot be booted):")
 		}
-		s.say("%s %d %s  %s%s", mark, i+1, e.ID, e.Title, inParentheses(e.Version))
+		version := inParentheses(e.Version)
+		if strings.Contains(e.Apart, e.Version) {
+			version = ""
+		}
+		s.say("%s %d %s  %s%s", mark, i+1, e.ID, e.Name(), version)
 		if e.Problem != "" {
 			s.say("    %s", e.Problem)
 		}

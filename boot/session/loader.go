@@ -253,7 +253,7 @@ func (s *session) ended(j *job, err error) {
 // stop it.
 func (s *session) jump(j *job) {
 	loader := &kexec.Loader{Kernel: s.Kexec, Root: s.Root}
-	text := fmt.Sprintf("Starting %s. The screen may stay dark for a moment.%s", boot.Clean(j.entry.Title), j.watched)
+	text := fmt.Sprintf("Starting %s. The screen may stay dark for a moment.%s", boot.Clean(j.entry.Name()), j.watched)
 	if p := j.counting.problem(); p != "" {
 		text = p + " " + text
 	}

@@ -150,7 +150,7 @@ func (s *session) aboutDefault(a menu.SetDefault) string {
 	title, held := a.ID, ""
 	for _, e := range s.view.known().Entries {
 		if e.ID == a.ID {
-			title = boot.Clean(e.Title)
+			title = boot.Clean(e.Name())
 			if e.Removable {
 				held = s.choice.Held
 			}
