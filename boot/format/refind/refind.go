@@ -1,9 +1,10 @@
 // Package refind reads refind_linux.conf, in which the rEFInd boot manager
-// keeps the options for the kernels in the same directory.
+// keeps the options for the kernels in the same directory, and the stanzas in
+// rEFInd's own refind.conf.
 //
-// The language is the one of rEFInd's documentation ("Methods of Booting
-// Linux"); refind/config.c and refind/linux.c there (version 0.14) decide where
-// that leaves something open. rEFInd's own refind.conf is not read.
+// The languages are those of rEFInd's documentation ("Methods of Booting Linux"
+// and "Creating Manual Boot Stanzas"); refind/config.c and refind/linux.c there
+// (version 0.14) decide where that leaves something open.
 package refind
 
 import (
@@ -30,6 +31,11 @@ const (
 	maxKernels = 64        // in one directory
 	maxEntries = 1000
 	maxInitrds = 32 // of one entry
+
+	maxConfigs    = 16      // files refind.conf
+	maxConfigText = 1 << 20 // bytes of these, included ones each time
+	maxStanzas    = 500     // of all of them, submenuentries among them
+	maxLookups    = 1000    // names of volumes
 )
 
 // fileNames are the names of the file, the first that exists counts. They are
@@ -38,12 +44,17 @@ var fileNames = [...]string{"refind_linux.conf", "refind-linux.conf"}
 
 // Format returns the format for discovery.
 func Format() boot.Format {
-	return boot.Format{Name: formatName, Parse: func(fsys fs.FS, vol boot.Volume, _ boot.Volumes) (boot.Listing, error) {
-		return Parse(fsys, vol)
-	}}
+	return boot.Format{Name: formatName, Parse: Parse}
 }
 
-// Parse reads the files at the top of the volume whose root is fsys, in /boot,
+// Parse reads the stanzas of each refind.conf in a directory of EFI on the volume
+// whose root is fsys, and the options in each refind_linux.conf.
+//
+// A stanza and each of its submenuentries is an entry, but for those that are
+// disabled. Its volume is looked for among others. An EFI program that is not a
+// kernel is a Problem. The default is what default_selection names by title.
+//
+// Of refind_linux.conf it reads the files at the top of the volume, in /boot,
 // in the directories of /boot and of /EFI, and on btrfs the same in each subvolume
 // but snapshots: 200 directories at most. Symlinks are not followed.
 //
@@ -60,12 +71,13 @@ func Format() boot.Format {
 //
 // The error is about files that could not be read, when nothing else was
 // found; it wraps [boot.ErrTooLarge] for one of more than 128 KiB.
-func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
+func Parse(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
 	top, err := fs.ReadDir(fsys, ".")
 	if err != nil && len(top) == 0 {
 		return boot.Listing{}, err
 	}
-	r := &reader{fsys: fsys, dirsLeft: maxDirs}
+	r := &reader{fsys: fsys, vol: vol, others: others, dirsLeft: maxDirs, configLeft: maxConfigText, stanzasLeft: maxStanzas, lookupsLeft: maxLookups}
+	r.configs()
 	roots, _ := subvolume.Roots(fsys, vol)
 	for _, root := range roots {
 		switch {
@@ -76,16 +88,21 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 		}
 	}
 	subvolume.Mark(r.entries, vol)
-	return r.notes.Listing(r.entries, r.errs...)
+	l, err := r.notes.Listing(r.entries, r.errs...)
+	l.Unresolved = r.unresolved
+	return l, err
 }
 
 // reader is one call of Parse.
 type reader struct {
-	fsys     fs.FS
-	dirsLeft int
-	entries  []boot.Entry
-	notes    boot.Notes
-	errs     []error
+	fsys                                           fs.FS
+	vol                                            boot.Volume
+	others                                         boot.Volumes
+	dirsLeft, configLeft, stanzasLeft, lookupsLeft int
+	entries                                        []boot.Entry
+	notes                                          boot.Notes
+	errs                                           []error
+	unresolved                                     bool
 }
 
 // list returns what is in a directory; nothing when it cannot be read.

@@ -17,7 +17,7 @@ import (
 
 func parse(t *testing.T, fsys fs.FS, vol boot.Volume) boot.Listing {
 	t.Helper()
-	l, err := refind.Parse(fsys, vol)
+	l, err := refind.Parse(fsys, vol, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,14 +236,16 @@ func TestBroken(t *testing.T) {
 		wide[fmt.Sprintf("boot/%d/vmlinuz", i)] = boottest.File("kernel")
 		wide[fmt.Sprintf("boot/%d/refind_linux.conf", i)] = boottest.File(strings.Repeat("a b\n", 60))
 	}
-	boottest.RunHostile(t, func(fsys fs.FS) (boot.Listing, error) { return refind.Parse(fsys, boot.Volume{}) }, []boottest.Hostile{
+	boottest.RunHostile(t, func(fsys fs.FS) (boot.Listing, error) { return refind.Parse(fsys, boot.Volume{}, nil) }, []boottest.Hostile{
 		{Name: "huge", FS: fstest.MapFS{"refind_linux.conf": huge, "vmlinuz": boottest.File("")}, Err: boot.ErrTooLarge},
 		{Name: "huge beside a good one", FS: fstest.MapFS{"refind_linux.conf": huge, "boot/vmlinuz": boottest.File(""), "boot/refind_linux.conf": boottest.File("a b")}, Entries: 1, Notes: []string{"/refind_linux.conf cannot be used: "}},
 		{Name: "many lines and kernels", FS: many, Entries: 64 + 63, Notes: []string{"500 kernels"}},
 		{Name: "many directories", FS: wide, Entries: 1000, Notes: []string{"more than 1000 entries"}},
+		{Name: "many stanzas", FS: fstest.MapFS{"EFI/refind/refind.conf": boottest.File(strings.Repeat("menuentry a {\nloader k\nvolume x\n}\n", 3000))}, Entries: 500, Notes: []string{"more than 500 stanzas", "has not been found"}},
+		{Name: "nothing is closed", FS: fstest.MapFS{"EFI/refind/refind.conf": boottest.File(strings.Repeat("menuentry a {\nsubmenuentry b {\n", 3000))}, Entries: 2, Notes: []string{"names no kernel"}},
 		{Name: "garbage", FS: fstest.MapFS{"vmlinuz": boottest.File(""), "refind_linux.conf": boottest.File("a b c\n" + strings.Repeat("\x00\xff=\"\" x y\n", 9000))}, Entries: 64, Notes: []string{"more notes"}},
 	})
-	if _, err := refind.Parse(failing{}, boot.Volume{}); err == nil {
+	if _, err := refind.Parse(failing{}, boot.Volume{}, nil); err == nil {
 		t.Error("no error from a volume that cannot be read")
 	}
 }
@@ -251,17 +253,17 @@ func TestBroken(t *testing.T) {
 // FuzzParse asserts what holds for any file and any name of a kernel: no panic,
 // paths that stay on the volume, and text that is fit to be printed.
 func FuzzParse(f *testing.F) {
-	boottest.Seeds(f, func(_, text string) { f.Add([]byte(text), "vmlinuz-lts", "initramfs-lts") }, "refind_linux.conf")
+	boottest.Seeds(f, func(_, text string) { f.Add([]byte(text), "vmlinuz-lts", "initramfs-lts") }, "refind_linux.conf", "refind.conf", "more.conf")
 	f.Add([]byte("\xff\xfe\"\x00A\x00\"\x00 \x00q\x00"), "vmlinuz-6.1.0-1", "initrd.img-6.1.0-1")
 	f.Add([]byte(`""" #=,"" ""initrd=..\%v initrd=%v`), "bzImage1", "booster1")
 	f.Fuzz(func(t *testing.T, text []byte, kernel, initrd string) {
-		fsys := fstest.MapFS{"boot/refind_linux.conf": {Data: text}}
+		fsys := fstest.MapFS{"boot/refind_linux.conf": {Data: text}, "EFI/refind/refind.conf": {Data: text}}
 		for _, name := range []string{kernel, initrd} {
 			if fs.ValidPath(name) && !strings.Contains(name, "/") && name != "." && name != "refind_linux.conf" {
 				fsys["boot/"+name] = boottest.File("kernel")
 			}
 		}
-		l, err := refind.Parse(fsys, boot.Volume{})
+		l, err := refind.Parse(fsys, boot.Volume{}, nil)
 		boottest.Check(t, l, err)
 	})
 }
