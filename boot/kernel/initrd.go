@@ -36,16 +36,19 @@ var initrdMagics = [...]struct{ magic, name string }{
 	{"\x28\xb5\x2f\xfd", "zstd"},
 }
 
-// uBootHeader is the size of the header that mkimage puts before a ramdisk
-// (U-Boot's include/image.h).
-const uBootHeader = 64
+// uBootHeader is the size of the header that mkimage puts before a ramdisk or a
+// kernel (U-Boot's include/image.h), and uImage what it begins with.
+const (
+	uBootHeader = 64
+	uImage      = "\x27\x05\x19\x56"
+)
 
 // InitrdStart returns where the initrd r of size bytes begins: behind the header
 // of U-Boot where there is one, else 0.
 func InitrdStart(r io.ReaderAt, size int64) int64 {
 	const ramdisk = 3 // IH_TYPE_RAMDISK
 	h := make([]byte, uBootHeader)
-	if n, _ := r.ReadAt(h, 0); n == len(h) && size > uBootHeader && at(h, 0, "\x27\x05\x19\x56") && h[30] == ramdisk {
+	if n, _ := r.ReadAt(h, 0); n == len(h) && size > uBootHeader && at(h, 0, uImage) && h[30] == ramdisk {
 		return uBootHeader
 	}
 	return 0

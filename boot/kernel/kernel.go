@@ -80,6 +80,10 @@ func identify(r io.ReaderAt, size int64) (Info, error) {
 		if arch, ok := peArch(h); ok {
 			return Info{Format: PE, Arch: arch}, nil
 		}
+	case at(h, 0, "\xd0\x0d\xfe\xed"):
+		return Info{}, fmt.Errorf("%w, but a FIT image of U-Boot or a device tree, which alpboot does not take apart", ErrNotKernel)
+	case at(h, 0, uImage):
+		return Info{}, fmt.Errorf("%w, but one that mkimage has packed for U-Boot (uImage), which alpboot does not unpack", ErrNotKernel)
 	case len(bytes.Trim(h, "\x00")) == 0:
 		return Info{}, fmt.Errorf("%w: the file begins with %d zero bytes, as after a crash while it was written", ErrNotKernel, len(h))
 	}

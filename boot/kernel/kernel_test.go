@@ -158,6 +158,8 @@ func TestIdentify(t *testing.T) {
 		{name: "another EFI program", file: pe, want: Info{PE, "amd64", ""}},
 		{name: "something else that is gzipped", file: gzipFile([]byte("hello")), not: true},
 		{name: "text", file: []byte("#!/bin/sh\n"), not: true},
+		{name: "FIT image", file: []byte("\xd0\x0d\xfe\xed\x00\x00\x10\x00"), not: true, err: "FIT image"},
+		{name: "uImage", file: append([]byte("\x27\x05\x19\x56"), make([]byte, 100)...), not: true, err: "uImage"},
 		{name: "zeros", file: make([]byte, 8192), not: true, err: "zero bytes"},
 		{name: "empty", err: "empty"},
 	}

@@ -277,7 +277,7 @@ func (p *parser) fill(e *boot.Entry, l *label, file, args string) {
 		problem(s)
 	}
 	e.Kernel = locate(file)
-	if image, conf, ok := strings.Cut(file, "#"); ok && !p.exists(file, l.src) && p.exists(image, l.src) {
+	if image, conf, ok := strings.Cut(file, "#"); ok && !p.exists(file, l.src) {
 		e.Kernel = locate(image)
 		problem(fmt.Sprintf("It boots the configuration %s of a FIT image of U-Boot, which alpboot cannot read.", boot.Quote(conf)))
 	}

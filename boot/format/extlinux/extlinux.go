@@ -7,7 +7,12 @@
 // over to the firmware, to a boot sector or to a syslinux module are listed
 // with a Problem; those that reboot, power off or test memory are left out.
 // Device trees, passwords and SYSAPPEND are not acted on, and mentioned in a
-// note.
+// note. KASLRSEED needs nothing: kexec passes new random numbers to each kernel.
+//
+// A FIT image (KERNEL image.itb#conf) is named, and not taken apart: what is in it
+// may be signed, compressed in any of six ways and for another board than its
+// configuration says, and a reader of device trees adds 20 kB to every image for
+// what distributions do not install. Its kernel and initrd can lie beside it.
 package extlinux
 
 import (
