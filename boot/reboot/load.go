@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/settings"
@@ -203,22 +204,63 @@ func (s *System) complete(t *target, o Options) error {
 	if o.Cmdline != nil {
 		return nil // as it was asked for
 	}
-	return s.checkRoot(t)
+	return s.checkRoot(t, o)
 }
 
 // checkRoot refuses a command line with which the kernel would not find the root
 // filesystem: an empty one, and one without root= where the running kernel was
-// started with it.
-func (s *System) checkRoot(t *target) error {
+// started with it. Another system than the one that runs is started only where it
+// was named: a reboot comes back to the same one.
+func (s *System) checkRoot(t *target, o Options) error {
 	const instead = "--reuse-cmdline takes that of the running kernel, --cmdline another"
 	line, running := cmdline.Parse(t.Cmdline), cmdline.Parse(s.cmdline())
+	root, _ := line.Get("root")
+	here, _ := running.Get("root")
+	named := o.Kernel != "" || o.Entry != "" && o.Entry != menuDefault
 	switch {
 	case len(line) == 0 && len(running) > 0:
 		return fmt.Errorf("the command line of %s is empty: %s", t.title, instead)
 	case running.Has("root") && !line.Has("root"):
 		return fmt.Errorf("the command line of %s has no root=, with which the running system was started: %s", t.title, instead)
+	case running.Has("root") && !named && !s.isRoot(root, here):
+		return fmt.Errorf("%s boots another system: its command line has root=%s, and the running one root=%s. Name it if that is meant (--entry), or %s", t.title, root, here, instead)
 	}
 	return nil
+}
+
+// isRoot reports whether a value of root= names the root filesystem of the running
+// system, which was started with here.
+func (s *System) isRoot(root, here string) bool {
+	if root == here {
+		return true
+	}
+	m := s.machine()
+	i := slices.IndexFunc(m.blocks, func(b device.Block) bool { return m.mounts[b.Path].Point == "/" })
+	if i < 0 {
+		return false // it is in memory
+	}
+	b := m.blocks[i]
+	sb, _ := m.Probe(b.Path) // only root may ask; then the names of devices are left
+	tag, value, ok := strings.Cut(root, "=")
+	if dir, name := path.Split(root); strings.HasPrefix(dir, "/dev/disk/by-") {
+		tag, value, ok = strings.TrimSuffix(strings.TrimPrefix(dir, "/dev/disk/by-"), "/"), name, true
+	}
+	if !ok {
+		n := deviceNumber(root)
+		return root == b.Path || n != "" && (n == deviceNumber(b.Path) || n == m.mounts[b.Path].Device)
+	}
+	value = strings.Trim(value, `"`)
+	switch strings.ToLower(tag) {
+	case "uuid":
+		return value != "" && strings.EqualFold(value, sb.UUID)
+	case "label":
+		return value != "" && value == sb.Label
+	case "partuuid":
+		return value != "" && strings.EqualFold(value, b.PartUUID)
+	case "partlabel":
+		return value != "" && value == b.PartLabel
+	}
+	return false
 }
 
 // isMicrocode reports whether an initrd is an archive with microcode, which the
@@ -240,7 +282,7 @@ func (s *System) cmdline() string { return settings.ForTarget(s.read("/proc/cmdl
 func (s *System) checkModules(t *target) error {
 	root, _ := cmdline.Parse(t.Cmdline).Get("root")
 	running, _ := cmdline.Parse(s.read("/proc/cmdline")).Get("root")
-	if t.release == "" || root == "" || root != running {
+	if t.release == "" || root == "" || !s.isRoot(root, running) {
 		return nil // not known, or not the system that runs here
 	}
 	for _, dir := range []string{"/lib/modules", "/usr/lib/modules"} {

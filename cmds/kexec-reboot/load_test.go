@@ -24,6 +24,10 @@ func needAMD64(t *testing.T) {
 }
 
 // What is loaded, and with what, as load --dry-run shows it.
+// otherSystem is a configuration whose default has another root filesystem than
+// the running system.
+const otherSystem = "LABEL d\n  MENU LABEL Debian\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND root=/dev/sdb1 quiet\n"
+
 func TestLoad(t *testing.T) {
 	needAMD64(t)
 	tests := []struct {
@@ -48,6 +52,10 @@ func TestLoad(t *testing.T) {
 			kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 of=virt"},
 		{name: "an entry by number, with the running command line and more", files: alpine(), args: "--entry 1 --reuse-cmdline --append single",
 			kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 modules=ext4 quiet single"},
+		{name: "another system that is named", files: with(alpine(), "/boot/extlinux.conf", otherSystem), args: "--entry Debian --no-modules",
+			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=/dev/sdb1 quiet"},
+		{name: "the running system by the name of its device", files: with(alpine(), "/boot/extlinux.conf", strings.Replace(otherSystem, "sdb1", "sda3", 1)), args: "--entry default",
+			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=/dev/sda3 quiet"},
 		{name: "without a configuration the running command line", files: with(alpine(), "/boot/extlinux.conf", "", "/etc/os-release", "ID=alpine\n", "/etc/fstab", "UUID=1 / ext4 rw 0 1\n"), args: "--entry default",
 			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 modules=ext4 quiet"},
 		{name: "files", files: alpine(), args: "--kernel ROOT/boot/vmlinuz-lts --cmdline 'root=UUID=2 a=1'",
@@ -174,6 +182,10 @@ func TestLoadRefuses(t *testing.T) {
 			code: exitFailed, says: "the command line of lts is empty: --reuse-cmdline"},
 		{name: "an entry without root=", files: with(alpine(), "/boot/extlinux.conf", "LABEL lts\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND quiet\n"), args: "--entry default --append single",
 			code: exitFailed, says: "the command line of lts has no root="},
+		{name: "the default is another system", files: with(alpine(), "/boot/extlinux.conf", otherSystem), args: "--entry default",
+			code: exitFailed, says: "Debian boots another system: its command line has root=/dev/sdb1, and the running one root=UUID=1. Name it if that is meant (--entry)"},
+		{name: "so the service has it", files: with(alpine(), confFile, "ENTRY=default\n", "/boot/extlinux.conf", "LABEL d\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND root=LABEL=other\n"),
+			code: exitFailed, says: "boots another system"},
 		{name: "a variable without a value", code: exitFailed, says: "$kernelopts has no value", args: "--entry default",
 			files: with(alpine(), "/boot/extlinux.conf", "", "/boot/loader/entries/a.conf", "title Linux\nlinux /boot/vmlinuz-lts\noptions $kernelopts\n", "/boot/vmlinuz-virt", "", "/boot/initramfs-lts", "", "/boot/initramfs-virt", "")},
 		{name: "the kernel refuses", files: alpine(), setUp: func(f *fake) { f.kernel.err = syscall.ENOMEM }, code: exitFailed, says: "memory"},
