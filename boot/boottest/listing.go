@@ -91,14 +91,20 @@ func Check(t *testing.T, l boot.Listing, err error) {
 	}
 }
 
-// Seeds calls add for every file in the trees testdata/*.txtar whose name
-// matches one of the patterns of [path/filepath.Match], as seeds for fuzzing.
+// Seeds calls add for every file in the trees testdata/*.txtar, and in the layouts
+// of cmds/lsboot, whose name matches one of the patterns of
+// [path/filepath.Match], as seeds for fuzzing.
 func Seeds(f *testing.F, add func(name, text string), patterns ...string) {
 	f.Helper()
 	trees, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(trees) == 0 {
 		f.Fatal("no trees", err)
 	}
+	layouts, err := filepath.Glob("../../../cmds/lsboot/testdata/layouts/*.txtar")
+	if err != nil || len(layouts) == 0 {
+		f.Fatal("no layouts", err)
+	}
+	trees = append(trees, layouts...)
 	found := false
 	for _, tree := range trees {
 		for _, v := range Load(f, tree).Volumes {

@@ -318,7 +318,9 @@ func Find(entries []boot.Entry, want string) (boot.Entry, bool) {
 			func(_ int, e boot.Entry) bool { return e.ID == want },
 			func(_ int, e boot.Entry) bool { return e.Name() == want },
 			func(_ int, e boot.Entry) bool { return e.Title == want },
-			func(_ int, e boot.Entry) bool { return strings.EqualFold(e.Name(), want) || strings.EqualFold(e.Title, want) },
+			func(_ int, e boot.Entry) bool {
+				return strings.EqualFold(e.Name(), want) || strings.EqualFold(e.Title, want)
+			},
 			func(i int, _ boot.Entry) bool { return i+1 == number },
 		} {
 			for i, e := range entries {

@@ -225,6 +225,7 @@ func entries(vols []*volume) []boot.Entry {
 	}
 	type kernel struct{ device, name string }
 	booting := map[kernel][]int{} // places in list, of entries that boot a kernel
+	configured := map[kernel]bool{} // kernels that another volume's configuration boots: they need no guess
 	seen := make(map[string]int, n)
 	list := make([]boot.Entry, 0, n)
 	for _, v := range vols {
@@ -249,6 +250,9 @@ func entries(vols []*volume) []boot.Entry {
 			if len(known) < maxAlike {
 				booting[k] = append(known, len(list))
 			}
+			if !e.Guessed && e.Problem == "" && e.Removable == e.Volume.Removable {
+				configured[k] = true
+			}
 			e = complete(e, builtIn, roots)
 			e.Snapshot = e.Snapshot && !bare.IsSystem(e, roots)
 			// Two entries alike to the hash are distinguished by their order.
@@ -259,6 +263,7 @@ func entries(vols []*volume) []boot.Entry {
 			list = append(list, e)
 		}
 	}
+	list = slices.DeleteFunc(list, func(e boot.Entry) bool { return e.Guessed && configured[kernel{e.Volume.Device, e.Kernel}] })
 	list = inOrder(list)
 	tellApart(list)
 	return list

@@ -258,3 +258,30 @@ func TestTellApart(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// A kernel that the configuration on another volume boots needs no guess, unless
+// that is a stick and the kernel is not on it.
+func TestGuessBesideAConfiguration(t *testing.T) {
+	esp, root := boot.Volume{Device: "/dev/sda1"}, boot.Volume{Device: "/dev/sda2"}
+	stick := boot.Volume{Device: "/dev/sdb1", Removable: true}
+	for _, tt := range []struct {
+		name       string
+		from       boot.Volume // where the configuration is
+		configured boot.Entry
+		want       int
+	}{
+		{"the system's own", esp, boot.Entry{Kernel: "boot/vmlinuz", Cmdline: "root=/dev/sda2"}, 1},
+		{"one that cannot boot it", esp, boot.Entry{Kernel: "boot/vmlinuz", Problem: "Its initrd is missing."}, 2},
+		{"of another kernel", esp, boot.Entry{Kernel: "boot/vmlinuz.old"}, 2},
+		{"on a stick", stick, boot.Entry{Kernel: "boot/vmlinuz", Cmdline: "root=/dev/sda2", Removable: true}, 2},
+	} {
+		tt.configured.ID, tt.configured.Format, tt.configured.Volume = "a", "refind", root
+		vols := []*volume{
+			{probed: probed{status: boot.VolumeStatus{Volume: root}}, parsed: &parsed{entries: []boot.Entry{{ID: "b", Format: "bare", Kernel: "boot/vmlinuz", Cmdline: "root=UUID=1", Guessed: true, Volume: root}}}},
+			{probed: probed{status: boot.VolumeStatus{Volume: tt.from}}, parsed: &parsed{entries: []boot.Entry{tt.configured}}},
+		}
+		if got := entries(vols); len(got) != tt.want {
+			t.Errorf("%s: %d entries, want %d", tt.name, len(got), tt.want)
+		}
+	}
+}

@@ -155,6 +155,7 @@ type reader struct {
 	vars       map[string]string // that are set before the first command
 	configs    map[string]bool   // files of the first volume that are, were or will be run on their own
 	disks      map[string]string // GRUB's name of a disk, such as hd0 -> its device
+	subvolumes map[int][]string  // of volumes of which they have been asked for
 	unresolved bool
 	noNext     bool // as if there were no next_entry
 	notes      boot.Notes
@@ -165,10 +166,10 @@ type reader struct {
 
 func newReader(fsys fs.FS, vol boot.Volume) *reader {
 	return &reader{
-		volumes:   []boot.MountedVolume{{Volume: vol, FS: fsys}},
-		builtins:  builtins(),
-		configs:   map[string]bool{},
-		disks:     map[string]string{},
+		volumes:  []boot.MountedVolume{{Volume: vol, FS: fsys}},
+		builtins: builtins(),
+		configs:  map[string]bool{},
+		disks:    map[string]string{}, subvolumes: map[int][]string{},
 		noted:     map[string]bool{},
 		bytesLeft: maxTotal, filesLeft: maxFiles, stepsLeft: maxSteps,
 		textLeft: maxText, looksLeft: maxLooks, itemsLeft: maxItems,

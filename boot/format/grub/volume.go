@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/fspath"
+	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
 // GRUB's names of devices mean nothing here: hd0 is what the firmware counts
@@ -177,13 +179,43 @@ func (m *machine) locate(name string) place {
 	var p place
 	p.volume, p.why = m.device(device)
 	p.path = fspath.Inside(name)
-	// openSUSE's GRUB counts paths from the subvolume that the configuration is in.
-	if p.why == "" && m.subvolume.path != "" && p.volume == m.subvolume.volume && m.look(p) == nil {
+	// openSUSE's GRUB counts paths from the subvolume that the configuration is in,
+	// or where it is told so from the default one, with what the system mounts there.
+	relative := m.env.get("btrfs_relative_path")
+	isRelative := relative != "" && relative != "n" && relative != "no"
+	if inSubvolume := m.subvolume.path != "" && p.volume == m.subvolume.volume; p.why != "" || !inSubvolume && !isRelative || m.look(p) != nil {
+		return p
+	} else if inSubvolume {
 		if q := (place{volume: p.volume, path: path.Join(m.subvolume.path, p.path)}); m.look(q) != nil {
 			return q
 		}
 	}
+	if isRelative {
+		for _, dir := range m.subvolumesOf(p.volume) {
+			if q := (place{volume: p.volume, path: path.Join(dir, p.path)}); m.look(q) != nil {
+				return q
+			}
+		}
+	}
 	return p
+}
+
+// subvolumesOf returns the subvolumes of a volume in which systems are.
+func (r *reader) subvolumesOf(volume int) []string {
+	if dirs, ok := r.subvolumes[volume]; ok {
+		return dirs
+	}
+	var dirs []string
+	if v := r.volumes[volume]; v.Volume.Type == superblock.Btrfs {
+		roots, _ := subvolume.Roots(v.FS, v.Volume)
+		for _, root := range roots {
+			if !root.Snapshot && root.Dir != "." {
+				dirs = append(dirs, root.Dir)
+			}
+		}
+	}
+	r.subvolumes[volume] = dirs
+	return dirs
 }
 
 // look returns what there is at p, nil for nothing.

@@ -256,5 +256,8 @@ func (c *config) lookUp(name, file string) []boot.MountedVolume {
 			}
 		}
 	}
+	if c.vol.UUID == "" && c.vol.Type == "" { // a plain directory, as others are: their labels are not known
+		return c.others.Find(boot.VolumeRef{File: file}, c.vol)
+	}
 	return nil
 }
