@@ -47,11 +47,24 @@ const (
 // of U-Boot where there is one, else 0.
 func InitrdStart(r io.ReaderAt, size int64) int64 {
 	const ramdisk = 3 // IH_TYPE_RAMDISK
-	h := make([]byte, uBootHeader)
-	if n, _ := r.ReadAt(h, 0); n == len(h) && size > uBootHeader && at(h, 0, uImage) && h[30] == ramdisk {
+	h := make([]byte, uBootHeader+8)
+	n, _ := r.ReadAt(h, 0)
+	h = h[:n]
+	if size > uBootHeader && at(h, 0, uImage) && len(h) > uBootHeader && (h[30] == ramdisk || h[30] == 0 && packed(h[uBootHeader:]) != "") {
 		return uBootHeader
 	}
 	return 0
+}
+
+// packed returns how an initrd is packed, by its beginning; "" when no kernel could
+// unpack it.
+func packed(h []byte) string {
+	for _, m := range initrdMagics {
+		if at(h, 0, m.magic) {
+			return m.name
+		}
+	}
+	return ""
 }
 
 // IdentifyInitrd reports how the initrd r of size bytes is packed: cpio for an
@@ -66,10 +79,8 @@ func IdentifyInitrd(r io.ReaderAt, size int64) (string, error) {
 	if _, err := r.ReadAt(h, start); err != nil && err != io.EOF {
 		return "", err
 	}
-	for _, m := range initrdMagics {
-		if at(h, 0, m.magic) {
-			return m.name, nil
-		}
+	if name := packed(h); name != "" {
+		return name, nil
 	}
 	if len(bytes.Trim(h, "\x00")) == 0 {
 		return "", fmt.Errorf("the file begins with %d zero bytes, as after a crash while it was written", len(h))

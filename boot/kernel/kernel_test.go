@@ -218,6 +218,7 @@ func TestIdentifyInitrd(t *testing.T) {
 		{name: "text", file: "hello world", err: "cpio"},
 		{name: "one byte", file: "\x1f", err: "cpio"},
 		{name: "U-Boot's header", file: uBootRamdisk + "\x1f\x8b\x08\x00", want: "gzip"},
+		{name: "U-Boot's header without a type", file: "\x27\x05\x19\x56" + strings.Repeat("\x00", 60) + "070701", want: "cpio"},
 		{name: "U-Boot's header alone", file: uBootRamdisk, err: "cpio"},
 		{name: "U-Boot's header of a kernel", file: "\x27\x05\x19\x56" + strings.Repeat("\x00", 26) + "\x02" + strings.Repeat("\x00", 33) + "\x1f\x8b", err: "cpio"},
 	}
