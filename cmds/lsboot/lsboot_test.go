@@ -402,3 +402,19 @@ func checksum(t *testing.T, file string) [sha256.Size]byte {
 	}
 	return sha256.Sum256(b)
 }
+
+// What a grub.cfg finds on another volume by its UUID is found in another one of
+// the directories that are named.
+func TestDirectoriesOfOneSystem(t *testing.T) {
+	t.Chdir(t.TempDir())
+	root := alpine()
+	delete(root, "boot/extlinux.conf")
+	delete(root, "boot/vmlinuz-virt")
+	root["boot/grub/grub.cfg"] = "menuentry 'Alpine' { linux /boot/vmlinuz-lts root=UUID=1; initrd /boot/initramfs-lts }\n"
+	write(t, "root", root)
+	write(t, "esp", map[string]string{"EFI/alpine/grub.cfg": "search --fs-uuid --set=dev 8f3f0a52-0000\nset prefix=($dev)/boot/grub\nconfigfile $prefix/grub.cfg\n"})
+	code, got, stderr := lsboot("esp", "root")
+	if code != exitFound || stderr != "" || !strings.Contains(got, "Alpine") || strings.Contains(got, "cannot") {
+		t.Errorf("exit code %d, stderr %q\n%s", code, stderr, got)
+	}
+}

@@ -179,6 +179,16 @@ func (m *machine) locate(name string) place {
 	var p place
 	p.volume, p.why = m.device(device)
 	p.path = fspath.Inside(name)
+	// A plain directory stands for whatever volume is searched for: it may as well
+	// be another one that was named.
+	if isPlain(m.volumes[0].Volume) && p.why == "" && p.volume == 0 && m.look(p) == nil {
+		m.unresolved = true // it may be still to come
+		for i, v := range m.volumes[1:] {
+			if q := (place{volume: i + 1, path: p.path}); isPlain(v.Volume) && m.look(q) != nil {
+				return q
+			}
+		}
+	}
 	// openSUSE's GRUB counts paths from the subvolume that the configuration is in,
 	// or where it is told so from the default one, with what the system mounts there.
 	relative := m.env.get("btrfs_relative_path")
@@ -199,6 +209,9 @@ func (m *machine) locate(name string) place {
 	}
 	return p
 }
+
+// isPlain reports whether v is a plain directory, of which nothing else is known.
+func isPlain(v boot.Volume) bool { return v.UUID == "" && v.Type == "" }
 
 // subvolumesOf returns the subvolumes of a volume in which systems are.
 func (r *reader) subvolumesOf(volume int) []string {
@@ -344,7 +357,7 @@ func (m *machine) searchFor(kind, id, into string, hints []string) int {
 		return errBadArgument
 	}
 	volume, ok := m.find(ref, hints)
-	if own := m.volumes[0].Volume; !ok && kind != "file" && own.UUID == "" && own.Type == "" {
+	if !ok && kind != "file" && isPlain(m.volumes[0].Volume) {
 		// A plain directory stands for whatever volume it was copied from.
 		volume, ok = 0, true
 	}
