@@ -44,8 +44,10 @@ var arrows = map[string][]string{
 
 	"boot/discover": {"boot/device/...", "boot/format/...", "boot/kernel/..."},
 	"boot/kexec":    {"boot/kernel/..."},
-	"boot/list":     {"boot/device/...", "boot/discover"},
-	"boot/menu/...": {"boot/menu/..."},
+	"boot/list":     {"boot/device/...", "boot/discover", "boot/list/readonly"},
+
+	"boot/list/readonly": {"boot/device/superblock"},
+	"boot/menu/...":      {"boot/menu/..."},
 
 	"boot/payload/...": {"boot/payload/...", "boot/kernel/...", "initramfs"},
 	"boot/session": {

@@ -27,6 +27,8 @@ type Targets struct {
 
 	mu      sync.Mutex
 	scanned map[string]*device.LoopDevice // pieces that the btrfs driver has been shown, by Path
+	inside  map[string]piece              // images on the filesystems of others, by Node
+	images  int                           // that have been in inside
 }
 
 // piece is a directory, or a part of an image file.
@@ -34,7 +36,26 @@ type piece struct {
 	directory   string
 	image       string
 	start, size int64
+	file        readerAtCloser // in place of image, on another filesystem
 }
+
+type readerAtCloser interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// open returns what reads a piece of an image.
+func (p piece) open() (readerAtCloser, error) {
+	if p.file != nil {
+		return nopCloser{p.file}, nil
+	}
+	return os.Open(p.image)
+}
+
+// nopCloser reads a file that stays open.
+type nopCloser struct{ io.ReaderAt }
+
+func (nopCloser) Close() error { return nil }
 
 var (
 	_ discover.Machine = (*Targets)(nil)
@@ -44,7 +65,7 @@ var (
 // NewTargets returns the targets named by args; devices and mounts are those of
 // machine.
 func NewTargets(machine *system.Machine, args []string) (*Targets, error) {
-	t := &Targets{system: machine, pieces: map[string]piece{}, scanned: map[string]*device.LoopDevice{}}
+	t := &Targets{system: machine, pieces: map[string]piece{}, scanned: map[string]*device.LoopDevice{}, inside: map[string]piece{}}
 	for _, arg := range args {
 		if err := t.add(arg); err != nil {
 			return nil, err
@@ -119,16 +140,27 @@ func (t *Targets) addDevice(arg string) error {
 // Devices implements [discover.Machine].
 func (t *Targets) Devices() ([]device.Block, []error) { return slices.Clone(t.blocks), nil }
 
+// piece returns the piece that a device stands for, if it is one.
+func (t *Targets) piece(path string) (piece, bool) {
+	if p, ok := t.pieces[path]; ok {
+		return p, true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p, ok := t.inside[path]
+	return p, ok
+}
+
 // Probe implements [discover.Machine].
 func (t *Targets) Probe(path string) (superblock.Superblock, error) {
-	p, ok := t.pieces[path]
+	p, ok := t.piece(path)
 	switch {
 	case !ok:
 		return t.system.Probe(path)
 	case p.directory != "":
 		return superblock.Superblock{}, nil
 	}
-	f, err := os.Open(p.image)
+	f, err := p.open()
 	if err != nil {
 		return superblock.Superblock{}, err
 	}
@@ -138,7 +170,7 @@ func (t *Targets) Probe(path string) (superblock.Superblock, error) {
 
 // Mount implements [discover.Machine].
 func (t *Targets) Mount(ctx context.Context, path string, sb superblock.Superblock) (discover.Filesystem, error) {
-	p, ok := t.pieces[path]
+	p, ok := t.piece(path)
 	switch {
 	case !ok:
 		return t.system.Mount(ctx, path, sb)
@@ -147,6 +179,35 @@ func (t *Targets) Mount(ctx context.Context, path string, sb superblock.Superblo
 	}
 	if sb.Type == superblock.Btrfs && sb.Devices > 1 {
 		return t.mountSeveral(ctx, path, sb)
+	}
+	fsys, err := t.mountImage(ctx, path, p, sb)
+	if err == nil {
+		return fsys, nil
+	}
+	// Without the right to mount, or a driver, what is read here is enough.
+	f, openErr := p.open()
+	if openErr != nil {
+		return nil, err
+	}
+	if fsys, ownErr := readHere(io.NewSectionReader(f, p.start, p.size), p.size, sb.Type); ownErr == nil {
+		return opened{fsys, f}, nil
+	}
+	f.Close()
+	return nil, err
+}
+
+// opened closes the image with the filesystem on it.
+type opened struct {
+	discover.Filesystem
+	image io.Closer
+}
+
+func (o opened) Close() error { return o.image.Close() }
+
+// mountImage mounts a piece by the driver of the kernel.
+func (t *Targets) mountImage(ctx context.Context, path string, p piece, sb superblock.Superblock) (discover.Filesystem, error) {
+	if p.file != nil {
+		return nil, fmt.Errorf("reading %s needs root rights", path)
 	}
 	loop, err := p.loop(path)
 	if err != nil {
@@ -226,11 +287,35 @@ func (t *Targets) Unlock(ctx context.Context, path string, passphrase []byte) (d
 	return t.system.Unlock(ctx, path, passphrase)
 }
 
-// Image implements [discover.Maker].
+// Image implements [discover.Maker]. An image of which the kernel makes no device is
+// read where it is.
 func (t *Targets) Image(fsys discover.Filesystem, name string) (discover.Made, error) {
 	made, err := t.system.Image(fsys, name)
+	if err == nil {
+		return made, nil
+	}
 	if errors.Is(err, os.ErrPermission) {
 		err = errors.New("reading it needs root rights")
 	}
-	return made, err
+	f, openErr := fsys.Open(name)
+	if openErr != nil {
+		return discover.Made{}, err
+	}
+	st, statErr := f.Stat()
+	file, ok := f.(readerAtCloser)
+	if statErr != nil || !st.Mode().IsRegular() || !ok {
+		f.Close()
+		return discover.Made{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.images++
+	node := fmt.Sprintf("image %d, %s", t.images, name)
+	t.inside[node] = piece{file: file, size: st.Size()}
+	return discover.Made{Node: node, Size: st.Size(), Close: func() error {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.inside, node)
+		return file.Close()
+	}}, nil
 }

@@ -418,3 +418,34 @@ func TestDirectoriesOfOneSystem(t *testing.T) {
 		t.Errorf("exit code %d, stderr %q\n%s", code, stderr, got)
 	}
 }
+
+// A FAT image and an ISO file on it are read, with or without the kernel's drivers
+// and the right to mount.
+func TestMedia(t *testing.T) {
+	boottest.NeedTools(t, "mkfs.fat", "mcopy", "xorriso")
+	t.Chdir(t.TempDir())
+	live := map[string]string{
+		"live/vmlinuz":           string(boottest.BzImage("6.12.43+deb13-amd64")),
+		"live/initrd.img":        "\x1f\x8b\x08\x00",
+		"boot/grub/loopback.cfg": "menuentry 'Live system' { linux /live/vmlinuz boot=live findiso=${iso_path}; initrd /live/initrd.img }\n",
+	}
+	write(t, "live", live)
+	boottest.Tool(t, "xorriso", "-as", "mkisofs", "-quiet", "-R", "-V", "LIVE", "-o", "live.iso", "live")
+	stick := alpine()
+	stick["boot/extlinux.conf"] = strings.ReplaceAll(stick["boot/extlinux.conf"], "\x1b[2J", "")
+	write(t, "stick", stick)
+	if err := errors.Join(os.Rename("live.iso", "stick/live.iso"), os.WriteFile("stick.img", nil, 0o600), os.Truncate("stick.img", 32<<20)); err != nil {
+		t.Fatal(err)
+	}
+	boottest.Tool(t, "mkfs.fat", "-n", "STICK", "stick.img")
+	boottest.Tool(t, "mcopy", "-s", "-i", "stick.img", "stick/boot", "stick/live.iso", "::")
+	code, got, stderr := lsboot("stick.img")
+	for _, want := range []string{"Linux lts", "6.12.1-0-lts", "Live system", "6.12.43+deb", "/boot/vmlinuz-edge is missing"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	if code != exitFound || stderr != "" || t.Failed() {
+		t.Errorf("exit code %d, stderr %q\n%s", code, stderr, got)
+	}
+}

@@ -31,7 +31,7 @@ type busybox struct {
 // otherwise: old timers, panic(nil), weak TLS. And it always rebuilds all.
 func (b busybox) build(ctx context.Context, dir string) (string, error) {
 	env := golang.Default(golang.DisableCGO(), golang.WithGOOS("linux"), golang.WithGOARCH(b.goarch),
-		golang.WithBuildTag("tcell_minimal"), golang.WithWorkingDir(b.source.Dir))
+		golang.WithBuildTag("tcell_minimal", "alpboot_image"), golang.WithWorkingDir(b.source.Dir))
 	var log lineLog
 	err := bb.BuildBusybox(&log, &bb.Opts{
 		Env:          env,
