@@ -99,7 +99,7 @@ func TestLayoutImages(t *testing.T) {
 				t.Fatal(err)
 			}
 			for image, device := range names {
-				got = strings.NewReplacer(`"`+image+`"`, `"`+device+`"`, `"`+image+`:/`, `"`+device+`:/`).Replace(got)
+				got = strings.NewReplacer(`"`+image+`"`, `"`+device+`"`, `"`+image+`:/`, `"`+device+`:/`, ` `+image+`:/`, ` `+device+`:/`).Replace(got)
 			}
 			if d := cmp.Diff(listed(t, string(want), ""), listed(t, got, said)); d != "" {
 				t.Errorf("-golden +images:\n%s\n%s", d, said)
