@@ -224,7 +224,7 @@ func entries(vols []*volume) []boot.Entry {
 		}
 	}
 	type kernel struct{ device, name string }
-	booting := map[kernel][]int{} // places in list, of entries that boot a kernel
+	booting := map[kernel][]int{}   // places in list, of entries that boot a kernel
 	configured := map[kernel]bool{} // kernels that another volume's configuration boots: they need no guess
 	seen := make(map[string]int, n)
 	list := make([]boot.Entry, 0, n)
