@@ -12,6 +12,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/remember"
+	"github.com/alpboot/alpboot/boot/version"
 )
 
 // Wants is what bears on the choice besides the entries.
@@ -75,9 +76,13 @@ type Choice struct {
 //  6. other entries of a configuration, then guessed ones; the one booted last,
 //     else the first. Snapshots are not among them.
 //
-// An entry that has failed, or whose boot counter has no starts left, is passed
-// over, except by 1, with a note; one that only has not reported being up is tried
-// again when there is no other.
+// After each comes the kernel before it, where that was kept (Entry.Previous).
+//
+// An entry that has failed is passed over, except by 1, with a note: one that
+// could not be started, and one that has no tries left (State.Tries) and starts
+// still what it started then. So is one whose boot counter has no starts left,
+// while there is another. Where none is left the choice is Exhausted: but not where
+// a passphrase is waited for, and no entry is there without it.
 //
 // Until every device has been read, an entry that is asked for and is not
 // there yet is waited for: there is no default then.
@@ -95,23 +100,15 @@ func Default(inv boot.Inventory, w Wants) Choice {
 func decide(inv boot.Inventory, w Wants) Choice {
 	c := &chooser{inv: inv, w: w, choice: Choice{State: w.State}}
 	if e, ok := c.once(); ok {
-		c.choice.ID, c.choice.Once = e.ID, true
+		c.choice.ID, c.choice.Once, c.choice.Because = e.ID, true, "it was asked for at this start only"
 		return c.choice
 	}
-	wanted, ok := c.pick(func(e boot.Entry) bool { return true }, true)
-	best := wanted
-	if ok && c.failed(wanted) {
-		best, ok = c.pick(func(e boot.Entry) bool { return !c.failed(e) }, false)
-		if !ok {
-			best, ok = c.pick(func(e boot.Entry) bool { return !w.Failed[e.ID] }, false)
-		}
-		c.explain(wanted, best)
+	if c.wait != "" {
+		return Choice{State: w.State, Wait: c.wait}
 	}
-	if c.wait {
-		return Choice{State: w.State}
-	}
-	if ok {
-		c.choice.ID = best.ID
+	c.choose()
+	if c.wait != "" {
+		return Choice{State: w.State, Wait: c.wait}
 	}
 	return c.choice
 }
@@ -120,9 +117,11 @@ func decide(inv boot.Inventory, w Wants) Choice {
 type chooser struct {
 	inv    boot.Inventory
 	w      Wants
-	wait   bool // for an entry that may still turn up
+	wait   string // what for, as a sentence: an entry that may still turn up, or what one starts
 	choice Choice
 }
+
+const waitForDisks = "Not all disks have answered yet."
 
 func (c *chooser) note(format string, args ...any) {
 	if c.inv.Settled { // before that it may become untrue
@@ -130,36 +129,107 @@ func (c *chooser) note(format string, args ...any) {
 	}
 }
 
-// failed reports whether an entry is not to be booted unattended.
-func (c *chooser) failed(e boot.Entry) bool {
-	return c.w.Failed[e.ID] || c.usedUp(e) || countedOut(e)
+// choose takes the first of Default's 2 to 6 that has not failed.
+func (c *chooser) choose() {
+	var first, last *candidate // of all; of those that are tried when there is no other
+	for one := range c.candidates {
+		if first == nil {
+			first = &one
+		}
+		switch c.verdict(one.entry) {
+		case failed:
+			continue
+		case countedOut:
+			if last == nil {
+				last = &one
+			}
+			continue
+		case unknown:
+			c.wait = fmt.Sprintf("%s has failed; whether it starts something else by now is being read.", one.entry.Name())
+			return
+		}
+		c.take(*first, one)
+		return
+	}
+	switch {
+	case c.wait != "":
+	case last != nil:
+		c.take(*first, *last)
+	case !c.inv.Settled:
+		c.choice.Wait = waitForDisks
+	case first != nil:
+		c.explain(first.entry)
+		c.choice.Exhausted, c.choice.Wait = true, "Every entry has failed."
+	case slices.ContainsFunc(c.inv.Volumes, func(v boot.VolumeStatus) bool { return v.Locked }):
+		c.choice.Wait = "Nothing can be booted before a passphrase unlocks a volume."
+	default:
+		c.choice.Exhausted, c.choice.Wait = true, "Nothing was found that can be booted."
+	}
 }
 
-// usedUp reports whether what e starts was started so often without reporting
-// that it is up that it has failed.
-func (c *chooser) usedUp(e boot.Entry) bool {
-	t, ok := c.w.State.Try(e.ID)
-	return ok && t.Left == 0 && t.Of(c.w.Fingerprints[e.ID])
+// take chooses one, in place of first where that has failed.
+func (c *chooser) take(first, one candidate) {
+	e := one.entry
+	c.choice.ID, c.choice.Because = e.ID, one.because
+	if first.entry.ID != e.ID {
+		c.explain(first.entry)
+		c.choice.Because = fmt.Sprintf("%s has failed, and %s", first.entry.Name(), one.because)
+	}
+	t, tried := c.try(e)
+	switch {
+	case tried && !t.Of(c.w.Fingerprints[e.ID]):
+		c.note("%s starts something else than what was started before and never reported being up.", e.Name())
+	case tried && t.Left < c.w.Confirm:
+		c.note("%s was started before and never reported being up: this is try %d of %d.", e.Name(), c.w.Confirm-t.Left+1, c.w.Confirm)
+	case c.verdict(e) == countedOut:
+		c.note("%s %s. There is no other: it is tried again.", e.Name(), noStartsLeft)
+	}
 }
 
-// explain notes why best, which may be none, is booted in place of wanted.
-func (c *chooser) explain(wanted, best boot.Entry) {
-	if c.w.Failed[wanted.ID] {
-		c.note("%s could not be started just now: it is passed over.", wanted.Name())
-	} else if wanted.ID != best.ID {
-		c.note("%s %s: it is passed over.", wanted.Name(), c.why(wanted))
+const noStartsLeft = "has no starts left, as the counter in the name of its file shows"
+
+// explain notes why an entry is passed over.
+func (c *chooser) explain(e boot.Entry) {
+	why := "was started before and never reported being up"
+	switch {
+	case c.w.Failed[e.ID]:
+		why = "could not be started just now"
+	case c.verdict(e) == countedOut:
+		why = noStartsLeft
 	}
-	if best.ID != "" && c.failed(best) {
-		c.note("%s %s. There is no other: it is tried again.", best.Name(), c.why(best))
-	}
+	c.note("%s %s: it is passed over.", e.Name(), why)
 }
 
-// why returns why an entry has failed, as the end of a sentence.
-func (c *chooser) why(e boot.Entry) string {
-	if !c.usedUp(e) && countedOut(e) {
-		return "has no starts left, as the counter in the name of its file shows"
+// verdict is what is known of an entry.
+type verdict int
+
+const (
+	fine       verdict = iota
+	failed             // it could not be started, or has no tries left
+	countedOut         // the boot counter in the name of its file has no starts left
+	unknown            // it has no tries left, unless it starts something else by now
+)
+
+func (c *chooser) verdict(e boot.Entry) verdict {
+	t, tried := c.try(e)
+	current, known := c.w.Fingerprints[e.ID]
+	switch usedUp := tried && t.Left == 0; {
+	case c.w.Failed[e.ID], usedUp && t.Fingerprint == "", usedUp && known && t.Of(current):
+		return failed
+	case usedUp && !known:
+		return unknown
+	case noneLeft(e):
+		return countedOut
 	}
-	return "was started before and never reported being up"
+	return fine
+}
+
+// try returns what is remembered of starts of e that never reported being up.
+func (c *chooser) try(e boot.Entry) (remember.Try, bool) {
+	if c.w.Confirm == 0 {
+		return remember.Try{}, false
+	}
+	return c.w.State.Try(e.ID)
 }
 
 // once returns the entry that was asked for at this start only, and takes the
@@ -183,7 +253,8 @@ func (c *chooser) once() (boot.Entry, bool) {
 	if state.Next != "" {
 		e, found := Find(c.inv.Entries, state.Next)
 		c.choice.State.Next = ""
-		if c.wait = !found && !c.inv.Settled; c.wait {
+		if !found && !c.inv.Settled {
+			c.wait = waitForDisks
 			return e, false
 		}
 		if usable(e, found, state.Next) {
@@ -192,7 +263,8 @@ func (c *chooser) once() (boot.Entry, bool) {
 	}
 	if state.OneShot != "" {
 		e, found := findLoader(c.inv.Entries, state.OneShot, false)
-		if c.wait = !found && !c.inv.Settled; c.wait {
+		if !found && !c.inv.Settled {
+			c.wait = waitForDisks
 			return e, false
 		}
 		if found { // what only systemd-boot knows is left to it
@@ -233,56 +305,118 @@ func onceKey(e boot.Entry) string {
 	return fmt.Sprintf("%016x", h.Sum64())
 }
 
-// pick returns the first of Default's 2 to 6 among those that may be taken. With
-// loud it notes what of them could not be met.
-func (c *chooser) pick(may func(boot.Entry) bool, loud bool) (boot.Entry, bool) {
-	for _, asked := range []struct{ what, id string }{
-		{"The default", c.w.Default},
-		{"The remembered default", c.w.State.Default},
+// candidate is an entry that may be booted unattended.
+type candidate struct {
+	entry   boot.Entry
+	because string // that is so, to follow "because"
+}
+
+// candidates yields Default's 2 to 6 that can be booted, the best first, and notes
+// what was asked for and is not among them. It sets c.wait and ends where it
+// cannot be known yet what comes next.
+func (c *chooser) candidates(yield func(candidate) bool) {
+	seen := map[string]bool{}
+	more := func(e boot.Entry, because string) bool {
+		if seen[e.ID] {
+			return true
+		}
+		seen[e.ID] = true
+		if e.Problem == "" && !yield(candidate{e, because}) {
+			return false
+		}
+		for _, p := range c.inv.Entries {
+			if !e.Previous && !seen[p.ID] && p.Problem == "" && c.replaced(p, e) {
+				seen[p.ID] = true
+				if !yield(candidate{p, fmt.Sprintf("it is the kernel before that of %s", e.Name())}) {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	met := false
+	for _, asked := range []struct{ what, id, because string }{
+		{"The default", c.w.Default, "the settings name it"},
+		{"The remembered default", c.w.State.Default, "it was made the default in the menu"},
 	} {
 		if asked.id == boot.LastBooted {
-			asked.id = c.w.State.Last
+			asked.id, asked.because = c.w.State.Last, "it was booted last"
 		}
 		if asked.id == "" {
 			continue
 		}
 		e, ok := Find(c.inv.Entries, asked.id)
 		switch {
-		case ok && e.Problem == "" && may(e):
-			return e, true
 		case !ok && !c.inv.Settled:
-			c.wait = true // nothing else is to be booted in its place
-			return boot.Entry{}, false
-		case !loud:
+			c.wait = waitForDisks // nothing else is to be booted in its place
+			return
+		case met:
 		case !ok:
 			c.note("%s %q is none of the entries.", asked.what, asked.id)
 		case e.Problem != "":
 			c.note("%s %q cannot be booted: %s", asked.what, asked.id, e.Problem)
+		default:
+			met = true // notes are about what comes before it
+		}
+		if ok && !more(e, asked.because) {
+			return
 		}
 	}
 	for _, want := range []struct {
 		pattern string
 		skipBad bool
 	}{{c.w.State.LoaderPreferred, true}, {c.w.State.LoaderDefault, false}} {
-		if e, ok := findLoader(c.inv.Entries, want.pattern, want.skipBad); ok && e.Problem == "" && may(e) {
-			return e, true
+		if e, ok := findLoader(c.inv.Entries, want.pattern, want.skipBad); ok && !more(e, "systemd-boot's variables name it") {
+			return
 		}
 	}
+	for _, e := range c.ranked() {
+		because := "it comes first in the list"
+		switch {
+		case e.Default:
+			because = "its configuration names it"
+		case e.Previous:
+			because = "it was kept when its kernel was replaced"
+		case e.Guessed:
+			because = "no configuration has another one"
+		}
+		if !more(e, because) {
+			return
+		}
+	}
+}
+
+// ranked returns the entries of Default's 5 and 6, those that cannot be booted
+// among them, the best first.
+func (c *chooser) ranked() []boot.Entry {
 	var last boot.Entry
 	if c.w.State.Last != "" {
 		last, _ = Find(c.inv.Entries, c.w.State.Last)
 	}
-	var best boot.Entry
-	most := 0
-	for _, e := range c.inv.Entries {
-		if e.Problem != "" || e.Snapshot || e.Previous || !may(e) {
-			continue
-		}
-		if r := rank(e, last); r > most {
-			best, most = e, r
-		}
+	list := slices.DeleteFunc(slices.Clone(c.inv.Entries), func(e boot.Entry) bool {
+		return e.Snapshot || e.Previous && slices.ContainsFunc(c.inv.Entries, func(of boot.Entry) bool { return c.replaced(e, of) })
+	})
+	slices.SortStableFunc(list, func(a, b boot.Entry) int { return rank(b, last) - rank(a, last) })
+	return list
+}
+
+// replaced reports whether p is the kernel before that of e: on the same volume,
+// or, where the flavour has no entry there, on the same disk.
+func (c *chooser) replaced(p, e boot.Entry) bool {
+	of := func(e boot.Entry, same bool) bool {
+		return p.Previous && !e.Previous && !e.Snapshot && same && ofFlavour(e, p.Version)
 	}
-	return best, most > 0
+	if e.Volume == p.Volume {
+		return of(e, true)
+	}
+	return of(e, e.Volume.OnDisk() == p.Volume.OnDisk()) &&
+		!slices.ContainsFunc(c.inv.Entries, func(e boot.Entry) bool { return of(e, e.Volume == p.Volume) })
+}
+
+// ofFlavour reports whether e boots a kernel of the flavour of a release.
+func ofFlavour(e boot.Entry, release string) bool {
+	f := version.Flavour(release)
+	return f != "" && (e.Version != "" && version.Flavour(e.Version) == f || strings.HasSuffix(path.Base(e.Kernel), "-"+f))
 }
 
 // rank is higher for what is rather booted; last is the entry booted last, or
@@ -291,6 +425,8 @@ func rank(e, last boot.Entry) int {
 	r := 4
 	switch {
 	case e.Guessed:
+	case e.Previous:
+		r = 5
 	case !e.Default:
 		r = 8
 	default:
@@ -341,7 +477,7 @@ func findLoader(entries []boot.Entry, pattern string, skipBad bool) (boot.Entry,
 	// The list begins with what is built in.
 	pattern = strings.ReplaceAll(strings.ToLower(pattern), "[!", "[^")
 	for _, e := range entries {
-		if e.Format != "bls" && e.Format != "uki" || skipBad && countedOut(e) {
+		if e.Format != "bls" && e.Format != "uki" || skipBad && noneLeft(e) {
 			continue
 		}
 		name := path.Base(e.Source.File)
@@ -358,9 +494,9 @@ func findLoader(entries []boot.Entry, pattern string, skipBad bool) (boot.Entry,
 	return boot.Entry{}, false
 }
 
-// countedOut reports whether the boot counter in the name of an entry's file has
-// no starts left.
-func countedOut(e boot.Entry) bool {
+// noneLeft reports whether the boot counter in the name of an entry's file has no
+// starts left.
+func noneLeft(e boot.Entry) bool {
 	c, _, ok := e.Counter()
 	return ok && c.Left == 0
 }

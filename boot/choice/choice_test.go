@@ -105,12 +105,12 @@ func TestDefault(t *testing.T) {
 		{name: "nor any other way", entries: []boot.Entry{virt}, failed: failed("virt-2"), note: "Linux virt could not"},
 		{name: "not what never came up", entries: []boot.Entry{virt, lts}, state: kept(remember.State{Tries: []remember.Try{{ID: "virt-2"}}}), id: "lts-1", note: "Linux virt was started before and never reported being up: it is passed over."},
 		{name: "though the settings name it", entries: []boot.Entry{lts, virt}, want: "lts-1", state: kept(remember.State{Tries: []remember.Try{{ID: "lts-1"}}}), id: "virt-2", note: "Linux lts was started before"},
-		{name: "unless there is no other", entries: []boot.Entry{virt, bad}, state: kept(remember.State{Tries: []remember.Try{{ID: "virt-2"}}}), id: "virt-2", note: "There is no other"},
+		{name: "nor where there is no other", entries: []boot.Entry{virt, bad}, state: kept(remember.State{Tries: []remember.Try{{ID: "virt-2"}}}), note: "Linux virt was started before and never reported being up: it is passed over."},
 		{name: "failures of others are nobody's concern", entries: []boot.Entry{virt, lts}, state: kept(remember.State{Tries: []remember.Try{{ID: "lts-1"}}}), failed: failed("lts-1"), id: "virt-2"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := Default(boot.Inventory{Entries: tt.entries, Settled: !tt.looking}, Wants{Default: tt.want, State: tt.state, Failed: tt.failed})
+			c := Default(boot.Inventory{Entries: tt.entries, Settled: !tt.looking}, Wants{Default: tt.want, State: tt.state, Confirm: 1, Failed: tt.failed})
 			if c.ID != tt.id || c.Once != tt.once {
 				t.Errorf("got %q, once %v, want %q, %v", c.ID, c.Once, tt.id, tt.once)
 			}
@@ -118,7 +118,7 @@ func TestDefault(t *testing.T) {
 				t.Errorf("notes: got %q, want one with %q", c.Notes, tt.note)
 			}
 			if c.Once {
-				again := Default(boot.Inventory{Entries: tt.entries, Settled: true}, Wants{Default: tt.want, State: c.State, Failed: tt.failed})
+				again := Default(boot.Inventory{Entries: tt.entries, Settled: true}, Wants{Default: tt.want, State: c.State, Confirm: 1, Failed: tt.failed})
 				if again.ID == c.ID && again.Once {
 					t.Errorf("with what is remembered then, %s is booted once more", again.ID)
 				}

@@ -105,7 +105,7 @@ func (m Model) summary(it item, w, height int, cs Charset) []line {
 		files = files[:1] // the kernel
 	}
 	facts = append(facts, files...)
-	facts = append(facts, fact{"Cmdline", orNone(clean(e.Cmdline, cs)), Normal})
+	facts = append(facts, m.cmdlineFacts(e, cs)...)
 	facts = append(facts, notesOf(e, cs)...)
 	lines := wrapLines(facts, w)
 	if len(lines) > height {
@@ -198,6 +198,15 @@ func (m Model) fileFacts(e boot.Entry, cs Charset) []fact {
 	return facts
 }
 
+// cmdlineFacts is the command line of e, and what an unattended start adds to it.
+func (m Model) cmdlineFacts(e boot.Entry, cs Charset) []fact {
+	facts := []fact{{"Cmdline", orNone(clean(e.Cmdline, cs)), Normal}}
+	if added := m.added[e.ID]; added != "" {
+		facts = append(facts, fact{"Added", clean(added, cs) + ", when it starts unattended", Normal})
+	}
+	return facts
+}
+
 func notesOf(e boot.Entry, cs Charset) []fact {
 	var facts []fact
 	if e.Guessed {
@@ -234,7 +243,7 @@ func (m Model) detailLines(it item, head string, w int, cs Charset) []line {
 	add("Version", e.Version)
 	facts = append(facts, fact{"From", from(e, cs), Normal})
 	facts = append(facts, m.fileFacts(e, cs)...)
-	facts = append(facts, fact{"Cmdline", orNone(clean(e.Cmdline, cs)), Normal})
+	facts = append(facts, m.cmdlineFacts(e, cs)...)
 	facts = append(facts, m.volumeFacts(e.Volume, cs)...)
 	if e.Timeout != nil {
 		text := "waits forever"

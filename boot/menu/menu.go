@@ -93,6 +93,18 @@ type InventoryMsg struct {
 	Wait      string   // why nothing is booted unattended, as a sentence; "" when something is
 	Notes     []string // sentences about the choice and the settings
 	Memory    string   // where a default is remembered, as a sentence; "" for nowhere
+
+	// Added is what an unattended start adds to the command line of an entry, by ID.
+	Added map[string]string
+
+	Exhausted *Exhausted // what is done when nobody types; nil for nothing
+}
+
+// Exhausted is what is done when nothing is left to start and nobody types.
+type Exhausted struct {
+	What string // such as "Restarting"
+	Why  string // a sentence
+	In   time.Duration
 }
 
 // FailedMsg means that booting an entry failed. The entry is marked and is not
@@ -281,6 +293,9 @@ type StartOther struct{ Other }
 // Relaunch asks for alpboot to be restarted by kexec.
 type Relaunch struct{}
 
+// NothingLeft asks for what [Exhausted] is about: its time is over.
+type NothingLeft struct{}
+
 // Reboot asks for the machine to be started again by its firmware.
 type Reboot struct{}
 
@@ -304,6 +319,7 @@ func (SetKeymap) isAction()     {}
 func (FirmwareSetup) isAction() {}
 func (StartOther) isAction()    {}
 func (Relaunch) isAction()      {}
+func (NothingLeft) isAction()   {}
 func (Reboot) isAction()        {}
 func (PowerOff) isAction()      {}
 func (Redraw) isAction()        {}

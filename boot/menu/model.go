@@ -23,6 +23,8 @@ type Model struct {
 	lastID    string                  // of the entry that was booted last time
 	memory    string                  // where a default is remembered
 	choice    []string                // notes of the last InventoryMsg
+	added     map[string]string       // what an unattended start adds to command lines, by ID
+	exhausted *Exhausted              // what is done when nothing is left to start
 	notices   []string                // warnings about the machine
 	wait      string                  // why nothing is booted unattended
 	failed    map[string]string       // reasons by ID; never changed in place
@@ -115,8 +117,8 @@ func (m Model) Update(msg Msg) (Model, Action) {
 		}
 	}
 	m, action := m.update(msg)
-	if m.hidden && m.inventory.Settled && m.booting.id == "" && !m.countdown.on {
-		m.hidden = false // nothing will happen by itself
+	if m.hidden && m.inventory.Settled && m.booting.id == "" && (!m.countdown.on || m.countdown.id == nothingLeft) {
+		m.hidden = false // nothing will be booted by itself
 	}
 	return m, action
 }
@@ -295,20 +297,28 @@ func (m Model) fail(msg FailedMsg) Model {
 	})
 }
 
+// nothingLeft is the ID that is counted down for when nothing is left to start.
+const nothingLeft = "\x00"
+
 // count starts, stops or ends the countdown as the model now is.
 func (m Model) count() (Model, Action) {
+	id, length := nothingLeft, time.Duration(0)
 	e, ok := m.unattended()
-	if !ok {
+	if ok {
+		id = e.ID
+		length, ok = m.timeout(e)
+	} else if x := m.exhausted; x != nil && m.booting.id == "" {
+		length, ok = x.In, true
+	}
+	switch {
+	case !ok:
 		m.countdown.stop()
 		return m, nil
-	}
-	length, ok := m.timeout(e)
-	if !ok {
+	case !m.countdown.run(id, length, m.config.FallbackTimeout, m.inventory.Settled):
+		return m, nil
+	case id == nothingLeft:
 		m.countdown.stop()
-		return m, nil
-	}
-	if !m.countdown.run(e.ID, length, m.config.FallbackTimeout, m.inventory.Settled) {
-		return m, nil
+		return m, NothingLeft{}
 	}
 	return m.boot(e, false, true)
 }

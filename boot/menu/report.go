@@ -1,6 +1,7 @@
 package menu
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
@@ -17,6 +18,7 @@ type Report struct {
 	Wait     string // why none does, as a sentence
 	Counting bool   // and the countdown is on
 	Left     int    // seconds of it
+	Ending   string // what is done when it is over where nothing is left to start, and why; "" where Default boots
 
 	Booting  string   // ID of the entry that is being booted; "" when none is
 	Status   string   // what is going on
@@ -53,6 +55,9 @@ func (m Model) Report(cs Charset) Report {
 	}
 	if m.countdown.on {
 		n.Left, _ = m.countdown.left()
+		if format, why := m.counting(); m.countdown.id == nothingLeft {
+			n.Ending = clean(fmt.Sprintf(strings.Replace(format, " s: ", " seconds: ", 1), n.Left)+why, cs)
+		}
 	}
 	for _, s := range m.notices {
 		n.Notices = append(n.Notices, clean(s, cs))

@@ -146,15 +146,14 @@ func (m Model) messageText(activity string, cs Charset, room int) (string, Style
 // rows from y. On a wide console all of it stands in one row.
 func (m Model) paintCountdown(p *painter, y, n int) {
 	const (
-		counting = "Booting in %d s: "
-		anyKey   = "Any key stops."
-		longest  = 30
-		between  = 2
+		anyKey  = "Any key stops."
+		longest = 30
+		between = 2
 	)
 	end := p.Size.W - margin
 	left, all := m.countdown.left()
-	e, _ := m.entry(m.countdown.id)
-	name := clean(title(e), p.charset)
+	counting, name := m.counting()
+	name = clean(name, p.charset)
 	text := fmt.Sprintf(counting, left)
 	// Laid out for the longest number, so that nothing moves while it falls.
 	room := end - margin - width(fmt.Sprintf(counting, all))
@@ -170,6 +169,16 @@ func (m Model) paintCountdown(p *painter, y, n int) {
 	}
 	p.line(y, line{{text, Normal}, {name, Normal}})
 	p.bar(row, x, max(0, min(longest, end-x)), int64(left), int64(all))
+}
+
+// counting returns what is counted down, with a place for the seconds, and what
+// for.
+func (m Model) counting() (format, what string) {
+	if m.countdown.id == nothingLeft && m.exhausted != nil {
+		return m.exhausted.What + " in %d s: ", m.exhausted.Why
+	}
+	e, _ := m.entry(m.countdown.id)
+	return "Booting in %d s: ", title(e)
 }
 
 // bar paints how much part is of whole, at most all of it, into n cells.

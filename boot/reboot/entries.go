@@ -194,7 +194,18 @@ func (s *System) scan(ctx context.Context, m *mounted) (*discover.Scan, boot.Inv
 func (s *System) discover(ctx context.Context) (*discover.Scan, boot.Inventory, choice.Wants) {
 	m := s.machine()
 	scan, inv := s.scan(ctx, m)
-	return scan, inv, s.wants(m, inv)
+	return scan, inv, s.wants(ctx, scan, m, inv)
+}
+
+// menuChoice returns what the boot menu would boot: where every entry has failed,
+// it tries all of them again.
+func menuChoice(inv boot.Inventory, w choice.Wants) choice.Choice {
+	c := choice.Default(inv, w)
+	if c.Exhausted {
+		w.State.Tries = nil
+		c = choice.Default(inv, w)
+	}
+	return c
 }
 
 // pick returns the entry that want names, or the one that the boot menu would
@@ -211,10 +222,10 @@ func pick(inv boot.Inventory, want string, w choice.Wants, running string) (boot
 		}
 		return e, nil
 	}
-	c := choice.Default(inv, w)
+	c := menuChoice(inv, w)
 	i := slices.IndexFunc(inv.Entries, func(e boot.Entry) bool { return e.ID == c.ID })
 	switch {
-	case i < 0 && c.Wait != "":
+	case i < 0 && c.Wait != "" && !c.Exhausted:
 		return boot.Entry{}, fmt.Errorf("%s; --entry names one that is to be booted all the same", strings.TrimSuffix(c.Wait, "."))
 	case i < 0:
 		return boot.Entry{}, nothingFound(inv)

@@ -13,8 +13,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/device"
+	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/settings"
@@ -145,7 +147,18 @@ func (s *System) entry(ctx context.Context, o Options) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	open := func(name string) (*os.File, error) {
+	t := &target{title: e.Title, release: e.Version}
+	t.Cmdline, t.Profile = e.Cmdline, e.Profile
+	if e.Guessed {
+		// No configuration has a command line for it, and this one is proven.
+		t.Cmdline = s.cmdline()
+	}
+	return t, t.open(e.Kernel, e.Initrds, filesOf(scan, e))
+}
+
+// filesOf returns what opens the files of an entry.
+func filesOf(scan *discover.Scan, e boot.Entry) func(name string) (*os.File, error) {
+	return func(name string) (*os.File, error) {
 		f, err := scan.Open(e.Volume, name)
 		if err != nil {
 			return nil, fmt.Errorf("%s on %s: %w", e.Title, e.Volume.Device, err)
@@ -157,13 +170,6 @@ func (s *System) entry(ctx context.Context, o Options) (*target, error) {
 		}
 		return file, nil
 	}
-	t := &target{title: e.Title, release: e.Version}
-	t.Cmdline, t.Profile = e.Cmdline, e.Profile
-	if e.Guessed {
-		// No configuration has a command line for it, and this one is proven.
-		t.Cmdline = s.cmdline()
-	}
-	return t, t.open(e.Kernel, e.Initrds, open)
 }
 
 // complete identifies the kernel, puts the initrds in order and makes the

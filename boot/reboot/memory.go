@@ -10,6 +10,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/efivar"
+	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/settings"
 )
@@ -101,7 +102,7 @@ func (s *System) writeTo(m mountinfo.Mount, do func(*os.Root) error) error {
 
 // wants returns what bears on the default entry besides the entries. What the
 // menu shall do once, when it starts next, is left to it.
-func (s *System) wants(m *mounted, inv boot.Inventory) choice.Wants {
+func (s *System) wants(ctx context.Context, scan *discover.Scan, m *mounted, inv boot.Inventory) choice.Wants {
 	mem := s.menuMemory(m, inv)
 	defer mem.done()
 	all, err := mem.store.Load()
@@ -111,11 +112,32 @@ func (s *System) wants(m *mounted, inv boot.Inventory) choice.Wants {
 	w := choice.Wants{Default: mem.asked.Default, Removable: settings.Yes, State: remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault, LoaderPreferred: all.LoaderPreferred}}
 	if w.Confirm = mem.asked.Confirm; w.Confirm > 0 {
 		w.State.Tries = all.Tries
+		w.Fingerprints = fingerprints(ctx, scan, inv, all)
 	}
 	if m.rootIsBuiltIn() { // else the running system is on a stick itself
 		w.Removable = mem.asked.Removable
 	}
 	return w
+}
+
+// fingerprints returns what the entries start that have no tries left: it may be
+// something else than what has failed.
+func fingerprints(ctx context.Context, scan *discover.Scan, inv boot.Inventory, state remember.State) map[string]string {
+	texts := map[string]string{}
+	for _, e := range inv.Entries {
+		if t, tried := state.Try(e.ID); !tried || t.Left > 0 || e.Problem != "" {
+			continue
+		}
+		var t target
+		t.Cmdline, t.Profile = e.Cmdline, e.Profile
+		if err := t.open(e.Kernel, e.Initrds, filesOf(scan, e)); err == nil {
+			texts[e.ID], _ = kexec.Fingerprint(ctx, t.Target, e.Version) // what cannot be read has not been replaced
+			t.close()
+		} else {
+			texts[e.ID] = ""
+		}
+	}
+	return texts
 }
 
 // ConfirmBoot reports to the boot menu that the system which it has started

@@ -54,7 +54,7 @@ func (s *System) Slot(ctx context.Context, verb string, args ...string) error {
 		if b.names, err = s.bootnames(); err != nil {
 			return err
 		}
-		return s.answer(b.nameOf(b.primary(choice.Default(inv, s.wants(m, inv)).ID)))
+		return s.answer(b.nameOf(b.primary(menuChoice(inv, s.wants(ctx, scan, m, inv)).ID)))
 	case "get-current":
 		if b.names, err = s.bootnames(); err != nil {
 			return err

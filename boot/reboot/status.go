@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/alpboot/alpboot/boot/choice"
 )
 
 // Outcome is what a reboot will end in.
@@ -69,7 +67,7 @@ func (s *System) Status(ctx context.Context) (outcome Outcome) {
 		row("", "%s", t.Cmdline)
 		t.close()
 	}
-	id := choice.Default(inv, wants).ID
+	id := menuChoice(inv, wants).ID
 	for i, e := range inv.Entries {
 		mark := " "
 		switch {

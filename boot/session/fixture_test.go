@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -42,6 +43,7 @@ type target struct {
 	initrd        string // what was loaded last
 	cmdline       string
 	loadErr       error
+	bad           int           // how many loads fail first, because a disk cannot be read
 	held          chan struct{} // FileLoad waits for it; nil does not wait
 	jumpErr       error
 	shell         chan error    // what a shell ends with; nil ends at once
@@ -76,7 +78,13 @@ func (h *target) FileLoad(kernel, initrd *os.File, cmdline string) error {
 	if held := get(h, func() chan struct{} { return h.held }); held != nil {
 		<-held
 	}
-	if err := get(h, func() error { return h.loadErr }); err != nil {
+	if err := get(h, func() error {
+		if h.bad > 0 {
+			h.bad--
+			return syscall.EIO
+		}
+		return h.loadErr
+	}); err != nil {
 		return err
 	}
 	h.cmdline, h.initrd = cmdline, ""

@@ -37,17 +37,22 @@ type job struct {
 	choice    *menu.Boot     // nil for alpboot itself
 
 	entry      boot.Entry
-	cmdline    string // for the kernel
-	passphrase []byte // for the target; nil for none. Wiped when it is loaded
+	found      boot.Entry // the same, as the disks have it
+	cmdline    string     // for the kernel
+	passphrase []byte     // for the target; nil for none. Wiped when it is loaded
 	watched    watched
 
 	// What is to be remembered of the start, and what was before. With first it
-	// must be saved before anything else happens.
+	// must be saved before anything else happens that what was asked for at this
+	// start only is done.
 	memory        *memory        // nil to remember nothing
 	store         remember.Store // of memory
-	state, before remember.State
+	spent, before remember.State
+	last          bool // what is started is remembered
+	confirm       int  // how often it may be, without reporting that it is up
 	first         bool
-	saved         bool // state is what the store has
+	saved         bool           // state is what the store has
+	state         remember.State // that was saved last, or was to be
 	saveErr       error
 
 	counting counting
@@ -66,11 +71,13 @@ func (s *session) boot(a menu.Boot) {
 		s.update(menu.StatusMsg{Text: "Remembering the default ..."})
 		return
 	}
-	j := &job{choice: &a, entry: a.Entry, memory: s.memory, store: s.memory.store, state: s.starting(a.Entry.ID), before: s.memory.stored}
-	j.first = s.choice.Once && a.Entry.ID == s.choice.ID
-	j.cmdline, j.passphrase = s.secrets.handOn(a.Entry, s.view.volumes())
+	e := a.Entry
+	e.Cmdline = s.withAdded(e, a.Unattended)
+	j := &job{choice: &a, entry: e, found: s.view.entry(e), memory: s.memory, store: s.memory.store, spent: s.spent(), before: s.memory.stored}
+	j.last, j.confirm = s.asked.RemembersLast(), s.asked.Confirm
+	j.first = s.choice.Once && e.ID == s.choice.ID
+	j.cmdline, j.passphrase = s.secrets.handOn(e, s.view.volumes())
 	j.watched = s.watch(a)
-	j.cmdline = j.watched.parameters(j.cmdline)
 	s.log.Info("booting", "entry", a.Entry.ID, "kernel", a.Entry.Kernel, "on", a.Entry.Volume.Device, "initrds", a.Entry.Initrds, "cmdline", j.cmdline, "unattended", a.Unattended)
 	s.load(j)
 }
@@ -155,16 +162,16 @@ func method(asked settings.Settings) kexec.Method {
 // point, it leaves nothing loaded and the memory as it was.
 func (j *job) load(loader *kexec.Loader) error {
 	if j.first {
-		if j.save(); j.saveErr != nil && j.choice.Unattended {
+		if j.save(j.spent); j.saveErr != nil && j.choice.Unattended {
 			return fmt.Errorf("it was to be booted once, and that it has been cannot be remembered, so that it would be booted for ever (%w). Enter boots it all the same", j.saveErr)
 		}
 	}
 	err := j.ctx.Err()
 	if err == nil {
-		err = j.loadFiles(loader)
+		err = onceMore(func() error { return j.loadFiles(loader) })
 	}
-	if err == nil && !j.first {
-		j.save()
+	if err == nil {
+		j.save(j.spent.Booting(j.found.ID, j.fingerprint(), j.last, j.confirm, attempt(j.found)))
 	}
 	if err == nil && j.ctx.Err() == nil {
 		j.counting.count()
@@ -179,9 +186,22 @@ func (j *job) load(loader *kexec.Loader) error {
 	return err
 }
 
-func (j *job) save() {
+// fingerprint returns that of the entry as the disks have it, "" where that
+// cannot be read: what was edited to start all the same.
+func (j *job) fingerprint() string {
+	if j.memory == nil || j.confirm == 0 {
+		return ""
+	}
+	text, err := fingerprintOf(j.ctx, j.scan, j.found)
+	if err != nil {
+		return ""
+	}
+	return text
+}
+
+func (j *job) save(state remember.State) {
 	if j.memory != nil {
-		j.saveErr = j.store.Save(j.state)
+		j.state, j.saveErr = state, j.store.Save(state)
 		j.saved = j.saveErr == nil
 	}
 }
@@ -313,26 +333,12 @@ func (s *session) depart(text string, commit, how func() error, done func(error)
 
 // loadFiles loads the kernel and initrds of a job.
 func (j *job) loadFiles(loader *kexec.Loader) error {
-	e := j.entry
-	t := kexec.Target{Cmdline: j.cmdline, Profile: e.Profile}
-	defer func() {
-		for _, f := range append(t.Initrds, t.Kernel) {
-			if f != nil {
-				f.Close()
-			}
-		}
-	}()
-	var err error
-	if t.Kernel, err = openFile(j.scan, e.Volume, e.Kernel); err != nil {
+	t, done, err := openTarget(j.scan, j.entry)
+	defer done()
+	if err != nil {
 		return err
 	}
-	for _, name := range e.Initrds {
-		f, err := openFile(j.scan, e.Volume, name)
-		if err != nil {
-			return err
-		}
-		t.Initrds = append(t.Initrds, f)
-	}
+	t.Cmdline = j.cmdline
 	if j.passphrase != nil {
 		archive := luks.Archive(j.passphrase)
 		defer clear(archive)
@@ -340,10 +346,31 @@ func (j *job) loadFiles(loader *kexec.Loader) error {
 		if err != nil {
 			return fmt.Errorf("passing the passphrase to the system: %w", err)
 		}
+		defer f.Close()
 		t.Initrds = append(t.Initrds, f)
 		defer f.WriteAt(make([]byte, len(archive)), 0)
 	}
 	return loader.Load(j.ctx, t)
+}
+
+// openTarget opens the files of an entry; done closes them, also after an error.
+func openTarget(scan *discover.Scan, e boot.Entry) (t kexec.Target, done func(), err error) {
+	var files []*os.File
+	done = func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	t = kexec.Target{Cmdline: e.Cmdline, Profile: e.Profile}
+	for _, name := range append([]string{e.Kernel}, e.Initrds...) {
+		f, err := openFile(scan, e.Volume, name)
+		if err != nil {
+			return t, done, err
+		}
+		files = append(files, f)
+	}
+	t.Kernel, t.Initrds = files[0], files[1:]
+	return t, done, nil
 }
 
 // openFile opens a regular file of a volume.

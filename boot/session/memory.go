@@ -68,10 +68,10 @@ func (s *session) memoryAwaited() bool {
 	return s.onVolume() && !s.volumes.ready
 }
 
-// starting returns the state to save before the entry id is started by hand or
-// by the countdown. What was asked for at this start only is not in it any more,
-// even when the volumes have not all answered yet.
-func (s *session) starting(id string) remember.State {
+// spent returns the state to save before an entry is started by hand or by the
+// countdown, as far as it does not depend on which: what was asked for at this
+// start only is not in it any more, even when the volumes have not all answered yet.
+func (s *session) spent() remember.State {
 	inv := s.view.inventory
 	complete := inv.Settled && !slices.ContainsFunc(inv.Volumes, func(v boot.VolumeStatus) bool { return v.Busy })
 	inv.Settled = true
@@ -82,15 +82,15 @@ func (s *session) starting(id string) remember.State {
 		done := slices.DeleteFunc(slices.Clone(s.memory.state.Used), func(key string) bool { return slices.Contains(state.Used, key) })
 		state.Used = slices.Concat(done, state.Used)
 	}
-	state.Next = s.memory.next
-	return state.Booting(id, "", s.asked.RemembersLast(), s.asked.Confirm, remember.Attempt{})
+	state.Next, state.Trying = s.memory.next, s.memory.stored.Trying
+	return state
 }
 
 // saved takes in that a state was saved. What it has for the next start is not
 // for this one.
 func (m *memory) saved(state remember.State) {
 	m.stored, m.state = state, state
-	m.state.Next = ""
+	m.state.Next, m.state.Trying = "", ""
 }
 
 // setDefault remembers an entry as the user asked.

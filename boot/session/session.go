@@ -128,6 +128,8 @@ type session struct {
 	keymaps keymaps
 	guard   guard
 	last    lastTime
+
+	fingerprints fingerprints
 }
 
 // tick is how often the menu gets the time: often enough for a countdown to end
@@ -273,6 +275,8 @@ func (s *session) act(action menu.Action) {
 		s.setDefault(action)
 	case menu.SetKeymap:
 		s.setKeymap(action.Name)
+	case menu.NothingLeft:
+		s.giveUp()
 	case menu.Rescan:
 		s.restart(nil, func(error) {})
 	case menu.Shell:
@@ -337,6 +341,7 @@ func (s *session) logOnce(level slog.Level, text string) {
 func (s *session) show() {
 	inv := s.view.known()
 	inv.Settled = inv.Settled && s.ready()
+	s.readFingerprints()
 	s.choice = choice.Default(unattended(inv), s.wants())
 	inv.Entries = s.withConsoles(inv.Entries)
 	for i, e := range inv.Entries {
@@ -348,9 +353,17 @@ func (s *session) show() {
 	for _, n := range s.choice.Notes {
 		s.logOnce(slog.LevelInfo, n)
 	}
+	if s.choice.Because != "" && inv.Settled {
+		s.logOnce(slog.LevelInfo, fmt.Sprintf("the default is %s: %s", s.choice.ID, s.choice.Because))
+	}
+	s.warnUncounted()
+	wait := s.choice.Wait
+	if !inv.Settled { // the screen says so already
+		wait = ""
+	}
 	s.update(menu.InventoryMsg{
-		Inventory: inv, Default: s.choice.ID, Last: s.memory.state.Last, Memory: s.aboutMemory(), Wait: s.choice.Wait,
-		Notes: slices.Concat(s.allNotes(), s.choice.Notes),
+		Inventory: inv, Default: s.choice.ID, Last: s.memory.state.Last, Memory: s.aboutMemory(), Wait: wait,
+		Notes: slices.Concat(s.allNotes(), s.choice.Notes), Added: s.added(inv.Entries), Exhausted: s.exhausted(),
 	})
 }
 
@@ -373,13 +386,14 @@ func unattended(inv boot.Inventory) boot.Inventory {
 // wants is what bears on the choice. What has been asked for in this session is
 // for the next start.
 func (s *session) wants() choice.Wants {
-	return choice.Wants{Default: s.asked.Default, State: s.memory.state, Confirm: s.asked.Confirm, Failed: s.failed, Removable: s.asked.Removable}
+	return choice.Wants{Default: s.asked.Default, State: s.memory.state, Confirm: s.asked.Confirm, Failed: s.failed,
+		Fingerprints: s.fingerprints.known(s.view.inventory), Removable: s.asked.Removable}
 }
 
 // reportPassedOver shows that the entry which would be the default is not,
 // because it never came up.
 func (s *session) reportPassedOver(inv boot.Inventory) {
-	if !inv.Settled || len(s.memory.state.Tries) == 0 {
+	if !inv.Settled || len(s.memory.state.Tries) == 0 || s.choice.ID == "" && !s.choice.Exhausted {
 		return
 	}
 	w := s.wants()

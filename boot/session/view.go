@@ -87,6 +87,16 @@ func (v *view) known() boot.Inventory {
 	return inv
 }
 
+// entry returns e, which may have been edited, as the disks have it.
+func (v *view) entry(e boot.Entry) boot.Entry {
+	for _, found := range v.inventory.Entries {
+		if found.ID == e.ID {
+			return found
+		}
+	}
+	return e
+}
+
 // awaits reports whether the scan has yet to find e, which one before it found.
 func (v *view) awaits(e boot.Entry) bool {
 	return !v.inventory.Settled && !slices.ContainsFunc(v.inventory.Entries, func(found boot.Entry) bool {

@@ -48,6 +48,9 @@ const (
 	power
 )
 
+// ending stands in for an ID where nothing is left to start.
+const ending = "\x00"
+
 func (d *dialog) start() { d.numbers, d.written = map[string]int{}, map[string]string{} }
 
 // show writes what has changed.
@@ -90,6 +93,11 @@ func (c *Console) show() {
 	}
 	if !c.report.Counting {
 		c.counted = ""
+	} else if c.report.Ending != "" {
+		if c.counted != ending {
+			c.counted = ending
+			c.sayf("%s Any line stops that.", c.report.Ending)
+		}
 	} else if c.counted != c.report.Default && c.written[c.report.Default] != "" {
 		c.counted = c.report.Default
 		c.sayf("Booting %d (%s) in %d seconds. Enter boots it now, any other line stops that.", c.number(c.report.Default), c.written[c.report.Default], c.report.Left)
