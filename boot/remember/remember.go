@@ -270,9 +270,7 @@ func (s State) Opened(confirm int) State {
 	switch {
 	case confirm == 0:
 		s.Trying, s.Attempt, s.Tries, s.Rounds = "", Attempt{}, nil, 0
-	case s.Trying != "":
-		s.Trying = ""
-	default:
+	case s.Trying == "":
 		s.Tries = without(s.Tries, s.Last)
 		s = s.ended()
 	}

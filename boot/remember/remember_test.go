@@ -21,7 +21,7 @@ func TestOpened(t *testing.T) {
 		{name: "nothing known", confirm: 3},
 		{name: "what never reported being up has its tries", confirm: 3,
 			state: State{Last: "a", Trying: "a", Attempt: begun, Tries: []Try{{"b", "", 0}, {"a", "f", 2}}, Rounds: 2},
-			want:  State{Last: "a", Attempt: begun, Tries: []Try{{"b", "", 0}, {"a", "f", 2}}, Rounds: 2}},
+			want:  State{Last: "a", Trying: "a", Attempt: begun, Tries: []Try{{"b", "", 0}, {"a", "f", 2}}, Rounds: 2}},
 		{name: "what has reported it has failed no more", confirm: 3,
 			state: State{Last: "a", Attempt: begun, Tries: []Try{{"a", "f", 0}, {"b", "", 0}}, Rounds: 2},
 			want:  State{Last: "a", Tries: []Try{{"b", "", 0}}}},
@@ -33,8 +33,12 @@ func TestOpened(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if d := diff(tt.want, tt.state.Opened(tt.confirm)); d != "" {
+			got := tt.state.Opened(tt.confirm)
+			if d := diff(tt.want, got); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
+			}
+			if d := diff(got, got.Opened(tt.confirm)); d != "" {
+				t.Errorf("opened twice it differs:\n%s", d)
 			}
 		})
 	}

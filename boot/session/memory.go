@@ -82,7 +82,7 @@ func (s *session) spent() remember.State {
 		done := slices.DeleteFunc(slices.Clone(s.memory.state.Used), func(key string) bool { return slices.Contains(state.Used, key) })
 		state.Used = slices.Concat(done, state.Used)
 	}
-	state.Next, state.Trying = s.memory.next, s.memory.stored.Trying
+	state.Next = s.memory.next
 	return state
 }
 
@@ -90,7 +90,7 @@ func (s *session) spent() remember.State {
 // for this one.
 func (m *memory) saved(state remember.State) {
 	m.stored, m.state = state, state
-	m.state.Next, m.state.Trying = "", ""
+	m.state.Next = ""
 }
 
 // setDefault remembers an entry as the user asked.

@@ -234,7 +234,6 @@ func (s *session) giveUp() {
 	}
 	m := s.memory
 	state := m.state.NextRound()
-	state.Trying = m.stored.Trying
 	m.saving = true
 	store := m.store
 	s.wg.Go(func() {

@@ -197,6 +197,15 @@ func TestPanicIsAdded(t *testing.T) {
 	}
 }
 
+// The settings on a volume may say it, too, though what is remembered has been read
+// by then.
+func TestConfirmOnAVolume(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *fixture) {
+		b.addESP(map[string]string{"alpboot.conf": "confirm = 1\n"})
+		b.starts("alpboot.exhausted-pause=2", "lts", "virt", "restart")
+	})
+}
+
 // A start by hand counts, and is never refused.
 func TestTriesByHand(t *testing.T) {
 	onDisk(t, func(t *testing.T, b *fixture) {

@@ -90,6 +90,11 @@ func (s *session) readVolumes() {
 // takeSettings takes in what was read from the volumes; store is nil when
 // nothing is remembered on one.
 func (s *session) takeSettings(asked settings.Settings, store remember.Store, state remember.State, err error) {
+	if asked.Confirm != s.asked.Confirm { // what is remembered means something else by that
+		state := s.memory.stored.Opened(asked.Confirm)
+		state.Next = s.memory.state.Next
+		s.memory.state = state
+	}
 	s.asked = asked
 	s.restyle()
 	switch {
