@@ -24,6 +24,7 @@ import (
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/remember"
+	"github.com/alpboot/alpboot/boot/settings"
 )
 
 // TestRandomEvents has discovery and a session go through whatever may happen to
@@ -52,7 +53,7 @@ func randomEvents(r *rand.Rand) (events []string) {
 				line += " " + word
 			}
 		}
-		return line
+		return line + " alpboot.exhausted-pause=5,20 alpboot.exhausted=" + pick("reboot", "reboot", "poweroff", "shell", "wait")
 	}
 	events = append(events, "latency "+ms(300), start()+pick("", "", " alpboot.remember=UUID=u1:/alpboot.state", " alpboot.remember=off"))
 	for range 8 {
@@ -343,7 +344,7 @@ func (r *randomFixture) checkDefault() {
 	s := r.session
 	m := s.memory.state
 	id := m.Default
-	if id == "" || m.Next != "" || s.asked.Default != "" || s.failed[id] || !s.ready() || len(s.failed)+len(s.passed) > 0 || s.view.before != nil {
+	if id == "" || m.Next != "" || s.fingerprints.inHand || s.asked.Default != "" || s.failed[id] || !s.ready() || len(s.failed)+len(s.passed) > 0 || s.view.before != nil {
 		return
 	}
 	for _, e := range s.view.known().Entries {
@@ -432,6 +433,30 @@ func (r *randomFixture) calm() {
 	r.faulty = false
 	r.session.inside(r.checkSettled)
 	r.asked, r.written, r.stored = false, len(r.disks.Written()), r.load()
+	r.goesOn()
+}
+
+// goesOn checks that a machine that nobody watches does not stand still: an entry
+// is started, or what is asked for is done when nothing is left.
+func (r *randomFixture) goesOn() {
+	goes := false
+	r.session.inside(func() {
+		s := r.session
+		unattended := *s.asked.Timeout >= 0 && s.asked.Rearm > 0
+		goes = unattended && (s.choice.ID != "" || s.choice.Exhausted && s.asked.Exhausted != settings.Wait)
+		locked := slices.ContainsFunc(s.view.inventory.Volumes, func(v boot.VolumeStatus) bool { return v.Locked })
+		if s.choice.ID == "" && !s.choice.Exhausted && !locked {
+			r.fail("nothing is booted: %q", s.choice.Wait)
+		}
+	})
+	if !goes || r.t.Failed() {
+		return
+	}
+	done := func() int { return get(r.hw, func() int { return len(r.hw.done) }) }
+	before := done()
+	if r.wait(6 * time.Minute); done() == before {
+		r.fail("it stands still")
+	}
 }
 
 // number returns the number of the last event that did something.
