@@ -52,7 +52,7 @@ type job struct {
 	confirm       int  // how often it may be, without reporting that it is up
 	first         bool
 	saved         bool           // state is what the store has
-	state         remember.State // that was saved last, or was to be
+	state         remember.State // that was saved last
 	saveErr       error
 
 	counting counting
@@ -201,8 +201,9 @@ func (j *job) fingerprint() string {
 
 func (j *job) save(state remember.State) {
 	if j.memory != nil {
-		j.state, j.saveErr = state, j.store.Save(state)
-		j.saved = j.saveErr == nil
+		if j.saveErr = j.store.Save(state); j.saveErr == nil {
+			j.state, j.saved = state, true
+		}
 	}
 }
 
