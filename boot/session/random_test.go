@@ -445,7 +445,8 @@ func (r *randomFixture) goesOn() {
 		unattended := *s.asked.Timeout >= 0 && s.asked.Rearm > 0
 		goes = unattended && (s.choice.ID != "" || s.choice.Exhausted && s.asked.Exhausted != settings.Wait)
 		locked := slices.ContainsFunc(s.view.inventory.Volumes, func(v boot.VolumeStatus) bool { return v.Locked })
-		if s.choice.ID == "" && !s.choice.Exhausted && !locked {
+		suspect := slices.ContainsFunc(s.view.inventory.Entries, func(e boot.Entry) bool { return e.Suspect != "" })
+		if s.choice.ID == "" && !s.choice.Exhausted && !locked && !suspect {
 			r.fail("nothing is booted: %q", s.choice.Wait)
 		}
 	})
