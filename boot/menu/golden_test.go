@@ -64,6 +64,7 @@ func TestGolden(t *testing.T) {
 		{"slow", []any{at(0), InventoryMsg{Inventory: inventory(false, lts(), virt())}, at(1), at(9)}},
 		{"list-problem", []any{settled(all...), key(KeyEnd), NoticeMsg{"kexec_load_disabled is 1: nothing can be booted from here. Restart with p."}}},
 		{"list-notice", []any{settled(all...), key(KeyEnd), NoticeMsg{"Linux lts did not come up, try 1 of 3 at 2026-11-28 09:12 UTC. Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)."}}},
+		{"list-notice-countdown", []any{settled(all...), FailedMsg{"root-lts", "It was started before and never reported being up."}, found("root-virt", all...), NoticeMsg{"Linux lts did not come up, try 1 of 3 at 2026-11-28 09:12 UTC. Nothing was kept of it: this machine has no EFI variables to keep it in."}, at(0), at(1)}},
 		{"list-scrolled", []any{found("", many()...), key(KeyPgDn), key(KeyPgDn)}},
 		{"list-end", []any{found("", many()...), key(KeyEnd)}},
 		{"booting", []any{settled(all...), key(KeyEnter), StatusMsg{"Loading boot/vmlinuz-lts (11 MB) ..."}}},

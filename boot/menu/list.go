@@ -255,16 +255,9 @@ func (m Model) selectID(id string) Model {
 
 func (l list) paint(m Model, p *painter) {
 	top, height := 1, bodyHeight(p.Size)
-	if notice, ok := m.notice(p.charset); ok && height > 3 {
-		lines := []string{notice}
-		if height > 12 { // there is room to have it whole
-			lines = wrap(notice, p.Size.W-2*margin)
-			lines = append(lines[:min(len(lines), 2)-1], strings.Join(lines[min(len(lines), 2)-1:], " "))
-		}
-		for _, text := range lines {
-			p.line(top, line{{fit(text, p.Size.W-2*margin), Bad}})
-			top, height = top+1, height-1
-		}
+	for _, text := range m.above(p.charset, p.Size.W-2*margin, height) {
+		p.line(top, line{{text, Bad}})
+		top, height = top+1, height-1
 	}
 	items := m.items()
 	selected := m.selection(items)
@@ -279,18 +272,33 @@ func (l list) paint(m Model, p *painter) {
 	p.scrolled(top, height, scroll(rows, selected, height), len(rows), func(y, i int) { p.line(y, rows[i].line) })
 }
 
-// notice is what stands above the list: a message that has no room below it,
-// or a warning about the machine.
-func (m Model) notice(cs Charset) (string, bool) {
-	switch n := len(m.notices); {
-	case m.message.text != "" && (m.activity() != "" || m.countdown.on):
-		return clean(m.message.text, cs), true
-	case n == 1:
-		return clean(m.notices[0], cs), true
-	case n > 1:
-		return clean(fmt.Sprintf("%s (%d warnings, see l)", m.notices[n-1], n), cs), true
+// above returns the lines above the list, for height rows in all: a message that
+// has no room below it, and a warning about the machine. Where there is room both
+// have two lines, else one of them has one.
+func (m Model) above(cs Charset, w, height int) []string {
+	var texts, lines []string
+	if m.message.text != "" && (m.activity() != "" || m.countdown.on) {
+		texts = append(texts, m.message.text)
 	}
-	return "", false
+	switch n := len(m.notices); {
+	case n == 1:
+		texts = append(texts, m.notices[0])
+	case n > 1:
+		texts = append(texts, fmt.Sprintf("%s (%d warnings, see l)", m.notices[n-1], n))
+	}
+	for _, text := range texts {
+		text = clean(text, cs)
+		switch wrapped := wrap(text, w); {
+		case height <= 3:
+		case height <= 12:
+			return []string{fit(text, w)}
+		case len(wrapped) == 1:
+			lines = append(lines, text)
+		default:
+			lines = append(lines, wrapped[0], fit(strings.Join(wrapped[1:], " "), w))
+		}
+	}
+	return lines
 }
 
 // scroll returns the first row to show so that the selected item is among the
