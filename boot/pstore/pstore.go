@@ -3,8 +3,8 @@
 // Linux's driver efi-pstore cuts the end of the kernel's log in parts, the last
 // lines first, and writes each to a variable dump-type0-PART-COUNT-TIME-C, whose
 // value is raw deflate, or ...-D for plain text (drivers/firmware/efi/efi-pstore.c
-// and fs/pstore/platform.c of Linux 6.12). Count is that of the dumps since the
-// kernel's start, time is in seconds.
+// and fs/pstore/platform.c of Linux 6.12). Before 6.6 it may be zstd, as Alpine had
+// it. Count is that of the dumps since the kernel's start, time is in seconds.
 package pstore
 
 import (
@@ -20,6 +20,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/alpboot/alpboot/boot/efivar"
 )
@@ -71,8 +73,7 @@ func (p part) text(vars fs.FS) (string, error) {
 	}
 	if p.packed {
 		// What was unpacked before an error is text all the same.
-		b, err = io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(b)), maxPart))
-		if len(b) == 0 && err != nil {
+		if b, err = unpack(b); len(b) == 0 && err != nil {
 			return "", fmt.Errorf("unpacking %s: %w", path.Base(p.file), err)
 		}
 	}
@@ -81,6 +82,20 @@ func (p part) text(vars fs.FS) (string, error) {
 		text = rest
 	}
 	return strings.Trim(text, "\x00"), nil
+}
+
+func unpack(b []byte) ([]byte, error) {
+	const magic = "\x28\xb5\x2f\xfd"
+	r := io.Reader(flate.NewReader(bytes.NewReader(b)))
+	if bytes.HasPrefix(b, []byte(magic)) {
+		d, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPart), zstd.WithDecoderMaxWindow(maxPart))
+		if err != nil {
+			return nil, err
+		}
+		defer d.Close()
+		r = d
+	}
+	return io.ReadAll(io.LimitReader(r, maxPart))
 }
 
 // Read returns the dumps in vars, the root of an efivarfs, the oldest first. With

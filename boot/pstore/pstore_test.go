@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // variable returns a file of efivarfs.
@@ -30,13 +32,21 @@ func packed(t testing.TB, text string) string {
 	return b.String()
 }
 
+func packedZstd(t testing.TB, text string) string {
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(w.EncodeAll([]byte(text), nil))
+}
+
 func TestRead(t *testing.T) {
 	vars := fstest.MapFS{
 		"BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c":                  variable("\x00\x00"),
 		"dump-type0-1-1-1700-D-" + vendor:                                 variable("Oops#1 Part1\n<1>[ 5.0] BUG: kernel NULL pointer\n"),
 		"dump-type0-2-2-1711-C-" + vendor:                                 variable(packed(t, "Panic#2 Part2\n<4>[ 5.1] second line\n")),
 		"dump-type0-1-2-1710-C-" + vendor:                                 variable(packed(t, "Panic#2 Part1\n<0>[ 6.0] Kernel panic - not syncing: Fatal\n<0>[ 6.1] end\n")),
-		"dump-type0-3-2-1711-C-" + vendor:                                 variable(packed(t, "Panic#2 Part3\n<4>[ 5.0] first line")),
+		"dump-type0-3-2-1711-C-" + vendor:                                 variable(packedZstd(t, "Panic#2 Part3\n<4>[ 5.0] first line")),
 		"dump-type0-1-1-900-C-" + strings.ToUpper(vendor):                 variable(packed(t, "Panic#1 Part1\nof the start before\n")),
 		"dump-type0-1-1-800-" + vendor:                                    variable("of an old kernel"),
 		"dump-type4-1-1-1712-D-" + vendor:                                 variable("not the kernel's log"),
@@ -69,6 +79,7 @@ func TestRead(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	f.Add("dump-type0-1-1-1700-C", []byte(packed(f, "Panic#1 Part1\nKernel panic - x\n")))
+	f.Add("dump-type0-1-1-1700-C", []byte(packedZstd(f, "Panic#1 Part1\nKernel panic - x\n")))
 	f.Add("dump-type0-1-1-1700-D", []byte("text without an end"))
 	f.Add("dump-type0-99999999999999999999-1-1", []byte{})
 	f.Fuzz(func(t *testing.T, name string, value []byte) {
