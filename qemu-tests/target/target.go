@@ -39,7 +39,7 @@ type Image struct {
 	// The kernel must have the drivers built in. With "bless /dev/vda1" it is
 	// systemd-bless-boot that does, for an entry on that FAT volume.
 	Confirm     string
-	Programs    map[string][]byte // further programs, and libraries, by path
+	Programs    map[string][]byte // further programs, libraries, and modules of the kernel, by path: see [report.Modules]
 	Compression Compression
 }
 

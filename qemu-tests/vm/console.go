@@ -128,7 +128,7 @@ func (c *Console) feed(b []byte, at time.Duration) {
 		}
 	}
 	recent := c.raw.Bytes()[max(0, c.raw.Len()-len(b)-len(panicMark)):]
-	if bytes.Contains(recent, []byte(panicMark)) {
+	if bytes.Contains(recent, []byte(panicMark)) && !c.vm.options.Resets {
 		c.endWaits(errPanic)
 	}
 }
@@ -364,7 +364,8 @@ type WaitError struct {
 func (e *WaitError) Error() string { return e.text }
 func (e *WaitError) Unwrap() error { return e.Reason }
 
-// A kernel that has panicked prints nothing more: waiting on is in vain.
+// A kernel that has panicked prints nothing more: waiting on is in vain, unless the
+// machine goes on after a reset.
 const panicMark = "Kernel panic - not syncing"
 
 var errPanic = errors.New("the kernel panicked")

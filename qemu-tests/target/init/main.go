@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/qemu-tests/target/report"
@@ -40,6 +41,9 @@ func run(stdin io.Reader) int {
 		all = append(all, f)
 	}
 	out := io.MultiWriter(all...)
+	if err := loadModules("/" + report.Modules); err != nil {
+		fmt.Fprintln(out, "alpboot target:", err)
+	}
 	r, err := report.Collect(os.DirFS("/"))
 	if err != nil {
 		fmt.Fprintln(out, "alpboot target:", err)
@@ -58,6 +62,12 @@ func run(stdin io.Reader) int {
 		bufio.NewReader(stdin).ReadString('\n')
 	case report.Hang:
 		sleep()
+	case report.Feed:
+		if err := feed(); err != nil {
+			fmt.Fprintln(out, "alpboot target:", err)
+		} else {
+			fmt.Fprintln(out, "alpboot target: the watchdog was fed for", fedFor)
+		}
 	}
 	// What a terminal has not sent yet would be lost with the power.
 	for _, f := range terminals {
@@ -73,6 +83,46 @@ func run(stdin io.Reader) int {
 	}
 	sleep()
 	return 0
+}
+
+// loadModules loads the modules in a directory, if it is there.
+func loadModules(dir string) error {
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, f := range files {
+		name := dir + "/" + f.Name()
+		b, readErr := os.ReadFile(name)
+		if readErr == nil {
+			readErr = unix.InitModule(b, "")
+		}
+		if readErr != nil {
+			err = errors.Join(err, fmt.Errorf("loading %s: %w", name, readErr))
+		}
+	}
+	return err
+}
+
+const (
+	fedFor    = 10 * time.Minute
+	feedEvery = 5 * time.Second
+)
+
+// feed takes the watchdog over and feeds it, as a system does that is well.
+func feed() error {
+	f, err := os.OpenFile("/dev/watchdog", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	for range fedFor / feedEvery {
+		if _, err := f.WriteString("."); err != nil {
+			return err
+		}
+		time.Sleep(feedEvery)
+	}
+	_, err = f.WriteString("V") // it stops when the file is closed
+	return errors.Join(err, f.Close())
 }
 
 // sleep does not return. An empty select would: with no other goroutine the

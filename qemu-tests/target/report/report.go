@@ -37,6 +37,7 @@ const (
 	KeyFile     = "crypto_keyfile.bin"
 	EndFile     = "end"
 	ConfirmFile = "confirm"
+	Modules     = "modules" // a directory of modules to load, in the order of their names
 )
 
 // End is what a target does after its report.
@@ -47,6 +48,7 @@ const (
 	Stay     End = "stay" // it waits for a person to press Enter, then powers off
 	Exit     End = "exit" // its init exits, so that the kernel panics
 	Hang     End = "hang" // it sleeps for ever
+	Feed     End = "feed" // it feeds the watchdog for ten minutes, then powers off
 	Reset    End = "reset"
 )
 
