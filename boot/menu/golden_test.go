@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
@@ -57,6 +58,8 @@ func TestGolden(t *testing.T) {
 		{"no-entry", []any{found("")}},
 		{"arriving", []any{InventoryMsg{Inventory: inventory(false, lts(), virt())}}},
 		{"countdown", []any{settled(all...), at(0), at(1)}},
+		{"exhausted", []any{InventoryMsg{Inventory: inventory(true, all...), Exhausted: &Exhausted{What: "Restarting", Why: "Every entry has failed.", In: time.Minute}}, at(0), at(21)}},
+		{"added", []any{InventoryMsg{Inventory: inventory(true, all...), Default: "root-lts", Added: map[string]string{"root-lts": "panic=30"}}, at(0), at(1)}},
 		{"list", []any{settled(all...), at(0), key(KeyDown)}},
 		{"folds", []any{found("alpine", folded()...), at(0), key(KeyDown)}},
 		{"folds-open", []any{withLocked(InventoryMsg{Inventory: inventory(true, folded()...), Default: "old-1", Last: "alpine"}), key(KeyOther)}},

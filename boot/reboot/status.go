@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/choice"
 )
 
 // Outcome is what a reboot will end in.
@@ -75,9 +78,11 @@ func (s *System) Status(ctx context.Context) (outcome Outcome) {
 			mark = "!"
 		case e.ID == id:
 			mark = "*"
+		case hasFailed(e, wants):
+			mark = "x"
 		}
 		if i == 0 {
-			s.say("\nEntries (* default of the boot menu, ! cannot be booted):")
+			s.say("\nEntries (* default of the boot menu, ! cannot be booted, x never reported being up):")
 		}
 		version := inParentheses(e.Version)
 		if strings.Contains(e.Apart, e.Version) {
@@ -89,6 +94,13 @@ func (s *System) Status(ctx context.Context) (outcome Outcome) {
 		}
 	}
 	return outcome
+}
+
+// hasFailed reports whether the boot menu passes an entry over, because it was
+// started as often as it may be without reporting that it is up.
+func hasFailed(e boot.Entry, w choice.Wants) bool {
+	t, tried := w.State.Try(e.ID)
+	return w.Confirm > 0 && tried && t.Left == 0 && t.Of(w.Fingerprints[e.ID])
 }
 
 // next returns what the next reboot will load: what was chosen by hand, or what

@@ -84,6 +84,21 @@ func TestLoadGoesByTheMenusFile(t *testing.T) {
 	}
 }
 
+// What never came up is marked.
+func TestStatusMarksWhatFailed(t *testing.T) {
+	needAMD64(t)
+	probe := newFake(t, alpine())
+	probe.uuids = map[string]string{"/dev/sda3": "1234-ABCD"}
+	virt := probe.idOf(t, "Linux virt")
+	for conf, mark := range map[string]string{stateConf: "x", strings.Replace(stateConf, "yes", "no", 1): "*"} {
+		f := withMemory(t, remember.State{Tries: []remember.Try{{ID: virt}}}, "/etc/alpboot.conf", conf)
+		f.main([]string{"status"})
+		if out := f.out.String(); !strings.Contains(out, "\n"+mark+" 2 "+virt) && !strings.Contains(out, "\n"+mark+" 1 "+virt) {
+			t.Errorf("with %q:\n%s", conf, out)
+		}
+	}
+}
+
 func TestGood(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

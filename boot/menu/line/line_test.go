@@ -307,6 +307,25 @@ func TestUnattended(t *testing.T) {
 	}
 }
 
+// What happens when nothing is left to start is announced once, and any line stops it.
+func TestExhausted(t *testing.T) {
+	m := newMachine(t)
+	inv := menu.InventoryMsg{Inventory: inventory(), Exhausted: &menu.Exhausted{What: "Restarting", Why: "Every entry has failed.", In: time.Minute}}
+	m.update(inv)
+	m.update(menu.TickMsg{Now: noon})
+	m.update(inv)
+	m.out.await(t, "Restarting in 60 seconds: Every entry has failed. Any line stops that.")
+	for s := range 61 {
+		m.update(menu.TickMsg{Now: noon.Add(time.Duration(s) * time.Second)})
+	}
+	if got := strings.Join(m.actions, "; "); got != "menu.NothingLeft{}" {
+		t.Errorf("asked for %s", got)
+	}
+	if s := m.out.String(); strings.Count(s, "Restarting in") != 1 {
+		t.Errorf("it is announced more than once:\n%s", s)
+	}
+}
+
 func TestFold(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"", ""},
