@@ -73,7 +73,8 @@ func (s *System) unattended() bool {
 	return ok && v != "0" && v != ""
 }
 
-// menuWaits reports whether the boot menu waits to be told that this system is up.
+// menuWaits reports whether the boot menu waits to be told that this system is up:
+// not another one, after which this one was started without the menu.
 func (s *System) menuWaits(ctx context.Context) (bool, error) {
 	m := s.machine()
 	scan, inv := s.scan(ctx, m)
@@ -81,7 +82,8 @@ func (s *System) menuWaits(ctx context.Context) (bool, error) {
 	mem := s.menuMemory(m, inv)
 	defer mem.done()
 	state, err := mem.store.Load()
-	return err == nil && state.Kept && state.Trying != "", err
+	ours := state.Attempt.Release == "" || state.Attempt.Release == s.Release
+	return err == nil && state.Kept && state.Trying != "" && ours, err
 }
 
 // becomesWell waits until the system is up and its checks pass. It returns the

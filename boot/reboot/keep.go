@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
@@ -52,14 +53,26 @@ func (s *System) standing(ctx context.Context, kernel string) (waiting bool, lin
 		waiting = state.Kept && state.Trying != ""
 	}
 	running := cmdline.Parse(s.cmdline())
-	for _, e := range inv.Entries {
-		words := cmdline.Parse(e.Cmdline)
-		if s.isFile(m, e, kernel) && !e.Guessed && len(words) > 0 &&
-			!slices.ContainsFunc(words, func(w string) bool { return !slices.Contains(running, w) }) {
+	for _, guessed := range []bool{false, true} {
+		for _, e := range inv.Entries {
+			words := cmdline.Parse(e.Cmdline)
+			if e.Guessed != guessed || e.Previous || len(words) == 0 || !s.isFile(m, e, kernel) || !hasAll(running, words) {
+				continue
+			}
+			for _, w := range running { // the menu adds its consoles to a guess
+				if guessed && strings.HasPrefix(w, "console=") && !slices.Contains(words, w) {
+					words = append(words, w)
+				}
+			}
 			return waiting, words.String()
 		}
 	}
 	return waiting, running.String()
+}
+
+// hasAll reports whether all words are in a command line.
+func hasAll(line, words cmdline.Line) bool {
+	return !slices.ContainsFunc(words, func(w string) bool { return !slices.Contains(line, w) })
 }
 
 // isFile reports whether the kernel of an entry is a file of this system.

@@ -207,7 +207,7 @@ func (b slots) current(release, line string) string {
 	found := ""
 	for _, e := range b.inv.Entries {
 		words := cmdline.Parse(e.Cmdline)
-		if e.Version != release || len(words) == 0 || slices.ContainsFunc(words, func(w string) bool { return !slices.Contains(running, w) }) {
+		if e.Version != release || len(words) == 0 || !hasAll(running, words) {
 			continue
 		}
 		if found != "" {

@@ -98,6 +98,20 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// Of a kernel that no configuration names, what the menu has added for this start
+// is left out as well, but for the consoles.
+func TestKeepWithoutConfiguration(t *testing.T) {
+	needAMD64(t)
+	const line = "root=UUID=1234-ABCD modules=sd-mod,usb-storage,ext4 quiet rootfstype=ext4"
+	f := newFake(t, with(alpine(), "/proc/1/root", "-> ../..", "/boot/extlinux.conf", "", "/etc/os-release", "ID=alpine\n", "/etc/fstab", "UUID=1234-ABCD / ext4 rw 0 1\n",
+		"/proc/cmdline", line+" console=tty0 console=ttyS0 panic=30 watchdog.open_timeout=60 alpboot.watchdog=i6300esb\n"))
+	f.uuids = map[string]string{"/dev/sda3": "1234-ABCD"}
+	f.do(t, exitDone, "keep", "pre-commit")
+	if got := f.read("/boot/alpboot/" + release + "/entry"); !strings.HasSuffix(got, "\noptions "+line+" console=tty0 console=ttyS0") {
+		t.Errorf("kept is\n%s", got)
+	}
+}
+
 // A reboot of a system that runs its previous kernel does not start the successor,
 // which has failed, without the menu.
 func TestPreviousKernelIsNotLeftByKexec(t *testing.T) {
@@ -166,6 +180,7 @@ func TestHealth(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		trying   string
+		release  string // of what was tried, where that is known
 		cmdline  string
 		files    []string
 		good     bool // the menu is told
@@ -183,10 +198,12 @@ func TestHealth(t *testing.T) {
 		{name: "panic=0", trying: "lts", cmdline: "panic=0\n", files: slices.Concat(up, check("exit 1\n")), says: "by hand"},
 		{name: "the services hang", trying: "lts", cmdline: unattended, files: []string{"/run/openrc/softlevel", "default", "/run/openrc/rc.starting/x", "x"}, restarts: true, says: "have not all been started"},
 		{name: "the runlevel boot hangs", trying: "lts", cmdline: unattended, files: []string{"/run/openrc/softlevel", "boot"}, restarts: true},
+		{name: "this kernel was tried", trying: "lts", release: release, cmdline: unattended, files: up, good: true},
+		{name: "another kernel was tried", trying: "lts", release: "6.12.9-0-virt", cmdline: unattended, files: slices.Concat(up, check("exit 1\n"))},
 		{name: "nothing is waited for", cmdline: unattended, files: slices.Concat(up, check("exit 1\n"))},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := withMemory(t, remember.State{Last: "lts", Trying: tt.trying}, append([]string{"/proc/cmdline", tt.cmdline}, tt.files...)...)
+			f := withMemory(t, remember.State{Last: "lts", Trying: tt.trying, Attempt: remember.Attempt{Time: 1, Release: tt.release}}, append([]string{"/proc/cmdline", tt.cmdline}, tt.files...)...)
 			if file := f.path("/etc/alpboot/check.d/10-x"); f.exists("/etc/alpboot/check.d/10-x") {
 				if err := os.Chmod(file, 0o755); err != nil {
 					t.Fatal(err)
