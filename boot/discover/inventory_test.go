@@ -285,3 +285,14 @@ func TestGuessBesideAConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// The images of arm64 have no release: that of the format stays.
+func TestVersionIsThatOfTheFormatWhereTheKernelHasNone(t *testing.T) {
+	image := make([]byte, 4096)
+	copy(image[0x38:], "ARM\x64")
+	e := boot.Entry{Kernel: "kernel", Version: "6.18.32-0-lts"}
+	check(&e, fstest.MapFS{"kernel": {Data: image}})
+	if e.Version != "6.18.32-0-lts" {
+		t.Errorf("version %q, problem %q", e.Version, e.Problem)
+	}
+}

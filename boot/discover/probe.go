@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -211,7 +212,7 @@ func check(e *boot.Entry, fsys fs.FS) (key string) {
 			key = fmt.Sprint(sys.Dev, ":", sys.Ino)
 		}
 		info, err := kernel.Identify(r, st.Size())
-		e.Version = info.Version
+		e.Version = cmp.Or(info.Version, e.Version)
 		e.UKI = e.UKI || info.Format == kernel.UnifiedImage // whatever a configuration calls it
 		switch {
 		case err != nil:

@@ -166,6 +166,7 @@ func readRecord(fsys fs.FS, dir string) (Record, error) {
 func (r Record) entry(dir string) boot.Entry {
 	e := boot.Entry{
 		Title:    "Linux " + version.Flavour(r.Release) + ", previous",
+		Version:  r.Release, // the images of arm64 do not have it
 		Format:   formatName,
 		Source:   boot.Source{File: path.Join(dir, File)},
 		Kernel:   path.Join(dir, Kernel),
