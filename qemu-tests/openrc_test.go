@@ -141,6 +141,12 @@ var openrcKernel = sync.OnceValues(func() (o vm.Options, err error) {
 		o.Kernel, err = made.Kernel()
 		return o, err
 	}
+	return startedKernel()
+})
+
+// startedKernel is Debian's kernel, with an initramfs that starts the system with the
+// modules of that kernel and of no other.
+var startedKernel = sync.OnceValues(func() (o vm.Options, err error) {
 	var menu string
 	if o.Kernel, menu, err = made.MenuOnDebian(); err != nil {
 		return o, err
