@@ -226,9 +226,9 @@ func (s *System) checkRoot(t *target, o Options) error {
 	switch {
 	case len(line) == 0 && len(running) > 0:
 		return fmt.Errorf("the command line of %s is empty: %s", t.title, instead)
-	case running.Has("root") && !line.Has("root"):
+	case here != "" && root == "":
 		return fmt.Errorf("the command line of %s has no root=, with which the running system was started: %s", t.title, instead)
-	case running.Has("root") && !named && !s.isRoot(root, here):
+	case here != "" && !named && !s.isRoot(root, here):
 		return fmt.Errorf("%s boots another system: its command line has root=%s, and the running one root=%s. Name it if that is meant (--entry), or %s", t.title, root, here, instead)
 	}
 	return nil

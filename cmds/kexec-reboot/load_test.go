@@ -182,6 +182,8 @@ func TestLoadRefuses(t *testing.T) {
 			code: exitFailed, says: "the command line of lts is empty: --reuse-cmdline"},
 		{name: "an entry without root=", files: with(alpine(), "/boot/extlinux.conf", "LABEL lts\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND quiet\n"), args: "--entry default --append single",
 			code: exitFailed, says: "the command line of lts has no root="},
+		{name: "an entry with the word root alone", files: with(alpine(), "/boot/extlinux.conf", "LABEL lts\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND root quiet\n"), args: "--entry lts",
+			code: exitFailed, says: "the command line of lts has no root="},
 		{name: "the default is another system", files: with(alpine(), "/boot/extlinux.conf", otherSystem), args: "--entry default",
 			code: exitFailed, says: "Debian boots another system: its command line has root=/dev/sdb1, and the running one root=UUID=1. Name it if that is meant (--entry)"},
 		{name: "so the service has it", files: with(alpine(), confFile, "ENTRY=default\n", "/boot/extlinux.conf", "LABEL d\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND root=LABEL=other\n"),

@@ -59,7 +59,7 @@ func (s system) cmdline() (string, []string) {
 	case uki != "":
 		from = ukiFrom
 		line = words(uki)
-		if !line.Has("root") {
+		if !hasRoot(line) {
 			line = append(cmdline.Line{"root=" + root.spec}, line...)
 		}
 	case s.alpine:
@@ -73,7 +73,7 @@ func (s system) cmdline() (string, []string) {
 		from = strings.Replace(from, "/etc/fstab", "the volume itself", 1)
 	}
 	line = slices.DeleteFunc(line.WithoutLoader(), func(w string) bool { return w == "modules=" || w == "root=" })
-	if !line.Has("root") {
+	if !hasRoot(line) {
 		return "", nil
 	}
 	if s.alpine {
@@ -101,6 +101,12 @@ func (s system) cmdline() (string, []string) {
 		notes = append(notes, "The root filesystem is in a LUKS container that the command line does not name: add cryptroot=UUID=... cryptdm=...")
 	}
 	return words(line...).String(), append([]string{"No configuration file names this kernel: its command line was made from " + from + "."}, notes...)
+}
+
+// hasRoot reports whether a command line names a root filesystem: root alone, or
+// root= without a value, is nothing to a kernel.
+func hasRoot(line cmdline.Line) bool {
+	return slices.ContainsFunc(line.All("root"), func(value string) bool { return value != "" })
 }
 
 // rootFS is how the kernel finds its root filesystem.
