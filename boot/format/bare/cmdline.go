@@ -83,20 +83,20 @@ func (s system) cmdline() (string, []string) {
 			line = slices.Insert(line, 1, "modules="+s.modules(root.fstype))
 		}
 		if !line.Has("rootfstype") && root.fstype != "" {
-			line = append(line, "rootfstype="+root.fstype)
+			line = with(line, "rootfstype="+root.fstype)
 		}
 	}
 	switch {
 	case root.flags == "":
 	case !line.Has("rootflags"):
-		line = append(line, "rootflags="+root.flags)
+		line = with(line, "rootflags="+root.flags)
 	case s.dir != ".":
 		line = inSubvolume(line, s.dir)
 	}
 	switch {
 	case line.Has("cryptroot"):
 	case s.alpine && s.vol.Crypt != "":
-		line = append(line, "cryptroot=UUID="+s.vol.Crypt, "cryptdm="+s.cryptName(root.spec))
+		line = with(line, "cryptroot=UUID="+s.vol.Crypt, "cryptdm="+s.cryptName(root.spec))
 	case s.inLUKS():
 		notes = append(notes, "The root filesystem is in a LUKS container that the command line does not name: add cryptroot=UUID=... cryptdm=...")
 	}
@@ -107,6 +107,13 @@ func (s system) cmdline() (string, []string) {
 // root= without a value, is nothing to a kernel.
 func hasRoot(line cmdline.Line) bool {
 	return slices.ContainsFunc(line.All("root"), func(value string) bool { return value != "" })
+}
+
+// with returns a command line with more parameters for the kernel: what follows --
+// is for init.
+func with(line cmdline.Line, words ...string) cmdline.Line {
+	kernel, init := line.Split()
+	return slices.Concat(kernel, words, init)
 }
 
 // rootFS is how the kernel finds its root filesystem.
