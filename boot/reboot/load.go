@@ -206,7 +206,12 @@ func (s *System) complete(t *target, o Options) error {
 	case o.Kernel != "" && !unified:
 		return errors.New("a command line is needed: --reuse-cmdline takes that of the running kernel, --cmdline another")
 	}
-	t.Cmdline = strings.TrimSpace(settings.ForTarget(t.Cmdline) + " " + o.Append)
+	line := settings.ForTarget(t.Cmdline)
+	if kernel, init := cmdline.Parse(line).Split(); len(init) > 0 { // what follows -- is for init
+		t.Cmdline = strings.TrimSpace(kernel.String() + " " + o.Append + " " + init.String())
+	} else {
+		t.Cmdline = strings.TrimSpace(line + " " + o.Append)
+	}
 	if o.Cmdline != nil {
 		return nil // as it was asked for
 	}

@@ -52,6 +52,8 @@ func TestLoad(t *testing.T) {
 			kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 of=virt"},
 		{name: "an entry by number, with the running command line and more", files: alpine(), args: "--entry 1 --reuse-cmdline --append single",
 			kernel: "vmlinuz-virt", initrds: "initramfs-virt", cmdline: "root=UUID=1 modules=ext4 quiet single"},
+		{name: "what is added comes before what is for init", files: with(alpine(), "/boot/extlinux.conf", "LABEL a\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND root=UUID=1 -- single\n"), args: "--entry a --append quiet",
+			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 quiet -- single"},
 		{name: "another system that is named", files: with(alpine(), "/boot/extlinux.conf", otherSystem), args: "--entry Debian --no-modules",
 			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=/dev/sdb1 quiet"},
 		{name: "the running system by the name of its device", files: with(alpine(), "/boot/extlinux.conf", strings.Replace(otherSystem, "sdb1", "sda3", 1)), args: "--entry default",
