@@ -242,6 +242,20 @@ func pick(inv boot.Inventory, want string, w choice.Wants, running string) (boot
 	return best, nil
 }
 
+// asked reports whether the default entry e is one that somebody has asked for: in
+// the settings or in the menu, as the default or for the next start.
+func asked(inv boot.Inventory, w choice.Wants, e boot.Entry) bool {
+	for _, want := range []string{w.Default, w.State.Default} {
+		if want == boot.LastBooted {
+			want = w.State.Last
+		}
+		if named, ok := choice.Find(inv.Entries, want); ok && want != "" && named.ID == e.ID {
+			return true
+		}
+	}
+	return choice.Default(inv, w).Once
+}
+
 func ofFlavour(e boot.Entry, running string) bool {
 	f := version.Flavour(running)
 	return e.Version != "" && version.Flavour(e.Version) == f || strings.HasSuffix(path.Base(e.Kernel), "-"+f)

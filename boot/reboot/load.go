@@ -45,6 +45,7 @@ type target struct {
 	kexec.Target
 	title   string
 	release string // of the kernel; "" when unknown
+	asked   bool   // somebody has named its entry
 }
 
 func (t *target) close() {
@@ -147,7 +148,7 @@ func (s *System) entry(ctx context.Context, o Options) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &target{title: e.Title, release: e.Version}
+	t := &target{title: e.Title, release: e.Version, asked: want != "" || asked(inv, wants, e)}
 	t.Cmdline, t.Profile = e.Cmdline, e.Profile
 	if e.Guessed {
 		// No configuration has a command line for it, and this one is proven.
@@ -220,20 +221,19 @@ func (s *System) complete(t *target, o Options) error {
 
 // checkRoot refuses a command line with which the kernel would not find the root
 // filesystem: an empty one, and one without root= where the running kernel was
-// started with it. Another system than the one that runs is started only where it
-// was named: a reboot comes back to the same one.
+// started with it. Another system than the one that runs is started only where
+// somebody has asked for it: a reboot comes back to the same one.
 func (s *System) checkRoot(t *target, o Options) error {
 	const instead = "--reuse-cmdline takes that of the running kernel, --cmdline another"
 	line, running := cmdline.Parse(t.Cmdline), cmdline.Parse(s.cmdline())
 	root, _ := line.Get("root")
 	here, _ := running.Get("root")
-	named := o.Kernel != "" || o.Entry != "" && o.Entry != menuDefault
 	switch {
 	case len(line) == 0 && len(running) > 0:
 		return fmt.Errorf("the command line of %s is empty: %s", t.title, instead)
 	case here != "" && root == "":
 		return fmt.Errorf("the command line of %s has no root=, with which the running system was started: %s", t.title, instead)
-	case here != "" && !named && !s.isRoot(root, here):
+	case here != "" && o.Kernel == "" && !t.asked && !s.isRoot(root, here):
 		return fmt.Errorf("%s boots another system: its command line has root=%s, and the running one root=%s. Name it if that is meant (--entry), or %s", t.title, root, here, instead)
 	}
 	return nil

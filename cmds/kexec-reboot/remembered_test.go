@@ -99,6 +99,30 @@ func TestStatusMarksWhatFailed(t *testing.T) {
 	}
 }
 
+// Another system that was made the default of the menu, as an update of RAUC does
+// with the other slot, is started; one that only its configuration names is not.
+func TestLoadAnotherSystemThatWasAskedFor(t *testing.T) {
+	needAMD64(t)
+	probe := newFake(t, with(alpine(), "/boot/extlinux.conf", otherSystem))
+	probe.uuids = map[string]string{"/dev/sda3": "1234-ABCD"}
+	other := probe.idOf(t, "Debian")
+	for _, tt := range []struct {
+		name  string
+		state remember.State
+		conf  string
+		code  int
+	}{
+		{"remembered", remember.State{Default: other}, stateConf, exitDone},
+		{"in the settings", remember.State{}, stateConf + "default = Debian\n", exitDone},
+		{"by its configuration", remember.State{Last: other}, stateConf, exitFailed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := withMemory(t, tt.state, "/etc/alpboot.conf", tt.conf, "/boot/extlinux.conf", otherSystem)
+			f.do(t, tt.code, "load", "--entry", "default", "--no-modules", "--dry-run")
+		})
+	}
+}
+
 func TestGood(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
