@@ -279,19 +279,5 @@ func peArch(h []byte) (arch string, ok bool) {
 
 // machine returns the processor that a COFF header names; "" when it is unknown.
 func machine(m uint16) (arch string) {
-	switch m {
-	case 0x8664:
-		return "amd64"
-	case 0xaa64:
-		return "arm64"
-	case 0x014c:
-		return "386"
-	case 0x5064:
-		return "riscv64"
-	case 0x6264:
-		return "loong64"
-	case 0x01c2:
-		return "arm"
-	}
-	return ""
+	return map[uint16]string{0x8664: "amd64", 0xaa64: "arm64", 0x014c: "386", 0x5064: "riscv64", 0x6264: "loong64", 0x01c2: "arm"}[m]
 }

@@ -147,7 +147,7 @@ func Read(vars fs.FS) ([]Dump, error) {
 // reasons are how the kernel begins the line that says why, the weightiest first.
 var reasons = []string{"Kernel panic - ", "BUG: ", "kernel BUG at ", "Oops: ", "general protection fault", "watchdog: "}
 
-// Reason returns the line of the text that says why the kernel gave up, without its
+// Reason returns the line of the text with the reason of the panic, without its
 // time; "" when there is none.
 func (d Dump) Reason() string {
 	for _, reason := range reasons {

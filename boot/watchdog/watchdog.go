@@ -164,7 +164,7 @@ func (w *File) Feed() error {
 	return nil
 }
 
-// Stop implements [Running]. Closing the node would not tell whether it worked.
+// Stop implements [Running]. Closing the node would not report whether it worked.
 func (w *File) Stop() error {
 	if err := unix.IoctlSetPointerInt(int(w.f.Fd()), unix.WDIOC_SETOPTIONS, unix.WDIOS_DISABLECARD); err != nil {
 		return fmt.Errorf("stopping the watchdog: %w", err)

@@ -54,8 +54,8 @@ func openWatchdog(name string) (watchdog.Running, error) {
 const unstoppable = 300
 
 // stopWatchdogs stops what the firmware may have started, as the kernel would if
-// it were not told to leave watchdogs running: they would reset a system that
-// knows nothing of them.
+// its parameters did not forbid it: they would reset a system that knows nothing of
+// them.
 func stopWatchdogs(root fs.FS, open func(name string) (watchdog.Running, error), log *slog.Logger) {
 	if !watchdog.Survives(root) {
 		return

@@ -66,21 +66,7 @@ func parseConf(text string) (c conf) {
 // goarch returns what Go calls an architecture of the EFI specification; "" when
 // it is unknown.
 func goarch(efi string) string {
-	switch strings.ToLower(efi) {
-	case "ia32":
-		return "386"
-	case "x64":
-		return "amd64"
-	case "arm":
-		return "arm"
-	case "aa64":
-		return "arm64"
-	case "riscv64":
-		return "riscv64"
-	case "loongarch64":
-		return "loong64"
-	}
-	return ""
+	return map[string]string{"ia32": "386", "x64": "amd64", "arm": "arm", "aa64": "arm64", "riscv64": "riscv64", "loongarch64": "loong64"}[strings.ToLower(efi)]
 }
 
 // item returns the entry that a file holds, false if it starts nothing.

@@ -14,7 +14,7 @@ import (
 func named(version string) menu.Model { return menu.New(menu.Config{Version: version}) }
 
 // Of several models drawn in a row the last one is taken, and what is to be shown
-// anew is told once, not before there is a model.
+// anew is reported once, not before there is a model.
 func TestTake(t *testing.T) {
 	l := NewServer("tty1")
 	l.Loop().Redraw()
@@ -49,21 +49,21 @@ func TestOrders(t *testing.T) {
 			l.End(io.ErrUnexpectedEOF)
 		}()
 		if err := l.Order(func() error { return io.ErrShortWrite }, nil); err != io.ErrShortWrite {
-			t.Errorf("an order gives %v", err)
+			t.Errorf("an order returns %v", err)
 		}
 		for range 2 {
 			if err := l.Close(nil); err != nil {
-				t.Errorf("Close gives %v", err)
+				t.Errorf("Close returns %v", err)
 			}
 		}
 		<-l.ended
 		if err := l.Order(func() error { return nil }, nil); err != ErrClosed || !errors.Is(l.Loop().Err(), io.ErrUnexpectedEOF) {
-			t.Errorf("after the end an order gives %v, and the reason is %v", err, l.Loop().Err())
+			t.Errorf("after the end an order returns %v, and the reason is %v", err, l.Loop().Err())
 		}
 	})
 }
 
-// Who wants something of a console that does not answer is told so after two
+// Who wants something of a console that does not answer gets an error after two
 // seconds, whether the order was begun or not.
 func TestStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestStuck(t *testing.T) {
 		l = NewServer("ttyS0")
 		for range 2 { // the second one finds the place of the first one taken
 			if err := l.Close(nil); !errors.Is(err, ErrStuck) {
-				t.Errorf("Close gives %v", err)
+				t.Errorf("Close returns %v", err)
 			}
 		}
 	})

@@ -22,7 +22,7 @@ import (
 	"github.com/alpboot/alpboot/boot/menu/console"
 )
 
-// output collects what is told.
+// output collects what is printed.
 type output struct {
 	mu      sync.Mutex
 	b       bytes.Buffer
@@ -138,36 +138,36 @@ func TestDialog(t *testing.T) {
 		name  string
 		lines []string
 		want  []string // actions
-		tells []string // in this order
+		shows []string // in this order
 	}{
-		{name: "the list", tells: []string{"Looking for something to boot ...", "Entries:", "on sda2 ext4", "1  Alpine Linux, 6.12.63-0-lts, default", "2  Alpine, older", "3  Alpine edge, 6.12.63-0-lts, cannot boot", "4  sda3 (encrypted)", "Enter alone for 1"}},
-		{name: "a number boots", lines: []string{"2"}, want: []string{`boot old "root=/dev/sda2 quiet"`}, tells: []string{"Booting Alpine, older"}},
+		{name: "the list", shows: []string{"Looking for something to boot ...", "Entries:", "on sda2 ext4", "1  Alpine Linux, 6.12.63-0-lts, default", "2  Alpine, older", "3  Alpine edge, 6.12.63-0-lts, cannot boot", "4  sda3 (encrypted)", "Enter alone for 1"}},
+		{name: "a number boots", lines: []string{"2"}, want: []string{`boot old "root=/dev/sda2 quiet"`}, shows: []string{"Booting Alpine, older"}},
 		{name: "Enter boots the default", lines: []string{""}, want: []string{`boot lts "root=/dev/sda2 quiet"`}},
-		{name: "no such number", lines: []string{"17"}, tells: []string{`"17" is neither`}},
-		{name: "no number", lines: []string{"linux"}, tells: []string{`"linux" is neither`}},
-		{name: "control characters are not sent back", lines: []string{"\x1b[2J\x07"}, tells: []string{`is neither`}},
-		{name: "what cannot be booted", lines: []string{"3"}, tells: []string{"Its kernel is cut off.", "t 3"}},
+		{name: "no such number", lines: []string{"17"}, shows: []string{`"17" is neither`}},
+		{name: "no number", lines: []string{"linux"}, shows: []string{`"linux" is neither`}},
+		{name: "control characters are not sent back", lines: []string{"\x1b[2J\x07"}, shows: []string{`is neither`}},
+		{name: "what cannot be booted", lines: []string{"3"}, shows: []string{"Its kernel is cut off.", "t 3"}},
 		{name: "all the same", lines: []string{"t 3"}, want: []string{`boot bad "root=/dev/sda2 quiet"`}},
-		{name: "add to the command line", lines: []string{"e 1", "+ single"}, want: []string{`boot lts "root=/dev/sda2 quiet single"`}, tells: []string{"It is now:\r\nroot=/dev/sda2 quiet\r\n"}},
+		{name: "add to the command line", lines: []string{"e 1", "+ single"}, want: []string{`boot lts "root=/dev/sda2 quiet single"`}, shows: []string{"It is now:\r\nroot=/dev/sda2 quiet\r\n"}},
 		{name: "a whole command line", lines: []string{"e 1", "root=LABEL=x ro"}, want: []string{`boot lts "root=LABEL=x ro"`}},
-		{name: "nothing typed changes nothing", lines: []string{"e 1", ""}, tells: []string{"Nothing was done."}},
-		{name: "too long a command line", lines: []string{"e 1", "+" + strings.Repeat("x", 300)}, tells: []string{"takes only 200"}},
-		{name: "details", lines: []string{"i 2"}, tells: []string{"Advanced options", "bzImage for x86_64, 11 MB", "root=/dev/sda2 quiet", "The kernel lacks something."}},
-		{name: "details of a volume", lines: []string{"i 4"}, tells: []string{"encrypted"}},
-		{name: "this machine", lines: []string{"m"}, tells: []string{"This machine", "UEFI 2.70"}},
-		{name: "a passphrase", lines: []string{"4", "y", "hunter2"}, want: []string{`unlock /dev/sda3 "hunter2" true`}, tells: []string{"Pass the passphrase", "Passphrase of sda3"}},
+		{name: "nothing typed changes nothing", lines: []string{"e 1", ""}, shows: []string{"Nothing was done."}},
+		{name: "too long a command line", lines: []string{"e 1", "+" + strings.Repeat("x", 300)}, shows: []string{"takes only 200"}},
+		{name: "details", lines: []string{"i 2"}, shows: []string{"Advanced options", "bzImage for x86_64, 11 MB", "root=/dev/sda2 quiet", "The kernel lacks something."}},
+		{name: "details of a volume", lines: []string{"i 4"}, shows: []string{"encrypted"}},
+		{name: "this machine", lines: []string{"m"}, shows: []string{"This machine", "UEFI 2.70"}},
+		{name: "a passphrase", lines: []string{"4", "y", "hunter2"}, want: []string{`unlock /dev/sda3 "hunter2" true`}, shows: []string{"Pass the passphrase", "Passphrase of sda3"}},
 		{name: "with white space, not handed on", lines: []string{"4", "n", " hunter 2 "}, want: []string{`unlock /dev/sda3 " hunter 2 " false`}},
-		{name: "none", lines: []string{"4", "n", ""}, tells: []string{"Nothing was done."}},
-		{name: "no answer", lines: []string{"4", ""}, tells: []string{"Nothing was done."}},
-		{name: "edit a volume", lines: []string{"e 4"}, tells: []string{"4 is not an entry"}},
+		{name: "none", lines: []string{"4", "n", ""}, shows: []string{"Nothing was done."}},
+		{name: "no answer", lines: []string{"4", ""}, shows: []string{"Nothing was done."}},
+		{name: "edit a volume", lines: []string{"e 4"}, shows: []string{"4 is not an entry"}},
 		{name: "default once", lines: []string{"d 2 once"}, want: []string{"menu.SetDefault{ID:old Once:true}"}},
 		{name: "rescan, shell", lines: []string{"r", "s"}, want: []string{"menu.Rescan{}", "menu.Shell{Console:/dev/ttyS0}"}},
-		{name: "power", lines: []string{"p", "f"}, want: []string{"menu.FirmwareSetup{}"}, tells: []string{"r restart, o power off, f firmware setup,"}},
-		{name: "what else the firmware starts", lines: []string{"p", "2"}, want: []string{"menu.StartOther{Other:{Number:1 Title:EFI Internal Shell}}"}, tells: []string{"1 Windows Boot Manager, 2 EFI"}},
-		{name: "not offered", lines: []string{"p", "a"}, tells: []string{"Nothing was done."}},
+		{name: "power", lines: []string{"p", "f"}, want: []string{"menu.FirmwareSetup{}"}, shows: []string{"r restart, o power off, f firmware setup,"}},
+		{name: "what else the firmware starts", lines: []string{"p", "2"}, want: []string{"menu.StartOther{Other:{Number:1 Title:EFI Internal Shell}}"}, shows: []string{"1 Windows Boot Manager, 2 EFI"}},
+		{name: "not offered", lines: []string{"p", "a"}, shows: []string{"Nothing was done."}},
 		{name: "stop loading", lines: []string{"1", "c"}, want: []string{`boot lts "root=/dev/sda2 quiet"`, "menu.Cancel{}"}},
-		{name: "help", lines: []string{"?"}, tells: []string{"NUMBER    boot"}},
-		{name: "a line without end", lines: []string{strings.Repeat("9", 9000)}, tells: []string{"This line is too long and was ignored."}},
+		{name: "help", lines: []string{"?"}, shows: []string{"NUMBER    boot"}},
+		{name: "a line without end", lines: []string{strings.Repeat("9", 9000)}, shows: []string{"This line is too long and was ignored."}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -176,7 +176,7 @@ func TestDialog(t *testing.T) {
 			m.out.await(t, "Enter alone")
 			m.typed(tt.lines...)
 			rest := ""
-			for i, s := range tt.tells {
+			for i, s := range tt.shows {
 				m.out.await(t, s)
 				if i == 0 {
 					rest = m.out.String()
@@ -199,7 +199,7 @@ func TestDialog(t *testing.T) {
 			}
 			out := m.out.String()
 			if strings.Contains(out, "hunter") {
-				t.Errorf("the passphrase was told:\n%s", out)
+				t.Errorf("the passphrase was printed:\n%s", out)
 			}
 			if i := strings.IndexFunc(strings.ReplaceAll(out, "\r\n", ""), func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
 				t.Errorf("a control character was sent:\n%q", out)
@@ -216,7 +216,7 @@ func TestDialog(t *testing.T) {
 	}
 }
 
-// TestChanges: what changes is told once, and a number stays with its entry.
+// TestChanges: what changes is printed once, and a number stays with its entry.
 func TestChanges(t *testing.T) {
 	m := newMachine(t)
 	inv := inventory()
@@ -224,7 +224,7 @@ func TestChanges(t *testing.T) {
 	m.update(menu.InventoryMsg{Inventory: inv, Default: "lts"})
 	m.out.await(t, "Booting 1 (Alpine Linux, 6.12.63-0-lts, default) in 5 seconds.")
 	if s := m.out.String(); strings.Contains(s, "New:") {
-		t.Errorf("an entry was told before all devices had answered:\n%s", s)
+		t.Errorf("an entry was printed before all devices had answered:\n%s", s)
 	}
 	inv.Entries = append([]boot.Entry{entry("stick", "Stick")}, inv.Entries[:2]...)
 	m.update(menu.InventoryMsg{Inventory: inv, Default: "lts"})
@@ -248,7 +248,7 @@ func TestChanges(t *testing.T) {
 	m.update(menu.FailedMsg{ID: "stick", Reason: "It is not signed either."})
 	m.out.await(t, "It is not signed either.")
 	if s := m.out.String()[before:]; strings.Contains(s, "Gone:") || strings.Contains(s, "neither a number") {
-		t.Errorf("what is being looked at again is told as gone:\n%s", s)
+		t.Errorf("what is being scanned again is printed as gone:\n%s", s)
 	}
 	m.update(menu.InventoryMsg{Inventory: inv, Default: "lts"})
 	m.out.await(t, "Now: 1  Alpine Linux, 6.12.63-0-lts, default")
@@ -278,7 +278,7 @@ func TestHidden(t *testing.T) {
 	m.update(menu.StatusMsg{Text: "Waiting."})
 	m.out.await(t, "Waiting.")
 	if s := m.out.String(); strings.TrimSpace(s[before:]) != "Waiting." || strings.Contains(s[:before], "clock") {
-		t.Errorf("while it is hidden this is told:\n%s", s)
+		t.Errorf("while it is hidden this is printed:\n%s", s)
 	}
 	m.typed("")
 	m.out.await(t, "Warning: The clock is wrong.")
@@ -300,7 +300,7 @@ func TestUnattended(t *testing.T) {
 	}
 	m.out.await(t, "Booting Alpine Linux ...")
 	if s := m.out.String(); strings.Count(s, " in 5 seconds") > 1 {
-		t.Errorf("the countdown was told more than once:\n%s", s)
+		t.Errorf("the countdown was printed more than once:\n%s", s)
 	}
 	if got := strings.Join(m.actions, "; "); got != `boot lts "root=/dev/sda2 quiet"` {
 		t.Errorf("asked for %s", got)
@@ -390,7 +390,7 @@ func termios(t *testing.T, dev string) unix.Termios {
 // controlled, and the menu comes back on it all the same.
 func TestHangUp(t *testing.T) {
 	const hangUp = "ALPBOOT_TEST_HANG_UP"
-	if os.Getenv(hangUp) != "" { // the shell: vhangup(2) is what its end does on a line that is no pty
+	if os.Getenv(hangUp) != "" { // the shell: vhangup(2) is what its end does on a line that is not a pty
 		signal.Ignore(unix.SIGHUP)
 		if _, _, errno := unix.Syscall(unix.SYS_VHANGUP, 0, 0, 0); errno != 0 {
 			os.Exit(3)
@@ -453,7 +453,7 @@ func TestHangUp(t *testing.T) {
 				t.Fatalf("the console is gone: %v", c.Err())
 			}
 			if r, is := msg.(menu.RequestMsg); line == "1\r" && (!is || r.Action.(menu.Boot).Entry.ID != "lts") {
-				t.Errorf("%q gives %+v", line, msg)
+				t.Errorf("%q returns %+v", line, msg)
 			}
 		case <-time.After(2 * time.Second):
 			t.Fatalf("nothing comes of %q:\n%s", line, out.String())
@@ -525,12 +525,12 @@ func TestOpen(t *testing.T) {
 		t.Errorf("closed, the line is %+v, was %+v", now, before)
 	}
 	if err := c.Close(); err != nil {
-		t.Errorf("the second Close gives %v", err)
+		t.Errorf("the second Close returns %v", err)
 	}
 	if err := c.Suspend(""); err != console.ErrClosed {
-		t.Errorf("Suspend after Close gives %v", err)
+		t.Errorf("Suspend after Close returns %v", err)
 	}
 	if _, err := Open("/dev/null", Options{}); err == nil || !strings.Contains(err.Error(), "not a terminal") {
-		t.Errorf("/dev/null gives %v", err)
+		t.Errorf("/dev/null returns %v", err)
 	}
 }

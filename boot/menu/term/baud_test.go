@@ -14,7 +14,7 @@ import (
 // slow is a serial line of 9600 baud, eight bits, no parity and one stop bit,
 // with a terminal at its end: a pseudo terminal of which so many bytes a second
 // are read and no more. Only its other end knows how many bytes wait in it; a
-// serial port tells that itself.
+// serial port has that itself.
 type slow struct {
 	*device
 	master *os.File

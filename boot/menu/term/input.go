@@ -8,7 +8,7 @@ import (
 
 // input is what is read from a line before it comes to tcell. It
 //
-//   - leaves out bytes that are no UTF-8: noise on a serial line is no key, and
+//   - leaves out bytes that are not UTF-8: noise on a serial line is not a key, and
 //     tcell v2.13 never returns from such a byte;
 //   - makes one Esc of several at once: tcell takes the first for Alt, and waits
 //     for what is held with it;

@@ -14,50 +14,26 @@ func translate(ev *tcell.EventKey) menu.KeyMsg {
 	if ev.Modifiers()&tcell.ModAlt != 0 {
 		k.Mod |= menu.ModAlt
 	}
-	switch key := ev.Key(); key {
-	case tcell.KeyRune:
+	named := map[tcell.Key]menu.Key{
+		tcell.KeyEnter: menu.KeyEnter, tcell.KeyEsc: menu.KeyEsc, tcell.KeyTab: menu.KeyTab, tcell.KeyDelete: menu.KeyDelete,
+		tcell.KeyUp: menu.KeyUp, tcell.KeyDown: menu.KeyDown, tcell.KeyLeft: menu.KeyLeft, tcell.KeyRight: menu.KeyRight,
+		tcell.KeyHome: menu.KeyHome, tcell.KeyEnd: menu.KeyEnd, tcell.KeyPgUp: menu.KeyPgUp, tcell.KeyPgDn: menu.KeyPgDn,
+		tcell.KeyF1: menu.KeyF1, tcell.KeyF2: menu.KeyF2, tcell.KeyF10: menu.KeyF10,
+	}
+	switch key := ev.Key(); {
+	case key == tcell.KeyRune:
 		k.Key, k.Rune = menu.KeyRune, ev.Rune()
-	case tcell.KeyEnter:
-		k.Key = menu.KeyEnter
-	case tcell.KeyCtrlJ: // what scripts send for Enter
+	case key == tcell.KeyCtrlJ: // what scripts send for Enter
 		k.Key, k.Mod = menu.KeyEnter, 0
-	case tcell.KeyEsc:
-		k.Key = menu.KeyEsc
-	case tcell.KeyTab:
-		k.Key = menu.KeyTab
-	case tcell.KeyBackspace, tcell.KeyBackspace2:
+	case key == tcell.KeyBackspace, key == tcell.KeyBackspace2:
 		k.Key, k.Mod = menu.KeyBackspace, 0
-	case tcell.KeyDelete:
-		k.Key = menu.KeyDelete
-	case tcell.KeyUp:
-		k.Key = menu.KeyUp
-	case tcell.KeyDown:
-		k.Key = menu.KeyDown
-	case tcell.KeyLeft:
-		k.Key = menu.KeyLeft
-	case tcell.KeyRight:
-		k.Key = menu.KeyRight
-	case tcell.KeyHome:
-		k.Key = menu.KeyHome
-	case tcell.KeyEnd:
-		k.Key = menu.KeyEnd
-	case tcell.KeyPgUp:
-		k.Key = menu.KeyPgUp
-	case tcell.KeyPgDn:
-		k.Key = menu.KeyPgDn
-	case tcell.KeyF1:
-		k.Key = menu.KeyF1
-	case tcell.KeyF2:
-		k.Key = menu.KeyF2
-	case tcell.KeyF10:
-		k.Key = menu.KeyF10
-	case tcell.KeyCtrlUnderscore:
+	case key == tcell.KeyCtrlUnderscore:
 		k.Key, k.Rune, k.Mod = menu.KeyRune, '_', menu.ModCtrl
-	default:
-		if key >= tcell.KeyCtrlA && key <= tcell.KeyCtrlZ {
-			k.Key, k.Rune = menu.KeyRune, 'a'+rune(key-tcell.KeyCtrlA)
-			k.Mod |= menu.ModCtrl
-		}
+	case named[key] != 0:
+		k.Key = named[key]
+	case key >= tcell.KeyCtrlA && key <= tcell.KeyCtrlZ:
+		k.Key, k.Rune = menu.KeyRune, 'a'+rune(key-tcell.KeyCtrlA)
+		k.Mod |= menu.ModCtrl
 	}
 	return k
 }

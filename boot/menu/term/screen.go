@@ -9,7 +9,7 @@ import (
 )
 
 // OpenScreen takes the terminal device dev for a program that draws on it
-// itself. Its Fini gives it back as it was.
+// itself. Its Fini restores it.
 func OpenScreen(dev string) (tcell.Screen, error) {
 	d, err := openDevice(dev, menu.Size{})
 	if err != nil {

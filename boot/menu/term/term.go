@@ -283,7 +283,7 @@ func (c *Console) paint(s menu.Screen, old []menu.Cell) {
 		}
 		if last >= 0 && last/w == y && i-last <= shortGap && sameStyle(s.Cells[last:i+1]) {
 			for j := last + 1; j < i; j++ {
-				// There is no other way to say that a cell is to be sent.
+				// There is no other way to have a cell sent.
 				c.screen.LockRegion(j%w, y, 1, 1, true)
 				c.screen.LockRegion(j%w, y, 1, 1, false)
 				c.locked[j] = false

@@ -97,7 +97,7 @@ func (f *fake) text() string {
 	return b.String()
 }
 
-// await waits until what gives want.
+// await waits until what returns want.
 func await(t *testing.T, what func() string, want string) {
 	t.Helper()
 	got := ""
@@ -211,7 +211,7 @@ func TestShows(t *testing.T) {
 			c.Draw(m)
 			await(t, f.text, m.View(menu.Size{W: 100, H: 30}, charset).String())
 			if got := c.Size(); got != (menu.Size{W: 100, H: 30}) {
-				t.Errorf("Size gives %v", got)
+				t.Errorf("Size returns %v", got)
 			}
 		})
 	}
@@ -233,7 +233,7 @@ func TestRedrawWithMore(t *testing.T) {
 	}
 }
 
-// TestLooks fails when the selection can be told by colour only.
+// TestLooks fails when the selection can be seen by colour only.
 func TestLooks(t *testing.T) {
 	for _, mono := range []bool{false, true} {
 		l := looks(menu.Theme{}, mono)
@@ -579,10 +579,10 @@ func TestDevice(t *testing.T) {
 		t.Error("no error is left")
 	}
 	if err := c.Suspend(""); !errors.Is(err, console.ErrClosed) {
-		t.Errorf("Suspend after Close gives %v", err)
+		t.Errorf("Suspend after Close returns %v", err)
 	}
 	if err := c.Close(); err != nil {
-		t.Errorf("the second Close gives %v", err)
+		t.Errorf("the second Close returns %v", err)
 	}
 }
 
@@ -675,7 +675,7 @@ func TestResumeOfStuck(t *testing.T) {
 	}
 	flow(t, keep, unix.TCOOFF)
 	if err := c.Resume(); !errors.Is(err, console.ErrStuck) {
-		t.Errorf("Resume gives %v: the line is not stuck, so this test shows nothing", err)
+		t.Errorf("Resume returns %v: the line is not stuck, so this test shows nothing", err)
 	}
 	f := emulate(master, size, nil)
 	flow(t, keep, unix.TCOON)
@@ -691,7 +691,7 @@ func TestResumeOfStuck(t *testing.T) {
 	}
 }
 
-// TestAsks: a line that does not know its size takes what the terminal tells,
+// TestAsks: a line that does not know its size takes what the terminal reports,
 // and no key gets lost meanwhile.
 func TestAsks(t *testing.T) {
 	master, dev := ptyPair(t, menu.Size{})
@@ -744,7 +744,7 @@ func TestNoise(t *testing.T) {
 	select {
 	case got := <-c.Events():
 		if got := got.(menu.KeyMsg); got.Key != menu.KeyEsc || got.Mod != 0 {
-			t.Errorf("Esc twice gives %+v", got)
+			t.Errorf("Esc twice returns %+v", got)
 		}
 	case <-time.After(3 * time.Second):
 		t.Fatal("nothing comes of Esc twice")
@@ -832,16 +832,16 @@ func TestGone(t *testing.T) {
 		t.Error("no error is left")
 	}
 	if err := c.Close(); err != nil {
-		t.Errorf("Close gives %v", err)
+		t.Errorf("Close returns %v", err)
 	}
 }
 
 func TestOpen(t *testing.T) {
 	if _, err := Open("/dev/no-such-tty", Options{}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a device that is not there gives %v", err)
+		t.Errorf("a device that is not there returns %v", err)
 	}
 	if _, err := Open("/dev/null", Options{}); err == nil || !strings.Contains(err.Error(), "not a terminal") {
-		t.Errorf("/dev/null gives %v", err)
+		t.Errorf("/dev/null returns %v", err)
 	}
 }
 

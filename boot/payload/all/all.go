@@ -27,7 +27,7 @@ import (
 	"github.com/alpboot/alpboot/boot/payload/uki"
 )
 
-// The files that say what was made.
+// The files that list what was made.
 const (
 	sumsFile     = "SHA256SUMS"
 	manifestFile = "manifest.json"
@@ -58,14 +58,14 @@ type product struct {
 	inputs []string
 }
 
-// absence says what was not made, and why.
+// absence is what was not made, and why.
 type absence struct {
 	Name string `json:"name"`
 	Why  string `json:"why"`
 }
 
-// manifest is the file that says what was made of what. It holds no time and
-// no path, so that the same inputs give the same manifest.
+// manifest is the file that lists what was made of what. It holds no time and
+// no path, so that the same inputs make the same manifest.
 type manifest struct {
 	Version  string        `json:"version"`
 	Arch     string        `json:"arch"`
@@ -178,13 +178,13 @@ func (e *Everything) steps(ctx context.Context, out payload.Output) []step {
 		noUKI = uki.NoStub(stub, e.Arch)
 	}
 	for _, v := range []struct {
-		given, name, uki string
+		asked, name, uki string
 		minimal          bool
 	}{
 		{e.Initramfs, "initramfs.cpio.xz", "alpboot.efi", false},
 		{e.Minimal, "initramfs-minimal.cpio.xz", "alpboot-minimal.efi", true},
 	} {
-		file, input := v.given, v.given
+		file, input := v.asked, v.asked
 		if file == "" {
 			file, input = path(v.name), v.name
 			im := initramfs.Image{Arch: e.Arch, Minimal: v.minimal, Compress: "xz", Output: file}

@@ -4,7 +4,7 @@
 //
 // The formats are those of coreboot's commonlib/bsd/cbfs_serialized.h and
 // fmap_serialized.h, with CBFS in the area COREBOOT of a flash map or, in older
-// ROMs, where the master header says.
+// ROMs, where the master header points.
 package cbfs
 
 import (
@@ -168,7 +168,7 @@ func (r *ROM) Room(name string) int64 {
 			if !inside {
 				start, inside = f.Offset, true
 			}
-			if i+1 == len(r.Files) { // it says itself where it ends
+			if i+1 == len(r.Files) { // its own header has its end
 				end = min(end, f.Offset+fileHeader+int64(len(f.Data))+alignment)
 			}
 			largest = max(largest, end-start)
@@ -183,7 +183,7 @@ func (r *ROM) Room(name string) int64 {
 func (f *File) Segments() ([]Segment, error) {
 	const header = 28
 	if f.Type != Payload {
-		return nil, fmt.Errorf("%s is no payload", f.Name)
+		return nil, fmt.Errorf("%s is not a payload", f.Name)
 	}
 	var list []Segment
 	for b := f.Data; len(b) >= header; b = b[header:] {

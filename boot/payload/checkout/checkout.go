@@ -30,12 +30,12 @@ func Find(ctx context.Context) (Checkout, error) {
 	}
 	var s Checkout
 	if err := json.Unmarshal(out, &s); err != nil {
-		return Checkout{}, fmt.Errorf("reading what go list says of %s: %w", Module, err)
+		return Checkout{}, fmt.Errorf("reading what go list prints about %s: %w", Module, err)
 	}
 	return s, nil
 }
 
-// Version returns the version of the checkout: what git says of it, else the
+// Version returns the version of the checkout: from git, else the
 // newest release in CHANGELOG.md, as an unpacked archive has no history.
 func (s Checkout) Version(ctx context.Context) string {
 	if out, err := payload.Run(ctx, s.Dir, "git", "describe", "--always", "--tags", "--dirty"); err == nil {

@@ -94,14 +94,14 @@ func Parse(b []byte) (*Program, error) {
 	case !powerOfTwo(o.FileAlignment) || !powerOfTwo(o.SectionAlignment):
 		return nil, fmt.Errorf("its sections are aligned to %d and %d bytes", o.FileAlignment, o.SectionAlignment)
 	case int64(o.SizeOfHeaders) > int64(len(b)) || int(o.SizeOfHeaders) < p.table+sectionHeaderSize*int(f.NumberOfSections):
-		return nil, fmt.Errorf("its headers take %d bytes, it says", o.SizeOfHeaders)
+		return nil, fmt.Errorf("its headers would take %d bytes", o.SizeOfHeaders)
 	}
 	for _, s := range f.Sections {
 		if end := int64(s.Offset) + int64(s.Size); s.Size > 0 && (end > int64(len(b)) || s.Offset < o.SizeOfHeaders) {
 			return nil, fmt.Errorf("its section %s is at bytes %d to %d of %d: the file is truncated or damaged", s.Name, s.Offset, end, len(b))
 		}
 		if s.Size == 0 {
-			s.Offset = 0 // it may say anything
+			s.Offset = 0 // it may be anything
 		}
 		p.sections = append(p.sections, s.SectionHeader)
 	}
@@ -143,7 +143,7 @@ func (p *Program) Sections() []Section {
 	return list
 }
 
-// Misplaced says what is wrong with where the sections go in memory: firmware
+// Misplaced returns what is wrong with where the sections go in memory: firmware
 // refuses a program with one that ends behind its SizeOfImage, and loads one
 // over the other where they overlap. It is "" when all is well.
 func (p *Program) Misplaced() string {
@@ -163,7 +163,7 @@ func (p *Program) Misplaced() string {
 			return fmt.Sprintf("its sections %s and %s overlap in memory: one overwrites the other", before, s.Name)
 		}
 		if end, before = uint64(s.VirtualAddress)+n, s.Name; end > size {
-			return fmt.Sprintf("its section %s ends at byte %d of memory, and its header says that %d are needed", s.Name, end, size)
+			return fmt.Sprintf("its section %s ends at byte %d of memory, and its header states that %d are needed", s.Name, end, size)
 		}
 	}
 	return ""
@@ -254,10 +254,10 @@ func (p *Program) Append(add ...Section) (*Program, error) {
 	return Parse(out)
 }
 
-// move says that a section's data went to another place in the file.
+// move is that of a section's data to another place in the file.
 type move struct{ section, from, size, to uint32 }
 
-// moveDebug corrects where the debug directory says that its data are in the file.
+// moveDebug corrects where in the file the debug directory has its data.
 func (p *Program) moveDebug(out []byte, moved []move) {
 	const entrySize = 28
 	if le.Uint32(out[p.header+offDirectories-4:]) <= pe.IMAGE_DIRECTORY_ENTRY_DEBUG {

@@ -109,7 +109,7 @@ func TestAppend(t *testing.T) {
 	}
 	again, err := parse(t, stub()).Append(add...)
 	if err != nil || !bytes.Equal(again.Bytes(), p.Bytes()) {
-		t.Errorf("the same input gives other bytes; %v", err)
+		t.Errorf("the same input makes other bytes; %v", err)
 	}
 }
 
@@ -249,7 +249,7 @@ func TestSign(t *testing.T) {
 	}
 	again, err := parse(t, append(stub(), "odd"...)).Sign(key, cert)
 	if err != nil || !bytes.Equal(again.Bytes(), p.Bytes()) {
-		t.Errorf("signing again gives other bytes; %v", err)
+		t.Errorf("signing again makes other bytes; %v", err)
 	}
 	key2, cert2 := identity(t, "second")
 	if _, err := p.Sign(key, cert2); err == nil || !strings.Contains(err.Error(), "not for this key") {
@@ -300,7 +300,7 @@ func TestSign(t *testing.T) {
 	}
 }
 
-// A file cannot be made that takes hours to look at.
+// A file cannot be made that takes hours to read.
 func TestSignaturesBounded(t *testing.T) {
 	key, cert := identity(t, "one")
 	template := &x509.Certificate{SerialNumber: big.NewInt(43), NotAfter: time.Unix(1<<33, 0)}

@@ -161,7 +161,7 @@ func (p *Program) Sign(key *rsa.PrivateKey, cert *x509.Certificate) (*Program, e
 // signature returns the PKCS #7 message for a digest.
 func signature(digest []byte, key *rsa.PrivateKey, cert *x509.Certificate) ([]byte, error) {
 	sha := pkix.AlgorithmIdentifier{Algorithm: oidSHA256, Parameters: asn1.NullRawValue}
-	// SpcPeImageData: no flags, and a file name that says nothing, which is the
+	// SpcPeImageData: no flags, and a file name without meaning, which is the
 	// choice [2] of SpcLink as the choice [0] of SpcString, in UTF-16.
 	var image struct {
 		Type  asn1.ObjectIdentifier
@@ -342,19 +342,19 @@ func (s *Signature) check(p *Program, der []byte) error {
 	if err != nil {
 		return damaged(err)
 	}
-	var said []byte
+	var signedSum []byte
 	for rest := signer.Authenticated.Bytes; len(rest) > 0; {
 		var a attribute
 		if rest, err = asn1.Unmarshal(rest, &a); err != nil {
 			return damaged(err)
 		}
 		if a.Type.Equal(oidMessageDigest) {
-			if _, err := asn1.Unmarshal(a.Values.Bytes, &said); err != nil {
+			if _, err := asn1.Unmarshal(a.Values.Bytes, &signedSum); err != nil {
 				return damaged(err)
 			}
 		}
 	}
-	if !bytes.Equal(said, sum(inner(signed.Content.Content.Bytes))) {
+	if !bytes.Equal(signedSum, sum(inner(signed.Content.Content.Bytes))) {
 		return errors.New("it was made for another program")
 	}
 	public, ok := by.PublicKey.(*rsa.PublicKey)

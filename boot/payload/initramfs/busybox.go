@@ -15,7 +15,7 @@ import (
 	"github.com/alpboot/alpboot/boot/payload/checkout"
 )
 
-// busybox says how the Go commands of the image become one binary.
+// busybox is how the Go commands of the image become one binary.
 type busybox struct {
 	goarch   string
 	commands []string // import paths
@@ -27,7 +27,7 @@ type busybox struct {
 //
 // gobusybox rewrites the sources; the compiler is called here, because what
 // gobusybox does with them is not what is needed. It builds in GOPATH mode, in
-// which a program gets the GODEBUG defaults of Go 1.20 unless it says
+// which a program gets the GODEBUG defaults of Go 1.20 unless it states
 // otherwise: old timers, panic(nil), weak TLS. And it always rebuilds all.
 func (b busybox) build(ctx context.Context, dir string) (string, error) {
 	env := golang.Default(golang.DisableCGO(), golang.WithGOOS("linux"), golang.WithGOARCH(b.goarch),
@@ -76,7 +76,7 @@ func (b busybox) names() []string {
 	return list
 }
 
-// lineLog keeps what gobusybox has to say for when it fails.
+// lineLog keeps what gobusybox prints for when it fails.
 type lineLog struct {
 	strings.Builder
 }

@@ -237,7 +237,7 @@ func baseRecords(version string) []cpio.Record {
 	)
 }
 
-// OSRelease returns what os-release(5) says of alpboot.
+// OSRelease returns alpboot's os-release(5).
 func OSRelease(version string) string {
 	return fmt.Sprintf("ID=alpboot\nNAME=alpboot\nVERSION_ID=%s\nPRETTY_NAME=\"alpboot %s\"\n", version, version)
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// modinfo is what a kernel module says of itself in its .modinfo section.
+// modinfo is what a kernel module has in its .modinfo section.
 type modinfo struct {
 	depends  []string // names of modules
 	softdeps []string // values of softdep=: "pre: a b post: c"

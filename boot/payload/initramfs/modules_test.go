@@ -152,7 +152,7 @@ func TestDecompress(t *testing.T) {
 			continue
 		}
 		if _, err := decompress(bytes.NewReader(b[:len(b)/2]), ending, maxModule); err == nil {
-			t.Errorf("%s: half a file gives no error", ending)
+			t.Errorf("%s: half a file is not an error", ending)
 		}
 	}
 }

@@ -93,7 +93,7 @@ func TestWorkDirectory(t *testing.T) {
 		t.Errorf("kept %v, want %v", kept, want)
 	}
 
-	// Names in the cache tell kernels with other contents apart.
+	// Names in the cache differ where contents do.
 	seen := make(map[string]bool)
 	for _, b := range []*builtin{nil, {[]byte("a"), "b"}, {[]byte("a"), "c"}, {[]byte("b"), "b"}} {
 		k.builtin = b

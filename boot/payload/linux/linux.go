@@ -55,7 +55,7 @@ var fastFlags = []string{"CFLAGS_xz_dec_lzma2.o=-O2", "CFLAGS_xz_dec_bcj.o=-O2",
 const clearFlags = "CFLAGS_page_alloc.o=-mstringop-strategy=libcall"
 
 // targets are the processors that there is a configuration for, by what
-// uname -m says.
+// uname -m prints.
 var targets = map[string]target{
 	"x86_64":  {"amd64", "x86", "x86_64-linux-gnu-", "x86_64", "bzImage", append(fastFlags, clearFlags)},
 	"aarch64": {"arm64", "arm64", "aarch64-linux-gnu-", "arm64", "vmlinuz.efi", fastFlags},

@@ -99,16 +99,16 @@ func TestKernelKey(t *testing.T) {
 	}
 	keys := map[string]string{"at first": key(tree, "CONFIG_A=y")}
 	if key(tree, "CONFIG_A=y") != keys["at first"] {
-		t.Error("the same inputs give another key")
+		t.Error("the same inputs make another key")
 	}
 	if err := os.WriteFile(filepath.Join(tree, ".git/index"), []byte("changed"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if key(tree, "CONFIG_A=y") != keys["at first"] {
-		t.Error("git's own files give another key")
+		t.Error("git's own files make another key")
 	}
 	if key(tree, "# why\nCONFIG_A=y") != keys["at first"] {
-		t.Error("a comment gives another key")
+		t.Error("a comment makes another key")
 	}
 	keys["other fragment"] = key(tree, "CONFIG_A=n")
 	keys["tarball"] = key(filepath.Join(dir, "linux.tar"), "CONFIG_A=y")
@@ -160,7 +160,7 @@ func TestKernelCache(t *testing.T) {
 	// With --rebuild it starts over, finds no kernel source, and leaves nothing.
 	k.Rebuild, k.Output = true, filepath.Join(dir, "out/second")
 	if err := k.Write(t.Context(), quiet); err == nil || !strings.Contains(err.Error(), "unpacking") {
-		t.Errorf("a tarball that is none gives %v", err)
+		t.Errorf("a file that is not a tarball: %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(k.Cache, ".build-*")); left != nil {
 		t.Errorf("left behind: %q", left)
