@@ -41,11 +41,17 @@ func TestScripts(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "script")
 	lines := filepath.Join(dir, "lines")
-	for name, text := range map[string]string{script: "echo $1-$2\nexit 4\n", lines: "a\nb\nc\n"} {
-		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+	// Programs that take nothing but flags, as those of the image do.
+	strict := "#!/bin/sh\n[ $1 = -n ] || exec echo $1 is no flag\nPATH=/usr/bin:/bin exec %s \"$@\"\n"
+	for name, text := range map[string]string{script: "echo $1-$2\nexit 4\n", lines: "a\nb\nc\n", "head": fmt.Sprintf(strict, "head"), "tail": fmt.Sprintf(strict, "tail")} {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	for _, tt := range []struct {
 		args   []string
 		stdin  string
