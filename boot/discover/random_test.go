@@ -150,6 +150,9 @@ type disk struct {
 	healthy bool // nothing was ever done to it that could keep it from being read
 	shown   bool // its entry has been in an inventory
 	made    bool // its filesystem is on a device that is made of it
+
+	pointer, of  string // an entry on it whose kernel is on another disk, and the title of that
+	pointerShown bool
 }
 
 func newChaos(t *testing.T) *chaos {
@@ -308,7 +311,7 @@ func (c *chaos) start() {
 	c.overlap = c.overlap || !idle
 	c.last = boot.Inventory{}
 	for path, d := range c.disks {
-		d.shown = false
+		d.shown, d.pointerShown = false, false
 		d.healthy = !slices.ContainsFunc(hardware.Steps[:], func(s hardware.Step) bool { return c.m.Faulty(path, s) }) && idle
 	}
 	c.mu.Unlock()
@@ -384,6 +387,17 @@ func (c *chaos) checkInventory(inv boot.Inventory) {
 			c.failLocked("%q of %s was shown, and is not any more: %q, %q, %+v", d.title, path, titles(inv), problems(inv), e)
 		}
 		d.shown = d.shown || d.healthy && good
+	}
+	for path, d := range c.disks {
+		both := false
+		for _, o := range c.disks {
+			both = both || d.pointer != "" && o.title == d.of && o.healthy && d.healthy
+		}
+		good := both && slices.ContainsFunc(inv.Entries, func(e boot.Entry) bool { return e.Title == d.pointer && e.Problem == "" })
+		if both && d.pointerShown && !good {
+			c.failLocked("%q of %s was shown, and is not any more: %q, %q", d.pointer, path, titles(inv), problems(inv))
+		}
+		d.pointerShown = good
 	}
 }
 
@@ -552,7 +566,9 @@ func (c *chaos) device(path string, what []string) hardware.Device {
 	known := &disk{title: "Linux f" + n, healthy: true}
 	switch kind {
 	case "pointer": // names a kernel of another disk
-		files(d)["boot/grub/grub.cfg"] = text(fmt.Sprintf("search --fs-uuid --set=root u-%s\nmenuentry Pointer%s {\nlinux /boot/vmlinuz-f%s pointed\n}\n", of, n, of))
+		files(d)["boot/grub/grub.cfg"] = text(fmt.Sprintf("menuentry Pointer%s {\nsearch --fs-uuid --set=root u-%s\nlinux /boot/vmlinuz-f%s pointed\n}\n"+
+			"menuentry Nowhere%s {\nsearch --fs-uuid --set=root nowhere\nlinux /vmlinuz\n}\n", n, of, of, n))
+		known.pointer, known.of = "Pointer"+n, "Linux f"+of
 	case "locked":
 		d = locked(path, "crypt-"+n, *inside("/dev/mapper/luks-" + n))
 		known.made, known.healthy = true, false

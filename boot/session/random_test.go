@@ -94,10 +94,12 @@ type randomFixture struct {
 	devices map[string]hardware.Device // all that there are, by path
 	file    string                     // that things are remembered in; "" for EFI variables
 
+	away     bool // a device is not there, or has come or gone since it was calm
 	faulty   bool // a step of a device fails, hangs or is late
 	asked    bool // something was to be written since the last check
 	leftover bool // something is remembered that a start does away with
 	stored   remember.State
+	logged   int // lines of the log that were checked
 	written  int // how often something was written before
 	checks   sync.WaitGroup
 }
@@ -193,10 +195,12 @@ func (r *randomFixture) happen(line string) {
 	case "start":
 		r.restart(strings.TrimPrefix(line, "start "))
 	case "unplug":
+		r.away = true
 		r.heal(path) // what hangs already goes on hanging
 		r.disks.Unplug(path)
 	case "plug":
 		if d, ok := r.devices[path]; ok {
+			r.away = true
 			r.heal(path)
 			r.disks.Unplug(path) // the same path is never added twice
 			r.disks.Plug(d)
@@ -259,6 +263,7 @@ func (r *randomFixture) restart(cmdline string) {
 	stored := r.load()
 	r.leftover = !stored.Equal(remember.State{Default: stored.Default, Last: stored.Last, Kept: stored.Kept})
 	r.start(cmdline)
+	r.logged = 0
 	r.asked, r.written, r.stored = false, len(r.disks.Written()), r.load()
 }
 
@@ -326,6 +331,14 @@ func (r *randomFixture) check() {
 		r.fail("unasked, it wrote to %q", written)
 	}
 	r.stored = stored
+	lines := r.session.Log.all()
+	for _, l := range lines[min(r.logged, len(lines)):] {
+		// One that was made goes with the end of a scan, when its passphrase is not kept.
+		if !r.faulty && !r.away && strings.Contains(l.Text, "it could not be started") && strings.Contains(l.Text, "the volume is gone") && !strings.Contains(l.Text, "/dev/mapper/") {
+			r.fail("no disk is gone, and the log has: %s", l.Text)
+		}
+	}
+	r.logged = len(lines)
 	number, s := r.number(), r.session
 	s.inside(func() {
 		r.checkDefault()
@@ -429,6 +442,14 @@ func (r *randomFixture) calm() {
 			break
 		}
 		r.goOn()
+	}
+	if r.faulty || r.away {
+		r.logged = len(r.session.Log.all())
+	}
+	there := r.disks.Paths()
+	r.away = false
+	for path := range r.devices {
+		r.away = r.away || !slices.Contains(there, path)
 	}
 	r.faulty = false
 	r.session.inside(r.checkSettled)
