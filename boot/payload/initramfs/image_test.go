@@ -1,7 +1,8 @@
-package main
+package initramfs_test
 
 import (
 	"bytes"
+	"context"
 	"debug/buildinfo"
 	"flag"
 	"fmt"
@@ -46,7 +47,7 @@ var images = struct {
 var imageDir string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "mkpayload-test-")
+	dir, err := os.MkdirTemp("", "initramfs-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -60,23 +61,10 @@ func TestMain(m *testing.M) {
 func buildImage(name string, im initramfs.Image) (string, error) {
 	im.Arch = "amd64"
 	im.Output = filepath.Join(imageDir, name)
-	var log bytes.Buffer
-	if code := buildCode(im, &log); code != 0 {
-		return "", fmt.Errorf("building %s: exit code %d: %s", name, code, log.String())
+	if err := im.Write(context.Background(), payload.Output{Stdout: io.Discard, Progress: func(string, ...any) {}}); err != nil {
+		return "", fmt.Errorf("building %s: %w", name, err)
 	}
 	return im.Output, nil
-}
-
-// buildCode builds as the command line would.
-func buildCode(im initramfs.Image, log io.Writer) int {
-	args := []string{"initramfs", "--arch", im.Arch, "--compress", im.Compress, "-o", im.Output}
-	if im.Minimal {
-		args = append(args, "--minimal")
-	}
-	for _, f := range im.Files {
-		args = append(args, "--files", f.Source+":"+f.Path)
-	}
-	return run(args, log, log)
 }
 
 // openImage returns the records of an image that build made.
@@ -280,13 +268,13 @@ func TestParseExtraFile(t *testing.T) {
 		arg  string
 		want initramfs.ExtraFile // none when it is to be refused
 	}{
-		{arg: "main.go:etc/main.go", want: initramfs.ExtraFile{Source: "main.go", Path: "etc/main.go"}},
+		{arg: "image_test.go:etc/main.go", want: initramfs.ExtraFile{Source: "image_test.go", Path: "etc/main.go"}},
 		{arg: "testdata:/etc/../data/", want: initramfs.ExtraFile{Source: "testdata", Path: "data"}},
-		{arg: "main.go"},
+		{arg: "image_test.go"},
 		{arg: ":b"},
-		{arg: "main.go:"},
-		{arg: "main.go:/"},
-		{arg: "main.go:../b"},
+		{arg: "image_test.go:"},
+		{arg: "image_test.go:/"},
+		{arg: "image_test.go:../b"},
 		{arg: "absent:b"},
 	} {
 		got, err := initramfs.ParseExtraFile(tt.arg)
@@ -299,7 +287,7 @@ func TestParseExtraFile(t *testing.T) {
 // A u-root command that go.mod does not name may lose what it imports from the
 // module graph at the next tidying.
 func TestCommandsAreTools(t *testing.T) {
-	gomod, err := os.ReadFile("../../go.mod")
+	gomod, err := os.ReadFile("../../../go.mod")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +304,7 @@ func TestCommandsAreTools(t *testing.T) {
 		}
 		names[base] = true
 		if own, ok := strings.CutPrefix(c, checkout.Module+"/"); ok {
-			if _, err := os.Stat(filepath.Join("../..", own)); err != nil {
+			if _, err := os.Stat(filepath.Join("../../..", own)); err != nil {
 				t.Error(err)
 			}
 		} else if !strings.Contains(string(gomod), "\t"+c+"\n") {
