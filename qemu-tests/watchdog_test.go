@@ -137,7 +137,7 @@ func TestWatchdogWithDriver(t *testing.T) {
 		t.Errorf("the command line of the first system is %q, %v", r.Cmdline, err)
 	}
 	m.text(menuLimit+targetLimit, "did not come up, try 1 of 1")
-	m.text(drawLimit, "Nothing was kept of it: this machine has no EFI variables to keep it in.")
+	m.text(drawLimit, "Nothing was kept of it: no EFI variables.")
 	m.Await(targetLimit, vm.LogAfter(len(log), report.LastLine))
 	m.AwaitEnd(time.Minute)
 	if r, err := report.Parse(m.Serial(0).Log()); err != nil || r.Release != good.Release {
@@ -190,7 +190,7 @@ func TestPanicIsNotKept(t *testing.T) {
 	k := kernelOf(t, debian.Newer)
 	drive, good := badAndGood(t, disk.Kernel{Image: k.Image, Initramfs: targetImage(t, target.Image{End: report.Exit, Compression: target.Gzip})})
 	m := startWith(t, "alpboot.timeout=3 alpboot.confirm=1"+onBoot, func(o *vm.Options) { o.Resets = true }, drive)
-	m.fallsBack(good, "Nothing was kept of it: this machine has no EFI variables to keep it in.")
+	m.fallsBack(good, "Nothing was kept of it: no EFI variables.")
 }
 
 // modulesOf returns modules of a kernel by their names, unpacked, as the files of a

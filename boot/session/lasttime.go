@@ -115,7 +115,7 @@ func (s *session) lastKnown(f finding) {
 	if len(l.known) == 0 {
 		text += "Nothing was kept of it"
 		if _, err := fs.Stat(s.Root, efivar.Path); err != nil {
-			text += ": this machine has no EFI variables to keep it in"
+			text += ": no EFI variables"
 		}
 		text += "."
 	}

@@ -50,7 +50,7 @@ func TestLastTime(t *testing.T) {
 			b.files[anyVariable] = boottest.File("\x07\x00\x00\x00\x00\x00")
 		}, []string{"Nothing was kept of it."}, nil},
 		{"nothing, without EFI variables", func(*fixture, time.Time, string) {},
-			[]string{"Nothing was kept of it: this machine has no EFI variables to keep it in."}, nil},
+			[]string{"Nothing was kept of it: no EFI variables."}, nil},
 		{"a panic", func(b *fixture, at time.Time, _ string) {
 			b.leaveDump(at.Add(time.Minute), "<4>[ 1.0] last words\n<0>[ 1.1] Kernel panic - not syncing: No working init found.\n")
 		}, []string{"Kernel panic - not syncing: No working init found.", "last words"}, []string{"Nothing was kept"}},
