@@ -24,7 +24,7 @@ type Block struct {
 	Removable  bool   // it is not built in: see [Fixed]
 	Model      string // of the disk: "Samsung SSD 980"; "" where the driver gives none
 	Seq        string // number of the medium, of which the kernel never uses one again; "" for kernels before 5.15
-	PartUUID   string // as in PARTUUID=; "" for a whole disk and for kernels before 6.9
+	PartUUID   string // as in PARTUUID=; "" for a whole disk, and for kernels that do not list it, as 6.12
 	PartLabel  string // name of a GPT partition
 }
 

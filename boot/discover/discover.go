@@ -59,6 +59,13 @@ type Writer interface {
 	Write(node string, do func(root *os.Root) error) error
 }
 
+// Partitioner is what a [Machine] also has when the kernel may not list the UUIDs
+// of partitions; package device/system has it.
+type Partitioner interface {
+	// PartUUID returns the UUID of a partition as the table on its disk has it.
+	PartUUID(disk string, number int) (string, error)
+}
+
 // Filesystem is a mounted filesystem. Close unmounts it.
 type Filesystem = device.Filesystem
 

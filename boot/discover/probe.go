@@ -73,6 +73,10 @@ func probe(ctx context.Context, s *Scanner, at target) (f probed) {
 		}
 	}()
 
+	if p, ok := s.Machine.(Partitioner); ok && at.block.Partition > 0 && at.block.PartUUID == "" && at.block.Disk != "" {
+		// Without it, only what names the partition by it is not found.
+		f.status.Volume.PartUUID, _ = p.PartUUID(at.block.Disk, at.block.Partition)
+	}
 	sb, err := s.Machine.Probe(at.node)
 	f.status.Volume.Type, f.status.Volume.UUID, f.status.Volume.Label = sb.Type, sb.UUID, sb.Label
 	f.devices = sb.Devices

@@ -304,6 +304,38 @@ func TestOverdueIsSaid(t *testing.T) {
 	})
 }
 
+// tables is a machine whose kernel does not list the UUIDs of partitions.
+type tables struct {
+	*hardware.Machine
+	uuids map[string]string // by disk and number
+}
+
+func (m tables) PartUUID(disk string, number int) (string, error) {
+	return m.uuids[fmt.Sprint(disk, number)], nil
+}
+
+// Where the kernel does not list the UUIDs of partitions, those of the table on the
+// disk count.
+func TestPartUUIDsOfTheTable(t *testing.T) {
+	part := func(path, disk string, number int, uuid string) hardware.Device {
+		d := plugged(alpine(path, uuid, "lts"))
+		d.Block.Disk, d.Block.Partition = disk, number
+		return d
+	}
+	synctest.Test(t, func(t *testing.T) {
+		m := hardware.New(part("/dev/sda1", "/dev/sda", 1, "u1"), part("/dev/sdb1", "/dev/sdb", 1, "u2"), part("/dev/sdb2", "/dev/sdb", 2, "u3"))
+		s := scanner(m)
+		s.Machine = tables{m, map[string]string{"/dev/sda1": "p1", "/dev/sdb1": "p2", "/dev/sdb2": "p3"}}
+		s.Own = func() string { return "P2" }
+		sc := s.Start(t.Context())
+		defer stop(t, sc, m)
+		inv := settled(t, sc)
+		if got := where(inv); got != "/dev/sdb1 /dev/sdb2 /dev/sda1+" || inv.Entries[0].Volume.PartUUID != "p2" {
+			t.Errorf("got %s and %+v", got, inv.Entries)
+		}
+	})
+}
+
 // The stick that alpboot was started from counts as built in; a copy of a disk
 // that is built in does not.
 func TestOwnStick(t *testing.T) {

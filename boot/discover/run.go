@@ -52,9 +52,10 @@ type state struct {
 	late     int             // those of them that have had their time
 	removing map[string]bool // nodes of devices that are being removed, or written to although they are gone
 
-	own    string    // the partition that alpboot was started from
-	ownJob *job      // that finds it out; nil when it has, or has had its time
-	ownBy  time.Time // when it has
+	own    string            // the partition that alpboot was started from
+	ownJob *job              // that finds it out; nil when it has, or has had its time
+	ownBy  time.Time         // when it has
+	ownAt  map[string]string // partitions with that UUID: the number of the medium, by path
 
 	relistAt time.Time // when the devices are to be listed again; the zero Time for not
 	quietAt  time.Time // from when on no event counts as recent
@@ -93,7 +94,7 @@ const (
 func (sc *Scan) run(ctx context.Context) {
 	s := sc.scanner
 	st := &state{
-		Scan: sc, ctx: ctx, vols: map[string]*volume{}, assemblies: map[string]*assembly{},
+		Scan: sc, ctx: ctx, vols: map[string]*volume{}, assemblies: map[string]*assembly{}, ownAt: map[string]string{},
 		answers: make(chan answer), removing: map[string]bool{},
 		quietAt: time.Now(), loading: s.Ready != nil, changed: true,
 	}
@@ -314,8 +315,8 @@ func (st *state) findOwn() {
 		own := st.scanner.Own()
 		return func() {
 			st.own, st.ownJob = own, nil
-			if own != "" {
-				st.list()
+			for _, v := range st.vols {
+				st.meetOwn(v)
 			}
 		}
 	})
@@ -330,12 +331,27 @@ func (st *state) awaitsOwn(now time.Time) bool {
 	return st.ownJob != nil
 }
 
+// meetOwn has the devices listed again when v turns out to be the partition that
+// alpboot was started from.
+func (st *state) meetOwn(v *volume) {
+	if st.own != "" && strings.EqualFold(v.status.Volume.PartUUID, st.own) && !st.isOwn(v.block) {
+		st.ownAt[v.block.Path] = v.block.Seq
+		st.relistAt = time.Now()
+	}
+}
+
+// isOwn reports whether b is known to have the UUID of that partition.
+func (st *state) isOwn(b device.Block) bool {
+	medium, ok := st.ownAt[b.Path]
+	return ok && medium == b.Seq
+}
+
 // ownDisk returns the disk among blocks that alpboot was started from, when it is
 // known to be that one: a copy of a disk that is built in is not.
 func (st *state) ownDisk(blocks []device.Block) string {
 	var found []device.Block
 	for _, b := range blocks {
-		if st.own != "" && strings.EqualFold(b.PartUUID, st.own) {
+		if st.isOwn(b) {
 			found = append(found, b)
 		}
 	}
@@ -407,6 +423,7 @@ func (st *state) takeProbed(v *volume, found probed) {
 	}
 	rewritten := v.parsed != nil
 	v.probed = found
+	st.meetOwn(v)
 	switch {
 	case found.view != nil:
 		st.to(v, mounted)

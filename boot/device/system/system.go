@@ -20,6 +20,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/lvm"
 	"github.com/alpboot/alpboot/boot/device/mapper"
 	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/device/table"
 )
 
 // Machine is the running machine.
@@ -40,6 +41,22 @@ func (m *Machine) Probe(node string) (superblock.Superblock, error) {
 	defer f.Close()
 	f.Prefetch(0, superblock.Beginning)
 	return superblock.Probe(f, f.Size)
+}
+
+// PartUUID implements discover.Partitioner.
+func (m *Machine) PartUUID(disk string, number int) (string, error) {
+	f, err := device.Open(disk)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	partitions, err := table.Read(f, f.Size)
+	for _, p := range partitions {
+		if p.Number == number {
+			return p.UUID, nil
+		}
+	}
+	return "", err
 }
 
 // Mount implements discover.Machine.

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+	"strings"
 )
 
 // readGPT reads the table that follows a protective MBR (UEFI specification,
@@ -89,7 +90,11 @@ func gptPartitions(entries []byte, entrySize, sectorSize, size int64) ([]Partiti
 			continue
 		}
 		// last-first+1 may be zero again: then it is beyond any disk.
-		p, err := partition(number, first, max(last-first+1, last-first), sectorSize, size, formatGUID(kind))
+		uuid := ""
+		if id := [16]byte(e[16:]); id != [16]byte{} {
+			uuid = strings.ToLower(formatGUID(id))
+		}
+		p, err := partition(number, first, max(last-first+1, last-first), sectorSize, size, formatGUID(kind), uuid)
 		if err != nil {
 			errs = append(errs, err)
 			continue

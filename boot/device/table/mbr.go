@@ -34,11 +34,15 @@ func mbrEntries(b []byte) (entries [4]mbrEntry, ok bool) {
 	return entries, true
 }
 
-func readMBR(r io.ReaderAt, size int64, primary [4]mbrEntry) ([]Partition, error) {
+func readMBR(r io.ReaderAt, size int64, primary [4]mbrEntry, signature uint32) ([]Partition, error) {
 	var partitions []Partition
 	var errs []error
 	add := func(number int, start uint64, e mbrEntry) {
-		p, err := partition(number, start, uint64(e.sectors), sector, size, strconv.FormatUint(uint64(e.kind), 16))
+		uuid := ""
+		if signature != 0 {
+			uuid = fmt.Sprintf("%08x-%02x", signature, number)
+		}
+		p, err := partition(number, start, uint64(e.sectors), sector, size, strconv.FormatUint(uint64(e.kind), 16), uuid)
 		if err != nil {
 			errs = append(errs, err)
 			return

@@ -1,5 +1,5 @@
-// Package table reads partition tables, GPT and MBR, for image files: on a
-// disk the kernel reads them itself.
+// Package table reads partition tables, GPT and MBR, for image files, and for the
+// UUIDs of partitions: what else there is on a disk the kernel reads itself.
 //
 // Of the MBR's relatives it knows none (BSD disklabels, Minix subpartitions);
 // sectors of an MBR are taken for 512 bytes, those of a GPT are found out.
@@ -7,6 +7,7 @@
 package table
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ type Partition struct {
 	Start  int64  // bytes from the start of the disk
 	Size   int64  // bytes
 	Type   string // GPT: the type's GUID in upper case; MBR: its number in hexadecimal, without leading zeros
+	UUID   string // as in root=PARTUUID=; "" where the table has none
 }
 
 // Read returns the partitions of the disk r of size bytes in the order of their
@@ -44,7 +46,7 @@ func Read(r io.ReaderAt, size int64) ([]Partition, error) {
 			return readGPT(r, size)
 		}
 	}
-	return readMBR(r, size, primary)
+	return readMBR(r, size, primary, binary.LittleEndian.Uint32(mbr[440:]))
 }
 
 // readAt reads n bytes at off; nil where they are outside the disk.
@@ -64,10 +66,10 @@ func readAt(r io.ReaderAt, size, off, n int64) ([]byte, error) {
 
 // partition makes a Partition of what a table has in sectors, if it is on
 // the disk.
-func partition(number int, start, sectors uint64, sectorSize, size int64, kind string) (Partition, error) {
+func partition(number int, start, sectors uint64, sectorSize, size int64, kind, uuid string) (Partition, error) {
 	disk := uint64(size / sectorSize)
 	if start > disk || sectors > disk-start {
 		return Partition{}, fmt.Errorf("partition %d is beyond the end of the disk", number)
 	}
-	return Partition{Number: number, Start: int64(start) * sectorSize, Size: int64(sectors) * sectorSize, Type: kind}, nil
+	return Partition{Number: number, Start: int64(start) * sectorSize, Size: int64(sectors) * sectorSize, Type: kind, UUID: uuid}, nil
 }

@@ -42,9 +42,11 @@ func sfdisk(t *testing.T, size int64, script string) (image []byte, want []table
 	}
 	var dump struct {
 		Table struct {
+			ID         string
 			SectorSize int64
 			Partitions []struct {
 				Node, Type  string
+				UUID        string
 				Start, Size int64
 			}
 		} `json:"partitiontable"`
@@ -60,7 +62,10 @@ func sfdisk(t *testing.T, size int64, script string) (image []byte, want []table
 		if p.Type == "5" || p.Type == "f" || p.Type == "85" {
 			continue
 		}
-		want = append(want, table.Partition{Number: number, Start: p.Start * dump.Table.SectorSize, Size: p.Size * dump.Table.SectorSize, Type: p.Type})
+		want = append(want, table.Partition{Number: number, Start: p.Start * dump.Table.SectorSize, Size: p.Size * dump.Table.SectorSize, Type: p.Type, UUID: strings.ToLower(p.UUID)})
+		if p.UUID == "" { // those of an MBR are made of its own
+			want[len(want)-1].UUID = fmt.Sprintf("%s-%02x", strings.TrimPrefix(dump.Table.ID, "0x"), number)
+		}
 	}
 	slices.SortFunc(want, func(a, b table.Partition) int { return a.Number - b.Number })
 	image, err = os.ReadFile(name)
@@ -175,6 +180,9 @@ func TestGPT4096(t *testing.T) {
 	}
 	defer f.Close()
 	got, err := table.Read(f, 64*mib)
+	for i := range got {
+		got[i].UUID = "" // it is random
+	}
 	want := []table.Partition{
 		{Number: 1, Start: 1 * mib, Size: 4 * mib, Type: "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"},
 		{Number: 2, Start: 5 * mib, Size: 2 * mib, Type: "21686148-6449-6E6F-744E-656564454649"},
@@ -325,7 +333,7 @@ func TestGPTSeeds(t *testing.T) {
 	b := make([]byte, size)
 	copy(b, slices.Concat(disk(1, map[int][]entry{0: {{0, 0xee, 1, 0xffffffff}}}), gptHeader(1, 2, gptEntry(10, 20), 512), gptEntry(10, 20)))
 	got, err := table.Read(bytes.NewReader(b), size)
-	if fmt.Sprint(got) != "[{1 5120 5632 01010101-0101-0101-0101-010101010101}]" || err != nil {
+	if fmt.Sprint(got) != "[{1 5120 5632 01010101-0101-0101-0101-010101010101 }]" || err != nil {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
