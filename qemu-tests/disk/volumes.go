@@ -35,8 +35,13 @@ func LUKS2(passphrase string, args ...string) Volume {
 }
 
 // RAID1 makes it the member number role of an array of two, with metadata of
-// version 0.90, which are behind the data, or 1.2.
-func RAID1(version string, role int) Volume {
+// version 0.90, which are behind the data, or 1.2. Those of 1.2 can be newer than
+// those of the other member, by so many events.
+func RAID1(version string, role int, newer ...uint64) Volume {
+	events := uint64(17)
+	for _, n := range newer {
+		events += n
+	}
 	return Volume{1, func(file, _ string) error {
 		size, err := sizeOf(file)
 		if err != nil {
@@ -57,7 +62,7 @@ func RAID1(version string, role int) Volume {
 				return err
 			}
 			sb := raidtest.Version1(4096, 1, raidtest.Change{
-				80: uint64(size / 512), 128: uint64(mebibyte / 512), 136: uint64(size / 512), 160: uint32(role)})
+				80: uint64(size / 512), 128: uint64(mebibyte / 512), 136: uint64(size / 512), 160: uint32(role), 200: events})
 			return change(file, func(f *os.File) error { _, err := f.WriteAt(sb, 4096); return err })
 		}
 		return fmt.Errorf("metadata version %s is not written here", version)
@@ -65,8 +70,13 @@ func RAID1(version string, role int) Volume {
 }
 
 // LVM makes it the logical volume lv of a group vg of one device, of linear
-// extents of 4 MiB.
-func LVM(vg, lv string) Volume {
+// extents of 4 MiB. Its metadata can be newer than those of other groups made here,
+// which all have the same UUIDs, by so many changes.
+func LVM(vg, lv string, newer ...int) Volume {
+	seqno := 2
+	for _, n := range newer {
+		seqno += n
+	}
 	return Volume{4, func(file, _ string) error {
 		size, err := sizeOf(file)
 		if err != nil {
@@ -79,13 +89,13 @@ func LVM(vg, lv string) Volume {
 		if err := shift(file, mebibyte, 4*mebibyte); err != nil {
 			return err
 		}
-		return change(file, func(f *os.File) error { return writeLVM(f, vg, lv, size/extent, size+4*mebibyte) })
+		return change(file, func(f *os.File) error { return writeLVM(f, vg, lv, seqno, size/extent, size+4*mebibyte) })
 	}}
 }
 
 // writeLVM writes what LVM has before the data: lib/format_text/layout.h and
 // lib/label/label.h of LVM2.
-func writeLVM(f *os.File, vg, lv string, extents, device int64) error {
+func writeLVM(f *os.File, vg, lv string, seqno int, extents, device int64) error {
 	const (
 		pvID     = "AlpbPv-0000-0000-0000-0000-0000-000001"
 		metadata = 4096               // where the metadata area begins
@@ -96,7 +106,7 @@ func writeLVM(f *os.File, vg, lv string, extents, device int64) error {
 	checksum := func(b []byte) uint32 { return ^crc32.Update(^initial, crc32.IEEETable, b) }
 	text := fmt.Appendf(nil, `%[1]s {
 id = "AlpbVg-0000-0000-0000-0000-0000-000001"
-seqno = 2
+seqno = %[6]d
 format = "lvm2"
 status = ["RESIZEABLE", "READ", "WRITE"]
 flags = []
@@ -140,7 +150,7 @@ version = 1
 description = ""
 creation_host = "alpine"
 creation_time = 1700000000
-`, vg, pvID, device/512, extents, lv)
+`, vg, pvID, device/512, extents, lv, seqno)
 	text = append(text, 0)
 
 	le := binary.LittleEndian
