@@ -24,6 +24,7 @@ type held struct {
 	why     string // why nothing that is not built in is booted, as a sentence; "" when nothing is held back
 	wait    string // the same in short
 	builtIn bool   // something that is built in can be booted
+	locked  bool   // a built-in volume has to be unlocked first
 }
 
 // holdBack returns inv with a problem at each entry that is not built in, as long
@@ -43,7 +44,7 @@ func holdBack(inv boot.Inventory, setting string) held {
 		case v.Overdue:
 			reason = fmt.Sprintf("%s has not answered", v.Volume.Device)
 		case v.Locked:
-			reason = fmt.Sprintf("%s is encrypted", v.Volume.Device)
+			reason, h.locked = fmt.Sprintf("%s is encrypted", v.Volume.Device), true
 		}
 	}
 	switch setting {
@@ -79,14 +80,14 @@ func holdBack(inv boot.Inventory, setting string) held {
 }
 
 // explain adds why nothing that is not built in has been chosen. Where nothing
-// else is there, that is waited for.
+// else is there, it is exhausted, unless somebody has to unlock what is built in.
 func (h held) explain(c Choice) Choice {
 	if h.why == "" || !h.inv.Settled {
 		return c
 	}
 	c.Notes, c.Held = append(c.Notes, h.why), h.why
 	if c.ID == "" && !h.builtIn {
-		c.Wait, c.Exhausted = h.wait, false
+		c.Wait, c.Exhausted = h.wait, c.Exhausted && !h.locked
 	}
 	return c
 }
