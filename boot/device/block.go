@@ -22,7 +22,7 @@ type Block struct {
 	Partitions int    // how many partitions the kernel found on it
 	Size       int64  // bytes
 	Removable  bool   // it is not built in: see [Fixed]
-	Model      string // of the disk: "Samsung SSD 980"; "" where the driver gives none
+	Model      string // of the disk: "Samsung SSD 980"; "" where the driver has none
 	Seq        string // number of the medium, of which the kernel never uses one again; "" for kernels before 5.15
 	PartUUID   string // as in PARTUUID=; "" for a whole disk, and for kernels that do not list it, as 6.12
 	PartLabel  string // name of a GPT partition

@@ -104,7 +104,7 @@ func TestListHost(t *testing.T) {
 			t.Errorf("%s is not in /proc/partitions", b.Name)
 		}
 		if st, err := os.Stat(b.Path); err == nil && st.Mode().Type() != fs.ModeDevice {
-			t.Errorf("%s is no block device", b.Path)
+			t.Errorf("%s is not a block device", b.Path)
 		}
 	}
 }

@@ -37,7 +37,7 @@ type driver struct {
 	options [][]string
 
 	// helpers are modules that it uses when they are there, and that no
-	// modules.dep tells of.
+	// modules.dep lists.
 	helpers []string
 }
 
@@ -239,7 +239,7 @@ func mountDetached(fstype, source string, attributes int, options []string) (*os
 	return os.NewFile(uintptr(fd), source), nil
 }
 
-// mountStepError is a failed step of a mount, with what the kernel said to it.
+// mountStepError is a failed step of a mount, with the kernel's message.
 type mountStepError struct {
 	step string
 	err  error

@@ -195,7 +195,7 @@ func dirty(t *testing.T, size int64, command ...string) string {
 }
 
 // TestMountLeavesJournals mounts filesystems that were not unmounted. Their
-// drivers would write to them, given a chance, and that ruins a hibernated
+// drivers would write to them if they could, and that ruins a hibernated
 // system.
 func TestMountLeavesJournals(t *testing.T) {
 	boottest.NeedRoot(t)
@@ -278,7 +278,7 @@ func isReadOnly(t *testing.T, path string) bool {
 }
 
 // TestMountDuplicate mounts a filesystem and its copy, as after a disk was
-// cloned, which xfs refuses unless it is told.
+// cloned, which xfs refuses without an option.
 func TestMountDuplicate(t *testing.T) {
 	boottest.NeedRoot(t)
 	if !kernelHas(t, "xfs") {
@@ -438,7 +438,7 @@ func TestMountErrors(t *testing.T) {
 			t.Log(err)
 			for _, want := range tt.want {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("%q does not say %q", err, want)
+					t.Errorf("%q does not have %q", err, want)
 				}
 			}
 			if tt.err != nil && !errors.Is(err, tt.err) {

@@ -17,7 +17,7 @@ type File struct {
 }
 
 // Open opens a block device or a regular file for probing. It asks neither for
-// a medium nor for a tray to close: an optical drive without a medium gives an
+// a medium nor for a tray to close: an optical drive without a medium returns an
 // error at once that wraps unix.ENOMEDIUM. Anything else than a block device
 // or a regular file is refused.
 func Open(name string) (*File, error) {
@@ -65,7 +65,7 @@ func sizeOf(f *os.File) (int64, error) {
 }
 
 // checkMedium asks an optical drive whether it holds a disc. Opened with
-// O_NONBLOCK, an empty one would only say so when it is read, and after
+// O_NONBLOCK, an empty one would only fail when it is read, and after
 // seconds; opened without, it might pull its tray in.
 func checkMedium(f *os.File, st fs.FileInfo) error {
 	const (

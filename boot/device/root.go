@@ -99,7 +99,7 @@ func (r *Root) ReadLink(name string) (string, error) {
 		err = cerr
 	}
 	switch {
-	case errors.Is(err, unix.ENOENT): // how readlinkat says that it is no symlink
+	case errors.Is(err, unix.ENOENT): // how readlinkat reports what is not a symlink
 		err = fs.ErrInvalid
 	case err == nil && n == len(buf):
 		err = unix.ENAMETOOLONG

@@ -150,7 +150,7 @@ func TestRootInterfaces(t *testing.T) {
 		}
 	}
 	if want := []string{"boot", "fifolink", "grub", "up", "vmlinuz", "vmlinuz-lts"}; !slices.Equal(names, want) {
-		t.Errorf("ReadDir gives %q, want %q", names, want)
+		t.Errorf("ReadDir returns %q, want %q", names, want)
 	}
 	if target, err := fs.ReadLink(root, "vmlinuz"); target != "/boot/vmlinuz-lts" || err != nil {
 		t.Errorf("ReadLink: %q, %v", target, err)
@@ -171,7 +171,7 @@ func TestRootInterfaces(t *testing.T) {
 	must(t, err)
 	defer f.Close()
 	if _, ok := f.(*os.File); !ok {
-		t.Errorf("Open gives a %T, whose descriptor cannot be handed to the kernel", f)
+		t.Errorf("Open returns a %T, whose descriptor cannot be handed to the kernel", f)
 	}
 	var found []string
 	must(t, fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {

@@ -142,7 +142,7 @@ func TestEventsLost(t *testing.T) {
 				return
 			}
 		case <-timeout:
-			t.Fatal("lost messages are not told")
+			t.Fatal("lost messages are not reported")
 		}
 	}
 }

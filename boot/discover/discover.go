@@ -4,7 +4,7 @@
 //
 // One goroutine, the loop, owns all that is known. What may take time is done in
 // goroutines that get copies and answer by a message to the loop. A device that
-// is broken or never answers becomes a line that says so, and holds back no
+// is broken or never answers becomes a line with that reason, and holds back no
 // other. The phases of a volume are in phase.go, what comes next is decided in
 // plan.go.
 package discover

@@ -144,7 +144,7 @@ func TestIDsAreStable(t *testing.T) {
 	if swapped[0] != both[1] || swapped[1] != both[0] {
 		t.Errorf("got %q after %q", swapped, both)
 	}
-	// A copy of a disk has the same UUIDs: its entries are told apart all the same.
+	// A copy of a disk has the same UUIDs: its entries have IDs of their own all the same.
 	c := alpine("/dev/sdc1", "u1", "lts")
 	if twins := ids(alpine("/dev/sda1", "u1", "lts"), c); twins[0] == twins[1] {
 		t.Errorf("got %q twice", twins[0])
@@ -384,7 +384,7 @@ func TestParserPanicIsContained(t *testing.T) {
 }
 
 // A configuration on one volume that names a kernel on another, as GRUB's on an
-// ESP does, gives its entry as soon as that other volume has turned up.
+// ESP does, has its entry as soon as that other volume has turned up.
 func TestKernelOnAnotherVolume(t *testing.T) {
 	pointer := boot.Format{Name: "pointer", Parse: func(fsys fs.FS, vol boot.Volume, others boot.Volumes) (boot.Listing, error) {
 		uuid, err := fs.ReadFile(fsys, "pointer")

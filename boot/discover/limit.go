@@ -8,7 +8,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// What is kept of what volumes say. Each format has limits of its own, but there
+// What is kept of what volumes hold. Each format has limits of its own, but there
 // are nine of them, and a stick may have 256 partitions. docs/discovery.md names
 // these.
 const (
@@ -64,7 +64,7 @@ func detached(e boot.Entry) boot.Entry {
 
 func (r *parsed) full() bool { return len(r.entries) == maxEntries }
 
-// finish says what was left out.
+// finish notes what was left out.
 func (r *parsed) finish() {
 	left := maxNoteText
 	for i, n := range r.notes {

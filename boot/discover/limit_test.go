@@ -36,7 +36,7 @@ func TestKeep(t *testing.T) {
 			if e := r.entries[0]; len(e.Cmdline) != tt.cmdline || !strings.Contains(e.Problem, tt.problem) {
 				t.Errorf("a command line of %d bytes, problem %q", len(e.Cmdline), e.Problem)
 			}
-			if said := len(r.notes) == 1 && strings.Contains(r.notes[0].Text, "entries are left out"); said != (tt.dropped > 0) {
+			if noted := len(r.notes) == 1 && strings.Contains(r.notes[0].Text, "entries are left out"); noted != (tt.dropped > 0) {
 				t.Errorf("notes %v", r.notes)
 			}
 		})

@@ -26,7 +26,7 @@ const (
 	writing              // is unmounted and written to, to be probed again
 	failed               // cannot be used: its status has the reason
 	overdue              // has not answered within the limit, also for a write, and still may
-	gone                 // is no longer there
+	gone                 // is not there any more
 )
 
 func (p phase) String() string {

@@ -99,7 +99,7 @@ func TestNext(t *testing.T) {
 }
 
 // A volume goes through its life in one direction; that it goes elsewhere is a
-// defect, of which its row says so.
+// defect, and its row has that.
 func TestPhases(t *testing.T) {
 	var all []phase
 	for p := queued; p <= gone; p++ {

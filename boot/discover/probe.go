@@ -53,7 +53,7 @@ type parsed struct {
 }
 
 // quietSize is the size in bytes up to which a partition without a known
-// filesystem is no news: GRUB's and the firmware's own ones are that small.
+// filesystem is not worth a row: GRUB's and the firmware's own ones are that small.
 const quietSize = 8 << 20
 
 // probe probes a device and mounts its filesystem.
@@ -82,7 +82,7 @@ func probe(ctx context.Context, s *Scanner, at target) (f probed) {
 	f.devices = sb.Devices
 	switch {
 	case errors.Is(err, syscall.ENOMEDIUM):
-		return f // an empty drive is no news
+		return f // an empty drive is not worth a row
 	case errors.Is(err, superblock.ErrUnknown):
 		if at.block.Partitions == 0 && at.block.Size > quietSize {
 			problem("%s holds no filesystem that alpboot knows", path)
@@ -240,7 +240,7 @@ func check(e *boot.Entry, fsys fs.FS) (key string) {
 	return key
 }
 
-// unusable says why the kernel or initrd name cannot be used.
+// unusable returns why the kernel or initrd name cannot be used.
 func unusable(what, name string, err error) string {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Sprintf("Its %s /%s is missing", what, name)
@@ -284,7 +284,7 @@ func openFile(fsys fs.FS, name string) (readerAtCloser, fs.FileInfo, error) {
 
 // id returns a name for e that is the same at every boot, short enough to type:
 // its title in plain letters and a hash of where it comes from. The command
-// line is no part of it, so that it outlives a change of that, nor a boot counter.
+// line is not part of it, so that it outlives a change of that, nor a boot counter.
 func id(vol boot.Volume, e boot.Entry) string {
 	name := vol.UUID
 	if name == "" {

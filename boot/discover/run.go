@@ -277,7 +277,7 @@ func (st *state) publish(p plan, now time.Time) (wake time.Time, again bool) {
 	case st.changed && !settled && now.Before(st.paceAt):
 		wake = earlier(wake, st.paceAt)
 		if st.inventory.Settled {
-			st.out = nil // it is no more
+			st.out = nil // it is closed
 		}
 	case st.changed || settled != st.inventory.Settled:
 		st.inventory = st.makeInventory()

@@ -66,7 +66,7 @@ func TestUnlock(t *testing.T) {
 }
 
 // TestUnlockedIsNotShownLocked asserts that an inventory which nobody has read yet
-// does not say afterwards that a volume is locked: it would be unlocked twice,
+// does not report afterwards that a volume is locked: it would be unlocked twice,
 // and its passphrase be taken for a wrong one.
 func TestUnlockedIsNotShownLocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -304,7 +304,7 @@ func TestSetThatCannotBeAssembled(t *testing.T) {
 		striped := mirrored("/dev/sdb1", 0, hardware.Device{})
 		striped.Member.RAID.Level, striped.Member.RAID.UUID = 5, "r5"
 		used := mirrored("/dev/sdc1", 0, hardware.Device{})
-		used.Member = nil // Member says that it is in use
+		used.Member = nil // Member means that it is in use
 		m := hardware.New(d, striped, used, alpine("/dev/sdd1", "u1", "lts"))
 		sc := scanner(m).Start(t.Context())
 		defer sc.Stop()

@@ -67,7 +67,7 @@ func TestParseAsksLittle(t *testing.T) {
 }
 
 // TestOpenMakesNoInventory asserts that reading files of a settled scan, as the
-// menu does for its settings, is no news.
+// menu does for its settings, is not a change.
 func TestOpenMakesNoInventory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := hardware.New(alpine("/dev/sda1", "u1", "lts"))

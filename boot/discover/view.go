@@ -12,7 +12,7 @@ import (
 )
 
 // view is a filesystem that remembers the directories that were listed and what was
-// said of a file. Formats look for the same few files in the same few directories,
+// reported of a file. Formats look for the same few files in the same few directories,
 // most of which are not there: what the listing of a directory shows to be missing
 // is not asked for. Everything else goes to the filesystem below. It is for a
 // filesystem that stays as it is while it is read.

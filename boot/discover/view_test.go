@@ -120,7 +120,7 @@ func TestViewAsksOnce(t *testing.T) {
 }
 
 // lookUp looks for a file in three ways and asserts that the answer is the one
-// of the filesystem below, which is asked only where it says so.
+// of the filesystem below, which is asked only where it allows it.
 func lookUp(t *testing.T, v *view, below *countingFS, name string, asked bool) {
 	t.Helper()
 	for what, do := range map[string]func(fs.FS) error{

@@ -213,7 +213,7 @@ func TestOpenDuringAWrite(t *testing.T) {
 	})
 }
 
-// A disk that cannot be mounted any more after a write says so, and what is on
+// A disk that cannot be mounted any more after a write has a row with that, and what is on
 // it is not offered.
 func TestRemountFails(t *testing.T) {
 	for _, step := range []hardware.Step{hardware.Probe, hardware.Remount} {

@@ -27,7 +27,7 @@ type item struct {
 
 const textLocked = "encrypted"
 
-// The IDs of items that are no entries begin with a byte that the ID of an
+// The IDs of items that are not entries begin with a byte that the ID of an
 // entry cannot have, and so cannot be taken for one.
 const (
 	foldID     = "\x00"

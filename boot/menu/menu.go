@@ -175,7 +175,7 @@ type InspectedMsg struct {
 	Notes []string // what the kernel may lack on this machine, in sentences
 }
 
-// File is what can be said of a kernel or an initrd.
+// File is what is shown of a kernel or an initrd.
 type File struct {
 	Path    string // as in the entry
 	Size    int64  // in bytes; negative when unknown

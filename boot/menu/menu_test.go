@@ -143,7 +143,7 @@ func run(m Model, msgs ...any) (Model, []Action) {
 				send(msg)
 			}
 		default:
-			panic(fmt.Sprintf("%T is no message", x))
+			panic(fmt.Sprintf("%T is not a message", x))
 		}
 	}
 	return m, actions

@@ -13,7 +13,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// asked tells the actions in a word each.
+// asked returns the actions, a word each.
 func asked(actions []Action) string {
 	var words []string
 	for _, a := range actions {
@@ -58,7 +58,7 @@ func TestUnattended(t *testing.T) {
 		{name: "not before the first tick", msgs: []any{found("root-lts", lts())}},
 		{name: "the setting overrides it", config: setting(seconds(60)), msgs: []any{found("root-lts", lts()), ticks(0, 59)}},
 		{name: "and boots in the end", config: setting(seconds(60)), msgs: []any{found("root-lts", lts()), ticks(0, 60)}, want: "boot root-lts unattended"},
-		{name: "falls back when nobody says", msgs: []any{found("root-lts", timed(nil)), ticks(0, 4)}},
+		{name: "falls back when none is set", msgs: []any{found("root-lts", timed(nil)), ticks(0, 4)}},
 		{name: "and boots after that", msgs: []any{found("root-lts", timed(nil)), ticks(0, 5)}, want: "boot root-lts unattended"},
 		{name: "what becomes known of the settings counts", msgs: []any{ConfigMsg{later()}, found("root-lts", lts()), ticks(0, 60)}, want: "boot root-lts unattended"},
 		{name: "and no longer what was known before", msgs: []any{ConfigMsg{later()}, found("root-lts", lts()), ticks(0, 59)}},
@@ -148,7 +148,7 @@ func TestKeys(t *testing.T) {
 		{name: "Esc leaves the power menu", msgs: []any{all, text("p"), key(KeyEsc), text("o")}, selected: "root-lts"},
 		{name: "o and r in the list do not switch off", msgs: []any{all, text("oq")}, selected: "root-lts"},
 		{name: "shell", msgs: []any{all, text("s"), ShellDoneMsg{"exit status 1"}}, want: "shell", selected: "root-lts", shows: "exit status 1"},
-		{name: "Enter on a problem tells it", msgs: []any{all, key(KeyEnd), key(KeyEnter)}, want: "inspect", selected: "stick-edge", shows: "Why it cannot be booted"},
+		{name: "Enter on a problem explains it", msgs: []any{all, key(KeyEnd), key(KeyEnter)}, want: "inspect", selected: "stick-edge", shows: "Why it cannot be booted"},
 		{name: "and Enter again does not boot", msgs: []any{all, key(KeyEnd), key(KeyEnter), key(KeyEnter)}, want: "inspect", selected: "stick-edge"},
 		{name: "but t does", msgs: []any{all, key(KeyEnd), key(KeyEnter), text("t")}, want: "inspect, boot stick-edge", selected: "stick-edge"},
 		{name: "unless there is no kernel", msgs: []any{loose, key(KeyEnd), key(KeyEnter), text("t")}, want: "inspect", selected: "stick-edge"},
@@ -158,7 +158,7 @@ func TestKeys(t *testing.T) {
 		{name: "Ctrl-X and F10 boot too", msgs: []any{all, text("e"), key(KeyF10), FailedMsg{"root-lts", "No."}, text("e"), control('x')}, want: "boot root-lts, boot root-lts", selected: "root-lts", cmdline: lts().Cmdline},
 		{name: "Esc changes nothing", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), key(KeyEnter)}, want: "boot root-lts", selected: "root-lts", cmdline: lts().Cmdline},
 		{name: "but the edit is there again", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), text("e"), key(KeyEnter)}, want: "boot root-lts edited", selected: "root-lts", cmdline: lts().Cmdline + " debug"},
-		{name: "which is said", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), text("e")}, selected: "root-lts", shows: "This is your edit from before."},
+		{name: "which is shown", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), text("e")}, selected: "root-lts", shows: "This is your edit from before."},
 		{name: "not for another entry", msgs: []any{all, text("e"), text(" debug"), key(KeyEsc), text("je"), key(KeyEnter)}, want: "boot root-virt", selected: "root-virt", cmdline: virt().Cmdline},
 		{name: "and after a failure", msgs: []any{all, text("e"), text(" debug"), key(KeyEnter), FailedMsg{"root-lts", "No."}, text("e"), control('r'), key(KeyEnter)}, want: "boot root-lts edited, boot root-lts", selected: "root-lts", cmdline: lts().Cmdline},
 		{name: "an entry that goes away can still be booted from the editor", msgs: []any{all, text("e"), found("", virt()), key(KeyEnter)}, want: "boot root-lts", selected: "root-lts"},
@@ -221,13 +221,13 @@ func TestSelection(t *testing.T) {
 			}
 		})
 	}
-	t.Run("an entry that went away is grey, and says so instead of booting another", func(t *testing.T) {
+	t.Run("an entry that went away is grey, and shows that instead of booting another", func(t *testing.T) {
 		m, actions := run(New(config()), found("", lts(), virt()), key(KeyDown), found("", lts()), key(KeyEnter))
 		if asked(actions) != "inspect" {
 			t.Fatalf("asked for %q", asked(actions))
 		}
 		if s := m.View(Size{132, 43}, ASCII).String(); !strings.Contains(s, "sda2 is gone. Plug it in again") {
-			t.Errorf("nothing is said about it:\n%s", s)
+			t.Errorf("nothing is shown about it:\n%s", s)
 		}
 		if _, actions = run(m, key(KeyEsc), found("", lts(), virt()), key(KeyEnter)); asked(actions) != "boot root-virt" {
 			t.Errorf("asked for %q when it had come back", asked(actions))
@@ -312,7 +312,7 @@ func TestUnlock(t *testing.T) {
 		{name: "nothing typed, nothing sent", msgs: join(open, []any{key(KeyEnter)}), shows: "No passphrase was typed yet."},
 		{name: "too long", msgs: join(open, []any{PasteMsg{strings.Repeat("x", 513)}}), shows: "at most 512"},
 		{name: "Esc cancels and forgets", msgs: join(open, []any{text("abc"), key(KeyEsc), key(KeyEnter), key(KeyEnter)}), shows: "No passphrase was typed yet."},
-		{name: "letters are no commands", msgs: join(open, []any{text("spqre?"), key(KeyEnter)}), want: []string{"spqre?"}},
+		{name: "letters are not commands", msgs: join(open, []any{text("spqre?"), key(KeyEnter)}), want: []string{"spqre?"}},
 		{name: "Tab hands it on", msgs: join(open, []any{key(KeyTab)}, word), want: []string{"hunter2"}, handOn: true},
 		{name: "and back", msgs: join(open, []any{key(KeyTab), key(KeyTab)}, word), want: []string{"hunter2"}},
 		{name: "a wrong one asks again", msgs: join(open, word, []any{wrong}), want: []string{"hunter2"}, shows: "Tries left: 2"},
@@ -566,7 +566,7 @@ func TestScreens(t *testing.T) {
 		{name: "or not", msgs: []any{all, log, text("lw"), key(KeyEsc)}, shows: "4 partitions"},
 		{name: "where there is no volume", msgs: []any{InventoryMsg{}, text("lw")}, shows: "There is no volume"},
 		{name: "the machine", msgs: []any{all, text("m")}, want: []Action{System{}}, shows: "Not known yet ..."},
-		{name: "told", msgs: []any{all, text("m"), SystemMsg{[]string{"Firmware:", "UEFI 2.7, Secure Boot is off"}}}, want: []Action{System{}}, shows: "  UEFI 2.7"},
+		{name: "shown", msgs: []any{all, text("m"), SystemMsg{[]string{"Firmware:", "UEFI 2.7, Secure Boot is off"}}}, want: []Action{System{}}, shows: "  UEFI 2.7"},
 		{name: "a default for always", msgs: []any{kept, text("jdd")}, want: []Action{SetDefault{ID: "root-virt"}}},
 		{name: "for once", msgs: []any{kept, text("jdo")}, want: []Action{SetDefault{ID: "root-virt", Once: true}}},
 		{name: "forgotten", msgs: []any{kept, text("df")}, want: []Action{SetDefault{}}},
@@ -858,7 +858,7 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-// pageName tells apart what a user would call different screens.
+// pageName names what a user would call different screens.
 func pageName(m Model) string {
 	name := fmt.Sprintf("%T", m.page())
 	switch p := m.page().(type) {

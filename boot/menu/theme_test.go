@@ -12,7 +12,7 @@ func TestParseTheme(t *testing.T) {
 		want        Look
 		err         string
 	}{
-		{name: "nothing said", role: Heading, want: Look{Fg: Cyan}},
+		{name: "nothing set", role: Heading, want: Look{Fg: Cyan}},
 		{name: "a colour", theme: "heading=red", role: Heading, want: Look{Fg: Red}},
 		{name: "others stay", theme: "heading=red", role: Bar, want: Look{Fg: Green}},
 		{name: "a bright one", theme: "bad=bright-red", role: Bad, want: Look{Fg: Red, Bold: true}},
@@ -52,7 +52,7 @@ func TestParseTheme(t *testing.T) {
 				}
 			}
 			if !theme.Look(Selected).Reverse || !theme.Mono(Selected).Reverse {
-				t.Error("the selection cannot be told without colours")
+				t.Error("the selection cannot be seen without colours")
 			}
 		})
 	}

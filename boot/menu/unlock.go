@@ -26,7 +26,7 @@ type prompt struct {
 // place. No View reads it, so consoles may paint meanwhile.
 //
 // Not even its length is shown: on a screen in a rack room, or on a serial line
-// that somebody logs, stars would give it away.
+// that somebody logs, stars would show its length.
 type secret struct{ b []byte }
 
 // maxSecret is the longest passphrase that cryptsetup reads from a terminal.

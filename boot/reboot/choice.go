@@ -26,7 +26,7 @@ const confFile = "/etc/conf.d/kexec-load"
 // again from the files as they are when the system goes down.
 const choiceFile = "/run/kexec-reboot.choice"
 
-// confNames are the settings that say what to load.
+// confNames are the settings for what to load.
 var confNames = [...]string{"BOOTPART", "KERNEL", "INITRD", "UCODE", "APPEND", "ENTRY"}
 
 // environment is how the service itself passes its settings.
@@ -88,7 +88,7 @@ func (s *System) byConf(get func(string) string) (o Options, err error) {
 	initrd := value("INITRD", "initramfs-"+strings.TrimPrefix(path.Base(kernel), "vmlinuz-"))
 	if get("KERNEL") == "" && !there(kernel) || get("INITRD") == "" && !there(initrd) {
 		if get("KERNEL") != "" {
-			return o, fmt.Errorf("%s is missing: INITRD in %s says which initrds belong to %s, or none", in(initrd), confFile, kernel)
+			return o, fmt.Errorf("%s is missing: list the initrds of %s, or none, as INITRD in %s", in(initrd), kernel, confFile)
 		}
 		o.Entry = menuDefault
 		return o, nil

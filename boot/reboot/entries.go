@@ -56,7 +56,7 @@ func newMounted(mounts []mountinfo.Mount, all []device.Block, number func(node s
 		if !mnt.OnDisk() || !holdsKernels(mnt.Point) {
 			continue
 		}
-		// The number tells devices apart: their names may be links, or /dev/root.
+		// Devices are compared by their number: their names may be links, or /dev/root.
 		// btrfs has a number of its own, and the names of its devices are right.
 		block := device.Block{Path: mnt.Source}
 		for _, b := range all {

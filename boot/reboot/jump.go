@@ -67,7 +67,7 @@ func (s *System) Jump(ctx context.Context, o JumpOptions) error {
 	}
 	// Files that are open for writing keep a filesystem writeable. Frozen, it
 	// is whole on the disk all the same. Nothing can be written there any more:
-	// also not by this program, so all is said before.
+	// also not by this program, so all is printed before.
 	for _, m := range busy {
 		s.say("%s is in use: it is frozen instead of read-only", m.Point)
 	}

@@ -193,7 +193,7 @@ func (s *System) complete(t *target, o Options) error {
 		}
 		t.Cmdline = u.Cmdline
 	}
-	if t.release == "" { // the images of arm64 do not say
+	if t.release == "" { // the images of arm64 do not have it
 		name := strings.TrimPrefix(path.Base(t.Kernel.Name()), "vmlinuz-")
 		t.release = s.read(path.Join("/usr/share/kernel", name, "kernel.release"))
 	}

@@ -27,7 +27,7 @@ type menuMemory struct {
 }
 
 // menuMemory finds the memory of the boot menu on the filesystems of a scan.
-// What only the image of the menu or its kernel parameters say is not known
+// What is only in the image of the menu or its kernel parameters is not known
 // here.
 func (s *System) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 	var list boot.Volumes
@@ -38,7 +38,7 @@ func (s *System) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 		}
 		fsys, err := m.open(m.mounts[v.Volume.Device])
 		if err != nil {
-			continue // the scan has said so
+			continue // the scan has reported it
 		}
 		open = append(open, fsys)
 		list = append(list, boot.MountedVolume{Volume: v.Volume, FS: fsys})
@@ -155,7 +155,7 @@ func (s *System) ConfirmBoot(ctx context.Context) error {
 	case !state.Kept:
 		return fmt.Errorf("the boot menu remembers nothing that could be changed here (%s)", mem.store.Where())
 	case state.Trying == "":
-		s.say("The boot menu does not wait to be told that a system is up")
+		s.say("The boot menu does not wait for a report that a system is up")
 		return nil
 	}
 	if err := mem.store.Save(state.Confirmed()); err != nil {

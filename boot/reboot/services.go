@@ -24,7 +24,7 @@ var files embed.FS
 const (
 	inittab = "/etc/inittab"
 
-	// rebootLine makes OpenRC tell its services that it is a reboot.
+	// rebootLine is how services of OpenRC can distinguish a reboot.
 	rebootLine = "::reboot:/sbin/openrc reboot"
 
 	// journalFile is what uninstall goes by; beside it lies what was replaced.
@@ -295,7 +295,7 @@ func (in *installer) activate(newInittab bool) {
 		in.Warn("%v", in.cannot())
 	}
 	if in.manager() == busybox && !in.knowsReboot("/proc/1/exe") {
-		in.Warn("this busybox cannot tell reboot from poweroff (Alpine's from 1.37.0-r13 on can): kexec-reboot exec reboots by kexec, reboot goes through the firmware")
+		in.Warn("this busybox cannot distinguish reboot from poweroff (Alpine's from 1.37.0-r13 on can): kexec-reboot exec reboots by kexec, reboot goes through the firmware")
 	}
 }
 
@@ -337,7 +337,7 @@ func (in *installer) program() (bool, error) {
 }
 
 // file makes a file hold content. What was there before is saved; a file that
-// the user may have written or changed is kept where keep says so.
+// the user may have written or changed is kept where keep is true.
 func (in *installer) file(name string, content []byte, mode fs.FileMode, keep bool) (bool, error) {
 	at := slices.IndexFunc(in.journal, func(c change) bool { return c.kind == "file" && c.name == name })
 	old, err := in.dir.ReadFile(rel(name))

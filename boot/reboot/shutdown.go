@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// marker tells the services on an init that cannot tell a reboot from a
+// marker is for the services on an init that cannot distinguish a reboot from a
 // poweroff (busybox before 1.37.0-r13 of Alpine) that it is a reboot.
 const marker = "/run/kexec-reboot"
 

@@ -104,7 +104,7 @@ func hasFailed(e boot.Entry, w choice.Wants) bool {
 }
 
 // next returns what the next reboot will load: what was chosen by hand, or what
-// the settings of the service say.
+// the settings of the service have.
 func (s *System) next(ctx context.Context) (*target, error) {
 	o, err := s.chosen(Options{})
 	if err != nil {

@@ -65,7 +65,7 @@ func (s *session) restyle() {
 // suspend leaves all consoles to the next kernel, with a last line of text.
 func (s *session) suspend(last string) {
 	for _, c := range s.Consoles {
-		c.Suspend(last + "\r\n") // a console that is gone is no reason to stay
+		c.Suspend(last + "\r\n") // a console that is gone does not hold it up
 	}
 	s.Machine.KernelMessages(true)
 }

@@ -37,7 +37,7 @@ func withOwn(names []string) []string {
 }
 
 // startKeymap loads the layout of the settings, unless it is loaded. It may be
-// on a volume; until these are known, that it is not found is no news.
+// on a volume; until these are known, that it is not found means nothing.
 func (s *session) startKeymap(volumes boot.Volumes) {
 	k := &s.keymaps
 	want := s.asked.Keymap

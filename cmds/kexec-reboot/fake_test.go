@@ -44,7 +44,7 @@ func (k *fakeKernel) Unload() error {
 }
 func (k *fakeKernel) Reboot() error { k.jumps++; return k.err }
 
-// fake is a system in a directory, whose kernel is loaded when a test says so.
+// fake is a system in a directory, whose kernel is loaded when a test sets that.
 type fake struct {
 	command
 	root       string

@@ -62,7 +62,7 @@ func TestLoad(t *testing.T) {
 			kernel: "vmlinuz-lts", initrds: "initramfs-lts", cmdline: "root=UUID=1 modules=ext4 quiet"},
 		{name: "files", files: alpine(), args: "--kernel ROOT/boot/vmlinuz-lts --cmdline 'root=UUID=2 a=1'",
 			kernel: "vmlinuz-lts", cmdline: "root=UUID=2 a=1"},
-		{name: "microcode first, the others as given", files: with(alpine(), "/boot/ucode", microcode, "/boot/extra", initramfs),
+		{name: "microcode first, the others in their order", files: with(alpine(), "/boot/ucode", microcode, "/boot/extra", initramfs),
 			args:   "--kernel ROOT/boot/vmlinuz-lts --initrd ROOT/boot/initramfs-lts --initrd ROOT/boot/extra --initrd ROOT/boot/ucode --reuse-cmdline",
 			kernel: "vmlinuz-lts", initrds: "ucode initramfs-lts extra", cmdline: "root=UUID=1 modules=ext4 quiet"},
 		{name: "another system needs no modules here", files: with(alpine(), "/lib/modules/"+release+"/modules.dep", ""), args: "--kernel ROOT/boot/vmlinuz-lts --cmdline root=/dev/sdb1",

@@ -211,7 +211,7 @@ func (c command) do(ctx context.Context, name string, args []string) (code int, 
 	if strings.HasPrefix(name, "-") {
 		return 0, c.tools(ctx, f, append([]string{name}, args...))
 	}
-	return 0, misuse("%s is no command", name)
+	return 0, misuse("%s is not a command", name)
 }
 
 func newFlags() *flag.FlagSet {

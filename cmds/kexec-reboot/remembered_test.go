@@ -48,7 +48,7 @@ func (f *fake) idOf(t *testing.T, title string) string {
 	return ""
 }
 
-// What the boot menu keeps in a file, and what its settings say, counts for what
+// What the boot menu keeps in a file, and its settings, count for what
 // is loaded; a request for its next start stays.
 func TestLoadGoesByTheMenusFile(t *testing.T) {
 	needAMD64(t)
@@ -71,7 +71,7 @@ func TestLoadGoesByTheMenusFile(t *testing.T) {
 		{name: "settings on another volume", state: remember.State{Default: virt}, conf: "settings-volume = UUID=1234-ABCD:/boot/alpboot.conf\nremember = UUID=1234-ABCD:/boot/alpboot.state\n", kernel: "vmlinuz-lts"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			// On the volume: what the first file, which names it, does not say.
+			// On the volume: what the first file, which names it, does not have.
 			f := withMemory(t, tt.state, "/etc/alpboot.conf", tt.conf, "/boot/alpboot.conf", "default = Linux lts\n")
 			if tt.unknown {
 				f.uuids = nil

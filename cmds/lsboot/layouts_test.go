@@ -183,7 +183,7 @@ func scanLayout(t *testing.T, l layouttest.Layout) (inv boot.Inventory) {
 }
 
 // TestLayouts asserts what lsboot --json prints for each layout, and that
-// docs/layouts.md says the same. With -update both are rewritten.
+// docs/layouts.md has the same. With -update both are rewritten.
 func TestLayouts(t *testing.T) {
 	var doc strings.Builder
 	doc.WriteString(docHead)
@@ -331,7 +331,7 @@ func fitForDirectories(l layouttest.Layout) bool {
 }
 
 // configured returns the entries that lsboot has printed but for guessed ones, and
-// without what says which volume they are on.
+// without the volume that they are on.
 func configured(t *testing.T, text []byte) (entries []map[string]any) {
 	t.Helper()
 	if err := json.Unmarshal(text, &entries); err != nil {

@@ -92,7 +92,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// Entries of submenus and snapshots stand below a line that says what they are,
+// Entries of submenus and snapshots stand below a line with what they are,
 // again for each volume, and problems of volumes below the table.
 func TestTableOfGroups(t *testing.T) {
 	sda, sdb := boot.Volume{Device: "/dev/sda1"}, boot.Volume{Device: "/dev/sdb1"}
@@ -229,7 +229,7 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-func TestFolderCannotBeLeft(t *testing.T) {
+func TestDirectoryCannotBeLeft(t *testing.T) {
 	t.Chdir(t.TempDir())
 	files := alpine()
 	kernel := files["boot/vmlinuz-lts"]
@@ -295,7 +295,7 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// A btrfs on two devices is read when the images of both are given, listed once,
+// A btrfs on two devices is read when the images of both are named, listed once,
 // and no copy of itself.
 func TestImagesOfOneBtrfs(t *testing.T) {
 	boottest.NeedRoot(t)

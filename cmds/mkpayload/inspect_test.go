@@ -154,7 +154,7 @@ func TestInspect(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, "disk"), 1<<30+1); err != nil {
 		t.Fatal(err)
 	}
-	// One that cannot be looked at does not hide the others.
+	// One that cannot be read does not hide the others.
 	if code := run(in(dir, []string{"inspect", "@text", "@absent", "@disk", "/dev/zero", "@good.efi"}), &stdout, &stderr); code != 1 || !strings.Contains(stdout.String(), "good.efi: UKI") {
 		t.Errorf("exit code %d: %s", code, stdout.String())
 	}

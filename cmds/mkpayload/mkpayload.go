@@ -92,7 +92,7 @@ func usage(w io.Writer) {
 	for i, v := range verbs() {
 		note := ""
 		if i == 0 {
-			note = " (when no verb is given)"
+			note = " (without a verb)"
 		}
 		fmt.Fprintf(w, "  %-10s %s%s\n", v.name, v.about, note)
 	}

@@ -34,7 +34,7 @@ func TestStick(t *testing.T) {
 		}
 	}
 	if !bytes.Equal(images[0], images[1]) {
-		t.Error("the same input gives other bytes")
+		t.Error("the same input makes other bytes")
 	}
 	b := images[0]
 	if len(b) != 64<<20 || string(b[0x1fe:0x200]) != "\x55\xaa" || b[0x1be] != 0x80 || b[0x1c2] != 0xef ||
@@ -43,7 +43,7 @@ func TestStick(t *testing.T) {
 	}
 	// Boot sectors that are started without a partition table add this.
 	if hidden := binary.LittleEndian.Uint32(b[1<<20+0x1c:]); hidden != 1<<20/512 {
-		t.Errorf("the filesystem says that %d sectors are before it", hidden)
+		t.Errorf("the filesystem states that %d sectors are before it", hidden)
 	}
 	content := func(name string) string {
 		out, err := payload.Run(t.Context(), dir, "mtype", "-i", "one.img@@1M", "::"+name)

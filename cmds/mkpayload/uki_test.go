@@ -80,7 +80,7 @@ func TestUKI(t *testing.T) {
 				images = append(images, b)
 			}
 			if !bytes.Equal(images[0], images[1]) {
-				t.Error("the same input gives other bytes")
+				t.Error("the same input makes other bytes")
 			}
 			p, err := efi.Parse(images[0])
 			if err != nil {
@@ -266,7 +266,7 @@ func TestUKISigned(t *testing.T) {
 	stderr.Reset()
 	args[len(args)-1] = locked + "," + cert
 	if code := run(in(dir, args), &stderr, &stderr); code != 1 || !strings.Contains(stderr.String(), "openssl pkey") {
-		t.Errorf("an encrypted key gives exit code %d: %s", code, stderr.String())
+		t.Errorf("an encrypted key: exit code %d: %s", code, stderr.String())
 	}
 }
 

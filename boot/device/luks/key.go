@@ -24,7 +24,7 @@ type Key struct {
 // of the device, a path or major:minor without white space: start and length
 // in sectors, and the parameters of the target crypt as
 // Documentation/admin-guide/device-mapper/dm-crypt.rst defines them. They hold
-// the key in plain text, so the ioctl must be given DM_SECURE_DATA_FLAG; a Go
+// the key in plain text, so the ioctl must have DM_SECURE_DATA_FLAG; a Go
 // string cannot be wiped and stays in memory until the kernel is left.
 //
 // Discards are not passed through: the mapping is meant to be read-only, which
@@ -44,7 +44,7 @@ func (k *Key) Wipe() { clear(k.key) }
 func (k Key) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "LUKS key of slot %d", k.Slot) }
 
 // Needs names the options that a kernel must be built with, or have as modules,
-// to decrypt the data, as far as the name of the cipher tells: what to say when
+// to decrypt the data, as far as the name of the cipher shows: what to report when
 // device-mapper answers ENOENT or EINVAL to the table.
 func (h *Header) Needs() []string {
 	needs := []string{"CONFIG_DM_CRYPT"}

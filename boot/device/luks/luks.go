@@ -1,13 +1,13 @@
 // Package luks opens LUKS1 and LUKS2 volumes with a passphrase: it reads the
-// header, derives the volume key and says what device-mapper's crypt target
+// header, derives the volume key and returns what device-mapper's crypt target
 // needs to show the plain data. It maps nothing itself, reads only through the
-// [io.ReaderAt] that it is given, writes nothing and logs nothing.
+// [io.ReaderAt], writes nothing and logs nothing.
 //
 // It follows LUKS1 On-Disk Format 1.2.3 and LUKS2 On-Disk Format 1.1.2 of the
 // cryptsetup project: key slots protected by PBKDF2 (SHA-1, SHA-2, RIPEMD-160,
 // BLAKE2b), Argon2i and Argon2id, and stored with AES in XTS or CBC mode. The
 // data may use any cipher that the kernel knows. Not opened, each with a
-// sentence that says so: detached headers, authenticated encryption, hardware
+// sentence each: detached headers, authenticated encryption, hardware
 // encryption (OPAL), a reencryption that was not finished, and keys held by a
 // TPM, a FIDO2 or a PKCS#11 token.
 //
@@ -36,7 +36,7 @@ var (
 	// ErrNone: there is no LUKS header.
 	ErrNone = errors.New("no LUKS header")
 
-	// ErrDamaged: there is a LUKS header, and what it says cannot be.
+	// ErrDamaged: there is a LUKS header, and what it states cannot be.
 	ErrDamaged = errors.New("damaged LUKS header")
 
 	// ErrUnsupported: the volume is encrypted in a way that this package does
@@ -62,7 +62,7 @@ const (
 	maxArgonWork = 128 << 20   // KiB that are gone over in all
 )
 
-// Header is what the header of a LUKS volume says.
+// Header is the header of a LUKS volume.
 type Header struct {
 	Version   int    // 1 or 2
 	UUID      string // as blkid prints it
@@ -70,7 +70,7 @@ type Header struct {
 	Subsystem string // of LUKS2; may be empty
 	Cipher    string // of the data, in the words of dm-crypt: aes-xts-plain64
 
-	// Notes say what else there is to know, a sentence each, such as that one
+	// Notes are what else there is to know, a sentence each, such as that one
 	// copy of the header is damaged.
 	Notes []string
 
@@ -154,7 +154,7 @@ func Open(r io.ReaderAt, size int64) (*Header, error) {
 	return h, err
 }
 
-// readAt fills b from offset off of a device of the given size.
+// readAt fills b from offset off of a device of that size.
 func readAt(r io.ReaderAt, size int64, b []byte, off int64) error {
 	if off < 0 || off > size-int64(len(b)) {
 		return io.ErrUnexpectedEOF
@@ -216,7 +216,7 @@ func (s *slot) areaSize() int64 {
 	return (n + sectorSize - 1) / sectorSize * sectorSize
 }
 
-// keep takes over a slot that is in use, or says in a note why it cannot be
+// keep takes over a slot that is in use, or notes why it cannot be
 // tried. A volume with such slots only cannot be unlocked.
 func (h *Header) keep(s slot, err error) {
 	if err == nil {

@@ -40,7 +40,7 @@ func (h *Header) read2() error {
 	if firstErr == nil {
 		second, secondErr = h.readCopy(magic2, int64(len(first.raw)))
 	} else {
-		// What the first copy says of its size cannot be trusted.
+		// The size that the first copy states cannot be trusted.
 		for at := int64(minHeader); at <= maxHeader; at *= 2 {
 			if second, secondErr = h.readCopy(magic2, at); secondErr == nil {
 				break
@@ -251,7 +251,7 @@ func (h *Header) readSegment(config, segments object) (string, error) {
 }
 
 // findDigest returns the digest of the key that the slot holds, if that is the
-// key of the segment; the error says why it cannot be used.
+// key of the segment; the error is why it cannot be used.
 func findDigest(digests object, slot, segment string) (d digest, bound bool, err error) {
 	for _, name := range digests.names() {
 		var bad error
@@ -272,7 +272,7 @@ func findDigest(digests object, slot, segment string) (d digest, bound bool, err
 	return digest{}, false, nil
 }
 
-// readSlot takes in a key slot, all but what its digest says.
+// readSlot reads a key slot, all but its digest.
 func readSlot(slots object, name string) (slot, error) {
 	var bad error
 	o := slots.with(&bad).object(name)

@@ -24,7 +24,7 @@ import (
 
 // goldens are volumes that cryptsetup 2.6.1 made, cut off behind the first
 // sectors of the data and with nothing in the free key slots, with the keys that
-// luksDump --dump-volume-key gave.
+// luksDump --dump-volume-key printed.
 var goldens = []struct {
 	name    string
 	size    int // of the image
@@ -189,7 +189,7 @@ func replace(t testing.TB, metadata string, oldNew ...string) string {
 	return metadata
 }
 
-// TestHostile changes what the headers say.
+// TestHostile changes the headers.
 func TestHostile(t *testing.T) {
 	be := binary.BigEndian
 	luks1 := func(change func(b []byte)) func(t *testing.T) []byte {
@@ -382,14 +382,14 @@ func TestReadErrors(t *testing.T) {
 	b := golden(t, "luks2")
 	_, err := luks.Open(failing{bytes.NewReader(b), 0}, int64(len(b)))
 	if !errors.Is(err, iotest.ErrTimeout) || errors.Is(err, luks.ErrDamaged) {
-		t.Errorf("Open gives %v", err)
+		t.Errorf("Open returns %v", err)
 	}
 	h, err := luks.Open(failing{bytes.NewReader(b), 32 << 10}, int64(len(b)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.Unlock(context.Background(), []byte(passphrase), enough); !errors.Is(err, iotest.ErrTimeout) || errors.Is(err, luks.ErrPassphrase) {
-		t.Errorf("Unlock gives %v", err)
+		t.Errorf("Unlock returns %v", err)
 	}
 }
 
@@ -425,7 +425,7 @@ func tryAll(t *testing.T, b []byte) {
 	ctx := &patience{context.Background(), 2}
 	h, err := luks.Open(bytes.NewReader(b), int64(len(b)))
 	if h == nil && err == nil || err != nil && (h != nil) != errors.Is(err, luks.ErrUnsupported) {
-		t.Fatalf("Open gives %v, %v", h, err)
+		t.Fatalf("Open returns %v, %v", h, err)
 	}
 	if err != nil {
 		return

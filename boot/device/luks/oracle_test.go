@@ -160,7 +160,7 @@ func TestUnlockAgreesWithCryptsetup(t *testing.T) {
 			}
 			h := mustOpen(t, image)
 			if _, err := h.Unlock(context.Background(), []byte("wrong"), enough); !errors.Is(err, luks.ErrPassphrase) {
-				t.Errorf("a wrong passphrase gives %v", err)
+				t.Errorf("a wrong passphrase: %v", err)
 			}
 			if len(h.Notes) != 0 {
 				t.Errorf("notes %q", h.Notes)
@@ -227,10 +227,10 @@ func TestSlots(t *testing.T) {
 			boottest.Tool(t, "cryptsetup", "luksErase", "-q", image)
 			h, err := open(t, image)
 			if !errors.Is(err, luks.ErrUnsupported) || h == nil {
-				t.Fatalf("with all slots erased, Open gives %v, %v", h, err)
+				t.Fatalf("with all slots erased, Open returns %v, %v", h, err)
 			}
 			if _, again := h.Unlock(context.Background(), []byte(passphrase), enough); again != err {
-				t.Errorf("Unlock gives %v after Open gave %v", again, err)
+				t.Errorf("Unlock returns %v after Open returned %v", again, err)
 			}
 		})
 	}
@@ -275,7 +275,7 @@ func TestCopies(t *testing.T) {
 			h, err := luks.Open(bytes.NewReader(b), int64(len(b)))
 			if tt.label == "" {
 				if !errors.Is(err, luks.ErrDamaged) && !errors.Is(err, luks.ErrNone) {
-					t.Errorf("Open gives %v", err)
+					t.Errorf("Open returns %v", err)
 				}
 				return
 			}
@@ -330,7 +330,7 @@ func TestUnsupported(t *testing.T) {
 			boottest.NeedTools(t, "cryptsetup")
 			h, err := open(t, tt.make(t))
 			if !errors.Is(err, luks.ErrUnsupported) || !strings.Contains(err.Error(), tt.want) {
-				t.Fatalf("Open gives %v, want it to say %q", err, tt.want)
+				t.Fatalf("Open returns %v, want %q in it", err, tt.want)
 			}
 			if h.UUID == "" {
 				t.Error("no UUID beside the error")
@@ -349,7 +349,7 @@ func TestUnsupported(t *testing.T) {
 }
 
 // TestData has cryptsetup encrypt data, and decrypts them as dm-crypt does with
-// the table that Key.Table gives.
+// the table that Key.Table returns.
 func TestData(t *testing.T) {
 	t.Parallel()
 	boottest.NeedTools(t, lukstest.Programs)

@@ -38,11 +38,11 @@ type Options struct {
 //
 // The error wraps [ErrPassphrase] where at least one key slot was tried and none
 // opened; [ErrMemory] where one could not be tried for lack of memory, and both
-// where both is so. When ctx is done, its error is given: a PBKDF2 derivation is
+// where both is so. When ctx is done, its error is returned: a PBKDF2 derivation is
 // broken off, while Argon2 cannot be interrupted and is waited for.
 //
 // Argon2's memory is garbage afterwards, up to the limit of o and not wiped:
-// before a further try, or where memory is short, the caller has it given back by
+// before a further try, or where memory is short, the caller has it returned by
 // [runtime/debug.FreeOSMemory].
 func (h *Header) Unlock(ctx context.Context, passphrase []byte, o Options) (*Key, error) {
 	if h.problem != nil {

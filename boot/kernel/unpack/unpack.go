@@ -35,8 +35,8 @@ const window = 128 << 20
 var ErrTooLarge = fmt.Errorf("the kernel unpacks to more than %d MiB", Limit>>20)
 
 // Image writes the raw kernel in the image r of size bytes to w: what is packed
-// is unpacked, anything else is copied. The result is as long as the image says,
-// where it says so, and its check sum is right, where the format has one: an
+// is unpacked, anything else is copied. The result is as long as the image states,
+// where it does, and its check sum is right, where the format has one: an
 // error may come after something was written.
 func Image(w io.Writer, r io.ReaderAt, size int64) error {
 	return image(w, r, size, Limit)
@@ -55,7 +55,7 @@ func image(w io.Writer, r io.ReaderAt, size, limit int64) error {
 	case err != io.EOF:
 		return fmt.Errorf("unpacking the kernel: %w", err)
 	case want >= 0 && n != want:
-		return fmt.Errorf("the kernel unpacks to %d bytes, and its image says %d: it is damaged", n, want)
+		return fmt.Errorf("the kernel unpacks to %d bytes, and its image states %d: it is damaged", n, want)
 	}
 	return nil
 }
@@ -65,7 +65,7 @@ func image(w io.Writer, r io.ReaderAt, size, limit int64) error {
 const banner = "Linux version "
 
 // Version reads the release of the kernel in the image r of size bytes from its
-// banner, and gives "" when the first limit bytes, unpacked, hold none. That
+// banner, and returns "" when the first limit bytes, unpacked, hold none. That
 // takes as long as unpacking them: some milliseconds for a MiB that is
 // compressed, so it is not for the way to the first frame.
 func Version(r io.ReaderAt, size, limit int64) (string, error) {
@@ -106,7 +106,7 @@ func printable(b []byte) bool {
 }
 
 // open returns what is in an image, and the number of bytes that there should be;
-// -1 when it does not say.
+// -1 when it is not stated.
 func open(r io.ReaderAt, size int64) (in io.Reader, want int64, closeReader func(), err error) {
 	info, err := kernel.Identify(r, size)
 	if err != nil {
@@ -140,7 +140,7 @@ func open(r io.ReaderAt, size int64) (in io.Reader, want int64, closeReader func
 }
 
 // unpackedSize reads the number that follows a zboot payload that ends at end;
-// that of gzip is part of the format, and looked at by its reader.
+// that of gzip is part of the format, and checked by its reader.
 func unpackedSize(r io.ReaderAt, method string, end int64) (int64, error) {
 	if method == "gzip" {
 		return -1, nil

@@ -243,7 +243,7 @@ type counting int64
 func (c *counting) Write(b []byte) (int, error) { *c += counting(len(b)); return len(b), nil }
 
 // The cost of a version: BenchmarkVersion with ALPBOOT_ARM64_KERNEL set to a real
-// kernel says it for that one.
+// kernel has it for that one.
 func BenchmarkVersion(b *testing.B) {
 	raw := rawImage(16<<20, 15<<20, "Linux version "+release+" (")
 	if file := os.Getenv("ALPBOOT_ARM64_KERNEL"); file != "" {

@@ -147,7 +147,7 @@ func (m Mounted) Partition() (efivar.Partition, error) {
 	}
 	p := efivar.Partition{Number: uint32(number("partition"))}
 	if errors.Is(err, fs.ErrNotExist) {
-		return p, fmt.Errorf("%s is on %s, which is no partition: firmware has no name for it; use --removable", m, filepath.Base(sys))
+		return p, fmt.Errorf("%s is on %s, which is not a partition: firmware has no name for it; use --removable", m, filepath.Base(sys))
 	}
 	block := number("../queue/logical_block_size") / 512
 	start, size := number("start"), number("size")

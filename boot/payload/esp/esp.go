@@ -8,7 +8,7 @@
 //   - There is a whole file where firmware looks.
 //   - A file of another system stays as it is, at its place; or, when alpboot
 //     took that place, in [Directory] with the same bytes. The Uninstall that
-//     gives up the place puts it back. No other call removes it.
+//     leaves the place puts it back. No other call removes it.
 //
 // FAT has no journal and no way to replace a file at once. What is relied on is
 // this: a new file is written under a name that nobody boots, and is on the
@@ -565,7 +565,7 @@ func check(files Files, name string, want []byte) error {
 	return nil
 }
 
-// whole reports whether a file is an EFI program, with all that its header says.
+// whole reports whether a file is an EFI program of the length in its header.
 func whole(b []byte) bool {
 	_, err := efi.Parse(b)
 	return err == nil

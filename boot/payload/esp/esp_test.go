@@ -272,14 +272,14 @@ func TestPowerCutsAndFailures(t *testing.T) {
 								after = after.cut(rand.New(zeroSource{})) // nothing more reaches the disk
 							}
 							tried++
-							told := fmt.Sprintf("%s, %s in operation %d (%v)", story, mode, at, err)
+							when := fmt.Sprintf("%s, %s in operation %d (%v)", story, mode, at, err)
 							if what := after.starts(tt.paths...); !known[what] {
-								t.Fatalf("%s: firmware finds nothing to start; there are %s", told, after.names())
+								t.Fatalf("%s: firmware finds nothing to start; there are %s", when, after.names())
 							}
 							if happened {
 								ended = false
 								if round < 2 && at%(1+2*round) == 0 && (again == 1 || rng.Intn(4) == 0) {
-									attempt(after, round+1, told+"; then")
+									attempt(after, round+1, when+"; then")
 								}
 							}
 						}

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// fatModel is a FAT filesystem as far as a power cut can tell: directory
+// fatModel is a FAT filesystem as far as a power cut matters: directory
 // entries name chains of clusters, chains are in use or free, and what is
 // written stays in memory until it is synced. Then, or when power goes, each
 // place on the disk has one of the states that it went through, and the places

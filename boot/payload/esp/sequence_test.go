@@ -115,9 +115,9 @@ func TestSequences(t *testing.T) {
 				}
 				install, bootable := rng.Intn(3) > 0, rng.Intn(2) > 0
 				n := rng.Intn(9)
-				told := fmt.Sprintf("install version %d, removable %v, %s", n, removable, target.Arch)
+				step := fmt.Sprintf("install version %d, removable %v, %s", n, removable, target.Arch)
 				if !install {
-					told = fmt.Sprintf("uninstall, removable %v, %s", removable, target.Arch)
+					step = fmt.Sprintf("uninstall, removable %v, %s", removable, target.Arch)
 				}
 				cut, err := run(func() (err error) {
 					target.Files = m
@@ -132,11 +132,11 @@ func TestSequences(t *testing.T) {
 					free := m.freeBytes
 					m, dirty = m.cut(rng), true
 					m.freeBytes = free
-					told += fmt.Sprintf(", power cut in operation %d", m.cutAt)
+					step += fmt.Sprintf(", power cut in operation %d", m.cutAt)
 					cuts++
 				}
 				m.cutAt, m.failAt = 0, 0
-				story = append(story, fmt.Sprintf("%s (%v)", told, err))
+				story = append(story, fmt.Sprintf("%s (%v)", step, err))
 				for main := range arch {
 					now, _ := m.Read(main)
 					switch {

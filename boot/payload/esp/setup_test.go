@@ -106,7 +106,7 @@ func TestSetup(t *testing.T) {
 		t.Errorf("uninstalling what alone could be booted: %v", err)
 	}
 	// What the firmware has in itself, a whole device, a file that is not there or
-	// is no program, and one that is not started by itself are not something to boot.
+	// is not a program, and one that is not started by itself are not something to boot.
 	option := func(p efivar.Partition, file string) []byte {
 		return efivar.LoadOption{Attributes: efivar.Active, Description: "another", Partition: p, File: file}.Bytes()
 	}

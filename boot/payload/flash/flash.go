@@ -131,7 +131,7 @@ func withFiano(f func() error) (err error) {
 	return f()
 }
 
-// quiet is a logger for fiano that says nothing and never ends the program.
+// quiet is a logger for fiano that prints nothing and never ends the program.
 type quiet struct{}
 
 func (quiet) Warnf(string, ...any)             {}
@@ -145,8 +145,9 @@ func (im *Image) collect(region *uefi.BIOSRegion) {
 			im.Volumes = append(im.Volumes, Volume{int64(fv.FVOffset), int64(fv.Length), int64(fv.FreeSpace)})
 		}
 	}
-	walk(region, 0, func(f *uefi.File, depth int) {
-		if f.Header.Type == uefi.FVFileTypePad {
+	walk(region, 0, func(in uefi.Firmware, depth int) {
+		f, ok := in.(*uefi.File)
+		if !ok || f.Header.Type == uefi.FVFileTypePad {
 			return
 		}
 		file := File{
@@ -166,8 +167,10 @@ func (im *Image) collect(region *uefi.BIOSRegion) {
 	})
 }
 
-// walk calls visit for each file below f, with the number of volumes around its own.
-func walk(f uefi.Firmware, depth int, visit func(f *uefi.File, depth int)) {
+// walk calls visit for f and all that is in it, with the number of volumes around
+// f's own.
+func walk(f uefi.Firmware, depth int, visit func(f uefi.Firmware, depth int)) {
+	visit(f, depth)
 	switch f := f.(type) {
 	case *uefi.BIOSRegion:
 		for _, e := range f.Elements {
@@ -175,10 +178,11 @@ func walk(f uefi.Firmware, depth int, visit func(f *uefi.File, depth int)) {
 		}
 	case *uefi.FirmwareVolume:
 		for _, file := range f.Files {
-			visit(file, depth)
-			for _, s := range file.Sections {
-				walk(s, depth+1, visit)
-			}
+			walk(file, depth, visit)
+		}
+	case *uefi.File:
+		for _, s := range f.Sections {
+			walk(s, depth+1, visit)
 		}
 	case *uefi.Section:
 		for _, e := range f.Encapsulated {
@@ -228,7 +232,7 @@ func name(f *uefi.File) string {
 
 func holdsVolume(f *uefi.File) bool { return section(f, uefi.SectionTypeFirmwareVolumeImage) != nil }
 
-// Change says what to make of an image.
+// Change is what to make of an image.
 type Change struct {
 	Replace string   // GUID of the application that is replaced; Shell when empty
 	Program []byte   // the EFI program that is put there
@@ -236,7 +240,7 @@ type Change struct {
 	Size    int64    // bytes of the result; as few MiB as it takes, when 0
 }
 
-// NoRoomError says that a payload does not fit.
+// NoRoomError reports that a payload does not fit.
 type NoRoomError struct {
 	What string // where it does not fit
 	Need int64  // bytes that it takes
@@ -325,22 +329,19 @@ func (im *Image) edit(c Change) ([]byte, error) {
 	// The inner volume is unpacked to an address that is compiled in, and what
 	// is behind that is in use: its size must stay.
 	sizes := make(map[*uefi.FirmwareVolume]uint64)
-	volumes := func(f func(*uefi.FirmwareVolume)) {
-		walkVolumes(main, f)
-	}
-	volumes(func(fv *uefi.FirmwareVolume) { sizes[fv] = fv.Length })
+	walk(main, 0, func(f uefi.Firmware, _ int) {
+		if fv, ok := f.(*uefi.FirmwareVolume); ok {
+			sizes[fv] = fv.Length
+		}
+	})
 	main.Resizable = true
 	if err := main.Apply(&visitors.Assemble{}); err != nil {
 		return nil, fmt.Errorf("assembling it: %w", err)
 	}
-	err = nil
-	volumes(func(fv *uefi.FirmwareVolume) {
-		if fv != main && fv.Length != sizes[fv] && err == nil {
-			err = &NoRoomError{"the firmware's volume of drivers, which cannot be enlarged,", int64(fv.Length), int64(sizes[fv])}
+	for fv, size := range sizes {
+		if fv != main && fv.Length != size {
+			return nil, &NoRoomError{"the firmware's volume of drivers, which cannot be enlarged,", int64(fv.Length), int64(size)}
 		}
-	})
-	if err != nil {
-		return nil, err
 	}
 
 	// Enlarged, the main volume begins where the image begins: what the
@@ -381,31 +382,14 @@ func mainVolume(region *uefi.BIOSRegion) (*uefi.FirmwareVolume, []byte, error) {
 	return first, region.Buf()[first.Length:], nil
 }
 
-// walkVolumes calls visit for a volume and all that are in it.
-func walkVolumes(f uefi.Firmware, visit func(*uefi.FirmwareVolume)) {
-	switch f := f.(type) {
-	case *uefi.FirmwareVolume:
-		visit(f)
-		for _, file := range f.Files {
-			for _, s := range file.Sections {
-				walkVolumes(s, visit)
-			}
-		}
-	case *uefi.Section:
-		for _, e := range f.Encapsulated {
-			walkVolumes(e.Value, visit)
-		}
-	}
-}
-
 // resized returns the content of an assembled volume with another length: its
-// header says so, and free space fills it (Platform Initialization
+// header states it, and free space fills it (Platform Initialization
 // specification, volume 3, chapter 3.2.1).
 func resized(fv *uefi.FirmwareVolume, length int64) ([]byte, error) {
 	const offLength, offHeaderLength, offSum, offBlocks = 32, 48, 50, 56
 	unit := int64(fv.Blocks[0].Size)
 	if length%unit != 0 {
-		return nil, fmt.Errorf("the main volume would have %d bytes, which is no multiple of its blocks of %d", length, unit)
+		return nil, fmt.Errorf("the main volume would have %d bytes, which is not a multiple of its blocks of %d", length, unit)
 	}
 	used := min(int64(len(fv.Buf())), length)
 	b := append(bytes.Clone(fv.Buf()[:used]), bytes.Repeat([]byte{0xff}, int(length-used))...)

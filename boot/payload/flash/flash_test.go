@@ -114,7 +114,7 @@ func TestCheckNotices(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again, err := im.Apply(c); err != nil || !bytes.Equal(again.Bytes(), made.Bytes()) {
-		t.Errorf("the same input gives other bytes; %v", err)
+		t.Errorf("the same input makes other bytes; %v", err)
 	}
 	for _, tt := range []struct {
 		name   string

@@ -176,7 +176,7 @@ func extractBinary(t *testing.T, build func() (string, error)) string {
 }
 
 // A GOPATH build has the semantics of Go 1.20, not those that all other tests
-// run with. What the linker was told is what the binary's build information
+// run with. What the linker set is what the binary's build information
 // holds: cmd/go writes both from one value.
 func TestImageGODEBUG(t *testing.T) {
 	for name, build := range map[string]func() (string, error){"full": images.full, "minimal": images.minimal} {
@@ -186,7 +186,7 @@ func TestImageGODEBUG(t *testing.T) {
 				t.Fatal(err)
 			}
 			if info.Path != "bb.u-root.com/bb" || info.GoVersion != runtime.Version() {
-				t.Errorf("is %s by %s: not what was to be looked at", info.Path, info.GoVersion)
+				t.Errorf("is %s by %s: not what was to be checked", info.Path, info.GoVersion)
 			}
 			for _, s := range info.Settings {
 				if s.Key == "DefaultGODEBUG" {

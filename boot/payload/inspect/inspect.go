@@ -12,10 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/u-root/mkuimage/cpio"
 
+	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kernel/unpack"
 	"github.com/alpboot/alpboot/boot/payload"
@@ -25,7 +25,7 @@ import (
 	"github.com/alpboot/alpboot/boot/payload/initramfs"
 )
 
-// Report is what there is to say about a file. Its JSON form is for scripts:
+// Report is what was found out about a file. Its JSON form is for scripts:
 // names stay, and more may come.
 type Report struct {
 	File       string      `json:"file"`
@@ -164,7 +164,7 @@ func inspectProgram(r *Report, b []byte) (bool, error) {
 func (r *Report) unified(p *efi.Program) error {
 	u, err := kernel.OpenUKI(bytes.NewReader(p.Bytes()), int64(len(p.Bytes())))
 	if err != nil {
-		return nil // inspectProgram has said what is wrong
+		return nil // inspectProgram has noted what is wrong
 	}
 	r.Cmdline = &u.Cmdline
 	for line := range strings.Lines(u.OSRelease) {
@@ -180,7 +180,7 @@ func (r *Report) unified(p *efi.Program) error {
 		r.problem("its stub is for %s and its kernel for %s", p.Arch(), r.Arch)
 	}
 	if inside.Version != "" && u.Uname != "" && inside.Version != strings.Fields(u.Uname + " -")[0] {
-		r.problem("it says that its kernel is %s, and that is %s", u.Uname, inside.Version)
+		r.problem("it names its kernel %s, and that is %s", u.Uname, inside.Version)
 	}
 	linux := make([]byte, u.Linux.Size())
 	if _, err := u.Linux.ReadAt(linux, 0); err != nil {
@@ -233,7 +233,7 @@ func inspectInitramfs(r *Report, b []byte) (bool, error) {
 	return true, nil
 }
 
-// archive looks into an initramfs, gives a summary of it, and notes its problems.
+// archive reads an initramfs, returns a summary of it, and notes its problems.
 func (r *Report) archive(b []byte) string {
 	var kinds []string
 	var unpacked int64
@@ -389,7 +389,7 @@ func (r *Report) String() string {
 	b.WriteString("\n")
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "  %-13s %s\n", name, printable(value))
+			fmt.Fprintf(&b, "  %-13s %s\n", name, boot.Visible(value))
 		}
 	}
 	line("Linux", r.Linux)
@@ -412,7 +412,7 @@ func (r *Report) String() string {
 		width = max(width, len(p.Name))
 	}
 	for _, p := range r.Parts {
-		fmt.Fprintln(&b, strings.TrimRight(fmt.Sprintf("    %-*s %12s  %s", width, printable(p.Name), payload.Size(p.Size), p.What), " "))
+		fmt.Fprintln(&b, strings.TrimRight(fmt.Sprintf("    %-*s %12s  %s", width, boot.Visible(p.Name), payload.Size(p.Size), p.What), " "))
 	}
 	if r.Commands != nil {
 		line("commands", strings.Join(r.Commands, " "))
@@ -421,16 +421,6 @@ func (r *Report) String() string {
 		line("PROBLEM", p)
 	}
 	return b.String()
-}
-
-// printable returns a text out of a file without what would act on a terminal.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
-			return '?'
-		}
-		return c
-	}, s)
 }
 
 // inspectFlash looks for firmware volumes.

@@ -34,7 +34,7 @@ func NeedTools(t *testing.T, tools ...string) {
 // Release is that of the kernel and its modules.
 const Release = "6.12.1-0-test"
 
-// Module makes the smallest ELF file with a .modinfo section of the given
+// Module makes the smallest ELF file with a .modinfo section of those
 // fields.
 func Module(fields ...string) []byte {
 	const (
@@ -208,7 +208,7 @@ func UKITree(t *testing.T) string {
 type Lookup map[string]fstest.MapFile
 
 // RecordsFS makes records readable as a filesystem; a name that is not there
-// gives an empty file to the caller's map Lookup.
+// returns an empty file to the caller's map Lookup.
 func RecordsFS(t *testing.T, records []cpio.Record) Lookup {
 	t.Helper()
 	m := make(Lookup)

@@ -2,7 +2,7 @@
 // disk images of them: the ways in which an Alpine system is on a disk.
 //
 // What lsboot --json prints for a tree is the file beside it with the ending
-// json. A tree's comment says what it is; besides the directives of package
+// json. A tree's comment describes it; besides the directives of package
 // boottest it may hold
 //
 //	table sda: gpt
@@ -12,12 +12,12 @@
 // for the partition table of the disk /dev/sda, for the directories of the volume
 // NAME that are subvolumes of btrfs, and for what there is in an encrypted
 // volume, a member of an array or a volume group: the volume INNER, whose device
-// says how it is called (/dev/mapper/vg0-lv_root). Where OUTER is a filesystem,
+// is its name (/dev/mapper/vg0-lv_root). Where OUTER is a filesystem,
 // INNER is in an ISO file on it, which its device names (/dev/sdb1:/a.iso).
 //
 //	member OUTER: 1.2 0
 //
-// says which version of metadata a member of an array of RAID1 has, and which of
+// is which version of metadata a member of an array of RAID1 has, and which of
 // its two devices it is. Passphrase opens what is encrypted. A volume of the type
 // efivarfs holds the variables of UEFI firmware, as hexadecimal digits.
 //
@@ -146,7 +146,7 @@ func (l Layout) Outside(inner boottest.Volume) (outer boottest.Volume, ok bool) 
 	return boottest.Volume{}, false
 }
 
-// Member returns what a volume says as a member of an array.
+// Member returns what a volume states as a member of an array.
 func (l Layout) Member(v boottest.Volume) (Member, bool) {
 	m, ok := l.members[v.Name]
 	return m, ok

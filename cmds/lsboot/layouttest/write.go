@@ -33,7 +33,7 @@ func sizes(fstype string) int {
 	return 64
 }
 
-// Write makes the images of all disks of the layout in the directory dir, and gives
+// Write makes the images of all disks of the layout in the directory dir, and returns
 // the names of the files there, and how lsboot's names of what is on them, when
 // it is started in dir, translate to those in the layout. Subvolumes of btrfs need
 // root rights and a kernel with btrfs. What a ZFS pool is made of is a partition

@@ -46,7 +46,7 @@ func Encrypt(dst, plain, passphrase string, args ...string) error {
 	if err != nil {
 		return err
 	}
-	// It works with twice the room and gives one half back.
+	// It works with twice the room and releases one half.
 	if err := os.Truncate(dst, size+2*shift); err != nil {
 		return err
 	}
