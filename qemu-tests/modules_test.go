@@ -39,7 +39,7 @@ func TestModulesOfTheKernel(t *testing.T) {
 		{"modprobe -r xts; echo $(lsmod | grep '^xts ' | wc -l)-left", "0-left"},
 		{"modprobe amiga_floppy", "modprobe: amiga_floppy: no such kernel module"},
 		{"echo /bbin/modprobe > /proc/sys/kernel/modprobe; echo $(lsmod | grep '^erofs ' | wc -l)-before", "0-before"},
-		// It is no erofs: to find that out, the kernel has its driver loaded.
+		// It is not an erofs: to find that out, the kernel has its driver loaded.
 		{"mount -t erofs /dev/vda1 /tmp; echo $(lsmod | grep '^erofs ' | wc -l)-after", "1-after"},
 		{"lsboot /dev/vda1", "encrypted"},
 	} {

@@ -369,7 +369,7 @@ func TestOpenRCUpgrade(t *testing.T) {
 			m.sh("mv /boot/vmlinuz-new /boot/vmlinuz-alpboot")
 			m.Type("reboot\r")
 			files := map[string]string{"who": "default", "microcode": "first"}
-			if strings.Contains(tt.before, "ucode") { // is no microcode by its content, and stays in its place
+			if strings.Contains(tt.before, "ucode") { // is not microcode by its content, and stays in its place
 				files["who"] = "overwritten by a later one"
 			}
 			m.target(want{kernelOf(t, debian.Newer), openrcCmdline + newInit, files})
@@ -409,7 +409,7 @@ func TestOpenRCEntry(t *testing.T) {
 	})
 }
 
-// A user of a busybox that cannot tell a reboot from a poweroff is shown that. For
+// A user of a busybox that cannot distinguish a reboot from a poweroff is shown that. For
 // him reboot goes through the firmware, kexec-reboot exec through kexec, and
 // poweroff powers off.
 func TestOpenRCOldBusybox(t *testing.T) {

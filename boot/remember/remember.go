@@ -337,7 +337,7 @@ func (s State) Try(id string) (Try, bool) {
 }
 
 // Of reports whether t is about what has the fingerprint. One that could not be
-// read is no other one.
+// read is not another one.
 func (t Try) Of(fingerprint string) bool {
 	return t.Fingerprint == "" || fingerprint == "" || t.Fingerprint == fingerprint
 }

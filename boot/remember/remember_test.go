@@ -95,7 +95,7 @@ func TestTries(t *testing.T) {
 	if s = s.Opened(n); s.Rounds != 0 {
 		t.Errorf("the round has not ended: %+v", s)
 	}
-	start("c", "", false) // what cannot be told apart by its contents
+	start("c", "", false) // what does not differ in its contents
 	tries("2:-:c")
 	if s = s.Booting("c", "f", false, 0, Attempt{}); s.Last != "c" || s.Trying != "c" {
 		t.Errorf("got %+v", s)

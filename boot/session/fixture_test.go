@@ -374,7 +374,7 @@ func (b *fixture) press(keys ...any) {
 	}
 }
 
-// burst types keys without looking at what they do.
+// burst types keys without waiting for what they do.
 func (b *fixture) burst(keys ...any) {
 	for _, k := range keys {
 		switch k := k.(type) {
@@ -416,7 +416,7 @@ func bootedVirt() []string {
 	return []string{"load boot/vmlinuz-virt", "hand over", "jump with 0 mounted"}
 }
 
-// encrypted is a disk that "right" opens; its entries tell initramfs-init to
+// encrypted is a disk that "right" opens; its entries have initramfs-init
 // open it.
 func encrypted(t *testing.T) hardware.Device {
 	in := bootDisk(t, "/dev/mapper/luks-c1", "u1", "cryptroot=UUID=c1 cryptdm=root")
@@ -449,7 +449,7 @@ func (b *fixture) addESP(files map[string]string) string {
 	return dir
 }
 
-// keys is the keyboard table of the fake machine: what its key 30 gives.
+// keys is the keyboard table of the fake machine: what its key 30 types.
 type keys struct{ fixture *fixture }
 
 func (k *keys) Entry(table, key uint8) (uint16, error) {
@@ -473,7 +473,7 @@ func (k *keys) SetEntry(table, key uint8, value uint16) error {
 
 func (k *keys) Close() error { return nil }
 
-// bkeymap is a layout in which every key gives its number and 1000.
+// bkeymap is a layout in which the value of every key is its number and 1000.
 func bkeymap() string {
 	b := make([]byte, 7+256)
 	copy(b, "bkeymap\x01")

@@ -10,7 +10,7 @@ import (
 	"github.com/alpboot/alpboot/boot/menu"
 )
 
-// withWatchdog gives a machine a watchdog, which its kernel leaves running when
+// withWatchdog adds a watchdog to a machine, which its kernel leaves running when
 // it jumps.
 func (b *fixture) withWatchdog(dog *boottest.Watchdog) {
 	b.dog = dog

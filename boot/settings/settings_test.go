@@ -64,7 +64,7 @@ func TestRead(t *testing.T) {
 		{name: "too large a file", conf: strings.Repeat("# x\n", maxFile), notes: []string{"The settings in the image cannot be used"}},
 
 		{name: "consoles", cmdline: "alpboot.consoles=/dev/ttyS0,tty1", want: []string{"consoles=ttyS0,tty1"}},
-		{name: "a speed is no console", cmdline: "alpboot.consoles=ttyS0,115200", notes: []string{"consoles"}},
+		{name: "a speed is not a console", cmdline: "alpboot.consoles=ttyS0,115200", notes: []string{"consoles"}},
 		{name: "a console elsewhere", cmdline: "alpboot.consoles=../etc/passwd", notes: []string{"consoles"}},
 		{name: "too many consoles", cmdline: "alpboot.consoles=a,b,c,d,e,f,g,h,i", notes: []string{"up to 8"}},
 		{name: "keymap elsewhere", cmdline: "alpboot.keymap=../../x", notes: []string{"bkeymaps"}},

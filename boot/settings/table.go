@@ -283,7 +283,7 @@ func setConsoles(s *Settings, v string) error {
 		if name == "" {
 			continue
 		}
-		// A letter first: the 115200 of ttyS0,115200 is no terminal.
+		// A letter first: the 115200 of ttyS0,115200 is not a terminal.
 		if letter := name[0] | 0x20; letter < 'a' || letter > 'z' || !isPlain(name, "/_-") || !fs.ValidPath(name) || len(devices) == most {
 			return errValue
 		}

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Programs of other modules. They are run at these versions, and are no part of
+// Programs of other modules. They are run at these versions, and are not part of
 // the module's requirements.
 const (
 	staticcheck = "honnef.co/go/tools/cmd/staticcheck@v0.8.2"

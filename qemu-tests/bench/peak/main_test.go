@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What others could have is no memory that is taken; a file in memory is.
+// Memory that others could have is not taken; that of a file in memory is.
 func TestTaken(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "meminfo")
 	text := "MemTotal:   1000 kB\nMemFree:     300 kB\nMemAvailable: 1 kB\nBuffers:      50 kB\nCached:      400 kB\nShmem:       100 kB\nSReclaimable:  20 kB\nKReclaimable: 999 kB\n"
