@@ -165,7 +165,7 @@ func TestUKIForArm64(t *testing.T) {
 	}
 	stdout.Reset()
 	run(in(dir, []string{"inspect", "@out.efi"}), &stdout, &stderr) // its initramfs is none
-	if !strings.Contains(stdout.String(), "for arm64\n") || !strings.Contains(stdout.String(), "command line  quiet\n") {
+	if !strings.Contains(stdout.String(), "for arm64\n") || !strings.Contains(stdout.String(), "command line  quiet watchdog.stop_on_reboot=0\n") {
 		t.Error(stdout.String())
 	}
 }
