@@ -11,41 +11,64 @@ import (
 	"github.com/alpboot/alpboot/boot/boottest"
 )
 
-// The list in the documentation is the table that settings are read by.
+// The lists in the documentation are the table that settings are read by.
 func TestDocumentation(t *testing.T) {
-	const file = "../../docs/settings.md"
-	const begin, end = "<!-- settings: written by go test ./boot/settings -update -->\n", "<!-- /settings -->"
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := string(b)
-	from, to := strings.Index(page, begin)+len(begin), strings.Index(page, end)
-	if from < len(begin) || to < from {
-		t.Fatalf("%s has no place for the settings", file)
-	}
-	var list strings.Builder
-	for _, f := range allSettings(t) {
-		def := "nothing"
-		if f.def != "" {
-			def = "`" + f.def + "`"
-		}
-		fmt.Fprintf(&list, "### %s\n\n%s\n\n- takes %s\n- without it: %s\n", f.name, f.help, f.takes, def)
-		if f.volume {
-			list.WriteString("- *volume*\n")
-		}
-		list.WriteString("\n")
-	}
-	want := page[:from] + list.String() + page[to:]
-	if boottest.Update() {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+	for _, tt := range []struct {
+		file, begin, end string
+		item             func(f setting) string
+	}{
+		{"../../docs/settings.md", "<!-- settings: written by go test ./boot/settings -update -->\n", "<!-- /settings -->", markdown},
+		{"../../docs/alpboot.conf.5", ".\\\" settings: written by go test ./boot/settings -update\n", ".\\\" /settings\n", mdoc},
+	} {
+		b, err := os.ReadFile(tt.file)
+		if err != nil {
 			t.Fatal(err)
 		}
-		return
+		page := string(b)
+		head, rest, ok := strings.Cut(page, tt.begin)
+		_, tail, closed := strings.Cut(rest, tt.end)
+		if !ok || !closed {
+			t.Fatalf("%s has no place for the settings", tt.file)
+		}
+		var list strings.Builder
+		for _, f := range allSettings(t) {
+			list.WriteString(tt.item(f))
+		}
+		want := head + tt.begin + list.String() + tt.end + tail
+		if boottest.Update() {
+			if err := os.WriteFile(tt.file, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if d := cmp.Diff(want, page); d != "" {
+			t.Errorf("%s is not that of the table; go test ./boot/settings -update rewrites it (-want +got):\n%s", tt.file, d)
+		}
 	}
-	if d := cmp.Diff(want, page); d != "" {
-		t.Errorf("%s is not that of the table; go test ./boot/settings -update rewrites it (-want +got):\n%s", file, d)
+}
+
+func markdown(f setting) string {
+	def := "nothing"
+	if f.def != "" {
+		def = "`" + f.def + "`"
 	}
+	text := fmt.Sprintf("### %s\n\n%s\n\n- takes %s\n- without it: %s\n", f.name, f.help, f.takes, def)
+	if f.volume {
+		text += "- *volume*\n"
+	}
+	return text + "\n"
+}
+
+// mdoc returns the item of a manual page, each sentence on a line of its own.
+func mdoc(f setting) string {
+	text := fmt.Sprintf(".It Cm %s\n%s\nTakes %s.\n", f.name, strings.ReplaceAll(f.help, ". ", ".\n"), f.takes)
+	if f.def != "" {
+		text += fmt.Sprintf("Without it:\n.Li \"%s\" .\n", f.def)
+	}
+	if f.volume {
+		text += "Volume.\n"
+	}
+	return text
 }
 
 // allSettings returns the table, whose lines must be complete and have their
