@@ -81,7 +81,7 @@ help:
 	@echo 'make run DISK=FILE   the same with your disk image (raw or qcow2), which stays as it is'
 	@echo 'make run ISO=FILE    the same with your ISO image'
 	@echo 'make check           the sources and the unit tests: three minutes, neither root rights nor QEMU'
-	@echo 'make test            that, and every feature in virtual machines: twelve minutes; uses the kernel of make kernel if there is one'
+	@echo 'make test            that, and every feature in virtual machines: twenty minutes; uses the kernel of make kernel if there is one'
 	@echo 'make test-all        that, and arm64, further kernels, fuzzing, long random tests: over two hours'
 	@echo 'make bench           $(OUT)/bench.json: times and sizes beside those of u-root'
 	@echo 'make clean           removes build/'
