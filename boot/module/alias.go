@@ -1,7 +1,6 @@
 package module
 
 import (
-	"path"
 	"slices"
 	"strings"
 )
@@ -89,10 +88,80 @@ func normalAlias(s string) string {
 	return string(b)
 }
 
-// glob reports whether s as a whole fits the pattern. Other than for [path.Match]
-// a slash is a character like others; a pattern that is malformed fits nothing.
+// glob reports whether s as a whole fits the pattern, by the rules of
+// fnmatch(3) without flags: * and ? also match a slash, [a-c] and [!a-c] are
+// sets, a backslash takes the next character for itself. It takes at most
+// len(pattern)*len(s) steps.
 func glob(pattern, s string) bool {
-	plain := func(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
-	ok, _ := path.Match(plain(pattern), plain(s))
-	return ok
+	star, from := -1, 0 // where to go on after the last * took one byte more
+	p, i := 0, 0
+	for i < len(s) {
+		if p < len(pattern) && pattern[p] == '*' {
+			star, from = p, i
+			p++
+			continue
+		}
+		if p < len(pattern) {
+			if n, ok := one(pattern[p:], s[i]); ok {
+				p += n
+				i++
+				continue
+			}
+		}
+		if star < 0 {
+			return false
+		}
+		from++
+		p, i = star+1, from
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// one reports whether c fits the first element of a pattern that is neither
+// empty nor begins with a star, and how long that element is.
+func one(pattern string, c byte) (n int, ok bool) {
+	switch pattern[0] {
+	case '?':
+		return 1, true
+	case '\\':
+		if len(pattern) > 1 {
+			return 2, pattern[1] == c
+		}
+	case '[':
+		if n, ok, set := inSet(pattern, c); set {
+			return n, ok
+		}
+	}
+	return 1, pattern[0] == c
+}
+
+// inSet is one for a set; set is false when no bracket closes it.
+func inSet(pattern string, c byte) (n int, ok, set bool) {
+	i := 1
+	negated := i < len(pattern) && (pattern[i] == '!' || pattern[i] == '^')
+	if negated {
+		i++
+	}
+	for first := true; i < len(pattern); first = false {
+		if pattern[i] == ']' && !first {
+			return i + 1, ok != negated, true
+		}
+		lo, w := member(pattern[i:])
+		i += w
+		hi := lo
+		if i+1 < len(pattern) && pattern[i] == '-' && pattern[i+1] != ']' {
+			hi, w = member(pattern[i+1:])
+			i += 1 + w
+		}
+		ok = ok || lo <= c && c <= hi
+	}
+	return 0, false, false
+}
+
+// member reads one character of a set, escaped or not.
+func member(s string) (c byte, width int) {
+	if s[0] == '\\' && len(s) > 1 {
+		return s[1], 2
+	}
+	return s[0], 1
 }

@@ -380,11 +380,14 @@ func TestGlob(t *testing.T) {
 		{pattern: "a*b*c", match: []string{"abc", "aXbbYc", "a/b/c"}, differ: []string{"ab", "abcd", "bc"}},
 		{pattern: "a?c", match: []string{"abc", "a/c"}, differ: []string{"ac", "abbc"}},
 		{pattern: "d0[0-2]*", match: []string{"d00", "d02x"}, differ: []string{"d03", "d0"}},
+		{pattern: "[!a]b", match: []string{"cb"}, differ: []string{"ab", "b"}},
 		{pattern: "[^a-c]", match: []string{"d"}, differ: []string{"b"}},
+		{pattern: "[]a]", match: []string{"]", "a"}, differ: []string{"b"}},
+		{pattern: "[a-]", match: []string{"-", "a"}, differ: []string{"b"}},
 		{pattern: `[\]]x`, match: []string{"]x"}, differ: []string{`\x`}},
-		{pattern: "[ab", differ: []string{"[ab", "a"}},
+		{pattern: "[ab", match: []string{"[ab"}, differ: []string{"a"}},
 		{pattern: `\*a`, match: []string{"*a"}, differ: []string{"ba", `\*a`}},
-		{pattern: `a\`, differ: []string{`a\`, "a"}},
+		{pattern: `a\`, match: []string{`a\`}, differ: []string{"a"}},
 		{pattern: "usb:v413Cp*dc[0-9A-F]*ic0[38]*", match: []string{"usb:v413Cp1dcFFic08x"}, differ: []string{"usb:v413Cp1dcFFic04x"}},
 	} {
 		for _, s := range tt.match {
@@ -402,7 +405,7 @@ func TestGlob(t *testing.T) {
 
 func FuzzGlob(f *testing.F) {
 	f.Add("pci:v*d*sv*sd*bc01sc08i02*", nvmeAlias)
-	f.Add("[^a-]*[]]", "b]")
+	f.Add("[!a-]*[]]", "b]")
 	f.Add(strings.Repeat("*a", 30), strings.Repeat("a", 60)+"b")
 	f.Add(`\`, `\`)
 	f.Fuzz(func(t *testing.T, pattern, s string) {
