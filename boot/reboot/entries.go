@@ -192,9 +192,9 @@ func (s *System) scan(ctx context.Context, m *mounted) (*discover.Scan, boot.Inv
 // discover reads all filesystems where kernels lie, and what the boot menu goes
 // by. The caller stops the scan.
 func (s *System) discover(ctx context.Context) (*discover.Scan, boot.Inventory, choice.Wants) {
-	m := s.machine()
-	scan, inv := s.scan(ctx, m)
-	return scan, inv, s.wants(ctx, scan, m, inv)
+	b := s.bootMenu(ctx)
+	defer b.done()
+	return b.scan, b.inv, s.wants(ctx, b)
 }
 
 // menuChoice returns what the boot menu would boot: where every entry has failed,

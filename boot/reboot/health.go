@@ -76,12 +76,9 @@ func (s *System) unattended() bool {
 // menuWaits reports whether the boot menu waits to be told that this system is up:
 // not another one, after which this one was started without the menu.
 func (s *System) menuWaits(ctx context.Context) (bool, error) {
-	m := s.machine()
-	scan, inv := s.scan(ctx, m)
-	defer scan.Stop()
-	mem := s.menuMemory(m, inv)
-	defer mem.done()
-	state, err := mem.store.Load()
+	b := s.bootMenu(ctx)
+	defer b.close()
+	state, err := b.store.Load()
 	ours := state.Attempt.Release == "" || state.Attempt.Release == s.Release
 	return err == nil && state.Kept && state.Trying != "" && ours, err
 }

@@ -44,19 +44,16 @@ func (s *System) Keep(ctx context.Context, when string) error {
 // started with all of that, so that what was typed or added for once is left
 // out.
 func (s *System) standing(ctx context.Context, kernel string) (waiting bool, line string) {
-	m := s.machine()
-	scan, inv := s.scan(ctx, m)
-	defer scan.Stop()
-	mem := s.menuMemory(m, inv)
-	defer mem.done()
-	if state, err := mem.store.Load(); err == nil {
+	b := s.bootMenu(ctx)
+	defer b.close()
+	if state, err := b.store.Load(); err == nil {
 		waiting = state.Kept && state.Trying != ""
 	}
 	running := cmdline.Parse(s.cmdline())
 	for _, guessed := range []bool{false, true} {
-		for _, e := range inv.Entries {
+		for _, e := range b.inv.Entries {
 			words := cmdline.Parse(e.Cmdline)
-			if e.Guessed != guessed || e.Previous || len(words) == 0 || !s.isFile(m, e, kernel) || !hasAll(running, words) {
+			if e.Guessed != guessed || e.Previous || len(words) == 0 || !s.isFile(b.m, e, kernel) || !hasAll(running, words) {
 				continue
 			}
 			for _, w := range running { // the menu adds its consoles to a guess

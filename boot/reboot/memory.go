@@ -22,8 +22,30 @@ type menuMemory struct {
 	store remember.Store
 	done  func() // closes what the store is read through
 
-	places []settings.StatePlace // for a file that no setting names
-	made   *settings.StatePlace  // the one with such a file that the menu uses
+	volumes boot.Volumes
+	made    *settings.StatePlace // the file that is used and no setting names
+}
+
+// bootMenu is what the boot menu would go by here.
+type bootMenu struct {
+	menuMemory
+	m    *mounted
+	scan *discover.Scan
+	inv  boot.Inventory
+}
+
+// bootMenu reads all filesystems where kernels are, and finds the memory of the
+// boot menu there. The caller closes it.
+func (s *System) bootMenu(ctx context.Context) *bootMenu {
+	b := &bootMenu{m: s.machine()}
+	b.scan, b.inv = s.scan(ctx, b.m)
+	b.menuMemory = s.menuMemory(b.m, b.inv)
+	return b
+}
+
+func (b *bootMenu) close() {
+	b.done()
+	b.scan.Stop()
 }
 
 // menuMemory finds the memory of the boot menu on the filesystems of a scan.
@@ -43,7 +65,7 @@ func (s *System) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 		open = append(open, fsys)
 		list = append(list, boot.MountedVolume{Volume: v.Volume, FS: fsys})
 	}
-	mem := menuMemory{asked: settings.Read(os.DirFS(s.path("/")), "").WithVolumes(list)}
+	mem := menuMemory{asked: settings.Read(os.DirFS(s.path("/")), "").WithVolumes(list), volumes: list}
 	mem.done = func() {
 		for _, fsys := range open {
 			fsys.Close()
@@ -59,18 +81,23 @@ func (s *System) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 			Write: func(do func(*os.Root) error) error { return s.writeTo(m.mounts[p.Volume.Device], do) },
 		}
 	}
-	mem.places = mem.asked.StatePlaces(list, inv.Entries)
-	place, why := mem.asked.StateFile(list, inv.Entries)
+	why := vars.Writable()
 	switch {
 	case mem.asked.Remember == settings.Off:
 		mem.store = &remember.Nowhere{}
 	case mem.asked.Remember == settings.File:
 		mem.store = &remember.Nowhere{Why: fmt.Sprintf("the volume of %s is not mounted at / or below /boot, /efi or /media", mem.asked.RememberFile)}
-		if found := list.Find(mem.asked.RememberFile.Volume, boot.Volume{}); len(found) > 0 {
-			mem.store = file(settings.StatePlace{MountedVolume: found[0], Path: mem.asked.RememberFile.Path})
+		if place, ok := mem.asked.RememberFile.On(list); ok {
+			mem.store = file(place)
 		}
-	case mem.asked.Remember == settings.Auto && why == nil && vars.Writable() != nil:
-		mem.store, mem.made = file(place), &place
+	case mem.asked.Remember == settings.Auto && why != nil:
+		var place settings.StatePlace
+		if place, why = mem.asked.StateFile(list, inv.Entries); why == nil {
+			mem.store, mem.made = file(place), &place
+		}
+	}
+	switch {
+	case mem.store != nil:
 	case s.exists(efivars):
 		mem.store = remember.EFI{Vars: vars}
 	default:
@@ -102,20 +129,18 @@ func (s *System) writeTo(m mountinfo.Mount, do func(*os.Root) error) error {
 
 // wants returns what bears on the default entry besides the entries. What the
 // menu shall do once, when it starts next, is left to it.
-func (s *System) wants(ctx context.Context, scan *discover.Scan, m *mounted, inv boot.Inventory) choice.Wants {
-	mem := s.menuMemory(m, inv)
-	defer mem.done()
-	all, err := mem.store.Load()
+func (s *System) wants(ctx context.Context, b *bootMenu) choice.Wants {
+	all, err := b.store.Load()
 	if err != nil {
 		s.Warn("what the boot menu remembers cannot be read: %v", err)
 	}
-	w := choice.Wants{Default: mem.asked.Default, Removable: settings.Yes, State: remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault, LoaderPreferred: all.LoaderPreferred}}
-	if w.Confirm = mem.asked.Confirm; w.Confirm > 0 {
+	w := choice.Wants{Default: b.asked.Default, Removable: settings.Yes, State: remember.State{Default: all.Default, Last: all.Last, LoaderDefault: all.LoaderDefault, LoaderPreferred: all.LoaderPreferred}}
+	if w.Confirm = b.asked.Confirm; w.Confirm > 0 {
 		w.State.Tries = all.Tries
-		w.Fingerprints = fingerprints(ctx, scan, inv, all)
+		w.Fingerprints = fingerprints(ctx, b.scan, b.inv, all)
 	}
-	if m.rootIsBuiltIn() { // else the running system is on a stick itself
-		w.Removable = mem.asked.Removable
+	if b.m.rootIsBuiltIn() { // else the running system is on a stick itself
+		w.Removable = b.asked.Removable
 	}
 	return w
 }
@@ -143,22 +168,19 @@ func fingerprints(ctx context.Context, scan *discover.Scan, inv boot.Inventory, 
 // ConfirmBoot reports to the boot menu that the system which it has started
 // last is up.
 func (s *System) ConfirmBoot(ctx context.Context) error {
-	m := s.machine()
-	scan, inv := s.scan(ctx, m)
-	defer scan.Stop()
-	mem := s.menuMemory(m, inv)
-	defer mem.done()
-	state, err := mem.store.Load()
+	b := s.bootMenu(ctx)
+	defer b.close()
+	state, err := b.store.Load()
 	switch {
 	case err != nil:
 		return err
 	case !state.Kept:
-		return fmt.Errorf("the boot menu remembers nothing that could be changed here (%s)", mem.store.Where())
+		return fmt.Errorf("the boot menu remembers nothing that could be changed here (%s)", b.store.Where())
 	case state.Trying == "":
 		s.say("The boot menu does not wait for a report that a system is up")
 		return nil
 	}
-	if err := mem.store.Save(state.Confirmed()); err != nil {
+	if err := b.store.Save(state.Confirmed()); err != nil {
 		return err
 	}
 	s.say("The boot menu will know that %s is up", state.Trying)

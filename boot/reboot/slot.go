@@ -36,25 +36,22 @@ func (s *System) Slot(ctx context.Context, verb string, args ...string) error {
 	case verb == "set-state" && args[1] != "good" && args[1] != "bad":
 		return fmt.Errorf("a slot is set to good or bad, not %q", args[1])
 	}
-	m := s.machine()
-	scan, inv := s.scan(ctx, m)
-	defer scan.Stop()
-	mem := s.menuMemory(m, inv)
-	defer mem.done()
-	state, err := mem.store.Load()
+	menu := s.bootMenu(ctx)
+	defer menu.close()
+	state, err := menu.store.Load()
 	switch {
 	case err != nil:
 		return err
 	case !state.Kept:
-		return fmt.Errorf("the boot menu remembers nothing here (%s)", mem.store.Where())
+		return fmt.Errorf("the boot menu remembers nothing here (%s)", menu.store.Where())
 	}
-	b := slots{inv: inv, state: state}
+	b := slots{inv: menu.inv, state: state}
 	switch verb {
 	case "get-primary":
 		if b.names, err = s.bootnames(); err != nil {
 			return err
 		}
-		return s.answer(b.nameOf(b.primary(menuChoice(inv, s.wants(ctx, scan, m, inv)).ID)))
+		return s.answer(b.nameOf(b.primary(menuChoice(menu.inv, s.wants(ctx, menu)).ID)))
 	case "get-current":
 		if b.names, err = s.bootnames(); err != nil {
 			return err
@@ -71,8 +68,8 @@ func (s *System) Slot(ctx context.Context, verb string, args ...string) error {
 	case verb == "get-state":
 		return s.answer("good", nil)
 	case verb == "set-primary":
-		if mem.asked.Default != "" {
-			return fmt.Errorf("the setting default = %s decides what is booted, whatever is set here: take it out", mem.asked.Default)
+		if menu.asked.Default != "" {
+			return fmt.Errorf("the setting default = %s decides what is booted, whatever is set here: take it out", menu.asked.Default)
 		}
 		state.Default, state.Next = id, ""
 		state.Tries = withoutTry(state.Tries, id) // what was written to the slot has not been tried
@@ -82,7 +79,7 @@ func (s *System) Slot(ctx context.Context, verb string, args ...string) error {
 		}
 		state.Tries = withoutTry(state.Tries, id)
 	default:
-		if mem.asked.Confirm == 0 {
+		if menu.asked.Confirm == 0 {
 			s.Warn("the boot menu does not count starts (setting confirm), and will not know that %s is bad", args[0])
 		}
 		state.Tries = append(withoutTry(state.Tries, id), remember.Try{ID: id})
@@ -90,7 +87,7 @@ func (s *System) Slot(ctx context.Context, verb string, args ...string) error {
 			state.Trying, state.Attempt = id, remember.Attempt{}
 		}
 	}
-	return mem.store.Save(state)
+	return menu.store.Save(state)
 }
 
 func withoutTry(list []remember.Try, id string) []remember.Try {

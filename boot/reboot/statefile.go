@@ -18,37 +18,40 @@ import (
 // PrepareMemory makes the files in which the boot menu remembers on a machine
 // without EFI variables, or removes them. The menu makes none itself.
 func (s *System) PrepareMemory(ctx context.Context, remove, dryRun bool) error {
-	m := s.machine()
-	scan, inv := s.scan(ctx, m)
-	defer scan.Stop()
-	mem := s.menuMemory(m, inv)
-	defer mem.done()
+	b := s.bootMenu(ctx)
+	defer b.close()
 	if remove {
-		return s.discardMemory(m, mem, dryRun)
+		return s.discardMemory(b, dryRun)
 	}
+	places := b.places()
 	switch {
-	case mem.asked.Remember != settings.Auto:
+	case b.asked.Remember != settings.Auto:
 		return errors.New("the setting remember says already where the boot menu remembers")
 	case efivar.Dir(s.path(efivars)).Writable() == nil:
 		s.say("The boot menu remembers in EFI variables: no file is needed")
 		return nil
-	case mem.made != nil:
-		s.say("The boot menu remembers in %s already", *mem.made)
+	case b.made != nil:
+		s.say("The boot menu remembers in %s already", *b.made)
 		return nil
-	case len(mem.places) == 0:
+	case len(places) == 0:
 		return errors.New("the boot menu would look nowhere: no partition of a built-in disk that is mounted at / or below /boot, /efi or /media holds alpboot's image, or FAT")
 	}
-	p := s.bestPlace(mem.places, inv)
+	p := s.bestPlace(places, b.inv)
 	if dryRun {
 		s.say("Would make %s", p)
 		return nil
 	}
-	err := s.writeTo(m.mounts[p.Volume.Device], func(root *os.Root) error { return remember.Prepare(root, p.Path) })
+	err := s.writeTo(b.m.mounts[p.Volume.Device], func(root *os.Root) error { return remember.Prepare(root, p.Path) })
 	if err != nil {
 		return fmt.Errorf("making %s: %w", p, err)
 	}
 	s.say("From its next start on the boot menu remembers in %s", p)
 	return nil
+}
+
+// places returns those for a file that no setting names.
+func (b *bootMenu) places() []settings.StatePlace {
+	return b.asked.StatePlaces(b.volumes, b.inv.Entries)
 }
 
 // bestPlace returns the place beside settings that are there, else one beside an
@@ -75,9 +78,9 @@ func (s *System) bestPlace(places []settings.StatePlace, inv boot.Inventory) set
 }
 
 // discardMemory removes what PrepareMemory has made.
-func (s *System) discardMemory(m *mounted, mem menuMemory, dryRun bool) error {
+func (s *System) discardMemory(b *bootMenu, dryRun bool) error {
 	removed := false
-	for _, p := range mem.places {
+	for _, p := range b.places() {
 		if !remember.Prepared(p.FS, p.Path) {
 			continue
 		}
@@ -86,7 +89,7 @@ func (s *System) discardMemory(m *mounted, mem menuMemory, dryRun bool) error {
 			s.say("Would remove %s", p)
 			continue
 		}
-		if err := s.writeTo(m.mounts[p.Volume.Device], func(root *os.Root) error { return remember.Discard(root, p.Path) }); err != nil {
+		if err := s.writeTo(b.m.mounts[p.Volume.Device], func(root *os.Root) error { return remember.Discard(root, p.Path) }); err != nil {
 			return fmt.Errorf("removing %s: %w", p, err)
 		}
 		s.say("Removed %s", p)

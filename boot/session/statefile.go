@@ -19,7 +19,7 @@ func (s *session) onVolume() bool {
 // storeOn returns the store in a file on one of the volumes.
 func (s *session) storeOn(scan *discover.Scan, volumes boot.Volumes, entries []boot.Entry) remember.Store {
 	place, err := s.stateFile(volumes, entries)
-	var store remember.Store = &remember.Nowhere{}
+	var store remember.Store
 	if err != nil {
 		store = &remember.Nowhere{Why: err.Error()}
 	} else {
@@ -39,9 +39,9 @@ func (s *session) stateFile(volumes boot.Volumes, entries []boot.Entry) (setting
 		return s.Settings.StateFile(volumes, entries)
 	}
 	named := s.Settings.RememberFile
-	list := volumes.Find(named.Volume, boot.Volume{})
-	if len(list) == 0 {
-		return settings.StatePlace{}, fmt.Errorf("the volume of remember = %s is not there", named)
+	place, ok := named.On(volumes)
+	if !ok {
+		return place, fmt.Errorf("the volume of remember = %s is not there", named)
 	}
-	return settings.StatePlace{MountedVolume: list[0], Path: named.Path}, nil
+	return place, nil
 }

@@ -21,6 +21,16 @@ type StatePlace struct {
 
 func (p StatePlace) String() string { return fmt.Sprintf("/%s on %s", p.Path, p.Volume.Device) }
 
+// On returns the place p on the volume that it names, false when that is not among
+// volumes.
+func (p Place) On(volumes boot.Volumes) (StatePlace, bool) {
+	found := volumes.Find(p.Volume, boot.Volume{})
+	if len(found) == 0 {
+		return StatePlace{}, false
+	}
+	return StatePlace{found[0], p.Path}, true
+}
+
 // StateFile returns the file in which things are remembered with Remember = Auto
 // on a machine whose EFI variables cannot be written: the one that somebody has
 // made ([remember.Prepare]) in one of [Settings.StatePlaces]. The error says in a

@@ -49,6 +49,13 @@ func TestRemember(t *testing.T) {
 		t.Errorf("it remembers %+v", state)
 	}
 
+	// A setting that wants EFI variables, on a machine without them.
+	f.write(t, map[string]string{"/etc/alpboot.conf": conf + "remember = efi\n"})
+	if _, stderr := f.do(t, exitFailed, "good"); !strings.Contains(stderr, "the boot menu remembers nothing") {
+		t.Errorf("good with remember = efi: %q", stderr)
+	}
+	f.write(t, map[string]string{"/etc/alpboot.conf": conf})
+
 	f.do(t, exitDone, "remember", "--remove", "--dry-run")
 	if out, _ := f.do(t, exitDone, "remember", "--remove"); out != "Removed /boot/alpboot.state on /dev/sda3\n" || !maps.Equal(before, f.all(t)) {
 		t.Errorf("says %q; there is %q", out, slices.Sorted(maps.Keys(f.all(t))))
