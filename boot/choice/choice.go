@@ -404,7 +404,7 @@ func (c *chooser) ranked() []boot.Entry {
 // or, where the flavour has no entry there, on the same disk.
 func (c *chooser) replaced(p, e boot.Entry) bool {
 	of := func(e boot.Entry, same bool) bool {
-		return p.Previous && !e.Previous && !e.Snapshot && same && ofFlavour(e, p.Version)
+		return p.Previous && !e.Previous && !e.Snapshot && same && OfFlavour(e, p.Version)
 	}
 	if e.Volume == p.Volume {
 		return of(e, true)
@@ -413,8 +413,12 @@ func (c *chooser) replaced(p, e boot.Entry) bool {
 		!slices.ContainsFunc(c.inv.Entries, func(e boot.Entry) bool { return of(e, e.Volume == p.Volume) })
 }
 
-// ofFlavour reports whether e boots a kernel of the flavour of a release.
-func ofFlavour(e boot.Entry, release string) bool {
+// HasFailed reports whether an entry is passed over, as it could not be started or
+// was started as often as it may be without reporting that it is up.
+func (w Wants) HasFailed(e boot.Entry) bool { return (&chooser{w: w}).verdict(e) == failed }
+
+// OfFlavour reports whether e boots a kernel of the flavour of a release.
+func OfFlavour(e boot.Entry, release string) bool {
 	f := version.Flavour(release)
 	return f != "" && (e.Version != "" && version.Flavour(e.Version) == f || strings.HasSuffix(path.Base(e.Kernel), "-"+f))
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +21,6 @@ import (
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/remember"
-	"github.com/alpboot/alpboot/boot/version"
 )
 
 // mounted is the machine as discovery shall see it here: the filesystems that
@@ -231,11 +229,11 @@ func pick(inv boot.Inventory, want string, w choice.Wants, running string) (boot
 		return boot.Entry{}, nothingFound(inv)
 	}
 	best := inv.Entries[i]
-	if best.Default || w.Default != "" || !w.State.Equal(remember.State{}) || ofFlavour(best, running) {
+	if best.Default || w.Default != "" || !w.State.Equal(remember.State{}) || choice.OfFlavour(best, running) {
 		return best, nil
 	}
 	for _, e := range inv.Entries {
-		if e.Problem == "" && e.Suspect == "" && e.Removable == best.Removable && e.Guessed == best.Guessed && !e.Snapshot && ofFlavour(e, running) {
+		if e.Problem == "" && e.Suspect == "" && e.Removable == best.Removable && e.Guessed == best.Guessed && !e.Snapshot && choice.OfFlavour(e, running) {
 			return e, nil
 		}
 	}
@@ -254,11 +252,6 @@ func asked(inv boot.Inventory, w choice.Wants, e boot.Entry) bool {
 		}
 	}
 	return choice.Default(inv, w).Once
-}
-
-func ofFlavour(e boot.Entry, running string) bool {
-	f := version.Flavour(running)
-	return e.Version != "" && version.Flavour(e.Version) == f || strings.HasSuffix(path.Base(e.Kernel), "-"+f)
 }
 
 // nothingFound returns the reason why there is no entry to boot.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
@@ -72,26 +71,22 @@ func (s *System) Slot(ctx context.Context, verb string, args ...string) error {
 			return fmt.Errorf("the setting default = %s decides what is booted, whatever is set here: take it out", menu.asked.Default)
 		}
 		state.Default, state.Next = id, ""
-		state.Tries = withoutTry(state.Tries, id) // what was written to the slot has not been tried
+		state = state.WithoutTry(id) // what was written to the slot has not been tried
 	case args[1] == "good":
 		if state.Trying == id {
 			state = state.Confirmed()
 		}
-		state.Tries = withoutTry(state.Tries, id)
+		state = state.WithoutTry(id)
 	default:
 		if menu.asked.Confirm == 0 {
 			s.Warn("the boot menu does not count starts (setting confirm), and will not know that %s is bad", args[0])
 		}
-		state.Tries = append(withoutTry(state.Tries, id), remember.Try{ID: id})
+		state.Tries = append(state.WithoutTry(id).Tries, remember.Try{ID: id})
 		if state.Last == id || state.Trying == id { // else the menu would take it for one that came up
 			state.Trying, state.Attempt = id, remember.Attempt{}
 		}
 	}
 	return menu.store.Save(state)
-}
-
-func withoutTry(list []remember.Try, id string) []remember.Try {
-	return slices.DeleteFunc(slices.Clone(list), func(t remember.Try) bool { return t.ID == id })
 }
 
 // answer prints what RAUC has asked for.

@@ -8,9 +8,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/alpboot/alpboot/boot"
-	"github.com/alpboot/alpboot/boot/choice"
 )
 
 // Outcome is what a reboot will end in.
@@ -78,7 +75,7 @@ func (s *System) Status(ctx context.Context) (outcome Outcome) {
 			mark = "!"
 		case e.ID == id:
 			mark = "*"
-		case hasFailed(e, wants):
+		case wants.HasFailed(e):
 			mark = "x"
 		}
 		if i == 0 {
@@ -94,13 +91,6 @@ func (s *System) Status(ctx context.Context) (outcome Outcome) {
 		}
 	}
 	return outcome
-}
-
-// hasFailed reports whether the boot menu passes an entry over, because it was
-// started as often as it may be without reporting that it is up.
-func hasFailed(e boot.Entry, w choice.Wants) bool {
-	t, tried := w.State.Try(e.ID)
-	return w.Confirm > 0 && tried && t.Left == 0 && t.Of(w.Fingerprints[e.ID])
 }
 
 // next returns what the next reboot will load: what was chosen by hand, or what

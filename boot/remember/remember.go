@@ -180,7 +180,7 @@ func (s *State) setTries(text string) {
 		if fingerprint == anyContents {
 			fingerprint = ""
 		}
-		s.Tries = append(without(s.Tries, id), Try{ID: id, Fingerprint: fingerprint, Left: min(n, maxLeft)})
+		s.Tries = append(s.WithoutTry(id).Tries, Try{ID: id, Fingerprint: fingerprint, Left: min(n, maxLeft)})
 	}
 }
 
@@ -271,8 +271,7 @@ func (s State) Opened(confirm int) State {
 	case confirm == 0:
 		s.Trying, s.Attempt, s.Tries, s.Rounds = "", Attempt{}, nil, 0
 	case s.Trying == "":
-		s.Tries = without(s.Tries, s.Last)
-		s = s.ended()
+		s = s.WithoutTry(s.Last).ended()
 	}
 	return s
 }
@@ -302,7 +301,7 @@ func (s State) Booting(id, fingerprint string, last bool, confirm int, a Attempt
 		left = min(t.Left, confirm)
 	}
 	left = max(left-1, 0)
-	s.Tries = append(without(s.Tries, id), Try{ID: id, Fingerprint: fingerprint, Left: left})
+	s.Tries = append(s.WithoutTry(id).Tries, Try{ID: id, Fingerprint: fingerprint, Left: left})
 	a.Try, a.Of = confirm-left, confirm
 	s.Trying, s.Attempt = id, a
 	return s
@@ -311,7 +310,7 @@ func (s State) Booting(id, fingerprint string, last bool, confirm int, a Attempt
 // Confirmed returns the state to save when what was started last is up. A system
 // without alpboot's tools removes the EFI variable AlpbootTrying instead.
 func (s State) Confirmed() State {
-	s.Tries = without(s.Tries, s.Trying)
+	s = s.WithoutTry(s.Trying)
 	s.Trying = ""
 	return s.ended()
 }
@@ -336,12 +335,15 @@ func (s State) Try(id string) (Try, bool) {
 	return s.Tries[i], true
 }
 
+// WithoutTry returns s without what is known of an entry that has not reported that
+// it is up.
+func (s State) WithoutTry(id string) State {
+	s.Tries = slices.DeleteFunc(slices.Clone(s.Tries), func(t Try) bool { return t.ID == id })
+	return s
+}
+
 // Of reports whether t is about what has the fingerprint. One that could not be
 // read is not another one.
 func (t Try) Of(fingerprint string) bool {
 	return t.Fingerprint == "" || fingerprint == "" || t.Fingerprint == fingerprint
-}
-
-func without(list []Try, id string) []Try {
-	return slices.DeleteFunc(slices.Clone(list), func(t Try) bool { return t.ID == id })
 }
