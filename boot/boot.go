@@ -94,6 +94,10 @@ func exists(fsys fs.FS, name string) bool {
 	return err == nil
 }
 
+// IsDirectory reports whether v is a plain directory, of which nothing else is
+// known: what a configuration names by UUID or label may be it.
+func (v Volume) IsDirectory() bool { return v.UUID == "" && v.Type == "" }
+
 // OnDisk returns the device of the whole disk that v is on, or is.
 func (v Volume) OnDisk() string {
 	if v.Disk != "" {

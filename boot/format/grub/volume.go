@@ -181,10 +181,10 @@ func (m *machine) locate(name string) place {
 	p.path = fspath.Inside(name)
 	// A plain directory stands for whatever volume is searched for: it may as well
 	// be another one that was named.
-	if isPlain(m.volumes[0].Volume) && p.why == "" && p.volume == 0 && m.look(p) == nil {
+	if m.volumes[0].Volume.IsDirectory() && p.why == "" && p.volume == 0 && m.look(p) == nil {
 		m.unresolved = true // it may be still to come
 		for i, v := range m.volumes[1:] {
-			if q := (place{volume: i + 1, path: p.path}); isPlain(v.Volume) && m.look(q) != nil {
+			if q := (place{volume: i + 1, path: p.path}); v.Volume.IsDirectory() && m.look(q) != nil {
 				return q
 			}
 		}
@@ -209,9 +209,6 @@ func (m *machine) locate(name string) place {
 	}
 	return p
 }
-
-// isPlain reports whether v is a plain directory, of which nothing else is known.
-func isPlain(v boot.Volume) bool { return v.UUID == "" && v.Type == "" }
 
 // subvolumesOf returns the subvolumes of a volume in which systems are.
 func (r *reader) subvolumesOf(volume int) []string {
@@ -357,7 +354,7 @@ func (m *machine) searchFor(kind, id, into string, hints []string) int {
 		return errBadArgument
 	}
 	volume, ok := m.find(ref, hints)
-	if !ok && kind != "file" && isPlain(m.volumes[0].Volume) {
+	if !ok && kind != "file" && m.volumes[0].Volume.IsDirectory() {
 		// A plain directory stands for whatever volume it was copied from.
 		volume, ok = 0, true
 	}

@@ -95,15 +95,13 @@ func (c *config) file(name string, mayInclude bool) error {
 		case key == "}":
 			at = nil
 		case key == "menuentry" && at == nil:
-			at = &stanza{src: src, title: value}
-			if c.stanzasLeft--; c.stanzasLeft < 0 {
-				c.notes.Add(src, fmt.Sprintf("There are more than %d stanzas: from here on they are left out.", maxStanzas))
+			if !c.mayAdd(src) {
 				return nil
 			}
+			at = &stanza{src: src, title: value}
 			c.stanzas = append(c.stanzas, at)
 		case key == "submenuentry" && at != nil && sub == nil:
-			if c.stanzasLeft--; c.stanzasLeft < 0 {
-				c.notes.Add(src, fmt.Sprintf("There are more than %d stanzas: from here on they are left out.", maxStanzas))
+			if !c.mayAdd(src) {
 				return nil
 			}
 			sub = &stanza{src: src, title: value, volume: at.volume, loader: at.loader, initrd: at.initrd, options: at.options}
@@ -133,6 +131,15 @@ func (c *config) file(name string, mayInclude bool) error {
 		// Everything else is about the looks of rEFInd, and what it scans.
 	}
 	return nil
+}
+
+// mayAdd reports whether there is room for one more stanza, and notes when not.
+func (c *config) mayAdd(src boot.Source) bool {
+	if c.stanzasLeft--; c.stanzasLeft < 0 {
+		c.notes.Add(src, fmt.Sprintf("There are more than %d stanzas: from here on they are left out.", maxStanzas))
+		return false
+	}
+	return true
 }
 
 // setting takes a line inside of a stanza.
@@ -256,7 +263,7 @@ func (c *config) lookUp(name, file string) []boot.MountedVolume {
 			}
 		}
 	}
-	if c.vol.UUID == "" && c.vol.Type == "" { // a plain directory, as others are: their labels are not known
+	if c.vol.IsDirectory() { // as others are: their labels are not known
 		return c.others.Find(boot.VolumeRef{File: file}, c.vol)
 	}
 	return nil
