@@ -68,6 +68,25 @@ func BootOrder(vars Variables) ([]uint16, error) {
 	return Numbers(b), nil
 }
 
+// Option returns the boot option with that number.
+func Option(vars Variables, number uint16) (LoadOption, error) {
+	b, err := vars.Get(OptionName(number), Global)
+	if err != nil {
+		return LoadOption{}, err
+	}
+	return ParseLoadOption(b)
+}
+
+// bootCurrent returns the number of the boot option that this system was started
+// by, if the firmware has left it.
+func bootCurrent(vars Variables) (uint16, bool) {
+	b, err := vars.Get("BootCurrent", Global)
+	if err != nil || len(b) != 2 {
+		return 0, false
+	}
+	return Numbers(b)[0], true
+}
+
 // Others returns the boot options that a user can choose in the firmware's own
 // menu, in its order, without the one that this system was started by. One that
 // cannot be read is left out.
@@ -76,17 +95,13 @@ func Others(vars Variables) ([]BootOption, error) {
 	if err != nil {
 		return nil, err
 	}
-	current, _ := vars.Get("BootCurrent", Global)
+	current, isKnown := bootCurrent(vars)
 	var all []BootOption
 	for _, n := range order {
-		if slices.Equal(Numbers(current), []uint16{n}) {
+		if isKnown && n == current {
 			continue
 		}
-		b, err := vars.Get(OptionName(n), Global)
-		if err != nil {
-			continue
-		}
-		o, err := ParseLoadOption(b)
+		o, err := Option(vars, n)
 		if err == nil && o.Attributes&(Active|Hidden|Category) == Active {
 			all = append(all, BootOption{n, o})
 		}
@@ -234,16 +249,10 @@ func StartedFrom(vars Variables) string {
 			return uuid
 		}
 	}
-	b, err := vars.Get("BootCurrent", Global)
-	if err != nil || len(b) != 2 {
-		return ""
+	if n, ok := bootCurrent(vars); ok {
+		if o, err := Option(vars, n); err == nil {
+			return o.Partition.UUID()
+		}
 	}
-	if b, err = vars.Get(OptionName(binary.LittleEndian.Uint16(b)), Global); err != nil {
-		return ""
-	}
-	o, err := ParseLoadOption(b)
-	if err != nil {
-		return ""
-	}
-	return o.Partition.UUID()
+	return ""
 }

@@ -125,11 +125,7 @@ func Bootable(vars efivar.Variables, exists func(p efivar.Partition, file string
 		return "", err
 	}
 	for _, n := range boot {
-		b, err := vars.Get(efivar.OptionName(n), efivar.Global)
-		if err != nil {
-			continue
-		}
-		o, err := efivar.ParseLoadOption(b)
+		o, err := efivar.Option(vars, n)
 		if err == nil && o.Attributes&efivar.Active != 0 && o.Attributes&efivar.Category == 0 && o.File != "" &&
 			o.Partition.Signature != [16]byte{} && exists(o.Partition, strings.Trim(strings.ReplaceAll(o.File, `\`, "/"), "/")) {
 			return o.Description, nil
