@@ -25,11 +25,15 @@ func (s *session) readFirmware() {
 	}
 	onVolume := s.onVolume()
 	s.firmwareAwaited = true
+	var vars efivar.Variables // that can be written
+	if !s.Firmware.ReadOnly {
+		vars = s.Firmware.Vars
+	}
 	s.wg.Go(func() {
-		setup := s.Firmware.Vars != nil && !s.Firmware.ReadOnly && efivar.HasSetup(s.Firmware.Vars)
+		setup := vars != nil && efivar.HasSetup(vars)
 		var others []menu.Other
-		if s.Firmware.Vars != nil && !s.Firmware.ReadOnly {
-			options, err := efivar.Others(s.Firmware.Vars)
+		if vars != nil {
+			options, err := efivar.Others(vars)
 			if err != nil {
 				s.log.Warn("the boot options of the firmware were not read", "error", err)
 			}
@@ -44,9 +48,7 @@ func (s *session) readFirmware() {
 		}
 		s.later(func() {
 			s.setup, s.others, s.firmwareAwaited = setup, others, false
-			if !s.Firmware.ReadOnly {
-				s.loader.vars = s.Firmware.Vars
-			}
+			s.loader.vars = vars
 			if !onVolume {
 				s.openMemory(store, state, err)
 			}

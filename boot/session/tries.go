@@ -141,8 +141,10 @@ const panicSeconds = "30"
 // to its own has to do with starts that nobody watches.
 func (s *session) withAdded(e boot.Entry, unattended bool) string {
 	text := e.Cmdline
-	if line := cmdline.Parse(text); unattended && s.asked.Confirm > 0 && !line.Has("panic") {
-		text = line.Set("panic", panicSeconds).String()
+	if unattended && s.asked.Confirm > 0 {
+		if line := cmdline.Parse(text); !line.Has("panic") {
+			text = line.Set("panic", panicSeconds).String()
+		}
 	}
 	text = s.watch(menu.Boot{Entry: e, Unattended: unattended}).parameters(text)
 	if len(text) > cmdlineLimit {
@@ -156,8 +158,12 @@ func (s *session) withAdded(e boot.Entry, unattended bool) string {
 func (s *session) added(entries []boot.Entry) map[string]string {
 	all := map[string]string{}
 	for _, e := range entries {
+		line := s.withAdded(e, true)
+		if line == e.Cmdline {
+			continue
+		}
 		own := cmdline.Parse(e.Cmdline)
-		more := slices.DeleteFunc(cmdline.Parse(s.withAdded(e, true)), func(w string) bool { return slices.Contains(own, w) })
+		more := slices.DeleteFunc(cmdline.Parse(line), func(w string) bool { return slices.Contains(own, w) })
 		if len(more) > 0 {
 			all[e.ID] = more.String()
 		}
