@@ -45,14 +45,7 @@ sync
 func TestPreviousKernelAfterABadUpgrade(t *testing.T) {
 	needQEMU(t)
 	t.Parallel()
-	for _, tool := range []string{"apt-get", "gcc", "make"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-	}
+	needOpenRC(t)
 	system, err := openrc.Get(filepath.Join(made.Root(), "build", "cache", "openrc"))
 	if err != nil {
 		t.Fatal(err)

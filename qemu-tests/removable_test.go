@@ -134,16 +134,7 @@ func wholeSystem(t *testing.T) (system, debian.Kernel) {
 // drive makes the image of a disk.
 func drive(t *testing.T, name string, l disk.Layout, bus vm.Bus) vm.Drive {
 	t.Helper()
-	file := made.Path("qemu-tests", t.Name(), name)
-	if err := l.Write(file); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if !t.Failed() {
-			os.Remove(file)
-		}
-	})
-	return vm.Drive{File: file, Bus: bus}
+	return vm.Drive{File: writeAs(t, name, l), Bus: bus}
 }
 
 // reportsFrom waits for a target and checks which one it is.

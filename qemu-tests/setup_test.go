@@ -326,7 +326,13 @@ func targetImage(t *testing.T, im target.Image) []byte {
 // write makes the image file of a disk, which is kept when the test fails.
 func write(t *testing.T, l disk.Layout) string {
 	t.Helper()
-	file := made.Path("qemu-tests", t.Name(), "disk.img")
+	return writeAs(t, "disk.img", l)
+}
+
+// writeAs is write for one of several disks, by the name of its file.
+func writeAs(t *testing.T, name string, l disk.Layout) string {
+	t.Helper()
+	file := made.Path("qemu-tests", t.Name(), name)
 	if err := l.Write(file); err != nil {
 		t.Fatal(err)
 	}

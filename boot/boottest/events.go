@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -111,4 +112,18 @@ func keepEvents(t *testing.T, events []string) string {
 
 func writeEvents(name string, events []string) error {
 	return os.WriteFile(name, []byte(strings.Join(events, "\n")+"\n"), 0o644)
+}
+
+// Goroutines returns the stacks of the goroutines of synctest bubbles in which one of the
+// functions is.
+func Goroutines(functions ...string) string {
+	b := make([]byte, 1<<20)
+	var left []string
+	for stack := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
+		head, _, _ := strings.Cut(stack, "\n")
+		if strings.Contains(head, "synctest bubble") && slices.ContainsFunc(functions, func(f string) bool { return strings.Contains(stack, f) }) {
+			left = append(left, stack)
+		}
+	}
+	return strings.Join(left, "\n\n")
 }

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -339,7 +338,7 @@ func (c *chaos) stop() {
 	synctest.Wait()
 	err := c.m.CheckStopped()
 	if err == nil || c.overlapping(err) {
-		if left := goroutines("boot/discover.(*state)", "boot/discover.(*Scan).run"); left != "" && err == nil {
+		if left := boottest.Goroutines("boot/discover.(*state)", "boot/discover.(*Scan).run"); left != "" && err == nil {
 			c.fail("goroutines are left: %s", left)
 		}
 		return
@@ -354,20 +353,6 @@ func (c *chaos) hangs() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.ContainsFunc(c.history, func(line string) bool { return strings.HasPrefix(line, "fault ") && !strings.HasSuffix(line, " error") })
-}
-
-// goroutines returns the stacks of the goroutines of bubbles in which one of the
-// functions is.
-func goroutines(functions ...string) string {
-	b := make([]byte, 1<<20)
-	var left []string
-	for stack := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
-		head, _, _ := strings.Cut(stack, "\n")
-		if strings.Contains(head, "synctest bubble") && slices.ContainsFunc(functions, func(f string) bool { return strings.Contains(stack, f) }) {
-			left = append(left, stack)
-		}
-	}
-	return strings.Join(left, "\n\n")
 }
 
 // checkInventory asserts that what was known of a disk that is there is known

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -156,23 +155,9 @@ func (r *randomFixture) run(events []string) {
 			r.fail("the passphrase %q is still in memory", p)
 		}
 	}
-	if left := goroutines("alpboot/boot/session.(*session)", "boot/discover.(*"); left != "" {
+	if left := boottest.Goroutines("alpboot/boot/session.(*session)", "boot/discover.(*"); left != "" {
 		r.fail("goroutines are left: %s", left)
 	}
-}
-
-// goroutines returns the stacks of the goroutines of bubbles in which one of the
-// functions is.
-func goroutines(functions ...string) string {
-	b := make([]byte, 1<<20)
-	var left []string
-	for stack := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
-		head, _, _ := strings.Cut(stack, "\n")
-		if strings.Contains(head, "synctest bubble") && slices.ContainsFunc(functions, func(f string) bool { return strings.Contains(stack, f) }) {
-			left = append(left, stack)
-		}
-	}
-	return strings.Join(left, "\n\n")
 }
 
 // happen has an event happen.
