@@ -28,7 +28,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// The budgets of the payloadtest.Compressed images.
+// The budgets of the compressed images.
 const (
 	maxFull    = 5 << 20
 	maxMinimal = 2 << 20
@@ -61,7 +61,7 @@ func TestMain(m *testing.M) {
 func buildImage(name string, im initramfs.Image) (string, error) {
 	im.Arch = "amd64"
 	im.Output = filepath.Join(imageDir, name)
-	if err := im.Write(context.Background(), payload.Output{Stdout: io.Discard, Progress: func(string, ...any) {}}); err != nil {
+	if err := im.Write(context.Background(), payloadtest.Output(io.Discard)); err != nil {
 		return "", fmt.Errorf("building %s: %w", name, err)
 	}
 	return im.Output, nil

@@ -3,7 +3,6 @@ package initramfs
 import (
 	"bytes"
 	"encoding/binary"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"github.com/u-root/mkuimage/cpio"
 
 	"github.com/alpboot/alpboot/boot/module"
-	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/checkout"
 	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 	content "github.com/alpboot/alpboot/initramfs"
@@ -26,7 +24,7 @@ func TestPackModules(t *testing.T) {
 	modules := filepath.Join(dir, "lib/modules")
 	for name, at := range map[string]string{"parent": modules, "own directory": filepath.Join(modules, payloadtest.Release)} {
 		t.Run(name, func(t *testing.T) {
-			records, err := moduleRecords(filepath.Join(dir, "vmlinuz"), at, quiet)
+			records, err := moduleRecords(filepath.Join(dir, "vmlinuz"), at, payloadtest.Output(t.Output()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,7 +130,7 @@ func TestPackModulesRefuses(t *testing.T) {
 			files := payloadtest.ModuleTree()
 			tt.change(files)
 			dir := payloadtest.Tree(t, files)
-			_, err := moduleRecords(filepath.Join(dir, "vmlinuz"), filepath.Join(dir, "lib/modules"), quiet)
+			_, err := moduleRecords(filepath.Join(dir, "vmlinuz"), filepath.Join(dir, "lib/modules"), payloadtest.Output(t.Output()))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got error %v, want one with %q", err, tt.want)
 			}
@@ -199,5 +197,3 @@ func TestNoEarlyModprobe(t *testing.T) {
 		}
 	}
 }
-
-var quiet = payload.Output{Stdout: io.Discard, Progress: func(string, ...any) {}}

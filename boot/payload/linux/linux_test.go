@@ -3,8 +3,6 @@ package linux
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -146,20 +144,20 @@ func TestKernelCache(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(k.Cache, "vmlinuz-x86_64-"+key), want, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	var stdout, stderr bytes.Buffer
-	if err := k.Write(t.Context(), payload.Output{Stdout: &stdout, Progress: func(format string, args ...any) { fmt.Fprintf(&stderr, format, args...) }}); err != nil {
+	var said strings.Builder
+	if err := k.Write(t.Context(), payloadtest.Output(&said)); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(k.Output); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("wrote %d bytes, %v", len(got), err)
 	}
-	if !strings.Contains(stdout.String(), "Linux "+payloadtest.Release) || !strings.Contains(stderr.String(), "built before") {
-		t.Errorf("said %q and %q", stdout.String(), stderr.String())
+	if !strings.Contains(said.String(), "Linux "+payloadtest.Release) || !strings.Contains(said.String(), "built before") {
+		t.Errorf("said %q", said.String())
 	}
 
 	// With --rebuild it starts over, finds no kernel source, and leaves nothing.
 	k.Rebuild, k.Output = true, filepath.Join(dir, "out/second")
-	if err := k.Write(t.Context(), quiet); err == nil || !strings.Contains(err.Error(), "unpacking") {
+	if err := k.Write(t.Context(), payloadtest.Output(t.Output())); err == nil || !strings.Contains(err.Error(), "unpacking") {
 		t.Errorf("a file that is not a tarball: %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(k.Cache, ".build-*")); left != nil {
@@ -196,19 +194,19 @@ func TestKernelARM64(t *testing.T) {
 	}
 	for name, want := range map[string][]byte{"vmlinuz": packed, "Image": image} {
 		k.Output, k.Raw = filepath.Join(dir, "out", name), name == "Image"
-		var stdout bytes.Buffer
-		if err := k.Write(t.Context(), payload.Output{Stdout: &stdout, Progress: quiet.Progress}); err != nil {
+		var said strings.Builder
+		if err := k.Write(t.Context(), payloadtest.Output(&said)); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(k.Output); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
 		}
-		if !strings.Contains(stdout.String(), "Linux 6.12.1-alpboot,") {
-			t.Errorf("%s: said %q", name, stdout.String())
+		if !strings.Contains(said.String(), "Linux 6.12.1-alpboot,") {
+			t.Errorf("%s: said %q", name, said.String())
 		}
 	}
 	k.Arch = "riscv64"
-	if err := k.Write(t.Context(), quiet); err == nil || !strings.Contains(err.Error(), "no kernel configuration for riscv64") {
+	if err := k.Write(t.Context(), payloadtest.Output(t.Output())); err == nil || !strings.Contains(err.Error(), "no kernel configuration for riscv64") {
 		t.Errorf("riscv64: %v", err)
 	}
 }
@@ -226,5 +224,3 @@ func TestKernelSource(t *testing.T) {
 		}
 	}
 }
-
-var quiet = payload.Output{Stdout: io.Discard, Progress: func(string, ...any) {}}

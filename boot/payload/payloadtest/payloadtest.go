@@ -4,18 +4,28 @@ package payloadtest
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/binary"
+	"encoding/pem"
+	"fmt"
 	"io"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/u-root/mkuimage/cpio"
 	"github.com/ulikunitz/xz"
+
+	"github.com/alpboot/alpboot/boot/payload"
 )
 
 // NeedTools skips the test when a program is missing; on CI none may be.
@@ -29,6 +39,11 @@ func NeedTools(t *testing.T, tools ...string) {
 			t.Skip(err)
 		}
 	}
+}
+
+// Output returns what reports to w, all of it.
+func Output(w io.Writer) payload.Output {
+	return payload.Output{Stdout: w, Progress: func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }}
 }
 
 // Release is that of the kernel and its modules.
@@ -202,6 +217,46 @@ func UKITree(t *testing.T) string {
 		"text":      []byte("some text"),
 		"long":      bytes.Repeat([]byte("x"), 1<<16+1),
 	})
+}
+
+// Parts are those of a payload in the directory that UKITree makes.
+func Parts() payload.Parts {
+	return payload.Parts{Arch: "amd64", Kernel: "vmlinuz", Initramfs: "initramfs", Cmdline: "a=b c"}
+}
+
+// ROM makes dir/test.rom, an empty coreboot ROM of 256 KiB.
+func ROM(t *testing.T, dir string) {
+	t.Helper()
+	NeedTools(t, "cbfstool")
+	if err := os.WriteFile(filepath.Join(dir, "bootblock"), bytes.Repeat([]byte("boot"), 128), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := payload.Run(t.Context(), dir, "cbfstool", "test.rom", "create", "-m", "x86", "-s", "256K", "-B", "bootblock"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Identity writes dir/key.pem and dir/cert.pem, a certificate for the key.
+func Identity(t *testing.T, dir string) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Unix(1<<33, 0)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"key.pem": {Type: "PRIVATE KEY", Bytes: pkcs8}, "cert.pem": {Type: "CERTIFICATE", Bytes: cert}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Lookup is the files of an archive by name.

@@ -1,35 +1,39 @@
-package main
+package stick_test
 
 import (
 	"bytes"
 	"encoding/binary"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/payloadtest"
+	"github.com/alpboot/alpboot/boot/payload/stick"
+	"github.com/alpboot/alpboot/boot/payload/uki"
 )
 
-func TestStick(t *testing.T) {
+func TestWrite(t *testing.T) {
 	payloadtest.NeedTools(t, "mcopy", "mtype")
 	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 	payloadtest.NeedTools(t, "mkfs.vfat")
-	dir := payloadtest.UKITree(t)
-	var stdout, stderr strings.Builder
-	if code := run(in(dir, []string{"uki", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--stub", "@stub", "-o", "@alpboot.efi"}), &stdout, &stderr); code != 0 {
-		t.Fatal(stderr.String())
+	t.Chdir(payloadtest.UKITree(t))
+	var said strings.Builder
+	out := payloadtest.Output(&said)
+	u := uki.Image{Parts: payloadtest.Parts(), Stub: "stub", Output: "alpboot.efi"}
+	if err := u.Write(t.Context(), out); err != nil {
+		t.Fatal(err)
 	}
-	args := []string{"stick", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--uki", "@alpboot.efi", "--cmdline", "a=b c"}
+	s := stick.Image{Parts: payloadtest.Parts(), UKI: u.Output}
 	var images [2][]byte
 	for i, name := range []string{"one.img", "two.img"} {
-		if code := run(in(dir, append(args, "-o", "@"+name)), &stdout, &stderr); code != 0 {
-			t.Fatalf("exit code %d: %s", code, stderr.String())
+		s.Output = name
+		if err := s.Write(t.Context(), out); err != nil {
+			t.Fatal(err)
 		}
 		var err error
-		if images[i], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+		if images[i], err = os.ReadFile(name); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -46,25 +50,27 @@ func TestStick(t *testing.T) {
 		t.Errorf("the filesystem states that %d sectors are before it", hidden)
 	}
 	content := func(name string) string {
-		out, err := payload.Run(t.Context(), dir, "mtype", "-i", "one.img@@1M", "::"+name)
+		out, err := payload.Run(t.Context(), "", "mtype", "-i", "one.img@@1M", "::"+name)
 		if err != nil {
 			t.Error(err)
 		}
 		return string(out)
 	}
-	if code := run(append(in(dir, args), "--uki", filepath.Join(dir, "stub"), "-o", filepath.Join(dir, "none.img")), &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), "no menu would come: not a unified kernel image; make one") {
-		t.Errorf("an EFI program without a menu: exit code %d: %s", code, stderr.String())
+	none := s
+	none.UKI, none.Output = "stub", "none.img"
+	if err := none.Write(t.Context(), out); err == nil || !strings.Contains(err.Error(), "no menu would come: not a unified kernel image; make one") {
+		t.Errorf("an EFI program without a menu: %v", err)
 	}
-	uki, err := os.ReadFile(filepath.Join(dir, "alpboot.efi"))
+	image, err := os.ReadFile(u.Output)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if content("EFI/BOOT/BOOTX64.EFI") != string(uki) {
+	if content("EFI/BOOT/BOOTX64.EFI") != string(image) {
 		t.Error("the UKI is not where firmware looks for it")
 	}
 	if _, err := exec.LookPath("syslinux"); err != nil {
-		if !strings.Contains(stderr.String(), "UEFI only") {
-			t.Errorf("without syslinux it says %q", stderr.String())
+		if !strings.Contains(said.String(), "UEFI only") {
+			t.Errorf("without syslinux it says %q", said.String())
 		}
 		return
 	}

@@ -1,4 +1,4 @@
-package main
+package all_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/alpboot/alpboot/boot/payload"
+	"github.com/alpboot/alpboot/boot/payload/all"
 	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 )
 
@@ -17,19 +18,22 @@ import (
 // are right.
 func TestAll(t *testing.T) {
 	tree := payloadtest.UKITree(t)
-	corebootROM(t, tree, "256K")
+	payloadtest.ROM(t, tree)
 	for name, b := range map[string][]byte{"initramfs": payloadtest.Initramfs(t, payloadtest.Release), "minimal": payloadtest.Archive(t)} {
 		if err := os.WriteFile(filepath.Join(tree, name), b, 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
-	args := []string{"all", "--kernel", "@vmlinuz", "--initramfs", "@initramfs", "--initramfs-minimal", "@minimal", "--stub", "@stub", "--rom", "@test.rom", "--flash", "@absent.fd"}
+	in := func(name string) string { return filepath.Join(tree, name) }
+	every := all.Everything{Arch: "amd64", Kernel: in("vmlinuz"), Initramfs: in("initramfs"), Minimal: in("minimal"), Stub: in("stub"), ROM: in("test.rom"), Flash: in("absent.fd")}
 	var dirs [2]string
 	for i := range dirs {
 		dirs[i] = filepath.Join(t.TempDir(), strings.Repeat("x", i+1))
-		var stdout, stderr strings.Builder
-		if code := run(in(tree, append(args, "-o", dirs[i])), &stdout, &stderr); code != 0 || !strings.Contains(stderr.String(), "leaving out bzImage") {
-			t.Fatalf("exit code %d: %s%s", code, stdout.String(), stderr.String())
+		e := every
+		e.Dir = dirs[i]
+		var said strings.Builder
+		if err := e.Make(t.Context(), payloadtest.Output(&said)); err != nil || !strings.Contains(said.String(), "leaving out bzImage") {
+			t.Fatalf("%v: %s", err, said.String())
 		}
 	}
 	var names []string
@@ -81,28 +85,30 @@ func TestAll(t *testing.T) {
 		t.Error("the manifest holds a path of this machine")
 	}
 
-	var stdout, stderr strings.Builder
-	if code := run(in(tree, append(args, "--dry-run", "-o", "@absent")), &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "coreboot.rom of ") {
-		t.Errorf("dry run: exit code %d: %s", code, stdout.String())
+	dry := every
+	dry.DryRun, dry.Dir = true, in("absent")
+	var said strings.Builder
+	if err := dry.Make(t.Context(), payloadtest.Output(&said)); err != nil || !strings.Contains(said.String(), "coreboot.rom of ") {
+		t.Errorf("dry run: %v: %s", err, said.String())
 	}
-	if _, err := os.Stat(filepath.Join(tree, "absent")); err == nil {
+	if _, err := os.Stat(in("absent")); err == nil {
 		t.Error("a dry run wrote something")
 	}
 
 	// Where something is missing, the rest is made.
 	for _, tt := range []struct {
 		name      string
-		args      []string
+		e         all.Everything
 		made, why string
 	}{
-		{"kernel", []string{"--arch", "riscv64"}, "initramfs.cpio.xz, compiled\n", "leaving out alpboot.efi: alpboot has no kernel of its own for riscv64: name a distribution's with --kernel"},
-		{"stub", []string{"--kernel", "@vmlinuz", "--stub", "@nowhere"}, "initramfs-minimal.cpio.xz, compiled\n", "leaving out alpboot-minimal.efi: there is no EFI stub "},
+		{"kernel", all.Everything{Arch: "riscv64"}, "initramfs.cpio.xz, compiled\n", "leaving out alpboot.efi: alpboot has no kernel of its own for riscv64: name a distribution's with --kernel"},
+		{"stub", all.Everything{Arch: "amd64", Kernel: in("vmlinuz"), Stub: in("nowhere")}, "initramfs-minimal.cpio.xz, compiled\n", "leaving out alpboot-minimal.efi: there is no EFI stub "},
 	} {
-		stdout.Reset()
-		stderr.Reset()
-		if code := run(in(tree, append([]string{"all", "-o", "@absent", "--dry-run"}, tt.args...)), &stdout, &stderr); code != 0 ||
-			!strings.Contains(stdout.String(), tt.made) || !strings.Contains(stderr.String(), tt.why) || strings.Contains(stdout.String(), "alpboot.efi of") {
-			t.Errorf("without a %s: exit code %d: %s%s", tt.name, code, stdout.String(), stderr.String())
+		tt.e.DryRun, tt.e.Dir = true, in("absent")
+		said.Reset()
+		if err := tt.e.Make(t.Context(), payloadtest.Output(&said)); err != nil ||
+			!strings.Contains(said.String(), tt.made) || !strings.Contains(said.String(), tt.why) || strings.Contains(said.String(), "alpboot.efi of") {
+			t.Errorf("without a %s: %v: %s", tt.name, err, said.String())
 		}
 	}
 }
@@ -115,10 +121,12 @@ func TestAllAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(tree)
-	args := []string{"all", "--initramfs", "initramfs", "--initramfs-minimal", "initramfs", "--stub", "stub", "--flash", "absent", "-o", "out", "--kernel"}
-	var stdout, stderr strings.Builder
-	if code := run(append(args, "vmlinuz"), &stdout, &stderr); code != 0 {
-		t.Fatalf("exit code %d: %s", code, stderr.String())
+	make := func(kernel string, dryRun bool) error {
+		e := all.Everything{Arch: "amd64", Kernel: kernel, Initramfs: "initramfs", Minimal: "initramfs", Stub: "stub", Flash: "absent", Dir: "out", DryRun: dryRun}
+		return e.Make(t.Context(), payloadtest.Output(t.Output()))
+	}
+	if err := make("vmlinuz", false); err != nil {
+		t.Fatal(err)
 	}
 	text, err := os.ReadFile("out/manifest.json")
 	if err != nil {
@@ -134,14 +142,14 @@ func TestAllAgain(t *testing.T) {
 		t.Errorf("inputs %+v", m.Inputs)
 	}
 
-	if code := run(append(args, "text", "--dry-run"), &stdout, &stderr); code != 0 {
-		t.Errorf("dry run: exit code %d: %s", code, stderr.String())
+	if err := make("text", true); err != nil {
+		t.Errorf("dry run: %v", err)
 	}
 	if _, err := os.Stat("out/SHA256SUMS"); err != nil {
 		t.Errorf("a dry run took the sums away: %v", err)
 	}
-	if code := run(append(args, "text"), &stdout, &stderr); code != 1 {
-		t.Errorf("with a bad kernel: exit code %d", code)
+	if err := make("text", false); err == nil {
+		t.Error("a bad kernel is not refused")
 	}
 	for _, name := range []string{"out/SHA256SUMS", "out/manifest.json"} {
 		if _, err := os.Stat(name); err == nil {
