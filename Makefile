@@ -17,7 +17,7 @@ NEED = @sh initramfs/need.sh
 # The groups for a kernel: one for another processor wants another compiler.
 KERNEL_GROUPS = kernel $(filter arm64,$(ARCH))
 
-.PHONY: all initramfs kernel payloads stick kexec-reboot run check test test-all bench clean help
+.PHONY: all initramfs kernel payloads stick mkpayload kexec-reboot run check test test-all bench clean help
 .DEFAULT_GOAL = all
 
 all: initramfs kernel
@@ -39,11 +39,11 @@ stick: initramfs kernel
 	@go run ./cmds/mkpayload uki -o $(OUT)/alpboot.efi
 	@go run ./cmds/mkpayload stick --uki $(OUT)/alpboot.efi -o $(OUT)/stick.img
 
-# For the system that it is copied to: make kexec-reboot ARCH=arm64
-kexec-reboot:
+# Programs for the system that they are copied to: without a libc, so that they
+# run with glibc, with musl and with none. make kexec-reboot ARCH=arm64
+mkpayload kexec-reboot:
 	$(NEED) build
-	@CGO_ENABLED=0 GOARCH=$(GO_ARCH) \
-		go build -trimpath -ldflags '-s -w' -o $(OUT)/kexec-reboot ./cmds/kexec-reboot
+	@CGO_ENABLED=0 GOARCH=$(GO_ARCH) go build -trimpath -ldflags '-s -w' -o $(OUT)/$@ ./cmds/$@
 
 run:
 	$(NEED) build run
@@ -76,6 +76,7 @@ help:
 	@echo 'make payloads        all of it as one file for each kind of firmware, in $(OUT)/; KERNEL=FILE, MODULES=DIR, COREBOOT_ROM=FILE, SIGN=KEY,CERT'
 	@echo 'make payloads ARCH=arm64  initramfs and UKI; STUB=FILE for an EFI stub of your own'
 	@echo 'make stick           $(OUT)/stick.img, a removable disk for UEFI and BIOS'
+	@echo 'make mkpayload       $(OUT)/mkpayload, which installs a payload on another machine; needs no libc; also ARCH=arm64'
 	@echo 'make kexec-reboot    $(OUT)/kexec-reboot, for fast reboots of a running system; also ARCH=arm64'
 	@echo 'make run             the menu of a demo disk, in a virtual machine, in this terminal'
 	@echo 'make run DISK=FILE   the same with your disk image (raw or qcow2), which stays as it is'
