@@ -123,7 +123,7 @@ func (s Source) String() string {
 	return fmt.Sprintf("/%s:%d", s.File, s.Line)
 }
 
-// LastBooted, where the default entry is named, is the one that was booted last.
+// LastBooted names the entry that was booted last, where a default is named.
 const LastBooted = "@last"
 
 // Entry is one thing that can be booted. A format fills in what its
