@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot/boottest/hostile"
+	"github.com/alpboot/alpboot/cmds/lsboot/lsboot"
 )
 
 // A directory with ten thousand configuration files that were made to use up time
@@ -55,7 +56,7 @@ func TestHostileDirectory(t *testing.T) {
 			if used > longest || waited > mostWaited || memory > mostMemory {
 				t.Errorf("it took %v of the processor, %v in all and %d KiB", used, waited, memory)
 			}
-			if waited > deviceLimit && strings.Contains(stdout.String()+stderr.String(), "has not answered") {
+			if waited > lsboot.DeviceLimit && strings.Contains(stdout.String()+stderr.String(), "has not answered") {
 				t.Skip("others use the processor: it was given up after ten seconds")
 			}
 			if err != nil {

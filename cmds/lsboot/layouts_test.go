@@ -28,6 +28,7 @@ import (
 	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/list"
 	"github.com/alpboot/alpboot/cmds/lsboot/layouttest"
+	"github.com/alpboot/alpboot/cmds/lsboot/lsboot"
 )
 
 const layoutsDir = "testdata/layouts"
@@ -157,7 +158,7 @@ func made(node string) discover.Made {
 func scanLayout(t *testing.T, l layouttest.Layout) (inv boot.Inventory) {
 	t.Helper()
 	m := layoutMachine{l}
-	s := discover.Scanner{Machine: m, Maker: m, Formats: all.Formats(l.EFIVars), Limit: deviceLimit}
+	s := discover.Scanner{Machine: m, Maker: m, Formats: all.Formats(l.EFIVars), Limit: lsboot.DeviceLimit}
 	scan := s.Start(t.Context())
 	defer scan.Stop()
 	tried := map[string]bool{}
@@ -306,7 +307,7 @@ func TestLayoutDirectories(t *testing.T) {
 				}
 				layouttest.PutFiles(t, dir, v.FS)
 			}
-			_, got, stderr := lsboot(append([]string{"--json"}, dirs...)...)
+			_, got, stderr := run(append([]string{"--json"}, dirs...)...)
 			if d := cmp.Diff(configured(t, want), configured(t, []byte(got))); d != "" {
 				t.Errorf("-golden +directories:\n%s\n%s", d, stderr)
 			}

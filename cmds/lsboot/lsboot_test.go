@@ -16,6 +16,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/list"
+	"github.com/alpboot/alpboot/cmds/lsboot/lsboot"
 )
 
 // write puts a tree of files into the directory dir.
@@ -61,16 +62,16 @@ LABEL edge
 	}
 }
 
-func lsboot(args ...string) (code int, stdout, stderr string) {
+func run(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = run(args, &out, &errs)
+	code = lsboot.Run(args, &out, &errs)
 	return code, out.String(), errs.String()
 }
 
 func TestTable(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "disk", alpine())
-	code, got, stderr := lsboot("disk")
+	code, got, stderr := run("disk")
 	want := `      TITLE                                                 VERSION       VOLUME
 *   1 Linux lts                                             6.12.1-0-lts  disk
     2 A title that is longer than the column which is th... 6.12.1-0-virt disk
@@ -82,7 +83,7 @@ func TestTable(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if code != exitFound || stderr != "" {
+	if code != lsboot.Found || stderr != "" {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
 	for line := range strings.Lines(got) {
@@ -141,8 +142,8 @@ func TestTableOfGroups(t *testing.T) {
 func TestJSON(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "disk", alpine())
-	code, stdout, stderr := lsboot("--json", "disk")
-	if code != exitFound || stderr != "" {
+	code, stdout, stderr := run("--json", "disk")
+	if code != lsboot.Found || stderr != "" {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
 	var got []map[string]any
@@ -178,7 +179,7 @@ func TestTerminalIsSafe(t *testing.T) {
 	files["boot/extlinux.conf"] = "LABEL \u202elts\nLINUX vmlinuz-lts\nAPPEND " + evil + "\nLABEL x\nLINUX \u009bvmlinuz\n"
 	write(t, "disk", files)
 	for _, args := range [][]string{{"disk"}, {"--json", "disk"}} {
-		_, stdout, stderr := lsboot(args...)
+		_, stdout, stderr := run(args...)
 		for _, out := range []string{stdout, stderr} {
 			if i := strings.IndexFunc(out, func(r rune) bool { return r != '\n' && !boot.Printable(r) }); i >= 0 {
 				t.Errorf("lsboot %q prints %q", args, out[i:])
@@ -216,7 +217,7 @@ func TestExitCodes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			code, stdout, stderr := lsboot(tt.args...)
+			code, stdout, stderr := run(tt.args...)
 			if code != tt.code {
 				t.Errorf("exit code: got %d, want %d", code, tt.code)
 			}
@@ -239,7 +240,7 @@ func TestDirectoryCannotBeLeft(t *testing.T) {
 	if err := os.Symlink("../../outside/vmlinuz", "disk/boot/vmlinuz-lts"); err != nil {
 		t.Fatal(err)
 	}
-	_, stdout, _ := lsboot("disk")
+	_, stdout, _ := run("disk")
 	if !strings.Contains(stdout, "!   1 Linux lts") {
 		t.Errorf("a symlink out of the directory was followed:\n%s", stdout)
 	}
@@ -278,7 +279,7 @@ func TestImage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			code, stdout, stderr := lsboot("--json", tt.image)
+			code, stdout, stderr := run("--json", tt.image)
 			var got []struct {
 				Volume struct{ Device, Label, Type string }
 			}
@@ -330,7 +331,7 @@ func TestImagesOfOneBtrfs(t *testing.T) {
 	boottest.Tool(t, "btrfs", append([]string{"-q", "device", "scan", "--forget"}, loops...)...)
 	boottest.Tool(t, "losetup", append([]string{"--detach"}, loops...)...)
 
-	code, stdout, stderr := lsboot("--json", "a.img", "b.img")
+	code, stdout, stderr := run("--json", "a.img", "b.img")
 	var got []struct{ Volume struct{ Type string } }
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != 0 || len(got) != 3 || got[0].Volume.Type != "btrfs" {
 		t.Errorf("exit code %d, %v, %v:\n%s", code, got, err, stderr)
@@ -341,7 +342,7 @@ func TestImagesOfOneBtrfs(t *testing.T) {
 		}
 	}
 	exec.Command("btrfs", "-q", "device", "scan", "--forget").Run()
-	if code, stdout, stderr := lsboot("a.img"); code != 1 || !strings.Contains(stdout, "belongs to a btrfs on 2 devices, which is read when all of them are named") {
+	if code, stdout, stderr := run("a.img"); code != 1 || !strings.Contains(stdout, "belongs to a btrfs on 2 devices, which is read when all of them are named") {
 		t.Errorf("one of two: exit code %d\n%s%s", code, stdout, stderr)
 	}
 }
@@ -383,8 +384,8 @@ func TestUncleanImageIsLeftAsItWas(t *testing.T) {
 			}
 			boottest.Tool(t, "cp", "--sparse=always", "mounted.img", "disk.img")
 			before := checksum(t, "disk.img")
-			code, stdout, stderr := lsboot("--json", "disk.img")
-			if code != exitFound || !strings.Contains(stdout, `"title": "Linux lts"`) {
+			code, stdout, stderr := run("--json", "disk.img")
+			if code != lsboot.Found || !strings.Contains(stdout, `"title": "Linux lts"`) {
 				t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
 			}
 			if checksum(t, "disk.img") != before {
@@ -413,8 +414,8 @@ func TestDirectoriesOfOneSystem(t *testing.T) {
 	root["boot/grub/grub.cfg"] = "menuentry 'Alpine' { linux /boot/vmlinuz-lts root=UUID=1; initrd /boot/initramfs-lts }\n"
 	write(t, "root", root)
 	write(t, "esp", map[string]string{"EFI/alpine/grub.cfg": "search --fs-uuid --set=dev 8f3f0a52-0000\nset prefix=($dev)/boot/grub\nconfigfile $prefix/grub.cfg\n"})
-	code, got, stderr := lsboot("esp", "root")
-	if code != exitFound || stderr != "" || !strings.Contains(got, "Alpine") || strings.Contains(got, "cannot") {
+	code, got, stderr := run("esp", "root")
+	if code != lsboot.Found || stderr != "" || !strings.Contains(got, "Alpine") || strings.Contains(got, "cannot") {
 		t.Errorf("exit code %d, stderr %q\n%s", code, stderr, got)
 	}
 }
@@ -439,13 +440,13 @@ func TestMedia(t *testing.T) {
 	}
 	boottest.Tool(t, "mkfs.fat", "-n", "STICK", "stick.img")
 	boottest.Tool(t, "mcopy", "-s", "-i", "stick.img", "stick/boot", "stick/live.iso", "::")
-	code, got, stderr := lsboot("stick.img")
+	code, got, stderr := run("stick.img")
 	for _, want := range []string{"Linux lts", "6.12.1-0-lts", "Live system", "6.12.43+deb", "/boot/vmlinuz-edge is missing"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q", want)
 		}
 	}
-	if code != exitFound || stderr != "" || t.Failed() {
+	if code != lsboot.Found || stderr != "" || t.Failed() {
 		t.Errorf("exit code %d, stderr %q\n%s", code, stderr, got)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"os"
@@ -37,7 +37,7 @@ func (f *fake) file() *remember.File {
 // idOf returns the ID of the entry with a title.
 func (f *fake) idOf(t *testing.T, title string) string {
 	t.Helper()
-	f.main([]string{"status"})
+	f.kexecReboot([]string{"status"})
 	defer f.out.Reset()
 	for line := range strings.Lines(f.out.String()) {
 		if words := strings.Fields(strings.TrimLeft(line, "*!")); len(words) > 2 && strings.HasPrefix(strings.Join(words[2:], " "), title) {
@@ -92,7 +92,7 @@ func TestStatusMarksWhatFailed(t *testing.T) {
 	virt := probe.idOf(t, "Linux virt")
 	for conf, mark := range map[string]string{stateConf: "x", strings.Replace(stateConf, "yes", "no", 1): "*"} {
 		f := withMemory(t, remember.State{Tries: []remember.Try{{ID: virt}}}, "/etc/alpboot.conf", conf)
-		f.main([]string{"status"})
+		f.kexecReboot([]string{"status"})
 		if out := f.out.String(); !strings.Contains(out, "\n"+mark+" 2 "+virt) && !strings.Contains(out, "\n"+mark+" 1 "+virt) {
 			t.Errorf("with %q:\n%s", conf, out)
 		}

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -70,7 +70,7 @@ func TestKeep(t *testing.T) {
 	if got := f.read("/lib/modules/" + release + "/kernel/ext4.ko.gz"); got != "ext4" {
 		t.Errorf("the module is %q", got)
 	}
-	f.main([]string{"status"})
+	f.kexecReboot([]string{"status"})
 	if !strings.Contains(f.out.String(), "Linux lts, previous ("+release+")") {
 		t.Errorf("status lists\n%s", f.out.String())
 	}
@@ -121,7 +121,7 @@ func TestPreviousKernelIsNotLeftByKexec(t *testing.T) {
 	if !strings.Contains(stderr, "the boot menu decides") || f.kernel.loads > 0 {
 		t.Errorf("says %q, %d loads", stderr, f.kernel.loads)
 	}
-	if code := f.main([]string{"status"}); code != exitFirmware || !strings.Contains(f.out.String(), "the boot menu decides") {
+	if code := f.kexecReboot([]string{"status"}); code != exitFirmware || !strings.Contains(f.out.String(), "the boot menu decides") {
 		t.Errorf("status: exit code %d\n%s", code, f.out.String())
 	}
 	f.do(t, exitDone, "load", "--entry", "Linux virt")

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bytes"
@@ -116,7 +116,7 @@ func kexecExec(t *testing.T) string { return service(t, "kexec-exec") }
 // service returns the script of a service.
 func service(t *testing.T, name string) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("../../boot/reboot/openrc", name))
+	b, err := os.ReadFile(filepath.Join("../../../boot/reboot/openrc", name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"os"
@@ -14,7 +14,7 @@ func (f *fake) do(t *testing.T, code int, args ...string) (stdout, stderr string
 	t.Helper()
 	f.out.Reset()
 	f.err.Reset()
-	if got := f.main(args); got != code {
+	if got := f.kexecReboot(args); got != code {
 		t.Fatalf("kexec-reboot %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, code, f.out.String(), f.err.String())
 	}
 	return f.out.String(), f.err.String()
