@@ -17,7 +17,7 @@ NEED = @sh initramfs/need.sh
 # The groups for a kernel: one for another processor wants another compiler.
 KERNEL_GROUPS = kernel $(filter arm64,$(ARCH))
 
-.PHONY: all initramfs kernel payloads stick mkpayload kexec-reboot run check test test-all bench clean help
+.PHONY: all initramfs kernel payloads stick mkpayload alpboot kexec-reboot run check test test-all bench clean help
 .DEFAULT_GOAL = all
 
 all: initramfs kernel
@@ -40,8 +40,8 @@ stick: initramfs kernel
 	@go run ./cmds/mkpayload stick --uki $(OUT)/alpboot.efi -o $(OUT)/stick.img
 
 # Programs for the system that they are copied to: without a libc, so that they
-# run with glibc, with musl and with none. make kexec-reboot ARCH=arm64
-mkpayload kexec-reboot:
+# run with glibc, with musl and with none. make alpboot ARCH=arm64
+mkpayload alpboot kexec-reboot:
 	$(NEED) build
 	@CGO_ENABLED=0 GOARCH=$(GO_ARCH) go build -trimpath -ldflags '-s -w' -o $(OUT)/$@ ./cmds/$@
 
@@ -77,6 +77,7 @@ help:
 	@echo 'make payloads ARCH=arm64  initramfs and UKI; STUB=FILE for an EFI stub of your own'
 	@echo 'make stick           $(OUT)/stick.img, a removable disk for UEFI and BIOS'
 	@echo 'make mkpayload       $(OUT)/mkpayload, which installs a payload on another machine; needs no libc; also ARCH=arm64'
+	@echo 'make alpboot         $(OUT)/alpboot, the command of a running system; also ARCH=arm64'
 	@echo 'make kexec-reboot    $(OUT)/kexec-reboot, for fast reboots of a running system; also ARCH=arm64'
 	@echo 'make run             the menu of a demo disk, in a virtual machine, in this terminal'
 	@echo 'make run DISK=FILE   the same with your disk image (raw or qcow2), which stays as it is'

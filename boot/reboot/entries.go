@@ -214,7 +214,7 @@ func pick(inv boot.Inventory, want string, w choice.Wants, running string) (boot
 		e, ok := choice.Find(inv.Entries, want)
 		switch {
 		case !ok:
-			return boot.Entry{}, fmt.Errorf("there is no entry %q: kexec-reboot status lists them", want)
+			return boot.Entry{}, fmt.Errorf("there is no entry %q: the verb status lists them", want)
 		case e.Problem != "":
 			return boot.Entry{}, fmt.Errorf("the entry %q cannot be booted: %s", want, e.Problem)
 		}

@@ -187,7 +187,7 @@ func runCheck(ctx context.Context, file string, limit time.Duration) error {
 func (s *System) restart(limit time.Duration) error {
 	// kexec-exec does not start what is loaded then: it might be this kernel again.
 	if s.hasOpenRC() {
-		if err := os.WriteFile(s.path("/run/kexec-reboot.failed"), nil, 0o600); err != nil {
+		if err := os.WriteFile(s.path(failedFile), nil, 0o600); err != nil {
 			s.Warn("%v", err)
 		}
 	}

@@ -6,6 +6,7 @@
 package reboot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,7 @@ import (
 // System is a running system; [New] returns the real one. What was done is
 // printed to Stdout, and what is not as it should be to Stderr.
 type System struct {
+	Name           string // of the command that says all this; "" for kexec-reboot
 	Root           string // of its files: "/"
 	Kernel         kexec.Syscalls
 	Machine        fs.FS                   // with /proc and /sys, for the loader
@@ -107,7 +109,7 @@ func (s *System) say(format string, args ...any) { printLines(s.Stdout, fmt.Spri
 
 // Warn prints a line about what is not as it should be.
 func (s *System) Warn(format string, args ...any) {
-	printLines(s.Stderr, "kexec-reboot: "+fmt.Sprintf(format, args...))
+	printLines(s.Stderr, cmp.Or(s.Name, "kexec-reboot")+": "+fmt.Sprintf(format, args...))
 }
 
 func printLines(w io.Writer, text string) {

@@ -50,7 +50,7 @@ func (s *System) Status(ctx context.Context) (outcome Outcome) {
 
 	scan, inv, wants := s.discover(ctx)
 	scan.Stop()
-	if t, err := s.next(ctx); cannot != nil && !services.ready {
+	if t, err := s.next(ctx, Options{}); cannot != nil && !services.ready {
 		row("next", "nothing: the reboot goes through the firmware")
 		if err == nil {
 			t.close()
@@ -93,10 +93,10 @@ func (s *System) Status(ctx context.Context) (outcome Outcome) {
 	return outcome
 }
 
-// next returns what the next reboot will load: what was chosen by hand, or what
-// the settings of the service have.
-func (s *System) next(ctx context.Context) (*target, error) {
-	o, err := s.chosen(Options{})
+// next returns what a reboot into what o names will load; without a name what was
+// chosen by hand, or what the settings of the service have.
+func (s *System) next(ctx context.Context, o Options) (*target, error) {
+	o, err := s.chosen(o)
 	if err != nil {
 		return nil, err
 	}

@@ -74,20 +74,9 @@ Exit status: 0 done; 1 failed or refused; 2 misuse; status: 0 a reboot will
 kexec, 1 this kernel cannot, 3 it can, but a reboot goes through the firmware.
 `
 
-// The exit codes, as kexecRebootUsage and docs/kexec-reboot.8 promise them.
-const (
-	exitDone = iota
-	exitFailed
-	exitMisuse
-	exitFirmware
-)
-
-// errMisuse is at the end of what a user did wrong on the command line.
-var errMisuse = errors.New("kexec-reboot --help prints the usage")
-
-func misuse(format string, args ...any) error {
-	return fmt.Errorf("%s; %w", fmt.Sprintf(format, args...), errMisuse)
-}
+// aboutUsage is at the end of what a user did wrong on the command line of
+// kexec-reboot.
+const aboutUsage = "; kexec-reboot --help prints the usage"
 
 // KexecReboot runs kexec-reboot with its arguments, and returns its exit code. It
 // restarts a running Linux without going through the firmware: it loads the next
@@ -96,9 +85,6 @@ func misuse(format string, args ...any) error {
 func KexecReboot(args []string, stdout, stderr io.Writer) int {
 	return command{reboot.New("/", stdout, stderr)}.kexecReboot(args)
 }
-
-// command is a command on a system.
-type command struct{ *reboot.System }
 
 func (c command) kexecReboot(args []string) int {
 	if len(args) == 0 {
@@ -115,10 +101,11 @@ func (c command) kexecReboot(args []string) int {
 		fmt.Fprint(c.Stdout, kexecRebootUsage)
 		return exitDone
 	}
-	c.Warn("%v", err)
-	if errors.Is(err, errMisuse) {
+	if wrong := misuse(""); errors.As(err, &wrong) {
+		c.Warn("%v%s", err, aboutUsage)
 		return exitMisuse
 	}
+	c.Warn("%v", err)
 	return exitFailed
 }
 
@@ -132,7 +119,7 @@ func (c command) do(ctx context.Context, name string, args []string) (code int, 
 	}
 	switch name {
 	case "status":
-		return map[reboot.Outcome]int{reboot.ByKexec: exitDone, reboot.CannotKexec: exitFailed, reboot.ByTheFirmware: exitFirmware}[c.Status(ctx)], nil
+		return codeOf(c.Status(ctx)), nil
 	case "load":
 		return 0, c.load(ctx, f, args)
 	case "unload":
@@ -178,7 +165,7 @@ func (c command) do(ctx context.Context, name string, args []string) (code int, 
 	case "keep":
 		words, err := parse(f, args)
 		if err == nil && len(words) != 1 {
-			err = misuse("keep takes one word: pre-commit or post-commit, as apk calls its hooks")
+			err = misused("keep takes one word: pre-commit or post-commit, as apk calls its hooks")
 		}
 		if err != nil {
 			return 0, err
@@ -187,7 +174,7 @@ func (c command) do(ctx context.Context, name string, args []string) (code int, 
 	case "slot":
 		words, err := parse(f, args)
 		if err == nil && len(words) == 0 {
-			err = misuse("slot takes get-primary, set-primary, get-state, set-state or get-current")
+			err = misused("slot takes get-primary, set-primary, get-state, set-state or get-current")
 		}
 		if err != nil {
 			return 0, err
@@ -210,7 +197,7 @@ func (c command) do(ctx context.Context, name string, args []string) (code int, 
 	if strings.HasPrefix(name, "-") {
 		return 0, c.tools(ctx, f, append([]string{name}, args...))
 	}
-	return 0, misuse("%s is not a command", name)
+	return 0, misused("%s is not a command", name)
 }
 
 func newFlags() *flag.FlagSet {
@@ -227,7 +214,7 @@ func parse(f *flag.FlagSet, args []string) (words []string, err error) {
 		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return nil, err
 		} else if err != nil {
-			return nil, misuse("%v", err)
+			return nil, misused("%v", err)
 		}
 		if f.NArg() == 0 {
 			return words, nil
@@ -240,7 +227,7 @@ func parse(f *flag.FlagSet, args []string) (words []string, err error) {
 func noMore(f *flag.FlagSet, args []string) error {
 	words, err := parse(f, args)
 	if err == nil && len(words) > 0 {
-		err = misuse("%q is one word too many", words[0])
+		err = misused("%q is one word too many", words[0])
 	}
 	return err
 }
@@ -282,7 +269,7 @@ func (c command) load(ctx context.Context, f *flag.FlagSet, args []string) error
 	case err != nil:
 		return err
 	case *conf && (o.Entry != "" || o.Kernel != ""):
-		return misuse("--conf takes kernel and entry from the settings of the service")
+		return misused("--conf takes kernel and entry from the settings of the service")
 	case *limit > 0:
 		return withLimit(*limit, append([]string{"load"}, args...))
 	case *conf:
@@ -295,11 +282,11 @@ func (c command) load(ctx context.Context, f *flag.FlagSet, args []string) error
 func check(o reboot.Options) error {
 	switch {
 	case o.Entry != "" && o.Kernel != "":
-		return misuse("--entry and --kernel exclude each other")
+		return misused("--entry and --kernel exclude each other")
 	case len(o.Initrds) > 0 && o.Kernel == "":
-		return misuse("--initrd goes with --kernel: an entry has its own")
+		return misused("--initrd goes with --kernel: an entry has its own")
 	case o.Cmdline != nil && o.Reuse:
-		return misuse("--cmdline and --reuse-cmdline exclude each other; --append adds words")
+		return misused("--cmdline and --reuse-cmdline exclude each other; --append adds words")
 	}
 	return nil
 }
@@ -308,7 +295,7 @@ func check(o reboot.Options) error {
 // limit: a process that reads from a dead disk cannot be ended.
 func withLimit(limit time.Duration, args []string) error {
 	cmd := exec.Command("/proc/self/exe", append(args, "--limit=0")...) // the last one counts
-	cmd.Args[0] = "kexec-reboot" // by which alpboot knows what it is
+	cmd.Args[0] = "kexec-reboot"                                        // by which alpboot knows what it is
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
 		return err

@@ -31,18 +31,18 @@ func (c command) tools(ctx context.Context, f *flag.FlagSet, args []string) erro
 	case err != nil:
 		return err
 	case panicKernel:
-		return misuse("-p loads a kernel for the case of a crash, which this program does not: use kexec-tools")
+		return misused("-p loads a kernel for the case of a crash, which this program does not: use kexec-tools")
 	case unload && len(kernels) == 0 && !load && !exec:
 		return c.Unload()
 	case exec && !load && !force:
 		if len(kernels) > 0 {
-			return misuse("-e starts what is loaded, and takes no kernel")
+			return misused("-e starts what is loaded, and takes no kernel")
 		}
 		return c.Jump(ctx, reboot.JumpOptions{DryRun: o.DryRun, KeepNetwork: keepUp})
 	case !load && !force:
-		return misuse("kexec-tools would load and reboot here: -l only loads, -f loads and jumps at once, kexec-reboot exec reboots in order")
+		return misused("kexec-tools would load and reboot here: -l only loads, -f loads and jumps at once, kexec-reboot exec reboots in order")
 	case len(kernels) != 1:
-		return misuse("one kernel is needed, and %d were given", len(kernels))
+		return misused("one kernel is needed, and %d were given", len(kernels))
 	}
 	if o.Kernel, err = filepath.Abs(kernels[0]); err != nil {
 		return err

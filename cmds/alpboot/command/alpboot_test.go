@@ -1,0 +1,245 @@
+package command
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alpboot/alpboot/boot/efivar"
+	"github.com/alpboot/alpboot/boot/remember"
+)
+
+// ask runs a verb of alpboot that must end with a code.
+func (f *fake) ask(t *testing.T, code int, args ...string) (stdout, stderr string) {
+	t.Helper()
+	f.out.Reset()
+	f.err.Reset()
+	if got := f.alpboot(args); got != code {
+		t.Fatalf("alpboot %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, code, f.out.String(), f.err.String())
+	}
+	return f.out.String(), f.err.String()
+}
+
+// remembers returns what the boot menu has in its file.
+func (f *fake) remembers(t *testing.T) remember.State {
+	t.Helper()
+	state, err := f.file().Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+// The program is what it is called by, through a link or a copy.
+func TestNames(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"/usr/sbin/lsboot", "--version"}, "lsboot "},
+		{[]string{"kexec-reboot", "--version"}, "kexec-reboot "},
+		{[]string{"./alpboot", "--version"}, "alpboot "},
+		{[]string{"anything", "--version"}, "alpboot "},
+		{[]string{"alpboot", "lsboot", "--version"}, "lsboot "},
+		{[]string{"alpboot", "kexec-reboot", "--help"}, "Usage: kexec-reboot "},
+	} {
+		var out, errs bytes.Buffer
+		if code := Run(tt.args, &out, &errs); code != exitDone || !strings.HasPrefix(out.String(), tt.want) || errs.Len() > 0 {
+			t.Errorf("%q: exit code %d, prints %q, %q", tt.args, code, out.String(), errs.String())
+		}
+	}
+}
+
+// Every verb is complete in the table, and is described by --help, which changes
+// nothing.
+func TestHelp(t *testing.T) {
+	f := newFake(t, alpine())
+	before := f.all(t)
+	all, _ := f.ask(t, exitDone, "--help")
+	seen := map[string]bool{}
+	for _, v := range verbs() {
+		if v.about == "" || strings.HasSuffix(v.about, ".") || !strings.HasSuffix(v.text, ".") || seen[v.name] {
+			t.Errorf("%s: its line of the table is not complete, or there twice", v.name)
+		}
+		seen[v.name] = true
+		if !strings.Contains(all, "\n  "+v.name+" ") {
+			t.Errorf("--help lacks %s", v.name)
+		}
+		out, stderr := f.ask(t, exitDone, v.name, "--help")
+		if !strings.HasPrefix(out, "Usage: alpboot "+v.name) || stderr != "" {
+			t.Errorf("%s --help prints %q, %q", v.name, out, stderr)
+		}
+		v.flagSet().VisitAll(func(g *flag.Flag) {
+			if g.Usage == "" || !strings.Contains(out, "\n  --"+g.Name+" ") {
+				t.Errorf("%s --help lacks --%s", v.name, g.Name)
+			}
+		})
+		for line := range strings.Lines(out) {
+			if len(line) > 81 {
+				t.Errorf("%s --help has a line of %d characters: %s", v.name, len(line)-1, line)
+			}
+		}
+		if v.most() < 100 {
+			words := append([]string{v.name}, slices.Repeat([]string{"x"}, v.most()+1)...)
+			if _, stderr := f.ask(t, exitMisuse, words...); !strings.Contains(stderr, "alpboot: \"x\" is one word too many\nUsage: alpboot "+v.name) {
+				t.Errorf("%s with too many words: %s", v.name, stderr)
+			}
+		}
+	}
+	for _, args := range [][]string{{"slot"}, {"defaults"}, {"status", "--quick"}, {"next", "--clear", "1"}, {"reboot", "1", "--firmware"}} {
+		if _, stderr := f.ask(t, exitMisuse, args...); !strings.Contains(stderr, "Usage: alpboot") {
+			t.Errorf("%q: %s", args, stderr)
+		}
+	}
+	if after := f.all(t); len(after) != len(before) || len(f.ran) > 0 {
+		t.Errorf("something was changed or run: %v", f.ran)
+	}
+}
+
+// What is chosen here is what the menu finds where it remembers, and the words are
+// true.
+func TestDefault(t *testing.T) {
+	f := withMemory(t, remember.State{})
+	lts, virt := f.idOf(t, "Linux lts"), f.idOf(t, "Linux virt")
+	check := func(args, says, wantDefault, wantNext string) {
+		t.Helper()
+		out, stderr := f.ask(t, exitDone, strings.Fields(args)...)
+		state := f.remembers(t)
+		if !strings.Contains(out, says) || stderr != "" || state.Default != wantDefault || state.Next != wantNext {
+			t.Errorf("%s prints %q, %q; remembered is %q, once %q", args, out, stderr, state.Default, state.Next)
+		}
+	}
+	check("default", "Linux virt, as it comes first in the list\n", "", "")
+	check("default 2", "Linux lts, as it was made the default in the menu\n", lts, "")
+	check("next", "Nothing is asked for at the next start only; Linux lts is booted", lts, "")
+	check("next "+virt, "Linux virt, as it was asked for at this start only\n", lts, virt)
+	check("default", "Linux lts, as", lts, virt)
+	check("next", "Linux virt, as", lts, virt)
+	check("next --clear", "Linux lts", lts, "")
+	check("default @last", "Linux virt, as it comes first", "@last", "")
+	check("default --clear", "Linux virt, as it comes first", "", "")
+	if _, stderr := f.ask(t, exitFailed, "default", "Windows"); !strings.Contains(stderr, `alpboot: there is no entry "Windows"`) {
+		t.Errorf("says %q", stderr)
+	}
+	f = withMemory(t, remember.State{}, "/etc/alpboot.conf", stateConf+"default = Linux lts\n")
+	if _, stderr := f.ask(t, exitFailed, "default", "1"); !strings.Contains(stderr, "the setting default = Linux lts decides") || f.remembers(t).Default != "" {
+		t.Errorf("says %q, remembers %+v", stderr, f.remembers(t))
+	}
+	f = newFake(t, alpine())
+	if _, stderr := f.ask(t, exitFailed, "next", "1"); !strings.Contains(stderr, "remembers nothing that could be changed here") {
+		t.Errorf("says %q", stderr)
+	}
+}
+
+// windows are EFI variables of a machine with other things to start.
+func windows() []string {
+	const dir = "/sys/firmware/efi/efivars/"
+	file := func(name string, value []byte) []string {
+		return []string{dir + name + "-" + efivar.Global, "\x07\x00\x00\x00" + string(value)}
+	}
+	option := func(name string) []byte {
+		return efivar.LoadOption{Attributes: efivar.Active, Description: name, File: `\x.efi`}.Bytes()
+	}
+	return slices.Concat(
+		file("BootOrder", efivar.AppendNumbers(nil, []uint16{1, 2, 3})), file("BootCurrent", efivar.AppendNumbers(nil, []uint16{1})),
+		file("Boot0001", option("alpboot")), file("Boot0002", option("Windows Boot Manager")), file("Boot0003", option("EFI Shell")),
+		file("OsIndicationsSupported", []byte{1, 0, 0, 0, 0, 0, 0, 0}))
+}
+
+// A restart ends in what was asked for, by the way that was printed before.
+func TestReboot(t *testing.T) {
+	needAMD64(t)
+	services := []string{"/etc/runlevels/default/kexec-load", "-> /etc/init.d/kexec-load", "/etc/runlevels/shutdown/kexec-exec", "-> /etc/init.d/kexec-exec", "/run/openrc/started/kexec-load", "x"}
+	const firmware = "/run/kexec-reboot.failed"
+	for _, tt := range []struct {
+		name, args string
+		changes    []string
+		setUp      func(*fake)
+		says       string
+		loads      string // what is in the command line of what is loaded; "" when nothing is
+		variable   string // that is set
+		next       string // title of what the menu boots once
+		fails      bool
+	}{
+		{name: "by kexec", changes: services, says: "Restarting by kexec into what is loaded\n", loads: "root=UUID=1 modules=ext4"},
+		{name: "what was chosen by hand", changes: slices.Concat(services, []string{choiceFile, `{"Entry":"2"}`}), setUp: func(f *fake) { f.isLoaded = true }, says: "into what is loaded", loads: "-"},
+		{name: "through the firmware", says: "Restarting through the firmware into what the boot menu boots\n"},
+		{name: "an entry by kexec", args: "2", changes: services, says: "Restarting by kexec into Linux lts\n", loads: "of=lts"},
+		{name: "an entry without services", args: "Linux_lts", says: "Not by kexec: the OpenRC services are not in place", next: "Linux lts"},
+		{name: "an entry and a kernel that forbids kexec", args: "2", changes: services, setUp: func(f *fake) { f.isDisabled = true }, says: "this kernel forbids kexec", next: "Linux lts"},
+		{name: "an entry that is refused", args: "2", changes: services, setUp: func(f *fake) { f.kernel.err = errors.New("no key") }, says: "no key", next: "Linux lts"},
+		{name: "not by kexec", args: "--no-kexec 2", changes: services, says: "Restarting through the firmware into Linux lts, by the boot menu, once\n", next: "Linux lts"},
+		{name: "what is loaded is not started", args: "--no-kexec", changes: services, setUp: func(f *fake) { f.isLoaded = true }, says: "through the firmware"},
+		{name: "the setup", args: "--firmware", changes: slices.Concat(services, windows()), says: "through the firmware into the setup of the firmware\n", variable: "OsIndications"},
+		{name: "no setup", args: "--firmware", says: "cannot be asked for its setup", fails: true},
+		{name: "Windows", args: "--to windows", changes: slices.Concat(services, windows()), says: "into Windows Boot Manager (Boot0002 of the firmware), once\n", variable: "BootNext"},
+		{name: "several", args: "--to e", changes: windows(), says: "fits several", fails: true},
+		{name: "none", args: "--to Haiku", changes: windows(), says: `it has "Windows Boot Manager", "EFI Shell"`, fails: true},
+		{name: "no entry", args: "3", changes: services, says: `no entry "3"`, fails: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := withMemory(t, remember.State{}, tt.changes...)
+			lts := f.idOf(t, "Linux lts")
+			if tt.setUp != nil {
+				tt.setUp(f)
+			}
+			args := []string{"reboot"}
+			for _, w := range strings.Fields(tt.args) {
+				args = append(args, strings.ReplaceAll(w, "_", " "))
+			}
+			code := exitDone
+			if tt.fails {
+				code = exitFailed
+			}
+			before := f.all(t)
+			if !strings.Contains(tt.name, "refused") {
+				f.ask(t, code, append(args, "--dry-run")...)
+				if len(f.all(t)) != len(before) || len(f.ran) > 0 || f.kernel.loads > 0 || f.remembers(t).Next != "" {
+					t.Error("--dry-run has done something")
+				}
+			}
+			f.kernel.loads = 0
+			stdout, stderr := f.ask(t, code, args...)
+			if !strings.Contains(stdout+stderr, tt.says) {
+				t.Errorf("says %q, %q", stdout, stderr)
+			}
+			if tt.fails {
+				if len(f.ran) > 0 || f.kernel.loads > 0 {
+					t.Errorf("ran %q", f.ran)
+				}
+				return
+			}
+			byKexec := tt.loads != ""
+			if !slices.Equal(f.ran, []string{"reboot"}) || f.exists(marker) != byKexec || f.exists(firmware) == byKexec {
+				t.Errorf("ran %q; it goes through the firmware: %v", f.ran, f.exists(firmware))
+			}
+			if tt.loads == "-" {
+				tt.loads = "" // nothing is loaded again
+			}
+			if byKexec && !strings.Contains(f.kernel.cmdline, tt.loads) || !byKexec && f.isLoaded && f.kernel.unloads == 0 {
+				t.Errorf("loaded is %q", f.kernel.cmdline)
+			}
+			if want := map[bool]string{true: lts}[tt.next != ""]; f.remembers(t).Next != want {
+				t.Errorf("the menu boots %q once, want %q", f.remembers(t).Next, want)
+			}
+			for _, name := range []string{"BootNext", "OsIndications"} {
+				if f.exists(path.Join("/sys/firmware/efi/efivars", name+"-"+efivar.Global)) != (name == tt.variable) {
+					t.Errorf("%s is not as it should be", name)
+				}
+			}
+		})
+	}
+}
+
+// A restart that did not begin leaves the next one as it would have been.
+func TestRebootFails(t *testing.T) {
+	f := withMemory(t, remember.State{})
+	f.Run = func(string, ...string) error { return errors.New("boom") }
+	if _, stderr := f.ask(t, exitFailed, "reboot"); !strings.Contains(stderr, "boom") || f.exists("/run/kexec-reboot.failed") {
+		t.Errorf("says %q", stderr)
+	}
+}

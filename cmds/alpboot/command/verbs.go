@@ -1,0 +1,211 @@
+package command
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/alpboot/alpboot/boot/reboot"
+	"github.com/alpboot/alpboot/cmds/lsboot/lsboot"
+)
+
+// A verb is one thing that alpboot does. The table of them is what --help, the
+// manual page and the completions of shells are made from.
+type verb struct {
+	name  string
+	args  string // words after the flags, as the usage has them: "[ENTRY]", "VERB [NAME] ..."
+	about string // what it does, in a few words
+	text  string // what there is to know about it: sentences, with an empty line between paragraphs
+
+	// flags adds the verb's flags, and returns what is called when they have been
+	// parsed.
+	flags func(f *flag.FlagSet) runner
+}
+
+// A runner does what a verb is for, with the words after its flags. It returns the
+// exit code of what was done.
+type runner func(ctx context.Context, c command, words []string) (code int, err error)
+
+// noFlags is for a verb without flags and words that ends in 0 or an error.
+func noFlags(do func(command, context.Context) error) func(*flag.FlagSet) runner {
+	return func(*flag.FlagSet) runner {
+		return func(ctx context.Context, c command, _ []string) (int, error) { return 0, do(c, ctx) }
+	}
+}
+
+// verbs lists what alpboot does; the first one is meant when none is named.
+func verbs() []verb {
+	return []verb{
+		{"status", "", "what starts this machine, now and next", textStatus, statusVerb},
+		{"list", "[DEVICE...]", "what can be booted, as the menu would list it", textList, listVerb},
+		{"default", "[ENTRY]", "what is booted when nobody chooses", textDefault, defaultVerb},
+		{"next", "[ENTRY]", "what is booted at the next start only", textNext, nextVerb},
+		{"reboot", "[ENTRY]", "restarts, by kexec where that works", textReboot, rebootVerb},
+		{"good", "", "reports that this system has come up", textGood, noFlags(command.ConfirmBoot)},
+		{"slot", "VERB [WORD...]", "answers RAUC", textSlot, slotVerb},
+	}
+}
+
+const textStatus = `Prints what starts this machine now, what the next start boots and why, what is
+known of the last one, whether a reboot works by kexec, which services are in
+place, and which entries there are. Changes nothing.
+
+The exit status is 0 when a reboot will kexec, 1 when this kernel cannot, 3 when
+it can and a reboot goes through the firmware all the same.`
+
+func statusVerb(*flag.FlagSet) runner {
+	return func(ctx context.Context, c command, _ []string) (int, error) { return codeOf(c.Status(ctx)), nil }
+}
+
+// codeOf returns the exit code for what a reboot will end in.
+func codeOf(o reboot.Outcome) int {
+	return map[reboot.Outcome]int{reboot.ByKexec: exitDone, reboot.CannotKexec: exitFailed, reboot.ByTheFirmware: exitFirmware}[o]
+}
+
+const textList = lsboot.About + `
+
+The exit status is 0 when there are entries, 1 when there are none. lsboot is
+this verb by another name.`
+
+func listVerb(f *flag.FlagSet) runner {
+	asJSON := f.Bool("json", false, "print an array of objects, one an entry")
+	return func(_ context.Context, c command, targets []string) (int, error) {
+		return lsboot.List(targets, *asJSON, c.Stdout, c.Stderr), nil
+	}
+}
+
+const textDefault = `Remembers an entry, by its ID, title or number in status, where the boot menu
+remembers what was made the default there. @last is the entry that was booted
+last. Without an entry, prints which one it is and why.`
+
+func defaultVerb(f *flag.FlagSet) runner {
+	clear := f.Bool("clear", false, "remember none any more")
+	return remembered(clear, false)
+}
+
+const textNext = `Remembers an entry for the next start, and for no other one. Without an entry,
+prints what was asked for.`
+
+func nextVerb(f *flag.FlagSet) runner {
+	clear := f.Bool("clear", false, "take the request back")
+	return remembered(clear, true)
+}
+
+// remembered is default, or with once next.
+func remembered(clear *bool, once bool) runner {
+	return func(ctx context.Context, c command, words []string) (int, error) {
+		switch {
+		case *clear && len(words) > 0:
+			return 0, misused("--clear takes no entry")
+		case *clear:
+			return 0, c.SetDefault(ctx, "", once)
+		case len(words) == 0:
+			return 0, c.ShowDefault(ctx, once)
+		}
+		return 0, c.SetDefault(ctx, words[0], once)
+	}
+}
+
+const textReboot = `Shuts the system down in order and restarts it. With an entry, that one is
+booted: by kexec where that works, else through the firmware and the boot menu,
+which boots it once. Which of them it will be is printed before that.`
+
+func rebootVerb(f *flag.FlagSet) runner {
+	var o reboot.RebootOptions
+	f.BoolVar(&o.Setup, "firmware", false, "into the setup of the firmware")
+	f.StringVar(&o.To, "to", "", "what else the firmware starts, such as Windows: by `NAME`")
+	f.BoolVar(&o.NoKexec, "no-kexec", false, "through the firmware, even where kexec works")
+	f.BoolVar(&o.DryRun, "dry-run", false, "only print what would be done")
+	return func(ctx context.Context, c command, words []string) (int, error) {
+		if len(words) > 0 {
+			o.Entry = words[0]
+		}
+		given := 0
+		for _, set := range []bool{o.Setup, o.To != "", o.Entry != ""} {
+			if set {
+				given++
+			}
+		}
+		if given > 1 {
+			return 0, misused("an entry, --firmware and --to exclude one another")
+		}
+		return 0, c.Reboot(ctx, o)
+	}
+}
+
+const textGood = `Reports to the boot menu that the system which it has started last is up, where
+its setting confirm asks for that. To be called at the end of a start.`
+
+const textSlot = `Answers what RAUC asks of a custom bootloader backend: get-primary, set-primary
+NAME, get-state NAME, set-state NAME good or bad, get-current. NAME, the
+bootname of a slot, is the ID or title of an entry.`
+
+func slotVerb(*flag.FlagSet) runner {
+	return func(ctx context.Context, c command, words []string) (int, error) {
+		return 0, c.Slot(ctx, words[0], words[1:]...)
+	}
+}
+
+func verbNamed(name string) (verb, bool) {
+	all := verbs()
+	i := slices.IndexFunc(all, func(v verb) bool { return v.name == name })
+	if i < 0 {
+		return verb{}, false
+	}
+	return all[i], true
+}
+
+// least and most are how many words a verb takes after its flags.
+func (v verb) least() int {
+	n := 0
+	for _, w := range strings.Fields(v.args) {
+		if !strings.HasPrefix(w, "[") {
+			n++
+		}
+	}
+	return n
+}
+
+func (v verb) most() int {
+	if strings.Contains(v.args, "...") {
+		return 1 << 10
+	}
+	return len(strings.Fields(v.args))
+}
+
+// flagSet returns the verb's flags, for those who list them.
+func (v verb) flagSet() *flag.FlagSet {
+	f := newFlags()
+	v.flags(f)
+	return f
+}
+
+// usage returns how the verb is called.
+func (v verb) usage() string {
+	words := []string{"alpboot", v.name}
+	v.flagSet().VisitAll(func(f *flag.Flag) {
+		if name, _ := flag.UnquoteUsage(f); name != "" {
+			words = append(words, "[--"+f.Name+" "+name+"]")
+		} else {
+			words = append(words, "[--"+f.Name+"]")
+		}
+	})
+	return strings.Join(append(words, strings.Fields(v.args)...), " ")
+}
+
+// help prints all that there is to know about the verb.
+func (v verb) help(w io.Writer) {
+	fmt.Fprintf(w, "Usage: %s\n\n%s\n", v.usage(), v.text)
+	first := true
+	v.flagSet().VisitAll(func(f *flag.Flag) {
+		name, usage := flag.UnquoteUsage(f)
+		if first {
+			fmt.Fprintln(w)
+			first = false
+		}
+		fmt.Fprintf(w, "  --%-20s %s\n", strings.TrimSpace(f.Name+" "+name), usage)
+	})
+}
