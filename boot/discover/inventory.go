@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/format/bare"
 	"github.com/alpboot/alpboot/boot/format/kept"
+	"github.com/alpboot/alpboot/boot/version"
 )
 
 // makeInventory returns what is known of all volumes.
@@ -345,24 +347,36 @@ func last(no bool) int {
 
 // inOrder sorts entries as a menu shows them: one volume after another, those
 // that are not built in last, of each kind those on which all is guessed last; on
-// each what is configured before what is guessed, and snapshots at the end. A
-// previous kernel comes behind what has replaced it.
+// each what is configured before what is guessed, and snapshots at the end. Of
+// guessed ones in one directory the newest release is first. A previous kernel comes
+// behind what has replaced it.
 func inOrder(list []boot.Entry) []boot.Entry {
 	volumes := map[string]int{} // places of volumes in the list
+	dirs := map[string]int{}    // those of directories with kernels
+	dir := func(e boot.Entry) string { return e.Volume.Device + ":" + path.Dir(e.Kernel) }
 	configured := map[string]bool{}
 	for _, e := range list {
 		if _, ok := volumes[e.Volume.Device]; !ok {
 			volumes[e.Volume.Device] = len(volumes)
 		}
+		if _, ok := dirs[dir(e)]; !ok && e.Guessed {
+			dirs[dir(e)] = len(dirs)
+		}
 		configured[e.Volume.Device] = configured[e.Volume.Device] || !e.Guessed && !e.Previous
 	}
 	slices.SortStableFunc(list, func(a, b boot.Entry) int {
-		return cmp.Or(
+		if order := cmp.Or(
 			last(a.Removable)-last(b.Removable),
 			last(!configured[a.Volume.Device])-last(!configured[b.Volume.Device]),
 			volumes[a.Volume.Device]-volumes[b.Volume.Device],
 			last(a.Snapshot)-last(b.Snapshot),
-			last(a.Guessed)-last(b.Guessed))
+			last(a.Guessed)-last(b.Guessed)); order != 0 || !a.Guessed {
+			return order
+		}
+		return cmp.Or(
+			dirs[dir(a)]-dirs[dir(b)],
+			last(a.Version == "")-last(b.Version == ""),
+			version.Compare(release(b), release(a)))
 	})
 	// A previous kernel comes behind the entries of what has replaced it.
 	var previous []boot.Entry
@@ -382,6 +396,12 @@ func inOrder(list []boot.Entry) []boot.Entry {
 		list = slices.Insert(list, at, e)
 	}
 	return list
+}
+
+// release returns the version of the kernel of e without its flavour: lts and virt of
+// one release are equal.
+func release(e boot.Entry) string {
+	return strings.TrimSuffix(e.Version, "-"+version.Flavour(e.Version))
 }
 
 // same reports whether two entries boot the same kernel in the same way, as those

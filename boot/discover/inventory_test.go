@@ -43,6 +43,51 @@ func TestInOrder(t *testing.T) {
 	}
 }
 
+// Of kernels that no configuration names, the one of the newest release is first,
+// and of one release the newest file.
+func TestGuessedOrder(t *testing.T) {
+	day := func(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
+	type file struct {
+		release string // "" for an image that has none
+		changed time.Time
+	}
+	for _, tt := range []struct {
+		name  string
+		files map[string]file
+		want  string
+	}{
+		{"by release, whatever the age", map[string]file{"edge": {"6.6.9-0-edge", day(3)}, "lts": {"6.12.60-0-lts", day(2)}, "virt": {"6.18.2-0-virt", day(1)}}, "virt lts edge"},
+		{"of one release by age", map[string]file{"lts": {"6.12.60-0-lts", day(1)}, "virt": {"6.12.60-0-virt", day(2)}}, "virt lts"},
+		{"a version for a name", map[string]file{"lts": {"6.12.60-0-lts", day(2)}, "6.13.1": {"6.13.1", day(1)}}, "6.13.1 lts"},
+		{"no release", map[string]file{"a": {"", day(1)}, "b": {"", day(2)}, "lts": {"6.12.60-0-lts", day(1)}}, "lts b a"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := alpine("/dev/sda1", "u1", "lts")
+				delete(files(d), "boot/extlinux.conf")
+				for flavour, f := range tt.files {
+					image := text("not a kernel")
+					if f.release != "" {
+						image = bzImage(f.release)
+					}
+					image.ModTime = f.changed
+					files(d)["boot/vmlinuz-"+flavour] = image
+				}
+				m := hardware.New(d)
+				sc := scanner(m).Start(t.Context())
+				defer stop(t, sc, m)
+				var got []string
+				for _, e := range settled(t, sc).Entries {
+					got = append(got, strings.TrimPrefix(e.Kernel, "boot/vmlinuz-"))
+				}
+				if strings.Join(got, " ") != tt.want {
+					t.Errorf("got %q, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 // What GRUB asks for at the next boot counts, also where another configuration
 // lists the same kernel first.
 func TestNextBootIsKeptWhereEntriesAreMerged(t *testing.T) {

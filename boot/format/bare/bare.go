@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
@@ -51,6 +52,9 @@ func Format() boot.Format {
 // one of an Alpine medium that runs from memory, or that of LILO, ELILO or Armbian.
 // Otherwise it is empty and
 // Problem has that: see [Complete].
+//
+// In each directory kernels with a version for a name come last, the newest first;
+// others are in the order of their age, as only the image has their version.
 //
 // A kernel in a snapshot boots that snapshot, whatever its own configuration
 // names as the subvolume. Those that are not read are counted in a note.
@@ -191,14 +195,15 @@ type pair struct {
 	initrds []string // microcode included
 	missing bool     // no initramfs, only microcode if anything
 	modloop bool     // the modules of an Alpine medium are there too
+	changed time.Time
 }
 
 // legacy are the flavours that Alpine had before kernels were called vmlinuz-:
 // the kernel is /boot/<flavour> and the initramfs /boot/<flavour>.gz.
 var legacy = [...]string{"grsec", "hardened", "vanilla", "virt", "virtgrsec", "rpi", "rpi2", "vserver", "lts"}
 
-// findPairs returns the kernels in the directory dir, which holds list: flavours
-// by name, then versions, newest first.
+// findPairs returns the kernels in the directory dir, which holds list: flavours,
+// then versions, the newest first of each.
 func findPairs(fsys fs.FS, dir string, list []fs.DirEntry) []pair {
 	var pairs []pair
 	files := make(map[string]bool, len(list))
@@ -220,6 +225,9 @@ func findPairs(fsys fs.FS, dir string, list []fs.DirEntry) []pair {
 			}
 		}
 		p := pair{kernel: name, missing: true}
+		if st, err := d.Info(); err == nil {
+			p.changed = st.ModTime()
+		}
 		for _, u := range []string{"intel-ucode.img", "amd-ucode.img"} {
 			// They are there on x86 only. The kernel wants them first.
 			if files[u] {
@@ -246,7 +254,7 @@ func findPairs(fsys fs.FS, dir string, list []fs.DirEntry) []pair {
 		case isVersion(bv):
 			return -1
 		}
-		return 0 // ReadDir has sorted them
+		return b.changed.Compare(a.changed) // of one time they stay as ReadDir has sorted them
 	})
 	return pairs
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
@@ -323,4 +324,35 @@ func firstRoot(fsys fs.FS, vol boot.Volume) (bare.Root, bool) {
 		return roots[0], true
 	}
 	return bare.Root{}, false
+}
+
+// Kernels in one directory: the newest comes first.
+func TestOrder(t *testing.T) {
+	day := func(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
+	for _, tt := range []struct {
+		name  string
+		files map[string]time.Time
+		want  string
+	}{
+		{"by age", map[string]time.Time{"edge": day(2), "lts": day(3), "virt": day(1)}, "lts edge virt"},
+		{"of one age, by name", map[string]time.Time{"virt": day(1), "lts": day(1)}, "lts virt"},
+		{"versions, whatever their age", map[string]time.Time{"6.6.9-0": day(2), "6.6.10-0": day(1)}, "6.6.10-0 6.6.9-0"},
+		{"flavours before versions", map[string]time.Time{"6.6.9-0": day(2), "lts": day(1)}, "lts 6.6.9-0"},
+	} {
+		root := fstest.MapFS{}
+		for flavour, changed := range tt.files {
+			root["boot/vmlinuz-"+flavour] = &fstest.MapFile{ModTime: changed}
+		}
+		l, err := bare.Parse(root, boot.Volume{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range l.Entries {
+			got = append(got, strings.TrimPrefix(e.Kernel, "boot/vmlinuz-"))
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
 }
