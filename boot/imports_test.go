@@ -44,7 +44,7 @@ var arrows = map[string][]string{
 
 	"boot/discover": {"boot/device/...", "boot/format/...", "boot/kernel/..."},
 	"boot/kexec":    {"boot/kernel/..."},
-	"boot/list":     {"boot/device/...", "boot/discover", "boot/list/readonly"},
+	"boot/list":     {"boot/choice", "boot/device/...", "boot/discover", "boot/kexec", "boot/list/readonly", "boot/remember", "boot/settings"},
 
 	"boot/list/readonly": {"boot/device/superblock"},
 	"boot/menu/...":      {"boot/menu/..."},

@@ -37,7 +37,9 @@ func unattendedDisk(t *testing.T, options string, ends ...target.Image) (vm.Driv
 		im.Files, im.Compression = map[string]string{"flavour": flavour}, target.Gzip
 		in.Kernels = append(in.Kernels, disk.Kernel{Flavour: flavour, Image: kernelOf(t, line).Image, Initramfs: targetImage(t, im)})
 	}
-	return vm.Drive{File: write(t, disk.OneRoot(in)), Access: vm.Writeable}, in
+	layout := disk.OneRoot(in)
+	layout.Partitions[0].FS.Label = "ALPBOOT" // where lsboot looks for what is remembered
+	return vm.Drive{File: write(t, layout), Access: vm.Writeable}, in
 }
 
 // replace writes another file over one in /boot of a disk that no machine uses.
@@ -90,6 +92,12 @@ func TestUnattendedTries(t *testing.T) {
 		m := startWith(t, strings.Replace(settings, "timeout=0", "timeout=600", 1), func(*vm.Options) {}, d)
 		m.row(menuLimit, "Linux lts", "failed")
 		m.row(drawLimit, "Linux virt", "default")
+		if os.Geteuid() == 0 { // it is to be mounted
+			out, err := exec.Command("go", "run", "../cmds/lsboot", d.File).CombinedOutput()
+			if rows := string(out); err != nil || !strings.Contains(rows, "x   1 Linux lts ") || !strings.Contains(rows, "    2 Linux virt") {
+				t.Errorf("lsboot: %v\n%s", err, rows)
+			}
+		}
 	})
 	t.Run("repaired", func(t *testing.T) {
 		replace(t, d, "initramfs-lts", initramfs(t, target.Gzip, map[string]string{"flavour": "lts", "repaired": "yes"}))

@@ -216,6 +216,28 @@ func (sc *Scan) Open(vol boot.Volume, name string) (fs.File, error) {
 	}
 }
 
+// Filesystems returns the volumes of an inventory that can be read, with their
+// roots.
+func (sc *Scan) Filesystems(inv boot.Inventory) boot.Volumes {
+	var vs boot.Volumes
+	for _, v := range inv.Volumes {
+		if v.Volume.Device != "" && v.Volume.Type != "" && !v.Locked && !v.Busy && v.Problem == "" {
+			vs = append(vs, boot.MountedVolume{Volume: v.Volume, FS: sc.FS(v.Volume)})
+		}
+	}
+	return vs
+}
+
+// FS returns the filesystem of a volume, for as long as the scan has it mounted.
+func (sc *Scan) FS(v boot.Volume) fs.FS { return volumeFS{sc, v} }
+
+type volumeFS struct {
+	scan   *Scan
+	volume boot.Volume
+}
+
+func (v volumeFS) Open(name string) (fs.File, error) { return v.scan.Open(v.volume, name) }
+
 // Unlock unlocks the encrypted volume on a device; what is in it is scanned then
 // as any other. It may take seconds, and as much memory as the volume's key asks
 // for. [luks.ErrPassphrase] means that it was the wrong passphrase.

@@ -6,6 +6,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"os"
+
+	"github.com/alpboot/alpboot/boot"
 )
 
 // Fingerprint returns a word that differs when another kernel of that release,
@@ -33,6 +36,17 @@ func Fingerprint(ctx context.Context, t Target, release string) (string, error) 
 		fmt.Fprintf(all, "%d %x\n", p.size, content.Sum(nil))
 	}
 	return hex.EncodeToString(all.Sum(nil)[:16]), nil
+}
+
+// FingerprintOf returns the fingerprint of what an entry starts, whose files are opened
+// as by [Open].
+func FingerprintOf(ctx context.Context, e boot.Entry, open func(name string) (*os.File, error)) (string, error) {
+	t, done, err := Open(e, open)
+	defer done()
+	if err != nil {
+		return "", err
+	}
+	return Fingerprint(ctx, t, e.Version)
 }
 
 // copyUntil copies r to w until it ends, or ctx does.

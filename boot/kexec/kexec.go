@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/kernel"
 )
 
@@ -30,6 +31,27 @@ type Target struct {
 	Profile int        // of a unified kernel image: which one
 	Initrds []*os.File // in the order in which they shall be unpacked
 	Cmdline string     // as the target shall see it
+}
+
+// Open opens the files that an entry starts; open opens one of its volume. done
+// closes them, also after an error.
+func Open(e boot.Entry, open func(name string) (*os.File, error)) (t Target, done func(), err error) {
+	var files []*os.File
+	done = func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	t = Target{Cmdline: e.Cmdline, Profile: e.Profile}
+	for _, name := range append([]string{e.Kernel}, e.Initrds...) {
+		f, err := open(name)
+		if err != nil {
+			return t, done, err
+		}
+		files = append(files, f)
+	}
+	t.Kernel, t.Initrds = files[0], files[1:]
+	return t, done, nil
 }
 
 // Method is the system call that loads the target.

@@ -27,17 +27,18 @@ type jsonEntry struct {
 	Guessed  bool        `json:"guessed"`
 	Snapshot bool        `json:"snapshot"`
 	Previous bool        `json:"previous,omitempty"`
+	Failed   bool        `json:"failed,omitempty"`
 	Problem  string      `json:"problem"`
 }
 
-// JSON writes entries as an array of objects.
-func JSON(w io.Writer, entries []boot.Entry) error {
+// JSON writes entries as an array of objects; failed is as [Failed] returns it.
+func JSON(w io.Writer, entries []boot.Entry, failed map[string]bool) error {
 	out := []jsonEntry{} // an empty array, not null
 	for _, e := range entries {
 		j := jsonEntry{
 			ID: e.ID, Title: e.Title, Submenu: append([]string{}, e.Submenu...), Version: e.Version, Format: e.Format,
 			Source: e.Source.String(), Volume: e.Volume, Kernel: rooted(e.Kernel), Initrds: []string{}, Cmdline: e.Cmdline,
-			Default: e.Default, Guessed: e.Guessed, Snapshot: e.Snapshot, Previous: e.Previous, Problem: e.Problem,
+			Default: e.Default, Guessed: e.Guessed, Snapshot: e.Snapshot, Previous: e.Previous, Failed: failed[e.ID], Problem: e.Problem,
 		}
 		for _, name := range e.Initrds {
 			j.Initrds = append(j.Initrds, rooted(name))
@@ -67,8 +68,9 @@ const (
 	versionLeast = 14
 )
 
-// Table lists entries with the numbers that alpboot.default takes.
-func Table(w io.Writer, entries []boot.Entry) error {
+// Table lists entries with the numbers that alpboot.default takes; failed is as
+// [Failed] returns it.
+func Table(w io.Writer, entries []boot.Entry, failed map[string]bool) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -95,6 +97,9 @@ func Table(w io.Writer, entries []boot.Entry) error {
 			b.WriteString(strings.Repeat(" ", numberWidth) + fit(g+":", width-numberWidth) + "\n")
 		}
 		mark := Mark(e)
+		if failed[e.ID] && e.Problem == "" {
+			mark = "x"
+		}
 		marks += mark
 		line(mark, fmt.Sprint(i+1), e)
 		if e.Problem != "" {
@@ -130,6 +135,7 @@ var marksMeaning = [...]struct{ mark, meaning string }{
 	{"*", "default of its configuration"},
 	{"?", "guessed: no configuration has its command line"},
 	{"!", "cannot be booted"},
+	{"x", "has failed: it was started, and never reported being up"},
 }
 
 // Mark returns the mark that stands before an entry in the table, or "".

@@ -122,7 +122,7 @@ func (m Model) summary(it item, w, height int, cs Charset) []line {
 // troubles is why e cannot be booted or was not.
 func (m Model) troubles(e boot.Entry, cs Charset) []fact {
 	var facts []fact
-	if reason, failed := m.failed[e.ID]; failed {
+	if reason, failed := m.failure(e); failed {
 		facts = append(facts, fact{"Failed", clean(reason, cs), Bad})
 	}
 	if e.Problem != "" {

@@ -19,7 +19,7 @@ func (m Model) setInventory(msg InventoryMsg) Model {
 		m = m.keep(before)
 	}
 	m.busySince = m.waiting()
-	m.choice, m.wait, m.added, m.exhausted = msg.Notes, msg.Wait, msg.Added, msg.Exhausted
+	m.choice, m.wait, m.added, m.passed, m.exhausted = msg.Notes, msg.Wait, msg.Added, msg.PassedOver, msg.Exhausted
 	m.defaultID, m.lastID, m.memory = msg.Default, msg.Last, msg.Memory
 	m = m.reveal(m.defaultID, false).reveal(m.list.wanted, true)
 	if m.message.brief {

@@ -97,6 +97,10 @@ type InventoryMsg struct {
 	// Added is what an unattended start adds to the command line of an entry, by ID.
 	Added map[string]string
 
+	// PassedOver is why entries are not booted unattended, by ID, a sentence each. They
+	// are marked as failed.
+	PassedOver map[string]string
+
 	Exhausted *Exhausted // what is done when nobody types; nil for nothing
 }
 

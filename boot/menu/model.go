@@ -28,6 +28,7 @@ type Model struct {
 	notices   []string                // warnings about the machine
 	wait      string                  // why nothing is booted unattended
 	failed    map[string]string       // reasons by ID; never changed in place
+	passed    map[string]string       // the same, of what InventoryMsg has as passed over
 	busySince map[string]time.Time    // when a device was first seen not to have answered; never changed in place
 	facts     map[string]InspectedMsg // what is known of the files of entries, by ID; never changed in place
 	log       []LogLine

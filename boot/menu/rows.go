@@ -177,8 +177,16 @@ func (m Model) otherItem(it item, w int, cs Charset, style Style) line {
 
 // bad reports whether e cannot be booted or was tried in vain.
 func (m Model) bad(e boot.Entry) bool {
-	_, failed := m.failed[e.ID]
+	_, failed := m.failure(e)
 	return failed || e.Problem != ""
+}
+
+// failure returns why e did not boot, or is passed over.
+func (m Model) failure(e boot.Entry) (reason string, failed bool) {
+	if reason, failed = m.failed[e.ID]; !failed {
+		reason, failed = m.passed[e.ID]
+	}
+	return reason, failed
 }
 
 // mark stands behind an entry.
@@ -197,7 +205,7 @@ var (
 
 // marks are those behind an entry, as one text.
 func (m Model) marks(e boot.Entry, narrow bool) string {
-	_, failed := m.failed[e.ID]
+	_, failed := m.failure(e)
 	var texts []string
 	for _, x := range []struct {
 		mark

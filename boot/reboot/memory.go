@@ -85,15 +85,16 @@ func (s *System) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 	switch {
 	case mem.asked.Remember == settings.Off:
 		mem.store = &remember.Nowhere{}
-	case mem.asked.Remember == settings.File:
-		mem.store = &remember.Nowhere{Why: fmt.Sprintf("the volume of %s is not mounted at / or below /boot, /efi or /media", mem.asked.RememberFile)}
-		if place, ok := mem.asked.RememberFile.On(list); ok {
+	case mem.asked.Remember == settings.File, mem.asked.Remember == settings.Auto && why != nil:
+		place, err := mem.asked.StateFile(list, inv.Entries)
+		switch {
+		case err == nil:
 			mem.store = file(place)
+		case mem.asked.Remember == settings.File:
+			mem.store = &remember.Nowhere{Why: fmt.Sprintf("the volume of %s is not mounted at / or below /boot, /efi or /media", mem.asked.RememberFile)}
 		}
-	case mem.asked.Remember == settings.Auto && why != nil:
-		var place settings.StatePlace
-		if place, why = mem.asked.StateFile(list, inv.Entries); why == nil {
-			mem.store, mem.made = file(place), &place
+		if why = err; mem.asked.Remember == settings.Auto && err == nil {
+			mem.made = &place
 		}
 	}
 	switch {
@@ -153,14 +154,7 @@ func fingerprints(ctx context.Context, scan *discover.Scan, inv boot.Inventory, 
 		if t, tried := state.Try(e.ID); !tried || t.Left > 0 || e.Problem != "" {
 			continue
 		}
-		var t target
-		t.Cmdline, t.Profile = e.Cmdline, e.Profile
-		if err := t.open(e.Kernel, e.Initrds, filesOf(scan, e)); err == nil {
-			texts[e.ID], _ = kexec.Fingerprint(ctx, t.Target, e.Version) // what cannot be read has not been replaced
-			t.close()
-		} else {
-			texts[e.ID] = ""
-		}
+		texts[e.ID], _ = kexec.FingerprintOf(ctx, e, filesOf(scan, e)) // what cannot be read has not been replaced
 	}
 	return texts
 }

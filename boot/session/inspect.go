@@ -21,7 +21,7 @@ import (
 func (s *session) inspect(e boot.Entry) {
 	scan, volumes := s.view.scan, s.view.volumes()
 	s.wg.Go(func() {
-		msg := menu.InspectedMsg{ID: e.ID, Notes: kernel.Lacks(s.Root, volumeFS{scan, e.Volume}, e, volumes)}
+		msg := menu.InspectedMsg{ID: e.ID, Notes: kernel.Lacks(s.Root, scan.FS(e.Volume), e, volumes)}
 		if e.Kernel != "" {
 			msg.Files = append(msg.Files, inspectFile(scan, e.Volume, e.Kernel, aboutKernel))
 		}
@@ -94,7 +94,7 @@ func (s *session) systemLines() func() []string {
 
 // complete finds the paths on a volume that begin as what was typed.
 func (s *session) complete(a menu.Complete) {
-	fsys := volumeFS{s.view.scan, a.Volume}
+	fsys := s.view.scan.FS(a.Volume)
 	s.wg.Go(func() { s.send(menu.CompletionMsg{Seq: a.Seq, Names: completions(fsys, a.Prefix)}) })
 }
 

@@ -192,7 +192,7 @@ func (j *job) fingerprint() string {
 	if j.memory == nil || j.confirm == 0 {
 		return ""
 	}
-	text, err := fingerprintOf(j.ctx, j.scan, j.found)
+	text, err := kexec.FingerprintOf(j.ctx, j.found, filesOf(j.scan, j.found))
 	if err != nil {
 		return ""
 	}
@@ -334,7 +334,7 @@ func (s *session) depart(text string, commit, how func() error, done func(error)
 
 // loadFiles loads the kernel and initrds of a job.
 func (j *job) loadFiles(loader *kexec.Loader) error {
-	t, done, err := openTarget(j.scan, j.entry)
+	t, done, err := kexec.Open(j.entry, filesOf(j.scan, j.entry))
 	defer done()
 	if err != nil {
 		return err
@@ -354,24 +354,9 @@ func (j *job) loadFiles(loader *kexec.Loader) error {
 	return loader.Load(j.ctx, t)
 }
 
-// openTarget opens the files of an entry; done closes them, also after an error.
-func openTarget(scan *discover.Scan, e boot.Entry) (t kexec.Target, done func(), err error) {
-	var files []*os.File
-	done = func() {
-		for _, f := range files {
-			f.Close()
-		}
-	}
-	t = kexec.Target{Cmdline: e.Cmdline, Profile: e.Profile}
-	for _, name := range append([]string{e.Kernel}, e.Initrds...) {
-		f, err := openFile(scan, e.Volume, name)
-		if err != nil {
-			return t, done, err
-		}
-		files = append(files, f)
-	}
-	t.Kernel, t.Initrds = files[0], files[1:]
-	return t, done, nil
+// filesOf returns what opens the files of an entry.
+func filesOf(scan *discover.Scan, e boot.Entry) func(name string) (*os.File, error) {
+	return func(name string) (*os.File, error) { return openFile(scan, e.Volume, name) }
 }
 
 // openFile opens a regular file of a volume.

@@ -363,7 +363,7 @@ func (s *session) show() {
 	}
 	s.update(menu.InventoryMsg{
 		Inventory: inv, Default: s.choice.ID, Last: s.memory.state.Last, Memory: s.aboutMemory(), Wait: wait,
-		Notes: slices.Concat(s.allNotes(), s.choice.Notes), Added: s.added(inv.Entries), Exhausted: s.exhausted(),
+		Notes: slices.Concat(s.allNotes(), s.choice.Notes), Added: s.added(inv.Entries), PassedOver: s.passedOver(inv.Entries), Exhausted: s.exhausted(),
 	})
 }
 
@@ -390,6 +390,21 @@ func (s *session) wants() choice.Wants {
 		Fingerprints: s.fingerprints.known(s.view.inventory), Removable: s.asked.Removable}
 }
 
+const textNeverUp = "It was started before and never reported being up."
+
+// passedOver returns why entries are passed over that were not tried since the menu is
+// there, by ID.
+func (s *session) passedOver(entries []boot.Entry) map[string]string {
+	all := map[string]string{}
+	w := s.wants()
+	for _, e := range entries {
+		if e.ID != s.choice.ID && !s.failed[e.ID] && w.HasFailed(e) {
+			all[e.ID] = textNeverUp
+		}
+	}
+	return all
+}
+
 // reportPassedOver shows that the entry which would be the default is not,
 // because it never came up.
 func (s *session) reportPassedOver(inv boot.Inventory) {
@@ -406,7 +421,7 @@ func (s *session) reportPassedOver(inv boot.Inventory) {
 	unknown := inv // so that nothing is booted while the default is not known yet
 	unknown.Settled = false
 	s.update(menu.InventoryMsg{Inventory: unknown})
-	s.update(menu.FailedMsg{ID: id, Reason: "It was started before and never reported being up."})
+	s.update(menu.FailedMsg{ID: id, Reason: textNeverUp})
 }
 
 // sentence returns err as the menu shows it: with a capital and a full stop.

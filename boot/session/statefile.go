@@ -1,7 +1,6 @@
 package session
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/alpboot/alpboot/boot"
@@ -18,7 +17,7 @@ func (s *session) onVolume() bool {
 
 // storeOn returns the store in a file on one of the volumes.
 func (s *session) storeOn(scan *discover.Scan, volumes boot.Volumes, entries []boot.Entry) remember.Store {
-	place, err := s.stateFile(volumes, entries)
+	place, err := s.Settings.StateFile(volumes, entries)
 	var store remember.Store
 	if err != nil {
 		store = &remember.Nowhere{Why: err.Error()}
@@ -30,18 +29,4 @@ func (s *session) storeOn(scan *discover.Scan, volumes boot.Volumes, entries []b
 		}
 	}
 	return remember.SystemdBoot{Store: store, Vars: s.Firmware.Vars, ReadOnly: s.Firmware.ReadOnly}
-}
-
-// stateFile returns the place of the file: the one that the settings name, or with
-// remember = auto one that somebody has made.
-func (s *session) stateFile(volumes boot.Volumes, entries []boot.Entry) (settings.StatePlace, error) {
-	if s.Settings.Remember == settings.Auto {
-		return s.Settings.StateFile(volumes, entries)
-	}
-	named := s.Settings.RememberFile
-	place, ok := named.On(volumes)
-	if !ok {
-		return place, fmt.Errorf("the volume of remember = %s is not there", named)
-	}
-	return place, nil
 }

@@ -90,7 +90,7 @@ func (s *session) readFingerprints() {
 		var read []fingerprint
 		for _, e := range wanted {
 			f := fingerprint{entry: e}
-			err := onceMore(func() (err error) { f.text, err = fingerprintOf(ctx, scan, e); return err })
+			err := onceMore(func() (err error) { f.text, err = kexec.FingerprintOf(ctx, e, filesOf(scan, e)); return err })
 			if err != nil {
 				s.log.Warn("what an entry starts cannot be compared with what has failed", "entry", e.ID, "error", err)
 			}
@@ -111,16 +111,6 @@ func (s *session) readFingerprints() {
 			done(none)
 		}
 	})
-}
-
-// fingerprintOf reads what an entry starts.
-func fingerprintOf(ctx context.Context, scan *discover.Scan, e boot.Entry) (string, error) {
-	t, done, err := openTarget(scan, e)
-	defer done()
-	if err != nil {
-		return "", err
-	}
-	return kexec.Fingerprint(ctx, t, e.Version)
 }
 
 // onceMore calls do, and again where a disk could not be read.

@@ -229,3 +229,41 @@ func TestEFIVariablesOfEarlierVersions(t *testing.T) {
 		}
 	})
 }
+
+// Each entry that is passed over is marked, not only the one that would be the
+// default, and its details show why. One that is booted all the same, as it was asked
+// for, is not.
+func TestPassedOverAreMarked(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *fixture) {
+		b.start(byHand)
+		lts, virt := b.idOf("Linux lts"), b.idOf("Linux virt")
+		marked := func() (n int) {
+			for line := range strings.Lines(b.screen.model.View(menu.Size{W: 100, H: 40}, menu.ASCII).String()) {
+				if strings.Contains(line, "Linux ") && strings.Contains(line, " failed") {
+					n++
+				}
+			}
+			return n
+		}
+		save := func(s remember.State) {
+			if err := (remember.EFI{Vars: b.vars}).Save(s); err != nil {
+				t.Fatal(err)
+			}
+			b.start(byHand + " alpboot.confirm=1")
+		}
+		save(remember.State{Tries: []remember.Try{{ID: virt}}}) // not the default
+		if n := marked(); n != 1 {
+			t.Errorf("%d are marked:\n%s", n, b.screen.model.View(menu.Size{W: 100, H: 40}, menu.ASCII))
+		}
+		b.press(menu.KeyEnd)
+		b.shows("Failed", "It was started before and never reported being up.")
+		save(remember.State{Tries: []remember.Try{{ID: virt}, {ID: lts}}})
+		if n := marked(); n != 2 {
+			t.Errorf("%d are marked:\n%s", n, b.screen.model.View(menu.Size{W: 100, H: 40}, menu.ASCII))
+		}
+		save(remember.State{Next: virt, Tries: []remember.Try{{ID: virt}}})
+		if n := marked(); n != 0 {
+			t.Errorf("%d are marked:\n%s", n, b.screen.model.View(menu.Size{W: 100, H: 40}, menu.ASCII))
+		}
+	})
+}

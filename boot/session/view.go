@@ -1,7 +1,6 @@
 package session
 
 import (
-	"io/fs"
 	"slices"
 
 	"github.com/alpboot/alpboot/boot"
@@ -145,27 +144,7 @@ func (v *view) unlocked(device string) bool {
 }
 
 // filesystems returns the volumes that can be read, with their roots.
-func (v *view) filesystems() boot.Volumes { return filesystems(v.scan, v.inventory) }
-
-// filesystems returns the volumes of an inventory that can be read through scan,
-// with their roots.
-func filesystems(scan *discover.Scan, inv boot.Inventory) boot.Volumes {
-	var vs boot.Volumes
-	for _, v := range inv.Volumes {
-		if v.Volume.Device != "" && v.Volume.Type != "" && !v.Locked && !v.Busy && v.Problem == "" {
-			vs = append(vs, boot.MountedVolume{Volume: v.Volume, FS: volumeFS{scan, v.Volume}})
-		}
-	}
-	return vs
-}
-
-// volumeFS is the filesystem of a volume through the scan that has it mounted.
-type volumeFS struct {
-	scan   *discover.Scan
-	volume boot.Volume
-}
-
-func (v volumeFS) Open(name string) (fs.File, error) { return v.scan.Open(v.volume, name) }
+func (v *view) filesystems() boot.Volumes { return v.scan.Filesystems(v.inventory) }
 
 // restart is how everything that needs the disks to itself gets them, and how
 // the user has them scanned again. It stops the scan, calls between, if any,

@@ -116,5 +116,5 @@ func (s *session) takeSettings(asked settings.Settings, store remember.Store, st
 // VolumeSettings returns asked with the settings on a volume, as a session has
 // them once scan has settled.
 func VolumeSettings(scan *discover.Scan, asked settings.Settings) settings.Settings {
-	return asked.WithVolumes(filesystems(scan, scan.Settled()))
+	return asked.WithVolumes(scan.Filesystems(scan.Settled()))
 }

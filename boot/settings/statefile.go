@@ -21,21 +21,18 @@ type StatePlace struct {
 
 func (p StatePlace) String() string { return fmt.Sprintf("/%s on %s", p.Path, p.Volume.Device) }
 
-// On returns the place p on the volume that it names, false when that is not among
-// volumes.
-func (p Place) On(volumes boot.Volumes) (StatePlace, bool) {
-	found := volumes.Find(p.Volume, boot.Volume{})
-	if len(found) == 0 {
-		return StatePlace{}, false
-	}
-	return StatePlace{found[0], p.Path}, true
-}
-
-// StateFile returns the file in which things are remembered with Remember = Auto
-// on a machine whose EFI variables cannot be written: the one that somebody has
-// made ([remember.Prepare]) in one of [Settings.StatePlaces]. The error says in a
-// few words why there is none.
+// StateFile returns the file in which things are remembered: with Remember = File the
+// one that is named, with Auto, on a machine whose EFI variables cannot be written,
+// the one that somebody has made ([remember.Prepare]) in one of
+// [Settings.StatePlaces]. The error says in a few words why there is none.
 func (s Settings) StateFile(volumes boot.Volumes, entries []boot.Entry) (StatePlace, error) {
+	if s.Remember == File {
+		on := volumes.Find(s.RememberFile.Volume, boot.Volume{})
+		if len(on) == 0 {
+			return StatePlace{}, fmt.Errorf("the volume of remember = %s is not there", s.RememberFile)
+		}
+		return StatePlace{on[0], s.RememberFile.Path}, nil
+	}
 	var found []StatePlace
 	for _, p := range s.StatePlaces(volumes, entries) {
 		if remember.Prepared(p.FS, p.Path) {

@@ -193,7 +193,7 @@ func TestLayouts(t *testing.T) {
 		fmt.Fprintf(&doc, "\n## %s\n\n%s\n\nConfiguration: %s.\n\n%s", l.Name, l.About, configurations(inv.Entries), shown(inv))
 		t.Run(l.Name, func(t *testing.T) {
 			var got bytes.Buffer
-			if err := list.JSON(&got, inv.Entries); err != nil {
+			if err := list.JSON(&got, inv.Entries, nil); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, filepath.Join(layoutsDir, l.Name+".json"), got.String())

@@ -16,7 +16,9 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/list"
+	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/cmds/lsboot/lsboot"
+	"github.com/alpboot/alpboot/qemu-tests/disk"
 )
 
 // write puts a tree of files into the directory dir.
@@ -112,7 +114,7 @@ func TestTableOfGroups(t *testing.T) {
 		Volumes: []boot.VolumeStatus{{Locked: true, Problem: "/dev/sdc1 is encrypted (LUKS), and its passphrase has not been given."}},
 	}
 	var got bytes.Buffer
-	if err := errors.Join(list.Table(&got, inv.Entries), list.Problems(&got, inv.Volumes)); err != nil {
+	if err := errors.Join(list.Table(&got, inv.Entries, nil), list.Problems(&got, inv.Volumes)); err != nil {
 		t.Fatal(err)
 	}
 	want := `      TITLE                                              VERSION       VOLUME
@@ -402,6 +404,70 @@ func checksum(t *testing.T, file string) [sha256.Size]byte {
 		t.Fatal(err)
 	}
 	return sha256.Sum256(b)
+}
+
+// What the menu remembers on an image is known: an entry that has used up its tries is
+// marked, until it starts something else.
+func TestFailedEntries(t *testing.T) {
+	boottest.NeedTools(t, "mkfs.ext4", "sfdisk")
+	boottest.NeedFilesystem(t, "ext4")
+	t.Chdir(t.TempDir())
+	listed := func(label string, state remember.State) (table, json string) {
+		t.Helper()
+		root, err := os.OpenRoot(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		const name = "alpboot.state"
+		store := remember.File{Path: name, FS: root.FS(), Write: func(do func(*os.Root) error) error { return do(root) }}
+		if err := errors.Join(remember.Prepare(root, name), store.Save(state)); err != nil {
+			t.Fatal(err)
+		}
+		fs := disk.FS{Type: "ext4", UUID: "00000000-1111-4222-8333-000000000001", Label: label}
+		for _, slot := range []string{name + ".0", name + ".1"} {
+			fs.Files = append(fs.Files, disk.File{Path: slot, From: filepath.Join(root.Name(), slot)})
+		}
+		for path, text := range alpine() {
+			fs.Files = append(fs.Files, disk.File{Path: path, Data: []byte(text)})
+		}
+		if err := (disk.Layout{Table: disk.MBR, Partitions: []disk.Partition{{Size: 16, FS: fs}}}).Write("disk.img"); err != nil {
+			t.Fatal(err)
+		}
+		_, table, stderr := run("disk.img")
+		_, json, _ = run("--json", "disk.img")
+		if stderr != "" {
+			t.Error(stderr)
+		}
+		return table, json
+	}
+	const label = "ALPBOOT"
+	_, text := listed(label, remember.State{})
+	var entries []struct{ ID string }
+	if err := json.Unmarshal([]byte(text), &entries); err != nil || len(entries) == 0 {
+		t.Fatal(err, text)
+	}
+	for _, tt := range []struct {
+		name, label, fingerprint string
+		left                     int
+		failed                   bool
+	}{
+		{name: "no tries left", label: label, failed: true},
+		{name: "tries left", label: label, left: 1},
+		{name: "something else by now", label: label, fingerprint: "0123456789abcdef"},
+		{name: "where the menu would not look", label: "root"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			id := entries[0].ID
+			table, text := listed(tt.label, remember.State{Trying: id, Tries: []remember.Try{{ID: id, Fingerprint: tt.fingerprint, Left: tt.left}}})
+			if got := strings.Contains(table, "x   1 Linux lts "); got != tt.failed || strings.Contains(table, "x  has failed") != tt.failed {
+				t.Errorf("marked: %t, want %t\n%s", got, tt.failed, table)
+			}
+			if got := strings.Contains(text, `"failed": true`); got != tt.failed {
+				t.Errorf("in JSON: %t\n%s", got, text)
+			}
+		})
+	}
 }
 
 // What a grub.cfg finds on another volume by its UUID is found in another one of

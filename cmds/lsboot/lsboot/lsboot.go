@@ -17,6 +17,7 @@ import (
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/list"
+	"github.com/alpboot/alpboot/boot/settings"
 	"github.com/alpboot/alpboot/boot/version"
 )
 
@@ -78,8 +79,9 @@ func List(targets []string, asJSON bool, stdout, stderr io.Writer) int {
 	machine := system.Machine{Sysfs: os.DirFS("/sys"), Mounter: device.Mounter{}}
 	scanner := discover.Scanner{Machine: &machine, Maker: &machine, Limit: DeviceLimit}
 	efiVars := os.DirFS("/" + efivar.Path) // of this machine, if any
+	asked, vars := machineMemory()
 	if len(targets) > 0 {
-		efiVars = nil
+		efiVars, asked, vars = nil, settings.Default(), nil
 		t, err := list.NewTargets(&machine, targets)
 		if err != nil {
 			fmt.Fprintln(stderr, "lsboot:", err)
@@ -88,15 +90,20 @@ func List(targets []string, asJSON bool, stdout, stderr io.Writer) int {
 		scanner.Machine, scanner.Maker = t, t
 	}
 	scanner.Formats = all.Formats(efiVars)
-	scan := scanner.Start(context.Background())
+	ctx := context.Background()
+	scan := scanner.Start(ctx)
 	inv := scan.Settled()
+	failed, err := list.Failed(ctx, scan, inv, asked, vars)
 	scan.Stop()
+	if err != nil {
+		fmt.Fprintf(stderr, "lsboot: what has failed is not known: %v\n", err)
+	}
 
 	print, problems := list.Table, stdout
 	if asJSON {
 		print, problems = list.JSON, stderr
 	}
-	switch err := errors.Join(print(stdout, inv.Entries), list.Problems(problems, inv.Volumes)); {
+	switch err := errors.Join(print(stdout, inv.Entries, failed), list.Problems(problems, inv.Volumes)); {
 	case err != nil:
 		fmt.Fprintln(stderr, "lsboot:", err)
 		return Misuse
@@ -105,4 +112,15 @@ func List(targets []string, asJSON bool, stdout, stderr io.Writer) int {
 		return None
 	}
 	return Found
+}
+
+// machineMemory returns the settings of the menu that are known on this machine, and
+// the EFI variables in which it may remember, nil where it cannot.
+func machineMemory() (settings.Settings, efivar.Variables) {
+	line, _ := os.ReadFile("/proc/cmdline") // the menu's own, in its shell
+	asked := settings.Read(os.DirFS("/"), string(line))
+	if vars := efivar.Dir("/" + efivar.Path); vars.Writable() == nil {
+		return asked, vars
+	}
+	return asked, nil
 }
