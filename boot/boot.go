@@ -241,6 +241,12 @@ type Inventory struct {
 	Settled bool
 }
 
+// System is what is installed on a volume, as its files have it.
+type System struct {
+	Name string // PRETTY_NAME of os-release; "" when it is not known
+	Host string // the host name; "" when it is not known
+}
+
 // VolumeStatus is what discovery knows about one volume besides its entries.
 type VolumeStatus struct {
 	Volume  Volume
@@ -249,6 +255,10 @@ type VolumeStatus struct {
 	Overdue bool   // it has not answered in time, and still may
 	Problem string // why nothing of it could be used, as a sentence that names the device
 	Notes   []Note
+
+	System System // that its entries boot, where that is known to be one
+	Size   int64  // in bytes; 0 when it is not known
+	Model  string // of its disk; "" when it is not known
 }
 
 // ErrTooLarge is returned for a file that is larger than anything that the

@@ -204,7 +204,7 @@ func TestNextStartInEFIVariables(t *testing.T) {
 		m.text(drawLimit, "restart into the setup of the firmware")
 		m.Type(vm.Escape)
 		m.row(drawLimit, "Linux lts", "default")
-		m.Type("po")
+		m.Type("poo")
 		m.AwaitEnd(time.Minute)
 	})
 	t.Run("second start", func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestSettingsAndLogOnTheESP(t *testing.T) {
 	m.Await(drawLimit, vm.LogMatches(regexp.MustCompile(`\ntimeout = 77 +# /dev/vda5: /EFI/alpboot/alpboot\.conf:2\r`)))
 	m.Type("exit\r")
 	m.row(drawLimit, "Linux lts", inList(lts.Release), "default")
-	m.Type("po")
+	m.Type("poo")
 	m.AwaitEnd(time.Minute)
 
 	out, err := exec.Command("mtype", "-i", fmt.Sprintf("%s@@%dM", file, start), "::alpboot-log.txt").Output()

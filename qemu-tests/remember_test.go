@@ -53,7 +53,7 @@ func TestRememberedWithoutEFIVariables(t *testing.T) {
 		m := start(t, anyKernel, "alpboot.timeout=600 alpboot.confirm=1", file)
 		m.row(menuLimit, "Linux lts", inList(lts.Release), "default")
 		m.row(drawLimit, "Linux virt", "failed")
-		m.Type("po")
+		m.Type("poo")
 		m.AwaitEnd(drawLimit)
 	})
 	if got := names(t, file.File, "EFI/alpboot"); !slices.Equal(got, []string{"alpboot.state.0", "alpboot.state.1"}) {

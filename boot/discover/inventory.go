@@ -48,6 +48,7 @@ func (st *state) makeInventory() boot.Inventory {
 		inv.Volumes = append(inv.Volumes, status)
 	}
 	inv.Entries = entries(shown)
+	nameSystems(&inv, shown)
 	for i := range inv.Entries {
 		e := &inv.Entries[i]
 		e.Removable = e.Removable || removable[e.Volume.UUID]
@@ -59,6 +60,25 @@ func (st *state) makeInventory() boot.Inventory {
 		inv.Volumes = append(inv.Volumes, boot.VolumeStatus{Problem: sentence("Devices that are plugged in later are not noticed: %v", st.eventsErr)})
 	}
 	return inv
+}
+
+// nameSystems sets the system of each volume whose entries all boot the same one.
+func nameSystems(inv *boot.Inventory, vols []*volume) {
+	var roots []bare.Root
+	for _, v := range vols {
+		roots = append(roots, v.roots...)
+	}
+	systems := map[string]boot.System{} // by device
+	for _, e := range inv.Entries {
+		s := bare.System(e, roots)
+		if old, known := systems[e.Volume.Device]; known && old != s {
+			s = boot.System{}
+		}
+		systems[e.Volume.Device] = s
+	}
+	for i := range inv.Volumes {
+		inv.Volumes[i].System = systems[inv.Volumes[i].Volume.Device]
+	}
 }
 
 // checkVolume sets the problem of an entry whose files cannot be opened at all.
@@ -76,6 +96,7 @@ func (st *state) checkVolume(e *boot.Entry) {
 // status returns what is known of v besides its entries.
 func (st *state) status(v *volume) boot.VolumeStatus {
 	status := v.status
+	status.Size, status.Model = v.block.Size, v.block.Model
 	status.Busy = v.busy()
 	if m := v.member; m != nil && status.Problem == "" && st.problems[m.Path] != "" {
 		status.Problem = sentence("%s", st.problems[m.Path])

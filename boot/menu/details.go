@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alpboot/alpboot/boot"
 )
@@ -178,6 +179,9 @@ func (m Model) fileFacts(e boot.Entry, cs Charset) []fact {
 			if f.Size >= 0 {
 				text += ", " + bytesText(f.Size)
 			}
+			if label == "Kernel" {
+				text += m.age(f.Made)
+			}
 			if f.Problem != "" {
 				text, style = text+": "+f.Problem, Dim
 			}
@@ -196,6 +200,26 @@ func (m Model) fileFacts(e boot.Entry, cs Charset) []fact {
 		facts = append(facts, fact{"Initrd", "none", Normal})
 	}
 	return facts
+}
+
+// age is when a file was made and how long ago that is, "" where that is not known:
+// as long as the clock stands before it, too.
+func (m Model) age(made time.Time) string {
+	now := m.countdown.now
+	if made.Unix() <= 0 || now.Before(made) {
+		return ""
+	}
+	days := int(now.Sub(made) / (24 * time.Hour))
+	ago := counted(days, "day", "days") + " old"
+	switch {
+	case days == 0:
+		ago = "less than a day old"
+	case days > 730:
+		ago = counted(days/365, "year", "years") + " old"
+	case days > 90:
+		ago = counted(days/30, "month", "months") + " old"
+	}
+	return ", of " + made.UTC().Format(time.DateOnly) + " (" + ago + ")"
 }
 
 // cmdlineFacts is the command line of e, and what an unattended start adds to it.
@@ -249,6 +273,9 @@ func (m Model) detailLines(it item, head string, w int, cs Charset) []line {
 		text := "waits forever"
 		if *e.Timeout >= 0 {
 			text = fmt.Sprintf("%g s", e.Timeout.Seconds())
+			if least := m.config.LeastTimeout; m.config.Timeout == nil && *e.Timeout < least {
+				text += fmt.Sprintf(", on a screen %g s", least.Seconds())
+			}
 		}
 		add("Timeout", text)
 	}
@@ -262,6 +289,10 @@ func (m Model) detailLines(it item, head string, w int, cs Charset) []line {
 // volumeFacts is what is known of a volume, with all that was noted about it.
 func (m Model) volumeFacts(v boot.Volume, cs Charset) []fact {
 	var facts []fact
+	about, size := m.about(v), ""
+	if about.Size > 0 {
+		size = bytesText(about.Size)
+	}
 	for _, f := range []fact{
 		{"Volume", v.Device, Normal},
 		{"Filesystem", v.Type, Normal},
@@ -269,19 +300,17 @@ func (m Model) volumeFacts(v boot.Volume, cs Charset) []fact {
 		{"UUID", v.UUID, Normal},
 		{"PARTUUID", v.PartUUID, Normal},
 		{"Partition", v.PartLabel, Normal},
+		{"System", systemName(about.System), Normal},
+		{"Size", size, Normal},
+		{"Disk", about.Model, Normal},
 	} {
 		if f.text != "" {
 			f.text = clean(f.text, cs)
 			facts = append(facts, f)
 		}
 	}
-	for _, s := range m.inventory.Volumes {
-		if s.Volume.Device != v.Device {
-			continue
-		}
-		for _, n := range s.Notes {
-			facts = append(facts, fact{"Note", clean(n.String(), cs), Normal})
-		}
+	for _, n := range about.Notes {
+		facts = append(facts, fact{"Note", clean(n.String(), cs), Normal})
 	}
 	return facts
 }

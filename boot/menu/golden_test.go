@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var sizes = []Size{{80, 24}, {80, 25}, {132, 43}, {40, 12}}
+var sizes = []Size{{80, 24}, {80, 25}, {132, 43}, {160, 50}, {40, 12}}
 
 // many returns so many entries that no screen shows them all.
 func many() []boot.Entry {
@@ -79,12 +79,13 @@ func TestGolden(t *testing.T) {
 		{"unlock-busy", []any{withLocked(found("", lts())), key(KeyEnd), key(KeyEnter), text("secret"), key(KeyEnter)}},
 		{"filter", []any{settled(all...), text("/ext4 virt")}},
 		{"filter-none", []any{settled(all...), text("/windows")}},
+		{"filter-none-kept", []any{settled(all...), text("/windows"), key(KeyEnter)}},
 		{"filter-kept", []any{settled(all...), text("/virt"), key(KeyEnter)}},
-		{"details", []any{settled(all...), InspectedMsg{"stick-lts", []File{{"boot/vmlinuz-lts", 11_400_000, "bzImage for x86_64", ""}, {"boot/initramfs-lts", 24_100_000, "cpio, gzip", ""}}, []string{"The kernel was built without a driver for the screen (CONFIG_DRM_SIMPLEDRM): the screen stays as it is."}}, key(KeyDown), key(KeyDown), typedKey('i')}},
+		{"details", []any{at(0), settled(all...), InspectedMsg{"stick-lts", []File{{Path: "boot/vmlinuz-lts", Size: 11_400_000, About: "bzImage for x86_64", Made: start.AddDate(0, 0, -40)}, {Path: "boot/initramfs-lts", Size: 24_100_000, About: "cpio, gzip"}}, []string{"The kernel was built without a driver for the screen (CONFIG_DRM_SIMPLEDRM): the screen stays as it is."}}, key(KeyDown), key(KeyDown), typedKey('i')}},
 		{"reason", []any{settled(all...), key(KeyEnd), key(KeyEnter)}},
 		{"notes", []any{settled(all...), NoticeMsg{"The clock says 1970: it may have lost its battery."}, typedKey('l')}},
-		{"log", []any{settled(all...), LogMsg{[]LogLine{{slog.LevelDebug, "[    1.2] sda: 4 partitions"}, {slog.LevelInfo, "[    1.5] sda2: 2 entries in /boot/extlinux.conf"}, {slog.LevelError, "[    2.0] nvme0n1p3: bad superblock"}}}, text("lv"), key(KeyEnd)}},
-		{"log-search", []any{settled(all...), LogMsg{[]LogLine{{slog.LevelInfo, "[    1.5] sda2: 2 entries in /boot/extlinux.conf"}}}, text("l/entries")}},
+		{"log", []any{settled(all...), LogMsg{[]LogLine{{Level: slog.LevelDebug, Text: "[    1.2] sda: 4 partitions", Kernel: true}, {Level: slog.LevelInfo, Text: "[    1.5] sda2: 2 entries in /boot/extlinux.conf"}, {Level: slog.LevelError, Text: "[    2.0] nvme0n1p3: bad superblock"}}}, text("lv"), key(KeyEnd)}},
+		{"log-search", []any{settled(all...), LogMsg{[]LogLine{{Level: slog.LevelInfo, Text: "[    1.5] sda2: 2 entries in /boot/extlinux.conf"}}}, text("l/entries")}},
 		{"save", []any{settled(all...), text("lw"), key(KeyDown)}},
 		{"machine", []any{settled(all...), text("m"), SystemMsg{[]string{"Firmware:", "UEFI 2.70 by EDK II; Secure Boot is off; no TPM", "Memory:", "2048 MB", "Disks:", "sda 240 GB QEMU HARDDISK", "sdb 16 GB USB stick"}}}},
 		{"default", []any{InventoryMsg{Inventory: inventory(true, all...), Memory: "It is kept in EFI variables."}, text("d")}},
@@ -92,6 +93,7 @@ func TestGolden(t *testing.T) {
 		{"power-all", []any{offersAll, settled(all...), text("p")}},
 		{"help", []any{settled(all...), typedKey('?')}},
 		{"power", []any{settled(all...), typedKey('p')}},
+		{"power-off", []any{settled(all...), text("po")}},
 		{"edit", []any{settled(all...), typedKey('e'), control('a'), text("debug ")}},
 		{"edit-path", []any{settled(all...), typedKey('e'), key(KeyDown), key(KeyTab), CompletionMsg{1, []string{"boot/vmlinuz-lts", "boot/vmlinuz-lts.old"}}}},
 		{"additions", []any{settled(all...), typedKey('e'), KeyMsg{Key: KeyF2, Console: "/dev/ttyS0"}, text("13")}},

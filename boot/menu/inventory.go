@@ -161,6 +161,42 @@ func describe(v boot.Volume, cs Charset) string {
 	return clean(s, cs)
 }
 
+// about returns what is known of a volume.
+func (m Model) about(v boot.Volume) boot.VolumeStatus {
+	if i := slices.IndexFunc(m.inventory.Volumes, func(s boot.VolumeStatus) bool { return s.Volume.Device == v.Device }); i >= 0 {
+		return m.inventory.Volumes[i]
+	}
+	return boot.VolumeStatus{Volume: v}
+}
+
+// place names the volume of entries with all that a person may know it by, the most
+// telling first: Alpine Linux v3.23 (web1) on sda2 "root" ext4, 20 GB, QEMU HARDDISK.
+func (m Model) place(v boot.Volume, cs Charset) string {
+	s := m.about(v)
+	text := describe(v, cs)
+	if name := systemName(s.System); name != "" {
+		text = clean(name, cs) + " on " + text
+	}
+	if s.Size > 0 {
+		text += ", " + bytesText(s.Size)
+	}
+	if s.Model != "" {
+		text += ", " + clean(s.Model, cs)
+	}
+	return text
+}
+
+// systemName is what a system is called: Alpine Linux v3.23 (web1).
+func systemName(s boot.System) string {
+	switch {
+	case s.Host == "":
+		return s.Name
+	case s.Name == "":
+		return s.Host
+	}
+	return s.Name + " (" + s.Host + ")"
+}
+
 // volumeNames counts volumes and names the first of them.
 func volumeNames(vs []boot.VolumeStatus) string {
 	const most = 8

@@ -179,6 +179,7 @@ func sections() []section {
 		{"In a list of volumes or keyboard layouts", pick{}.keys(m)},
 		{"When asked for a default", makeDefault{}.keys(m)},
 		{"In the power menu", power{}.keys(m)},
+		{"When asked whether to power off", powerOff{}.keys(m)},
 		{"On every screen", []binding{{keys: "Ctrl-L", help: "redraw the screen", do: redraw}}},
 	}
 }

@@ -68,7 +68,7 @@ func (l list) keys(m Model) []binding {
 		{keys: "l", foot: "log", help: "warnings, what was found on each volume, and the log", do: opens(pager{doc: logText{}})},
 		{keys: "d", foot: foot(some, "default"), help: "make it the default, permanently or for the next boot only", do: updates(Model.askDefault)},
 		{keys: "m", foot: "machine", help: "what is known about this machine", do: Model.machine},
-		{keys: "K", foot: "keyboard", help: "layout of the keyboard", do: updates(Model.pickKeymap)},
+		{keys: "K", foot: foot(len(m.config.Keymaps) > 0, "keyboard"), help: "layout of the keyboard", do: updates(Model.pickKeymap)},
 		{keys: "Up k Ctrl-P", help: "entry above", do: move(-1, 0)},
 		{keys: "Down j Ctrl-N", help: "entry below", do: move(1, 0)},
 		{keys: "PgUp", help: helpPgUp, do: move(0, -1)},
@@ -185,11 +185,11 @@ func (m Model) filterBy(words string) Model {
 	return m
 }
 
-// keepFilter ends the typing of a filter, and the filter when nothing passes it.
+// keepFilter ends the typing of a filter, unless nothing passes it.
 func (m Model) keepFilter() Model {
 	items := m.items()
 	if len(items) == 0 {
-		return m.unfilter()
+		return m.warn("No entry matches: change the words, or Esc shows all again.")
 	}
 	m.list.filtering = false
 	return m.selectAt(items, m.selection(items))
@@ -261,15 +261,28 @@ func (l list) paint(m Model, p *painter) {
 	}
 	items := m.items()
 	selected := m.selection(items)
+	rows := m.rows(p, items, selected)
 	if n := summaryHeight(p.Size); n > 0 && len(items) > 0 {
 		height -= n + 1
+		if p.Size.H >= usual { // the details under the list
+			height = min(height, len(rows)+1)
+		}
 		p.fill(top+height, p.charset.glyphs().rule, Dim)
 		for i, l := range m.summary(items[selected], p.Size.W-2*margin, n, p.charset) {
 			p.line(top+height+1+i, l)
 		}
 	}
-	rows := m.rows(p, items, selected)
-	p.scrolled(top, height, scroll(rows, selected, height), len(rows), func(y, i int) { p.line(y, rows[i].line) })
+	p.scrolled(top, height, scroll(rows, selected, height), len(rows), func(y, i int) {
+		p.line(y, rows[i].line)
+		if p.Size.W >= widest && len(items) > 0 && rows[i].item == selected {
+			p.restyle(y, Selected)
+		}
+	})
+}
+
+func (l list) height(m Model, s Size) int {
+	items := m.items()
+	return len(m.rows(newPainter(Size{W: s.W}, ASCII), items, m.selection(items))) + summaryHeight(s) + 2
 }
 
 // above returns the lines above the list, for height rows in all: a message that
@@ -335,7 +348,7 @@ func summaryHeight(s Size) int {
 		return 0
 	case s.H < 25:
 		return 2
-	case s.H < 32:
+	case s.H < usual:
 		return 6
 	}
 	return 10

@@ -84,47 +84,51 @@ func (l logText) lines(m Model, w int, cs Charset) []line {
 	}
 	section("This machine", slices.Clone(m.notices), Bad)
 	section("Settings and choice", slices.Clone(m.choice), Normal)
+	// What matters first: a kernel logs a lot.
+	var noted, quiet []boot.VolumeStatus
 	for _, v := range m.inventory.Volumes {
-		var notes []string
-		style := Normal
-		switch {
-		case v.Problem != "":
-			notes, style = append(notes, v.Problem), Bad
-		case v.Busy:
-			notes = append(notes, m.busyText(v.Volume))
-		case v.Locked:
-			notes = append(notes, textLockedLong)
+		if v.Problem != "" || len(v.Notes) > 0 {
+			noted = append(noted, v)
+		} else {
+			quiet = append(quiet, v)
 		}
-		for _, n := range v.Notes {
-			notes = append(notes, n.String())
-		}
-		if len(notes) == 0 {
-			notes, style = append(notes, "nothing to note"), Dim
-		}
-		name := describe(v.Volume, cs)
-		if v.Volume.UUID != "" {
-			name += ", UUID " + clean(v.Volume.UUID, cs)
-		}
-		section(name, notes, style)
 	}
-	first := true
-	for _, l := range m.log {
-		if l.Level < levels[m.level].least || !found(l.Text) {
-			continue
+	volumes := func(list []boot.VolumeStatus) {
+		for _, v := range list {
+			notes, style := m.volumeNotes(v)
+			name := describe(v.Volume, cs)
+			if v.Volume.UUID != "" {
+				name += ", UUID " + clean(v.Volume.UUID, cs)
+			}
+			section(name, notes, style)
 		}
-		if first {
-			lines = append(lines, nil, heading("Log"))
-			first = false
-		}
-		style := Normal
-		switch {
-		case l.Level >= slog.LevelWarn:
-			style = Bad
-		case l.Level < slog.LevelInfo:
-			style = Dim
-		}
-		indented(l.Text, style)
 	}
+	logged := func(name string, is func(LogLine) bool) {
+		first := true
+		for _, l := range m.log {
+			if !is(l) || l.Level < levels[m.level].least || !found(l.Text) {
+				continue
+			}
+			if first {
+				lines = append(lines, nil, heading(name))
+				first = false
+			}
+			style := Normal
+			switch {
+			case l.warns():
+				style = Bad
+			case l.Level < slog.LevelInfo:
+				style = Dim
+			}
+			indented(l.Text, style)
+		}
+	}
+	volumes(noted)
+	logged("Warnings", func(l LogLine) bool { return l.warns() && !l.Kernel })
+	logged("Warnings of the kernel", func(l LogLine) bool { return l.warns() && l.Kernel })
+	volumes(quiet)
+	logged("Log", func(l LogLine) bool { return !l.warns() && !l.Kernel })
+	logged("Log of the kernel", func(l LogLine) bool { return !l.warns() && l.Kernel })
 	if len(lines) == 1 {
 		text := "There is nothing to note."
 		if l.search != "" {
@@ -134,6 +138,28 @@ func (l logText) lines(m Model, w int, cs Charset) []line {
 	}
 	return lines
 }
+
+// volumeNotes are the lines about a volume.
+func (m Model) volumeNotes(v boot.VolumeStatus) (notes []string, style Style) {
+	switch {
+	case v.Problem != "":
+		notes, style = append(notes, v.Problem), Bad
+	case v.Busy:
+		notes = append(notes, m.busyText(v.Volume))
+	case v.Locked:
+		notes = append(notes, textLockedLong)
+	}
+	for _, n := range v.Notes {
+		notes = append(notes, n.String())
+	}
+	if len(notes) == 0 {
+		return []string{"nothing to note"}, Dim
+	}
+	return notes, style
+}
+
+// warns reports whether l is what to look at first.
+func (l LogLine) warns() bool { return l.Level >= slog.LevelWarn }
 
 func (m Model) addLog(lines []LogLine) Model {
 	all := slices.Concat(m.log, lines)

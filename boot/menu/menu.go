@@ -21,11 +21,15 @@ import (
 
 // Config is what a Model needs to know from the start.
 type Config struct {
-	Version string // of alpboot, shown in the header
+	Version string // of alpboot, shown in the header: that of a release, or "dev"
 
 	// Timeout is how long the countdown lasts, whatever the entries have; nil
 	// when it is not set, 0 to boot at once, negative for never.
 	Timeout *time.Duration
+
+	// LeastTimeout is the least that is counted down where the timeout is that of an
+	// entry: boot loaders have one that is over before a monitor shows a picture.
+	LeastTimeout time.Duration
 
 	// FallbackTimeout counts when neither Timeout nor the default entry has one. It is also the least that is counted down when the countdown
 	// starts again after a key, so that there is time to see it.
@@ -67,7 +71,7 @@ type KeyMsg struct {
 	Mod  Mod
 
 	// Size is that of the console it was typed on, for keys that go by lines or
-	// pages of it; zero when it is not known.
+	// pages of what is shown there; zero when it is not known.
 	Size Size
 
 	Console string // device of the console it was typed on, such as /dev/ttyS0
@@ -164,8 +168,9 @@ type LogMsg struct{ Lines []LogLine }
 
 // LogLine is a line of the log. Text has the time in it, if any.
 type LogLine struct {
-	Level slog.Level
-	Text  string
+	Level  slog.Level
+	Text   string
+	Kernel bool // it is the kernel's, and not alpboot's
 }
 
 // SystemMsg is what there is to know about the machine, as answer to [System]
@@ -181,10 +186,11 @@ type InspectedMsg struct {
 
 // File is what is shown of a kernel or an initrd.
 type File struct {
-	Path    string // as in the entry
-	Size    int64  // in bytes; negative when unknown
-	About   string // such as "bzImage for x86_64"; may be empty
-	Problem string // why it cannot be used; "" when it can
+	Path    string    // as in the entry
+	Size    int64     // in bytes; negative when unknown
+	Made    time.Time // when it was last changed; zero when unknown
+	About   string    // such as "bzImage for x86_64"; may be empty
+	Problem string    // why it cannot be used; "" when it can
 }
 
 // RequestMsg asks for an action as keys do, whatever the screen is at. It is

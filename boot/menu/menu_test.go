@@ -93,7 +93,7 @@ func inventory(settled bool, es ...boot.Entry) boot.Inventory {
 		Entries: es, Settled: settled,
 		Volumes: []boot.VolumeStatus{
 			{Volume: data, Problem: "nvme0n1p3: the filesystem xfs has a version that this kernel does not know."},
-			{Volume: root},
+			{Volume: root, System: boot.System{Name: "Alpine Linux v3.22", Host: "web1"}, Size: 240_057_409_536, Model: "Samsung SSD 870"},
 			{Volume: stick, Busy: !settled, Notes: []boot.Note{{
 				Source: boot.Source{File: "syslinux.cfg", Line: 3}, Text: "the command BEEP is unknown and was skipped.",
 			}}},

@@ -213,6 +213,7 @@ func (m Model) touch() Model {
 func redraw(m Model, _ KeyMsg) (Model, Action) { return m, Redraw{} }
 
 func (m Model) key(k KeyMsg) (Model, Action) {
+	k.Size = m.frame(k.Size)
 	m, action := m.touch().press(k)
 	m.list.moved = false
 	return m, action
@@ -341,7 +342,9 @@ func (m Model) timeout(e boot.Entry) (time.Duration, bool) {
 	case m.config.Timeout != nil:
 		d = *m.config.Timeout
 	case e.Timeout != nil:
-		d = *e.Timeout
+		if d = *e.Timeout; d >= 0 {
+			d = max(d, m.config.LeastTimeout)
+		}
 	}
 	return d, d >= 0
 }

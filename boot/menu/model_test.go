@@ -65,6 +65,10 @@ func TestUnattended(t *testing.T) {
 		{name: "negative waits for ever", msgs: []any{found("root-lts", timed(&never)), ticks(0, 5000)}},
 		{name: "0 boots at once, without a tick", config: setting(seconds(0)), msgs: []any{found("root-lts", lts())}, want: "boot root-lts unattended"},
 		{name: "0 of the entry as well", msgs: []any{found("root-lts", timed(seconds(0)))}, want: "boot root-lts unattended"},
+		{name: "on a screen it takes time to see it", config: func(c *Config) { c.LeastTimeout = 3 * time.Second }, msgs: []any{found("root-lts", timed(seconds(1))), ticks(0, 2)}},
+		{name: "and boots then", config: func(c *Config) { c.LeastTimeout = 3 * time.Second }, msgs: []any{found("root-lts", timed(seconds(0))), ticks(0, 3)}, want: "boot root-lts unattended"},
+		{name: "a setting counts there as it is", config: func(c *Config) { c.LeastTimeout, c.Timeout = 3*time.Second, seconds(1) }, msgs: []any{found("root-lts", timed(seconds(1))), ticks(0, 1)}, want: "boot root-lts unattended"},
+		{name: "a screen waits for ever, too", config: func(c *Config) { c.LeastTimeout = 3 * time.Second }, msgs: []any{found("root-lts", timed(&never)), ticks(0, 5000)}},
 		{name: "0 does not boot when a key came before", config: setting(seconds(0)), msgs: []any{key(KeyOther), found("root-lts", lts()), ticks(0, 200)}},
 		{name: "nothing before the devices have settled", msgs: []any{InventoryMsg{Inventory: inventory(false, lts()), Default: "root-lts"}, ticks(0, 100)}},
 		{name: "settled later", msgs: []any{InventoryMsg{Inventory: inventory(false, lts()), Default: "root-lts"}, ticks(0, 9), found("root-lts", lts()), ticks(10, 13)}, want: "boot root-lts unattended"},
@@ -144,7 +148,10 @@ func TestKeys(t *testing.T) {
 		{name: "Ctrl-L", msgs: []any{all, control('l')}, want: "redraw", selected: "root-lts"},
 		{name: "rescan", msgs: []any{all, text("r")}, want: "rescan", selected: "root-lts", shows: "Scanning all disks again ..."},
 		{name: "restart", msgs: []any{all, text("pr")}, want: "reboot", selected: "root-lts"},
-		{name: "power off", msgs: []any{all, text("po")}, want: "poweroff", selected: "root-lts"},
+		{name: "power off", msgs: []any{all, text("poo")}, want: "poweroff", selected: "root-lts"},
+		{name: "power off is asked once more", msgs: []any{all, text("po"), key(KeyEsc), text("q")}, selected: "root-lts"},
+		{name: "power off by the marker", msgs: []any{all, text("p"), key(KeyDown), key(KeyEnter), key(KeyEnter)}, want: "poweroff", selected: "root-lts"},
+		{name: "restart by the marker", msgs: []any{all, text("p"), key(KeyDown), key(KeyDown), key(KeyUp), key(KeyEnter)}, want: "reboot", selected: "root-lts"},
 		{name: "Esc leaves the power menu", msgs: []any{all, text("p"), key(KeyEsc), text("o")}, selected: "root-lts"},
 		{name: "o and r in the list do not switch off", msgs: []any{all, text("oq")}, selected: "root-lts"},
 		{name: "shell", msgs: []any{all, text("s"), ShellDoneMsg{"exit status 1"}}, want: "shell", selected: "root-lts", shows: "exit status 1"},
@@ -174,7 +181,7 @@ func TestKeys(t *testing.T) {
 		{name: "Esc after keeping as well", msgs: []any{all, text("/edge"), key(KeyEnter), key(KeyEsc), text("g")}, selected: "root-lts"},
 		{name: "Ctrl-U in an empty filter does not end it", msgs: []any{all, text("/"), control('u'), control('w'), text("edge")}, selected: "stick-edge", shows: "Filter: edge"},
 		{name: "Backspace there does", msgs: []any{all, text("/x"), key(KeyBackspace), key(KeyBackspace), text("G")}, selected: "stick-edge"},
-		{name: "no match", msgs: []any{all, text("/windows"), key(KeyEnter), key(KeyEnter)}, want: "boot root-lts", selected: "root-lts"},
+		{name: "no match", msgs: []any{all, text("/windows"), key(KeyEnter), key(KeyEnter), control('u'), key(KeyEnter), key(KeyEnter)}, want: "boot root-lts", selected: "root-lts"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -545,7 +552,7 @@ func TestScreens(t *testing.T) {
 	all := found("root-lts", lts(), virt())
 	kept := all
 	kept.Memory = "It is kept in EFI variables."
-	log := LogMsg{[]LogLine{{slog.LevelDebug, "[0.1] sda: 4 partitions"}, {slog.LevelInfo, "[0.2] extlinux.conf has 2 entries"}, {slog.LevelError, "[0.3] sdb: read error"}}}
+	log := LogMsg{[]LogLine{{Level: slog.LevelDebug, Text: "[0.1] sda: 4 partitions"}, {Level: slog.LevelInfo, Text: "[0.2] extlinux.conf has 2 entries"}, {Level: slog.LevelError, Text: "[0.3] sdb: read error"}}}
 	maps := []string{"us/us", "de/de", "de/de-latin1"}
 	tests := []struct {
 		name           string
@@ -579,10 +586,10 @@ func TestScreens(t *testing.T) {
 		{name: "keyboard", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("K"), key(KeyDown), key(KeyEnter)}, want: []Action{SetKeymap{"de/de"}}, shows: "Keyboard layout: de/de."},
 		{name: "by name", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("Klatin"), key(KeyEnter)}, want: []Action{SetKeymap{"de/de-latin1"}}},
 		{name: "none of that name", config: func(c *Config) { c.Keymaps = maps }, msgs: []any{all, text("Kxyz"), key(KeyEnter), key(KeyEsc)}},
-		{name: "no layouts", msgs: []any{all, text("K")}, shows: "This image has no keyboard layouts."},
-		{name: "what the files are", msgs: []any{all, InspectedMsg{"root-lts", []File{{"boot/vmlinuz-lts", 11_400_000, "bzImage for x86_64", ""}, {"boot/initramfs-lts", -1, "", "it is cut off"}}, nil}, text("i")},
+		{name: "no layouts", msgs: []any{all, text("K")}, shows: "There are no keyboard layouts", without: "keyboard  ?"},
+		{name: "what the files are", msgs: []any{all, InspectedMsg{"root-lts", []File{{Path: "boot/vmlinuz-lts", Size: 11_400_000, About: "bzImage for x86_64"}, {Path: "boot/initramfs-lts", Size: -1, Problem: "it is cut off"}}, nil}, text("i")},
 			want: []Action{Inspect{lts()}}, shows: "/boot/vmlinuz-lts, bzImage for x86_64, 11 MB"},
-		{name: "and what is wrong with them", msgs: []any{all, InspectedMsg{"root-lts", []File{{"boot/initramfs-lts", -1, "", "it is cut off"}}, nil}, text("i")},
+		{name: "and what is wrong with them", msgs: []any{all, InspectedMsg{"root-lts", []File{{Path: "boot/initramfs-lts", Size: -1, Problem: "it is cut off"}}, nil}, text("i")},
 			want: []Action{Inspect{lts()}}, shows: "/boot/initramfs-lts: it is cut off"},
 		{name: "what came of it", msgs: []any{all, ResultMsg{Text: "The log is in alpboot.log."}}, shows: "The log is in alpboot.log."},
 	}
@@ -603,11 +610,11 @@ func TestScreens(t *testing.T) {
 		})
 	}
 	t.Run("the end of the log stays in view", func(t *testing.T) {
-		m, _ := run(New(config()), all, LogMsg{slices.Repeat(log.Lines, 2000)}, text("lG"), LogMsg{[]LogLine{{slog.LevelInfo, "the last line"}}})
+		m, _ := run(New(config()), all, LogMsg{slices.Repeat(log.Lines, 2000)}, text("lG"), LogMsg{[]LogLine{{Level: slog.LevelInfo, Text: "the last line"}}})
 		if s := m.View(Size{80, 24}, ASCII).String(); !strings.Contains(s, "the last line") {
 			t.Errorf("got\n%s", s)
 		}
-		m, _ = run(m, key(KeyUp), LogMsg{[]LogLine{{slog.LevelInfo, "after it"}}})
+		m, _ = run(m, key(KeyUp), LogMsg{[]LogLine{{Level: slog.LevelInfo, Text: "after it"}}})
 		if s := m.View(Size{80, 24}, ASCII).String(); strings.Contains(s, "after it") {
 			t.Errorf("scrolled up, it moves:\n%s", s)
 		}
@@ -776,9 +783,9 @@ func TestRandom(t *testing.T) {
 				UnlockedMsg{Device: vault.Device, Wrong: rng.IntN(3) > 0}, UnlockedMsg{Device: vault.Device, Error: "No."},
 				CancelledMsg{}, ProgressMsg{m.booting.id, "Loading", rng.Int64N(9), rng.Int64N(9)}, ResultMsg{"Done.", rng.IntN(2) == 0},
 				CompletionMsg{m.seq, []string{"boot/", "boot/vmlinuz-lts\x1b", "漢"}[:rng.IntN(4)]},
-				LogMsg{[]LogLine{{slog.Level(rng.IntN(5)*4 - 8), strings.Repeat("log\x1b ", rng.IntN(60))}}}, SystemMsg{[]string{"Machine:", "CPU: x\x1b"}},
+				LogMsg{[]LogLine{{slog.Level(rng.IntN(5)*4 - 8), strings.Repeat("log\x1b ", rng.IntN(60)), rng.IntN(2) == 0}}}, SystemMsg{[]string{"Machine:", "CPU: x\x1b"}},
 				RequestMsg{[]Action{Boot{Entry: pool[rng.IntN(len(pool))]}, Unlock{Device: vault.Device}, Cancel{}, Rescan{}, Shell{}, Reboot{}}[rng.IntN(6)]},
-				InspectedMsg{"root-lts", []File{{"boot/vmlinuz-lts", rng.Int64N(99) - 9, "bzImage\x1b", ""}}, nil},
+				InspectedMsg{"root-lts", []File{{Path: "boot/vmlinuz-lts", Size: rng.Int64N(99) - 9, About: "bzImage\x1b"}}, nil},
 			}[rng.IntN(10)]
 		case n < 94:
 			var es []boot.Entry
@@ -853,7 +860,7 @@ func TestRandom(t *testing.T) {
 			t.Fatalf("step %d: Esc leads to %s and asks for %q", step, pageName(back), asked(actions))
 		}
 	}
-	if len(seen) != 15 && !testing.Short() {
+	if len(seen) != 16 && !testing.Short() {
 		t.Errorf("only pages %v were seen", seen)
 	}
 }
@@ -928,5 +935,35 @@ func TestSmall(t *testing.T) {
 				t.Errorf("%dx%d shows %q", w, h, s.String())
 			}
 		}
+	}
+}
+
+// A large console shows a block in its middle, with the whole row of the selection
+// highlighted and the details below the list; the cursor is in the block.
+func TestBlock(t *testing.T) {
+	m, _ := run(New(config()), found("root-lts", lts(), virt()), key(KeyDown))
+	size := Size{240, 67}
+	s := m.View(size, UTF8)
+	x, y := (size.W-widest)/2, (size.H-usual)/2
+	for i, c := range s.Cells {
+		if in := i%size.W >= x && i%size.W < x+widest && i/size.W >= y && i/size.W < y+usual; !in && c != (Cell{Rune: ' '}) {
+			t.Fatalf("column %d of row %d, outside of the block, has %q", i%size.W, i/size.W, c.Rune)
+		}
+	}
+	for i := x + margin; i < x+widest-margin; i++ {
+		if s.At(i, y+2).Style != Selected {
+			t.Fatalf("column %d of the selected row is not highlighted", i)
+		}
+	}
+	if text := s.String(); strings.Count(text[:strings.Index(text, "Cmdline")], "\n") > y+12 {
+		t.Errorf("the details are not below the list:\n%s", text)
+	}
+	m, _ = run(m, text("e"))
+	if c := m.View(size, UTF8).Cursor; c == nil || c.X < x || c.Y < y {
+		t.Errorf("the cursor of the editor is at %v", c)
+	}
+	m, _ = run(New(config()), found("", many()...), key(KeyDown))
+	if rows := strings.Count(m.View(size, UTF8).String(), "Snapshot"); rows < 40 {
+		t.Errorf("of many entries %d are shown, though there is room", rows)
 	}
 }

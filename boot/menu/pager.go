@@ -47,6 +47,8 @@ func (p pager) scroll(to func(top, height, last int) int) handler {
 	}
 }
 
+func (p pager) height(m Model, s Size) int { return len(p.doc.lines(m, textWidth(s), ASCII)) }
+
 // textWidth is how many columns text has on a console of size s.
 func textWidth(s Size) int { return max(s.W, minWidth) - 2*margin }
 

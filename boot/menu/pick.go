@@ -116,7 +116,7 @@ func paragraph(text string, p *painter) []line {
 // pickKeymap asks for a keyboard layout.
 func (m Model) pickKeymap() Model {
 	if len(m.config.Keymaps) == 0 {
-		return m.say("This image has no keyboard layouts.")
+		return m.say("There are no keyboard layouts, neither in this image nor on a disk.")
 	}
 	return m.open(pick{head: "Keyboard layout", hint: "Type to find one.", searches: true, rows: func(m Model) []choice {
 		var all []choice

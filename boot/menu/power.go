@@ -7,30 +7,83 @@ import (
 )
 
 // power is the page that restarts the machine or powers it off.
-type power struct{}
+type power struct{ picked int }
 
-// keys are those that make sense on the machine.
-func (power) keys(m Model) []binding {
-	bs := []binding{
-		{keys: "r", foot: "restart", help: "restart the machine", do: asks(Reboot{})},
-		{keys: "o", foot: "power off", help: "power the machine off", do: asks(PowerOff{})},
+// offer is what the power page offers.
+type offer struct {
+	key, foot, help string
+	action          Action
+}
+
+// offers are those that make sense on the machine.
+func (power) offers(m Model) []offer {
+	all := []offer{
+		{"r", "restart", "restart the machine", Reboot{}},
+		{"o", "power off", "power the machine off; that is asked once more", PowerOff{}},
 	}
 	if m.config.Firmware {
-		bs = append(bs, binding{keys: "f", foot: "firmware setup", help: "restart into the setup of the firmware", do: asks(FirmwareSetup{})})
+		all = append(all, offer{"f", "firmware setup", "restart into the setup of the firmware", FirmwareSetup{}})
 	}
 	if m.config.Relaunch {
-		bs = append(bs, binding{keys: "a", foot: "restart alpboot", help: "restart alpboot, without the firmware", do: asks(Relaunch{})})
+		all = append(all, offer{"a", "restart alpboot", "restart alpboot, without the firmware", Relaunch{}})
 	}
 	for i, o := range m.config.Others[:min(len(m.config.Others), 9)] {
-		bs = append(bs, binding{keys: strconv.Itoa(i + 1), help: "restart into " + o.Title, do: asks(StartOther{o})})
+		all = append(all, offer{strconv.Itoa(i + 1), "", "restart into " + o.Title, StartOther{o}})
 	}
-	return append(bs, back())
+	return all
+}
+
+func (pw power) keys(m Model) []binding {
+	all := pw.offers(m)
+	bs := []binding{{keys: "Enter", foot: "do it", help: "do what is picked", do: pw.do(all, pw.picked)}}
+	for i, o := range all {
+		bs = append(bs, binding{keys: o.key, foot: o.foot, help: o.help, do: pw.do(all, i)})
+	}
+	return append(bs, back(),
+		binding{keys: "Up Down", also: "k j Ctrl-P Ctrl-N", help: helpLine, do: pw.move(all, -1), second: pw.move(all, 1)})
+}
+
+func (pw power) move(all []offer, by int) handler {
+	return updates(func(m Model) Model { return m.set(power{min(max(pw.picked+by, 0), len(all)-1)}) })
+}
+
+// do asks for the offer at place i. A machine that is off may be far away: that has
+// to be confirmed.
+func (pw power) do(all []offer, i int) handler {
+	return func(m Model, _ KeyMsg) (Model, Action) {
+		m = m.set(power{i})
+		if _, off := all[i].action.(PowerOff); off {
+			return m.open(powerOff{}), nil
+		}
+		return m, all[i].action
+	}
+}
+
+func (pw power) paint(m Model, p *painter) {
+	var rows []string
+	for _, o := range pw.offers(m) {
+		rows = append(rows, o.key+"  "+clean(o.help, p.charset))
+	}
+	paintPick(p, "Restart or power off", nil, rows, pw.picked)
+}
+
+// powerOff is the page that confirms it.
+type powerOff struct{}
+
+func (powerOff) keys(Model) []binding {
+	return []binding{
+		{keys: "o Enter", foot: "power off", help: "power the machine off", do: asks(PowerOff{})},
+		back(),
+	}
+}
+
+func (o powerOff) paint(m Model, p *painter) {
+	const text = "Somebody has to switch it on again, unless something else does."
+	paintKeys(p, "Power the machine off?", paragraph(text, p), o.keys(m))
 }
 
 // asks is a handler that asks for something outside and changes nothing.
 func asks(a Action) handler { return func(m Model, _ KeyMsg) (Model, Action) { return m, a } }
-
-func (pw power) paint(m Model, p *painter) { paintKeys(p, "Restart or power off", nil, pw.keys(m)) }
 
 // makeDefault is the page that makes the selected entry the default.
 type makeDefault struct{}

@@ -69,11 +69,12 @@ func (m Model) Report(cs Charset) Report {
 		}
 	}
 	for _, it := range m.items() {
-		r := Row{ID: it.id, Volume: describe(it.volume, cs)}
+		r := Row{ID: it.id, Volume: m.place(it.volume, cs)}
 		switch {
 		case it.fold:
 			continue
 		case it.locked:
+			r.Volume = describe(it.volume, cs)
 			r.Locked, r.Text = it.volume.Device, clean(device(it.volume), cs)+" ("+textLocked+")"
 		default:
 			r.Entry = *it.entry

@@ -98,7 +98,7 @@ func (m Model) itemRows(w int, cs Charset, items []item, selected int) []row {
 	on := ""
 	for i, it := range items {
 		if several && !it.locked && (i == 0 || it.volume.Device != on) {
-			rows = append(rows, row{line{{fit(describe(it.volume, cs), w), Heading}}, -1})
+			rows = append(rows, row{line{{fit(m.place(it.volume, cs), w), Heading}}, -1})
 		}
 		if it.locked && i > 0 && !items[i-1].locked {
 			rows = append(rows, row{item: -1})

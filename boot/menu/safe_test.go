@@ -35,8 +35,8 @@ func everywhere(s string) []Msg {
 	return []Msg{
 		ConfigMsg{Config{Version: s, Keymaps: []string{s, "x" + s}, Firmware: true, Relaunch: true, CmdlineLimit: 2047, Consoles: map[string]string{s: s}}},
 		at(0), InventoryMsg{Inventory: inv, Last: "one", Notes: []string{s}, Memory: "x" + s}, NoticeMsg{s}, NoticeMsg{"x" + s},
-		LogMsg{[]LogLine{{slog.LevelDebug, s}, {slog.LevelError, s}}}, SystemMsg{[]string{s, s + ":"}},
-		InspectedMsg{"one", []File{{s, 1, s, s}}, []string{s}}, ResultMsg{s, true},
+		LogMsg{[]LogLine{{slog.LevelDebug, s, true}, {slog.LevelError, s, false}}}, SystemMsg{[]string{s, s + ":"}},
+		InspectedMsg{"one", []File{{Path: s, Size: 1, About: s, Problem: s}}, []string{s}}, ResultMsg{s, true},
 	}
 }
 
@@ -61,6 +61,7 @@ func pagesWith(s string, f func(what string, m Model)) {
 		"machine":  {text("m")},
 		"help":     {text("?")},
 		"power":    {text("p")},
+		"off":      {text("po")},
 		"default":  {text("1d")},
 		"made":     {text("1dd")},
 		"keyboard": {text("K")},
@@ -135,7 +136,7 @@ func TestSafe(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	pagesWith("x", func(_ string, m Model) { seen[pageName(m)] = true })
-	if len(seen) != 15 {
+	if len(seen) != 16 {
 		t.Errorf("only these pages are checked: %v", seen)
 	}
 }

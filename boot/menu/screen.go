@@ -107,6 +107,13 @@ func (p *painter) line(y int, l line) {
 	}
 }
 
+// restyle changes the style of row y between the margins.
+func (p *painter) restyle(y int, style Style) {
+	for x := margin; x < p.Size.W-margin; x++ {
+		p.Cells[y*p.Size.W+x].Style = style
+	}
+}
+
 // fill paints the whole row y with r.
 func (p *painter) fill(y int, r rune, style Style) {
 	p.put(0, y, p.Size.W, strings.Repeat(string(r), p.Size.W), style)

@@ -146,10 +146,16 @@ func (m Model) messageText(activity string, cs Charset, room int) (string, Style
 // rows from y. On a wide console all of it stands in one row.
 func (m Model) paintCountdown(p *painter, y, n int) {
 	const (
-		anyKey  = "Any key stops."
+		keyName = "Any key"
+		anyKey  = keyName + " stops."
 		longest = 30
 		between = 2
 	)
+	// As a key in the footer: it is what to know first.
+	stops := func(x, y int) {
+		p.put(x, y, p.Size.W, anyKey, Normal)
+		p.put(x, y, p.Size.W, keyName, KeyName)
+	}
 	end := p.Size.W - margin
 	left, all := m.countdown.left()
 	counting, name := m.counting()
@@ -161,11 +167,11 @@ func (m Model) paintCountdown(p *painter, y, n int) {
 	if n == 1 {
 		name = fit(name, room-2*between-width(anyKey)-longest/3)
 		x = end - min(longest, room-width(name)-2*between-width(anyKey))
-		p.put(x-between-width(anyKey), y, end, anyKey, Dim)
+		stops(x-between-width(anyKey), y)
 	} else {
 		name, row = fit(name, room), y+1
 		end -= between + width(anyKey)
-		p.put(end+between, row, p.Size.W, anyKey, Dim)
+		stops(end+between, row)
 	}
 	p.line(y, line{{text, Normal}, {name, Normal}})
 	p.bar(row, x, max(0, min(longest, end-x)), int64(left), int64(all))
@@ -227,6 +233,8 @@ func bytesText(n int64) string {
 		return fmt.Sprintf("%d bytes", n)
 	case n < 10_000_000:
 		return fmt.Sprintf("%d kB", n/1000)
+	case n < 10_000_000_000:
+		return fmt.Sprintf("%d MB", n/1_000_000)
 	}
-	return fmt.Sprintf("%d MB", n/1_000_000)
+	return fmt.Sprintf("%d GB", n/1_000_000_000)
 }

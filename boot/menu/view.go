@@ -35,11 +35,49 @@ func (m Model) View(size Size, charset Charset) Screen {
 		p.line(size.H-1, line{{fit(text, size.W-2*margin), Dim}})
 		return p.Screen
 	}
-	m.paintHeader(p)
-	m.paintMessage(p)
-	m.paintFooter(p)
-	m.page().paint(m, p)
+	frame := m.frame(size)
+	block := newPainter(frame, charset)
+	m.paintHeader(block)
+	m.paintMessage(block)
+	m.paintFooter(block)
+	m.page().paint(m, block)
+	if frame == size {
+		return block.Screen
+	}
+	x, y := (size.W-frame.W)/2, (size.H-frame.H)/2
+	for row := range frame.H {
+		copy(p.Cells[(y+row)*size.W+x:], block.Cells[row*frame.W:(row+1)*frame.W])
+	}
+	if c := block.Cursor; c != nil {
+		p.Cursor = &Point{c.X + x, c.Y + y}
+	}
 	return p.Screen
+}
+
+// A block in the middle of a large console is easier to read than lines from edge
+// to edge with the keys a screen below the list.
+const (
+	widest  = 100 // columns of the block
+	usual   = 30  // its rows, where what is shown needs no more
+	blockBy = 10  // rows by which it grows: it should not jump with each entry
+)
+
+// frame is the size of the block that is painted on a console of size s: all of it
+// where that is not large.
+func (m Model) frame(s Size) Size {
+	f := Size{min(s.W, widest), min(s.H, usual)}
+	if s.H > usual {
+		if t, ok := m.page().(tall); ok {
+			rows := t.height(m, Size{f.W, s.H}) + 3 // header, message, footer
+			f.H = min(s.H, max(usual, (rows+blockBy-1)/blockBy*blockBy))
+		}
+	}
+	return f
+}
+
+// tall is a page that may need many rows.
+type tall interface {
+	height(m Model, s Size) int
 }
 
 // bodyHeight is the rows between the header and the messages.
@@ -48,7 +86,11 @@ func bodyHeight(s Size) int { return s.H - 2 - messageHeight(s) }
 func (m Model) paintHeader(p *painter) {
 	w := p.Size.W
 	p.fill(0, ' ', Title)
-	x := p.put(margin, 0, w-margin, "alpboot "+clean(m.config.Version, p.charset), Title) + 2
+	name := "alpboot " + m.config.Version
+	if host := m.host(); host != "" {
+		name += "  " + host
+	}
+	x := p.put(margin, 0, w-margin, fit(clean(name, p.charset), w/2), Title) + 2
 	right := ""
 	join := func(s string) {
 		if right != "" {
@@ -76,6 +118,24 @@ func (m Model) paintHeader(p *painter) {
 	}
 	right = fit(right, max(0, w-margin-x))
 	p.put(w-margin-width(right), 0, w-margin, right, Title)
+}
+
+// host is the host name of the system that is the default, or of the only one
+// there is; "" when it is not known.
+func (m Model) host() string {
+	e, ok := m.entry(m.defaultID)
+	if ok {
+		return m.about(e.Volume).System.Host
+	}
+	host := ""
+	for _, v := range m.inventory.Volumes {
+		if h := v.System.Host; h != "" && host != "" && h != host {
+			return ""
+		} else if h != "" {
+			host = h
+		}
+	}
+	return host
 }
 
 // paintFooter paints the keys of the page, as many as there is room for. Those

@@ -62,12 +62,26 @@ func (s *session) restyle() {
 	}
 }
 
-// suspend leaves all consoles to the next kernel, with a last line of text.
-func (s *session) suspend(last string) {
+// suspend leaves all consoles to the next kernel, with a last line of text. Line is
+// the command line of that kernel, "" for none.
+func (s *session) suspend(last, line string) {
 	for _, c := range s.Consoles {
-		c.Suspend(last + "\r\n") // a console that is gone does not hold it up
+		c.Suspend(last + s.silence(c.Device, line) + "\r\n") // a console that is gone does not hold it up
 	}
 	s.Machine.KernelMessages(true)
+}
+
+// silence returns what it means when nothing more comes on a console that the
+// command line of a kernel does not name, "" where it does. Without any console= a
+// kernel uses the screen.
+func (s *session) silence(device, line string) string {
+	name := s.names[device]
+	named := cmdline.Parse(line).All("console")
+	own := func(value string) bool { return cmdline.ConsoleDevice(value) == cmdline.ConsoleDevice(name) }
+	if line == "" || device == "/dev/console" || slices.ContainsFunc(named, own) || len(named) == 0 && own("tty0") {
+		return ""
+	}
+	return fmt.Sprintf("\nIf nothing more comes here: its command line has no console=%s (e in the menu edits it).", name)
 }
 
 // resume shows the menu again on all consoles.

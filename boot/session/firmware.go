@@ -87,7 +87,7 @@ func (s *session) leave(text, what string, how func() error) {
 	if s.leaving {
 		return
 	}
-	s.depart(text, nil, how, func(err error) {
+	s.depart(text, "", nil, how, func(err error) {
 		if err == nil { // reboot(2) came back, and knows no reason
 			err = fmt.Errorf("the machine did not %s", what)
 		}

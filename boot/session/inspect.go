@@ -40,7 +40,7 @@ func inspectFile(scan *discover.Scan, v boot.Volume, name string, about func(r r
 		defer file.Close()
 		var st fs.FileInfo
 		if st, err = file.Stat(); err == nil {
-			f.Size = st.Size()
+			f.Size, f.Made = st.Size(), st.ModTime()
 			f.About, err = about(file, st.Size())
 		}
 	}

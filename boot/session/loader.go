@@ -278,7 +278,7 @@ func (s *session) jump(j *job) {
 	if p := j.counting.problem(); p != "" {
 		text = p + " " + text
 	}
-	s.depart(text, j.commit, func() error { return s.exec(loader, j.watched) }, func(err error) {
+	s.depart(text, j.cmdline, j.commit, func() error { return s.exec(loader, j.watched) }, func(err error) {
 		s.wg.Go(func() {
 			if !j.committed {
 				loader.Unload()
@@ -301,17 +301,18 @@ func (j *job) commit() error {
 	return nil
 }
 
-// depart closes the consoles, unmounts everything and leaves the machine with
+// depart closes the consoles, each with text and what line means for it (see
+// suspend), unmounts everything and leaves the machine with
 // how. Back comes done, with the menu as it was: when how fails, or commit did,
 // which is called when nobody can type any more, with nothing unmounted yet.
-func (s *session) depart(text string, commit, how func() error, done func(error)) {
+func (s *session) depart(text, line string, commit, how func() error, done func(error)) {
 	s.leaving = true
 	back := func(err error) {
 		s.leaving = false
 		done(err)
 	}
 	s.wg.Go(func() {
-		s.suspend(text)
+		s.suspend(text, line)
 		s.later(func() {
 			if commit != nil {
 				if err := commit(); err != nil {

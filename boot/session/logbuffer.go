@@ -27,14 +27,18 @@ type LogBuffer struct {
 // starts leaves less than a thousand.
 const maxLog = 2000
 
-// Add adds a line. Its text begins with its time: see [Stamped].
+// Add adds a line of the kernel. Its text begins with its time: see [Stamped].
 func (b *LogBuffer) Add(level slog.Level, text string) {
+	b.add(menu.LogLine{Level: level, Text: text, Kernel: true})
+}
+
+func (b *LogBuffer) add(l menu.LogLine) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.lines) >= 2*maxLog {
 		b.lines = slices.Clone(b.lines[len(b.lines)-maxLog:])
 	}
-	b.lines = append(b.lines, menu.LogLine{Level: level, Text: text})
+	b.lines = append(b.lines, l)
 	b.fresh++
 }
 
@@ -82,7 +86,7 @@ func (b *LogBuffer) Handle(_ context.Context, r slog.Record) error {
 		text += fmt.Sprintf(" %s=%v", a.Key, a.Value)
 		return true
 	})
-	b.Add(r.Level, Stamped(now.Nano()/1000, text))
+	b.add(menu.LogLine{Level: r.Level, Text: Stamped(now.Nano()/1000, text)})
 	return nil
 }
 

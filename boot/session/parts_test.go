@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -32,6 +33,34 @@ func TestConsoleNames(t *testing.T) {
 		names, ours := consoleNames(tt.cmdline, strings.Fields(tt.devices))
 		if d := cmp.Diff(tt.names, names); d != "" || strings.Join(ours, " ") != tt.ours {
 			t.Errorf("%q: ours are %q, want %q; names -want +got:\n%s", tt.cmdline, ours, tt.ours, d)
+		}
+	}
+}
+
+// A console that the next kernel leaves silent has the reason as its last line.
+func TestSilence(t *testing.T) {
+	names, _ := consoleNames("console=ttyS0,115200", []string{"/dev/tty1", "/dev/ttyS0"})
+	s := &session{names: names}
+	for _, tt := range []struct{ device, line, want string }{
+		{"/dev/tty1", "root=/dev/sda1", ""},
+		{"/dev/ttyS0", "root=/dev/sda1", "console=ttyS0,115200"},
+		{"/dev/ttyS0", "console=ttyS0,9600", ""},
+		{"/dev/tty1", "console=ttyS0", "console=tty0"},
+		{"/dev/tty1", "console=ttyS0 console=tty0", ""},
+		{"/dev/console", "console=ttyS0", ""},
+		{"/dev/ttyS0", "", ""},
+	} {
+		if got := s.silence(tt.device, tt.line); (got != "") != (tt.want != "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s, %q: got %q, want it to name %q", tt.device, tt.line, got, tt.want)
+		}
+	}
+}
+
+func TestLeastTimeout(t *testing.T) {
+	for device, want := range map[string]time.Duration{"/dev/tty1": screenTimeout, "/dev/ttyS0": 0, "/dev/console": 0, "/dev/ttyAMA0": 0} {
+		s := &session{Config: Config{Consoles: []Console{{Device: device}}}}
+		if got := s.leastTimeout(); got != want {
+			t.Errorf("%s: %v, want %v", device, got, want)
 		}
 	}
 }

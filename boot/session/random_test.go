@@ -36,7 +36,7 @@ func TestRandomEvents(t *testing.T) {
 var randomKeys = [...]string{
 	"Enter", "Enter", "Enter", "Down", "Up", "Home", "End", "Esc", "Esc", `"r"`, `"s"`, `"i"`, `"l"`, `"K"`, `"m"`,
 	`Enter "right" Enter`, `Enter "wrong" Enter`, `Enter Tab "right" Enter`, `End Enter "right" Enter`, `"r" End Enter "right" Enter`,
-	`"dd"`, `"do"`, `"df"`, `"l" "w" Enter`, `"e" Tab Tab`, `"e" " x" Enter`, `"pr"`, `"po"`, `"pf"`, "Enter Esc", "Esc Esc Home Enter",
+	`"dd"`, `"do"`, `"df"`, `"l" "w" Enter`, `"e" Tab Tab`, `"e" " x" Enter`, `"pr"`, `"poo"`, `"pf"`, "Enter Esc", "Esc Esc Home Enter",
 }
 
 // randomEvents makes a list of events.

@@ -442,7 +442,8 @@ const cmdlineLimit = 2047
 // configuration returns what the menu is to know, as far as it is known now.
 func (s *session) configuration() menu.Config {
 	return menu.Config{
-		Version:         version.String(),
+		Version:         version.Release(),
+		LeastTimeout:    s.leastTimeout(),
 		Timeout:         s.asked.Timeout,
 		FallbackTimeout: settings.FallbackTimeout,
 		Rearm:           s.asked.Rearm,
@@ -455,6 +456,20 @@ func (s *session) configuration() menu.Config {
 		HandOn:          s.asked.HandOn,
 		Hidden:          s.asked.Hidden,
 	}
+}
+
+// screenTimeout is the least that is counted down on a screen where the settings
+// have no timeout: a monitor that changes its mode takes a second or two.
+const screenTimeout = 3 * time.Second
+
+// leastTimeout is the least that is counted down where the settings have no timeout.
+func (s *session) leastTimeout() time.Duration {
+	for _, c := range s.Consoles {
+		if n, ok := strings.CutPrefix(c.Device, "/dev/tty"); ok && strings.Trim(n, "0123456789") == "" {
+			return screenTimeout
+		}
+	}
+	return 0
 }
 
 // configure passes what has become known of its configuration to the menu.

@@ -156,9 +156,9 @@ func TestKeys(t *testing.T) {
 			},
 			shows: []string{"/dev/sda2: not enough memory: key slot 0 needs 1.0 GiB."}},
 		{name: "no shell", disk: one, cmdline: " alpboot.shell=no", keys: []any{"s"}, shows: []string{"The settings do not allow a shell here."}},
-		{name: "power off", disk: one, keys: []any{"po"}, did: []string{"hand over", "power off"}, last: "Powering off"},
+		{name: "power off", disk: one, keys: []any{"poo"}, did: []string{"hand over", "power off"}, last: "Powering off"},
 		// A machine that stays although reboot(2) reports no error is reported.
-		{name: "power off that fails", disk: one, keys: []any{"po", menu.KeyEsc}, did: []string{"hand over", "power off"},
+		{name: "power off that fails", disk: one, keys: []any{"poo", menu.KeyEsc, menu.KeyEsc}, did: []string{"hand over", "power off"},
 			shows: []string{"The machine did not power off.", "Linux lts"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -31,7 +31,7 @@ func table() []setting {
 		{
 			name: "timeout", def: Auto, volume: true,
 			takes: "whole seconds up to 86400, 0 to boot at once, -1 to wait for ever, or auto",
-			help:  "How long the countdown lasts. With auto, that in the configuration of the default entry, else 5 seconds.",
+			help:  "How long the countdown lasts. With auto, that in the configuration of the default entry, where the menu has a screen at least 3 seconds; else 5 seconds.",
 			set:   setTimeout, get: getTimeout,
 		},
 		text("default", "", "the ID of an entry as lsboot --json prints it, its title, its number in the list, or @last",

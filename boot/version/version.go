@@ -3,6 +3,7 @@ package version
 
 import (
 	"runtime/debug"
+	"strings"
 )
 
 // Version is set by the linker when mkpayload builds the image:
@@ -24,6 +25,17 @@ func String() string {
 		return "dev"
 	}
 	return fromBuildInfo(info)
+}
+
+// Release returns the version where it is that of a release, such as 1.0.0, else
+// "dev": that of a checkout says little to most people.
+func Release() string { return release(String()) }
+
+func release(v string) string {
+	if number, _, dotted := strings.Cut(strings.TrimPrefix(v, "v"), "."); dotted && number != "" && strings.Trim(number, "0123456789") == "" {
+		return v
+	}
+	return "dev"
 }
 
 func fromBuildInfo(info *debug.BuildInfo) string {

@@ -30,3 +30,11 @@ func TestFromBuildInfo(t *testing.T) {
 		})
 	}
 }
+
+func TestRelease(t *testing.T) {
+	for v, want := range map[string]string{"1.0.0": "1.0.0", "v0.9": "v0.9", "0123abc": "dev", "dev-0123abc4567": "dev", "1.0.0-3-g0123abc": "1.0.0-3-g0123abc", "": "dev"} {
+		if got := release(v); got != want {
+			t.Errorf("%q: got %q, want %q", v, got, want)
+		}
+	}
+}

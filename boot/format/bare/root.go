@@ -19,6 +19,7 @@ type Root struct {
 	Volume  boot.Volume
 	Dir     string // the root's directory on the volume: "." or a btrfs subvolume
 	Name    string // PRETTY_NAME of os-release; "" when unknown
+	Host    string // etc/hostname; "" when unknown
 	Alpine  bool
 	Cmdline string   // the command line for its kernels; "" when nothing names one
 	Notes   []string // where Cmdline comes from, and what is doubtful about it
@@ -85,6 +86,7 @@ func findRoot(fsys fs.FS, vol boot.Volume, at subvolume.Root) (Root, bool) {
 	if r.Name == "" {
 		r.Name = boot.Clean(id["NAME"])
 	}
+	r.Host = hostName(sys.read("etc/hostname"))
 	r.Alpine = id["ID"] == "alpine" || slices.Contains(strings.Fields(id["ID_LIKE"]), "alpine")
 	sys.alpine = r.Alpine
 	sys.fstab = readFstab(sys.read("etc/fstab"))
@@ -110,6 +112,57 @@ func findRoot(fsys fs.FS, vol boot.Volume, at subvolume.Root) (Root, bool) {
 		r.Notes = append(r.Notes, "The snapshot is read-only: with overlaytmpfs=yes on the command line Alpine keeps what it changes in memory.")
 	}
 	return r, true
+}
+
+// hostName returns the name in a file of hostname(5): its first line that is not a
+// comment.
+func hostName(text string) string {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' && len(line) <= 64 && boot.Clean(line) == line {
+			return line
+		}
+	}
+	return ""
+}
+
+// System returns the system that e boots: the root that its root= names, or the one
+// whose fstab mounts its volume for kernels, or the one on its volume. It is empty
+// where several could be it.
+func System(e boot.Entry, roots []Root) boot.System {
+	source, _ := cmdline.Parse(e.Cmdline).Get("root")
+	for _, tier := range []func(Root) bool{
+		func(r Root) bool { return isNamed(source, r.Volume) },
+		func(r Root) bool { return r.Volume == e.Volume },
+		func(r Root) bool { return r.mounts(e.Volume) == yes },
+	} {
+		var found []boot.System
+		for _, r := range roots {
+			if s := (boot.System{Name: r.Name, Host: r.Host}); !r.Locked && tier(r) && !slices.Contains(found, s) {
+				found = append(found, s)
+			}
+		}
+		switch len(found) {
+		case 0:
+		case 1:
+			return found[0]
+		default:
+			return boot.System{}
+		}
+	}
+	return boot.System{}
+}
+
+// isNamed reports whether a value of root= means the volume, also by what the table
+// of partitions has.
+func isNamed(source string, vol boot.Volume) bool {
+	tag, value, _ := strings.Cut(source, "=")
+	switch tag {
+	case "PARTUUID":
+		return value != "" && strings.EqualFold(value, vol.PartUUID)
+	case "PARTLABEL":
+		return value != "" && value == vol.PartLabel
+	}
+	return names(source, vol) == yes
 }
 
 // shadows reports whether the root's fstab mounts something else over the directory

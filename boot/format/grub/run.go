@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -312,8 +313,15 @@ func (m *machine) setVar(name, value string) {
 	}
 }
 
+// ofScripts are functions of GRUB's own scripts that concern its screen and its
+// memory. Where a configuration calls one that it does not define, nothing is lost.
+var ofScripts = [...]string{"load_video", "gfxmode", "savedefault", "recordfail", "set_background_image"}
+
 // unknown notes a command that is neither GRUB's nor defined, once.
 func (m *machine) unknown(c *simple, name string) {
+	if slices.Contains(ofScripts[:], name) {
+		return
+	}
 	if m.load.unknown == "" {
 		m.load.unknown = name
 	}
