@@ -149,9 +149,9 @@ func TestARM64(t *testing.T) {
 // reported; or nothing where something else is to be said in place of a target.
 func runARM64(t *testing.T, m arm64.Machine, says string) (r report.Report, log *arm64.Log) {
 	t.Helper()
-	slots <- struct{}{}
+	places.take(t.Name())
 	log, err := m.Run(arm64Limit)
-	<-slots
+	places.leave()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log.Text)
 	}

@@ -122,7 +122,7 @@ func kinds(t *testing.T, whole, small system) []kind {
 		{name: "LVM on LUKS", title: "LVM on LUKS", bus: vm.Virtio, secret: secret, boots: true, again: true, root: root(4),
 			drives: one(disk.GPT, 84, ext4(4, withConf(whole, "LVM on LUKS", root(4)), disk.LVM("vg0", "lv_root"), disk.LUKS2(secret)))},
 		{name: "RAID1 0.90", title: "Mirror 0.90", bus: vm.Virtio, boots: true, again: true, root: root(5), drives: mirror("0.90", 5, "Mirror 0.90")},
-		{name: "RAID1 1.2", title: "Mirror 1.2", bus: vm.Virtio, boots: true, root: root(6), drives: mirror("1.2", 6, "Mirror 1.2")},
+		{name: "RAID1 1.2", title: "Mirror 1.2", bus: vm.Virtio, boots: true, again: true, root: root(6), drives: mirror("1.2", 6, "Mirror 1.2")},
 		{name: "UKI on an ESP", title: "One image", bus: vm.NVMe, boots: true, root: root(7),
 			drives: []disk.Layout{{Table: disk.GPT, Partitions: []disk.Partition{{Size: 80, Type: "U", Name: "EFI", FS: disk.FS{Type: "vfat", UUID: "0000AB07", Files: small.in("",
 				disk.File{Path: "loader/entries/alpine.conf", Data: []byte("title Entry file\nlinux /vmlinuz-lts\ninitrd /intel-ucode.img\ninitrd /initramfs-lts\noptions quiet bls\n")},
@@ -325,6 +325,7 @@ func (m machine) find(title string) {
 // configuration names.
 func TestBootFromEveryKindOfDisk(t *testing.T) {
 	needQEMU(t)
+	t.Parallel()
 	disks.make(t)
 	for _, k := range disks.kinds {
 		if !k.boots || k.again && !everything() {

@@ -16,6 +16,7 @@ import (
 // what to do.
 func TestKexecRefused(t *testing.T) {
 	needQEMU(t)
+	t.Parallel()
 	k := kernelOf(t, debian.Older)
 	in := disk.Install{Kernels: []disk.Kernel{{Flavour: "lts", Image: k.Image, Initramfs: initramfs(t, target.Gzip, nil)}}}
 	for _, tt := range []struct{ name, parameter, atOnce, reason string }{
@@ -63,6 +64,7 @@ func TestKexecLoadByHand(t *testing.T) {
 // they are joined.
 func TestThreeInitrds(t *testing.T) {
 	needQEMU(t)
+	t.Parallel()
 	k := kernelOf(t, debian.Newer)
 	extra := func(files map[string]string, c target.Compression) []byte {
 		b, err := target.Initramfs(target.Image{Files: files, Compression: c})

@@ -14,6 +14,7 @@ func TestPayloadLinuxBoot(t *testing.T) {
 	const code = ovmf + "OVMF_CODE_4M.fd"
 	needFirmware(t, "ovmf", code)
 	needOwnKernel(t, "Debian's kernel with its modules does not fit into 10 MiB of flash")
+	t.Parallel()
 	loader := "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 	t.Run("10 MiB", func(t *testing.T) {
 		t.Parallel()

@@ -19,6 +19,7 @@ import (
 // Whatever machine it is, a user finds an Alpine disk in the menu and boots it.
 func TestMachines(t *testing.T) {
 	needQEMU(t)
+	t.Parallel()
 	// An emulated microvm has no timer but the processor's own, and on a busy host
 	// Linux does not find out how fast that one runs, and stops.
 	const clock = "tsc_early_khz=2000000"
@@ -31,7 +32,7 @@ func TestMachines(t *testing.T) {
 	}{
 		// q35 with SeaBIOS is what nearly all other tests run on.
 		{name: "pc, SeaBIOS", change: func(o *vm.Options) { o.Machine = "pc" }},
-		{name: "q35, qboot", change: func(o *vm.Options) { o.Extra = []string{"-bios", "qboot.rom"} }},
+		{name: "q35, qboot", again: true, change: func(o *vm.Options) { o.Extra = []string{"-bios", "qboot.rom"} }},
 		{name: "microvm", bus: vm.MMIO, parameters: clock, change: func(o *vm.Options) { o.Machine = "microvm" }},
 		{name: "microvm with PCIe", again: true, parameters: clock, change: func(o *vm.Options) { o.Machine = "microvm,pcie=on" }},
 		{name: "pc, qboot", again: true, change: func(o *vm.Options) { o.Machine, o.Extra = "pc", []string{"-bios", "qboot.rom"} }},

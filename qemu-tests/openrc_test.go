@@ -206,8 +206,7 @@ func startOpenRC(t *testing.T, parameters string, access vm.Access) machine {
 			})
 		}
 	}
-	slots <- struct{}{}
-	t.Cleanup(func() { <-slots })
+	takePlace(t)
 	o.Cmdline, o.Network, o.Memory, o.Dir = openrcCmdline+parameters, true, roomy, filepath.Dir(dir)
 	o.Drives = []vm.Drive{{File: disks[0], Access: access}, {File: disks[1], Access: access}}
 	m := machine{vm.Start(t, o), t}
@@ -281,6 +280,7 @@ func TestOpenRCInstallAndReboot(t *testing.T) {
 	if out, code := m.shCode("kexec-reboot status"); code != "0" || !strings.Contains(out, flavoured("/boot/vmlinuz-alpboot")) {
 		t.Errorf("status: exit code %s\n%s", code, out)
 	}
+	m.sh("kexec-reboot load && grep 1 /sys/kernel/kexec_loaded && rc-service kexec-load stop && grep 0 /sys/kernel/kexec_loaded && rc-service kexec-load start")
 	m.sh("echo written > /root/file && echo written > /boot/file")
 	m.Type("reboot\r")
 	m.target(want{kernelOf(t, debian.Older), openrcCmdline + newInit, map[string]string{"who": "default", "microcode": "first"}})
@@ -321,13 +321,14 @@ func TestOpenRCHalt(t *testing.T) {
 // A user whose kernel cannot be loaded any more, for a reason that is shown,
 // gets a reboot through the firmware: the shutdown is not held up.
 func TestOpenRCLoadFails(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, command string
 		reason        string
 		again         bool // the others have its meaning, but for a detail
 	}{
 		{"truncated kernel", "truncate -s 1M /boot/vmlinuz-alpboot", "truncated", true},
-		{"kexec forbidden", "echo 1 > /proc/sys/kernel/kexec_load_disabled", "kexec_load_disabled=0", false},
+		{"kexec forbidden", "echo 1 > /proc/sys/kernel/kexec_load_disabled", "kexec_load_disabled=0", true},
 		{"modules missing", "rm -r /lib/modules/*", "modules are missing", true},
 		// A kernel that was loaded while all was well is not started instead.
 		{"after a good load", "kexec-reboot load && rm -r /lib/modules/*", "modules are missing", false},
@@ -351,6 +352,7 @@ func TestOpenRCLoadFails(t *testing.T) {
 // A user who wants the firmware's own setup stops the service, and reboots
 // through the firmware, whatever had been loaded.
 func TestOpenRCServiceStopped(t *testing.T) {
+	needEverything(t)
 	m := startOpenRC(t, newInit, vm.Snapshot)
 	m.sh("kexec-reboot load && grep 1 /sys/kernel/kexec_loaded")
 	m.sh("rc-service kexec-load stop && grep 0 /sys/kernel/kexec_loaded")
@@ -362,6 +364,7 @@ func TestOpenRCServiceStopped(t *testing.T) {
 // A user who upgrades the kernel and then types reboot gets the new one, also
 // when the old one had been loaded by hand before.
 func TestOpenRCUpgrade(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, before string }{
 		{"nothing loaded", "true"}, // make test-all alone
 		{"old kernel loaded", "kexec-reboot load --kernel /boot/vmlinuz-alpboot --initrd /boot/initramfs-alpboot --initrd /boot/amd-ucode.img --reuse-cmdline"},
@@ -399,6 +402,7 @@ func TestOpenRCSettings(t *testing.T) {
 // A user who would rather have what the boot menu boots says so in the same
 // file, and one who wants another entry for once loads it by hand.
 func TestOpenRCEntry(t *testing.T) {
+	t.Parallel()
 	all := map[string]string{"who": "default", "microcode": "first", "extra": "third"}
 	t.Run("the menu's default, always", func(t *testing.T) {
 		needEverything(t)
@@ -419,6 +423,7 @@ func TestOpenRCEntry(t *testing.T) {
 // him reboot goes through the firmware, kexec-reboot exec through kexec, and
 // poweroff powers off.
 func TestOpenRCOldBusybox(t *testing.T) {
+	t.Parallel()
 	t.Run("reboot", func(t *testing.T) {
 		m := startOpenRC(t, oldInit, vm.Snapshot)
 		out, code := m.shCode("kexec-reboot status")
@@ -434,6 +439,7 @@ func TestOpenRCOldBusybox(t *testing.T) {
 		m.notIn("Loading the kernel to reboot into")
 	})
 	t.Run("kexec-reboot exec", func(t *testing.T) {
+		needEverything(t)
 		m := startOpenRC(t, oldInit, vm.Snapshot)
 		m.Type("kexec-reboot exec\r")
 		m.target(want{kernelOf(t, debian.Older), openrcCmdline, map[string]string{"who": "default", "microcode": "first"}})

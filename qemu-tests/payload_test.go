@@ -72,8 +72,7 @@ func missing(t *testing.T, err error) {
 // startPayload starts a machine that boots by its firmware.
 func startPayload(t *testing.T, o vm.Options) machine {
 	t.Helper()
-	slots <- struct{}{}
-	t.Cleanup(func() { <-slots })
+	takePlace(t)
 	return startAnother(t, o)
 }
 
@@ -328,8 +327,7 @@ func TestPayloadPrevious(t *testing.T) {
 		put(fmt.Sprintf("v%d", i), file)
 		command += fmt.Sprintf(" && cat /m/v%d >/sys/firmware/efi/efivars/%s", i, name)
 	}
-	slots <- struct{}{}
-	t.Cleanup(func() { <-slots })
+	takePlace(t)
 	boot := func(drives ...vm.Drive) machine {
 		return startAnother(t, vm.Options{Flash: vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars}, Drives: append([]vm.Drive{drive}, drives...)})
 	}
@@ -396,6 +394,7 @@ func signedKernel(t *testing.T, name, kernel, key, cert string) string {
 func TestPayloadSecureBoot(t *testing.T) {
 	needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.secboot.fd")
 	needProgram(t, "sbsigntool", "sbsign")
+	t.Parallel()
 	key, cert, err := payloads().Key()
 	if err != nil {
 		t.Fatal(err)
@@ -476,6 +475,7 @@ func TestPayloadCoreboot(t *testing.T) {
 func TestPayloadStick(t *testing.T) {
 	needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.fd")
 	needProgram(t, "syslinux", "syslinux")
+	t.Parallel()
 	uki := makePayload(t, "alpboot.efi", "uki", "--cmdline", stay)
 	image := makePayload(t, "stick.img", "stick", "--uki", uki, "--cmdline", stay)
 	for _, tt := range []struct {

@@ -155,6 +155,7 @@ func (m machine) reportsFrom(kernel debian.Kernel, from string) {
 // whatever is on it.
 func TestStickDoesNotDecide(t *testing.T) {
 	needOwnKernel(t, "Debian's kernel for virtual machines has no USB")
+	t.Parallel()
 	s, lts := wholeSystem(t)
 	for _, set := range pluggedInSetups(s) {
 		t.Run(set.name, func(t *testing.T) {

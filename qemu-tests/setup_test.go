@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -43,18 +42,6 @@ const roomy = 2048
 
 // made is what is built once for all tests.
 var made *assets.Assets
-
-// slots holds a token for each machine that may run.
-var slots = make(chan struct{}, sideBySide())
-
-// sideBySide is how many machines may run at once: on two cores a third would
-// only make all slower. With one, times can be compared.
-func sideBySide() int {
-	if os.Getenv("ALPBOOT_TEST_ALONE") != "" {
-		return 1
-	}
-	return max(2, runtime.NumCPU())
-}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -118,6 +105,7 @@ func needOwnKernel(t *testing.T, why string) {
 // Debian's, which has modules.
 func eachKernel(t *testing.T, test func(t *testing.T, p payload)) {
 	needQEMU(t)
+	t.Parallel()
 	t.Run("own kernel", func(t *testing.T) {
 		needOwnKernel(t, "the menu's own kernel has not been built")
 		t.Parallel()
@@ -160,8 +148,7 @@ func launch(t *testing.T, p payload, parameters string, change func(*vm.Options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	slots <- struct{}{}
-	t.Cleanup(func() { <-slots })
+	takePlace(t)
 	o := vm.Options{
 		Kernel: kernel, Initrd: initrd, Drives: drives,
 		Cmdline: strings.TrimSpace("console=ttyS0,115200 " + parameters),

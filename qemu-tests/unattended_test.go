@@ -114,9 +114,9 @@ func TestUnattendedExhausted(t *testing.T) {
 	needQEMU(t)
 	t.Parallel()
 	d, _ := unattendedDisk(t, " panic=1", target.Image{End: report.Exit})
-	m := startWith(t, stateOnRoot+"alpboot.confirm=1 alpboot.exhausted-pause=5,15,25", resets, d)
+	m := startWith(t, stateOnRoot+"alpboot.confirm=1 alpboot.exhausted-pause=3,13", resets, d)
 	m.reports(1)
-	for n, least := range []int{0, 5, 15} {
+	for n, least := range []int{0, 3} {
 		m.Await(menuLimit, vm.ScreenIs(fmt.Sprintf("a pause of more than %d s", least), func(s vm.Screen) bool {
 			_, after, found := strings.Cut(flowing(s), "Restarting in ")
 			seconds := 0
@@ -131,6 +131,7 @@ func TestUnattendedExhausted(t *testing.T) {
 // twice, then it counts as failed.
 func TestUnattendedPowerCut(t *testing.T) {
 	needQEMU(t)
+	needEverything(t) // the starts of TestUnattendedManyStarts are cut off too
 	t.Parallel()
 	d, _ := unattendedDisk(t, "", target.Image{End: report.Hang}, target.Image{End: report.Hang})
 	for n, flavour := range []string{"lts", "lts", "lts", "virt"} {
@@ -149,6 +150,7 @@ func TestUnattendedPowerCut(t *testing.T) {
 // none, and what was cut off before the jump at most one.
 func TestUnattendedManyStarts(t *testing.T) {
 	needQEMU(t)
+	t.Parallel()
 	starts := 10
 	if everything() {
 		starts = 100

@@ -108,6 +108,7 @@ func TestWatchdogWithoutDriver(t *testing.T) {
 // afterwards.
 func TestWatchdogWithDriver(t *testing.T) {
 	needOwnKernel(t, "it is the system, too: Debian's has no driver for this watchdog")
+	needEverything(t)
 	t.Parallel()
 	kernel, _, err := anyKernel.get()
 	if err != nil {
@@ -186,6 +187,7 @@ func TestPanicIsKept(t *testing.T) {
 // On a machine without EFI variables nothing is kept, and the screen says so.
 func TestPanicIsNotKept(t *testing.T) {
 	needQEMU(t)
+	needEverything(t)
 	t.Parallel()
 	k := kernelOf(t, debian.Newer)
 	drive, good := badAndGood(t, disk.Kernel{Image: k.Image, Initramfs: targetImage(t, target.Image{End: report.Exit, Compression: target.Gzip})})
