@@ -176,7 +176,7 @@ type Entry struct {
 	Timeout *time.Duration
 
 	Guessed bool     // no configuration file set the command line: it was synthesised
-	Suspect string   // why it may start another system than its own, as a sentence; "" when nothing is known to
+	Suspect string   // why it may start another system than its own, or none, as a sentence: it is not booted unattended
 	Problem string   // why it cannot be booted, as a sentence; "" when it can
 	Notes   []string // what else there is to know about it, a sentence each
 }

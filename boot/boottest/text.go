@@ -66,6 +66,7 @@ func EntryText(e boot.Entry) string {
 	flag("snapshot", e.Snapshot)
 	flag("previous", e.Previous)
 	flag("guessed", e.Guessed)
+	flag("suspect", e.Suspect != "")
 	field("problem", e.Problem)
 	for _, n := range e.Notes {
 		field("note", n)

@@ -248,7 +248,7 @@ func entries(vols []*volume) []boot.Entry {
 	}
 	type kernel struct{ device, name string }
 	booting := map[kernel][]int{}   // places in list, of entries that boot a kernel
-	configured := map[kernel]bool{} // kernels that another volume's configuration boots: they need no guess
+	configured := map[kernel]bool{} // kernels that a configuration boots: they need no guess
 	seen := make(map[string]int, n)
 	list := make([]boot.Entry, 0, n)
 	for _, v := range vols {
@@ -273,7 +273,7 @@ func entries(vols []*volume) []boot.Entry {
 			if len(known) < maxAlike {
 				booting[k] = append(known, len(list))
 			}
-			if !e.Guessed && e.Problem == "" && e.Removable == e.Volume.Removable {
+			if !incomplete(&e) && e.Problem == "" && e.Removable == e.Volume.Removable {
 				configured[k] = true
 			}
 			e = complete(e, builtIn, roots)
@@ -286,10 +286,17 @@ func entries(vols []*volume) []boot.Entry {
 			list = append(list, e)
 		}
 	}
-	list = slices.DeleteFunc(list, func(e boot.Entry) bool { return e.Guessed && configured[kernel{e.Volume.Device, e.Kernel}] })
+	list = slices.DeleteFunc(list, func(e boot.Entry) bool { return incomplete(&e) && configured[kernel{e.Volume.Device, e.Kernel}] })
 	list = inOrder(list)
 	tellApart(list)
 	return list
+}
+
+// incomplete reports whether e needs a configuration to boot its kernel as it is meant:
+// its command line is guessed, or it has none and is an image that another entry may
+// start with one.
+func incomplete(e *boot.Entry) bool {
+	return e.Guessed || e.Format == "uki" && e.Cmdline == "" && !e.Default
 }
 
 // complete completes e with the one of roots that it belongs to: with one that is

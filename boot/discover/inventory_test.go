@@ -331,6 +331,31 @@ func TestGuessBesideAConfiguration(t *testing.T) {
 	}
 }
 
+// A unified kernel image without a command line is not listed by itself where a
+// configuration starts it with one, as Ubuntu Core's GRUB does.
+func TestImageWithoutACommandLine(t *testing.T) {
+	vol := boot.Volume{Device: "/dev/sda1"}
+	image := boot.Entry{ID: "a", Format: "uki", Kernel: "EFI/ubuntu/kernel.efi", UKI: true, Volume: vol}
+	byGRUB := boot.Entry{ID: "b", Format: "grub", Kernel: image.Kernel, UKI: true, Volume: vol, Cmdline: "snapd_recovery_mode=run"}
+	preferred, broken := image, byGRUB
+	preferred.Default, broken.Problem = true, "It is broken."
+	for _, tt := range []struct {
+		list []boot.Entry
+		want int
+	}{
+		{[]boot.Entry{image, byGRUB}, 1},
+		{[]boot.Entry{byGRUB, image}, 1},
+		{[]boot.Entry{image}, 1},
+		{[]boot.Entry{preferred, byGRUB}, 2},
+		{[]boot.Entry{image, broken}, 2},
+	} {
+		got := entries([]*volume{{probed: probed{status: boot.VolumeStatus{Volume: vol}}, parsed: &parsed{entries: tt.list}}})
+		if len(got) != tt.want {
+			t.Errorf("%v: %d entries, want %d", tt.list, len(got), tt.want)
+		}
+	}
+}
+
 // The images of arm64 have no release: that of the format stays.
 func TestVersionIsThatOfTheFormatWhereTheKernelHasNone(t *testing.T) {
 	image := make([]byte, 4096)

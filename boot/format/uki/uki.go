@@ -155,6 +155,10 @@ func (r *reader) profiles(b *bls.Boot, file string) ([]bls.Item, error) {
 				return nil, nil // as a default it would start itself for ever
 			}
 			r.complete(&it, b, u, release)
+			if it.Entry.Cmdline == "" && !startsAlone(file) {
+				it.Entry.Suspect = "The image has no command line, and no configuration that was found adds one."
+				it.Demoted = cmp.Or(it.Demoted, it.Entry.Suspect)
+			}
 		}
 		items = append(items, it)
 		if u == nil || u.Profiles == 0 {
@@ -162,6 +166,14 @@ func (r *reader) profiles(b *bls.Boot, file string) ([]bls.Item, error) {
 		}
 	}
 	return items, nil
+}
+
+// startsAlone reports whether boot loaders or firmware start an image where it is without
+// a configuration that names it. Elsewhere, as in EFI/ubuntu of Ubuntu Core, something
+// else starts it and adds what its command line lacks.
+func startsAlone(file string) bool {
+	dir := path.Base(path.Dir(file))
+	return strings.EqualFold(dir, "Linux") || strings.EqualFold(dir, "BOOT")
 }
 
 // complete adds to an entry what the image states about itself.
