@@ -181,9 +181,16 @@ type Entry struct {
 	Notes   []string // what else there is to know about it, a sentence each
 }
 
+// OwnTitle is the title of the entry that alpboot install adds to the
+// configuration of another boot loader.
+const OwnTitle = "alpboot"
+
 // IsOwn reports whether e starts alpboot itself, by the name of its kernel
-// (CONFIG_LOCALVERSION).
-func (e Entry) IsOwn() bool { return strings.HasSuffix(e.Version, "-alpboot") }
+// (CONFIG_LOCALVERSION) or by its title. A format marks such an entry as the
+// default where that is so, and besides it the one that is the default otherwise.
+func (e Entry) IsOwn() bool {
+	return strings.HasSuffix(e.Version, "-alpboot") || e.Title == OwnTitle
+}
 
 // Name returns what an entry is called where nothing else is shown of it: its
 // title and, where others have the same, the version of its kernel or the volume

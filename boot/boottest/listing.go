@@ -74,7 +74,7 @@ func Check(t *testing.T, l boot.Listing, err error) {
 		if e.Kernel == "" && e.Problem == "" {
 			t.Errorf("no kernel and no problem: %s", EntryText(e))
 		}
-		if e.Default {
+		if e.Default && !e.IsOwn() {
 			defaults[e.Source.File]++
 		}
 	}

@@ -90,10 +90,25 @@ type Choice struct {
 // What is not built in is not chosen, nor what it asks for done, when something
 // that is built in can be booted, or may be: see [Wants.Removable]. Nor is an
 // entry of which is known that it may start another system than its own.
+//
+// Nor is alpboot itself, by which another boot loader starts this menu: it would
+// start itself for ever.
 func Default(inv boot.Inventory, w Wants) Choice {
+	inv = withoutOwn(inv)
 	held := holdBack(inv, w.Removable)
 	c := decide(held.inv, w)
 	return held.explain(c).doubt(inv)
+}
+
+// withoutOwn returns an inventory in which alpboot itself cannot be booted.
+func withoutOwn(inv boot.Inventory) boot.Inventory {
+	inv.Entries = slices.Clone(inv.Entries)
+	for i, e := range inv.Entries {
+		if e.IsOwn() && e.Problem == "" {
+			inv.Entries[i].Problem = "It is alpboot itself, which would start itself for ever."
+		}
+	}
+	return inv
 }
 
 // decide is Default for what may start unattended.

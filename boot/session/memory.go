@@ -75,7 +75,7 @@ func (s *session) spent() remember.State {
 	inv := s.view.inventory
 	complete := inv.Settled && !slices.ContainsFunc(inv.Volumes, func(v boot.VolumeStatus) bool { return v.Busy })
 	inv.Settled = true
-	state := choice.Default(unattended(inv), s.wants()).State
+	state := choice.Default(inv, s.wants()).State
 	if !complete {
 		// What a disk that has not answered asks for has been done all the same:
 		// forgotten, it would be done again.

@@ -342,7 +342,7 @@ func (s *session) show() {
 	inv := s.view.known()
 	inv.Settled = inv.Settled && s.ready()
 	s.readFingerprints()
-	s.choice = choice.Default(unattended(inv), s.wants())
+	s.choice = choice.Default(inv, s.wants())
 	inv.Entries = s.withConsoles(inv.Entries)
 	for i, e := range inv.Entries {
 		if s.choice.Held != "" && e.Removable {
@@ -369,19 +369,6 @@ func (s *session) show() {
 
 // allNotes returns what is to be known of settings and machine.
 func (s *session) allNotes() []string { return slices.Concat(s.notes, s.asked.Notes) }
-
-// unattended returns an inventory as the choice of the default is to see it: an
-// entry with alpboot's own kernel, by which a boot loader starts this menu, would
-// start it for ever.
-func unattended(inv boot.Inventory) boot.Inventory {
-	inv.Entries = slices.Clone(inv.Entries)
-	for i, e := range inv.Entries {
-		if e.IsOwn() && e.Problem == "" {
-			inv.Entries[i].Problem = "It is alpboot itself, which would start itself for ever."
-		}
-	}
-	return inv
-}
 
 // wants is what bears on the choice. What has been asked for in this session is
 // for the next start.
@@ -413,7 +400,7 @@ func (s *session) reportPassedOver(inv boot.Inventory) {
 	}
 	w := s.wants()
 	w.State.Tries = nil
-	id := choice.Default(unattended(inv), w).ID
+	id := choice.Default(inv, w).ID
 	if id == s.choice.ID || s.passed[id] {
 		return
 	}

@@ -22,9 +22,13 @@ func (p *parser) list(submenu []string) []boot.Entry {
 			out = append(out, p.opened(m.src, args, "", submenu)...)
 		}
 	}
-	def := p.defaultLabel()
-	out = p.flatten(out, p.root, submenu, def)
-	isDefault := func(e boot.Entry) bool { return e.Default }
+	own := p.defaultLabel(false)
+	def := own
+	if own != nil && own.isOwn() {
+		def = p.defaultLabel(true)
+	}
+	out = p.flatten(out, p.root, submenu, []*label{own, def})
+	isDefault := func(e boot.Entry) bool { return e.Default && !e.IsOwn() }
 	if def != nil && def.hidden && !slices.ContainsFunc(out, isDefault) {
 		es := p.entriesOf(def, submenu)
 		for i := range es {
@@ -35,6 +39,9 @@ func (p *parser) list(submenu []string) []boot.Entry {
 	// One default a file: the first that claims it.
 	found := false
 	for i := range out {
+		if out[i].IsOwn() {
+			continue
+		}
 		out[i].Default = out[i].Default && !found
 		found = found || out[i].Default
 	}
@@ -42,15 +49,15 @@ func (p *parser) list(submenu []string) []boot.Entry {
 }
 
 // flatten adds the entries of a menu and its submenus to out. Only those of the
-// label def, or that lead to it, are defaults.
-func (p *parser) flatten(out []boot.Entry, m *menu, submenu []string, def *label) []boot.Entry {
+// labels defs, or that lead to them, are defaults.
+func (p *parser) flatten(out []boot.Entry, m *menu, submenu []string, defs []*label) []boot.Entry {
 	for _, it := range m.items {
 		if it.sub != nil {
-			out = p.flatten(out, it.sub, boot.Within(submenu, clean(it.sub.title)), def)
+			out = p.flatten(out, it.sub, boot.Within(submenu, clean(it.sub.title)), defs)
 			continue
 		}
 		es := p.entriesOf(it.label, submenu)
-		if p.follow(it.label) != def {
+		if !slices.Contains(defs, p.follow(it.label)) {
 			for i := range es {
 				es[i].Default = false
 			}
@@ -63,10 +70,31 @@ func (p *parser) flatten(out []boot.Entry, m *menu, submenu []string, def *label
 // clean returns a title without the ^ that marks a hotkey.
 func clean(title string) string { return boot.Clean(strings.ReplaceAll(title, "^", "")) }
 
+// entryTitle returns what the entry of a label is called.
+func (l *label) entryTitle() string {
+	return cmp.Or(clean(l.title), clean(l.line), clean(l.name), "Entry without a title")
+}
+
+// isOwn reports whether a label starts alpboot, as alpboot install writes it.
+func (l *label) isOwn() bool { return l.entryTitle() == boot.OwnTitle }
+
+// withoutOwn returns the last setting of those before c that does not name the
+// label of alpboot.
+func withoutOwn(c setting) setting {
+	for c.text == boot.OwnTitle && c.before != nil {
+		c = *c.before
+	}
+	return c
+}
+
 // defaultLabel returns the label that the configuration boots unattended; nil if
-// it names none.
-func (p *parser) defaultLabel() *label {
-	for _, c := range []setting{p.onTimeout, p.def} {
+// it names none. With others it is the one that it would boot if alpboot were not
+// in it.
+func (p *parser) defaultLabel(others bool) *label {
+	for i, c := range []setting{p.onTimeout, p.def} {
+		if others {
+			c = withoutOwn(c)
+		}
 		word, options := cutWord(c.text)
 		if word == "" || strings.HasSuffix(base(word), ".c32") {
 			continue
@@ -80,7 +108,7 @@ func (p *parser) defaultLabel() *label {
 		switch {
 		case l == nil:
 			l = p.implicit(c.src, word, options)
-		case l.hidden && p.ui.text != "" && c == p.def:
+		case l.hidden && p.ui.text != "" && i == 1:
 			continue // a menu ignores a default that it does not show
 		case options != "":
 			l.notes = append(l.notes, fmt.Sprintf("When booted unattended, its own menu adds %s to the command line.", boot.Quote(options)))
@@ -90,14 +118,20 @@ func (p *parser) defaultLabel() *label {
 		}
 	}
 	m := p.start
-	for m.def >= 0 {
-		it := m.items[m.def]
+	for {
+		def := m.def
+		if others {
+			def = m.others
+		}
+		if def < 0 {
+			return nil
+		}
+		it := m.items[def]
 		if it.label != nil {
 			return p.follow(it.label)
 		}
 		m = it.sub
 	}
-	return nil
 }
 
 func labelName(l *label) string { return l.name }
@@ -201,7 +235,7 @@ func (p *parser) entriesOf(l *label, submenu []string) []boot.Entry {
 		return nil
 	}
 	e := boot.Entry{
-		Title:   cmp.Or(clean(l.title), clean(l.line), clean(l.name), "Entry without a title"),
+		Title:   l.entryTitle(),
 		Submenu: submenu,
 		Format:  "extlinux",
 		Source:  l.src,

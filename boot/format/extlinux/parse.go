@@ -55,6 +55,7 @@ type menu struct {
 	isTag  bool   // title is the tag
 	items  []item
 	def    int // index of the item that MENU DEFAULT names; -1 for none
+	others int // likewise, of those that do not start alpboot
 }
 
 // item is one of the two.
@@ -65,8 +66,14 @@ type item struct {
 
 // setting is the text of a line that names what to boot, and its place.
 type setting struct {
-	text string
-	src  boot.Source
+	text   string
+	src    boot.Source
+	before *setting // the line that it takes the place of
+}
+
+// by returns the setting that a line makes of s.
+func (s setting) by(src boot.Source, text string) setting {
+	return setting{text, src, &s}
 }
 
 // parser reads one configuration. Files that it includes go on where the
@@ -95,7 +102,7 @@ type parser struct {
 }
 
 func newParser(r *reader, dir string) *parser {
-	root := &menu{def: -1}
+	root := &menu{def: -1, others: -1}
 	return &parser{reader: r, dir: dir, root: root, cur: root, start: root}
 }
 
@@ -202,11 +209,11 @@ func (p *parser) line(src boot.Source, word, rest string) {
 	case "include":
 		p.include(src, rest)
 	case "default":
-		p.def = setting{rest, src}
+		p.def = p.def.by(src, rest)
 	case "ui":
-		p.ui = setting{rest, src}
+		p.ui = p.ui.by(src, rest)
 	case "ontimeout":
-		p.onTimeout = setting{rest, src}
+		p.onTimeout = p.onTimeout.by(src, rest)
 	case "timeout":
 		if d, ok := p.tenths(src, rest); ok {
 			if d == 0 {
@@ -250,6 +257,7 @@ func (p *parser) menuLine(src boot.Source, word, rest string) {
 			p.isDef = true
 		} else if parent := p.cur.parent; parent != nil {
 			parent.def = slices.IndexFunc(parent.items, func(i item) bool { return i.sub == p.cur })
+			parent.others = parent.def
 		}
 	case "hide":
 		if p.label != nil {
@@ -334,6 +342,9 @@ func (p *parser) endLabel() {
 	p.cur.items = append(p.cur.items, item{label: l})
 	if p.isDef && l.kind != kindMenu {
 		p.cur.def = len(p.cur.items) - 1
+		if !l.isOwn() {
+			p.cur.others = p.cur.def
+		}
 	}
 }
 
@@ -358,7 +369,7 @@ func (p *parser) begin(tag string) {
 	if p.labelsLeft--; p.labelsLeft < 0 {
 		return
 	}
-	m := &menu{parent: p.cur, title: tag, isTag: true, def: -1}
+	m := &menu{parent: p.cur, title: tag, isTag: true, def: -1, others: -1}
 	p.cur.items = append(p.cur.items, item{sub: m})
 	p.cur = m
 }

@@ -340,6 +340,10 @@ func (r *reader) newMachine(p place) *machine {
 	return m
 }
 
+// beforeOwn is the variable in which the script that alpboot install adds keeps
+// the default of before.
+const beforeOwn = "alpboot_before"
+
 // markDefault marks the entry that GRUB would boot unattended. It reports whether
 // that is so at one boot only, so that there is another one after it.
 func (m *machine) markDefault(nodes []*node) (once bool) {
@@ -349,6 +353,12 @@ func (m *machine) markDefault(nodes []*node) (once bool) {
 	def := m.env.get("default")
 	once = m.once && def == m.nextEntry
 	n := choose(nodes, def)
+	if n != nil && n.entry != nil && n.entry.IsOwn() {
+		// Its script keeps what the default was before.
+		n.entry.Default = true
+		def = m.env.get(beforeOwn)
+		n = choose(nodes, def)
+	}
 	if fallback := m.env.get("fallback"); fallback != "" && !m.usable(n) {
 		for _, spec := range append([]string{fallback}, strings.Fields(fallback)...) {
 			if f := choose(nodes, spec); isNamed(nodes, spec) && m.usable(f) {

@@ -32,6 +32,7 @@ type config struct {
 	globals options
 	tree    []*node
 	chosen  *node          // what default_entry names
+	besides *node          // what it names if alpboot, which is chosen, is not counted
 	timeout *time.Duration // nil when it is not set
 }
 
@@ -140,7 +141,12 @@ func (c *config) parse(text string) error {
 		d := timeout(t[0])
 		c.timeout = &d
 	}
-	c.chosen = c.defaultNode()
+	c.chosen = c.defaultNode(c.tree, c.globals.all("default_entry"))
+	if c.chosen != nil && c.chosen.name == boot.OwnTitle {
+		tree := slices.DeleteFunc(slices.Clone(c.tree), func(n *node) bool { return n.name == boot.OwnTitle })
+		d := c.globals.all("default_entry")
+		c.besides = c.defaultNode(tree, d[min(len(d), 1):])
+	}
 	return nil
 }
 
@@ -229,18 +235,18 @@ func (c *config) hidden(n *node) (hidden, gone bool) {
 	return false, false
 }
 
-// defaultNode returns the entry that Limine boots unattended: nil when that would
-// only open a directory.
-func (c *config) defaultNode() *node {
-	shown := c.shown(c.tree)
+// defaultNode returns the entry of a tree that Limine boots unattended, by the
+// first of the values d of default_entry: nil when that would only open a directory.
+func (c *config) defaultNode(tree []*node, d []string) *node {
+	shown := c.shown(tree)
 	if len(shown) == 0 {
 		return nil
 	}
 	n := shown[0]
-	if d := c.globals.all("default_entry"); len(d) > 0 {
+	if len(d) > 0 {
 		var found *node
 		if strings.Trim(d[0], "0123456789") != "" {
-			found = c.byPath(c.tree, d[0])
+			found = c.byPath(tree, d[0])
 		} else if i, err := strconv.Atoi(d[0]); err == nil && max(i, 1) <= len(shown) {
 			found = shown[max(i, 1)-1]
 		}

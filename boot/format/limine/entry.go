@@ -37,7 +37,7 @@ func (c *config) entry(n *node, submenu []string) boot.Entry {
 		Submenu: submenu,
 		Format:  formatName,
 		Source:  n.src,
-		Default: n == c.chosen,
+		Default: n == c.chosen || n == c.besides,
 		Problem: n.broken,
 	}
 	if c.timeout != nil {
