@@ -50,6 +50,7 @@ var arrows = map[string][]string{
 	"boot/menu/...":      {"boot/menu/..."},
 
 	"boot/payload/...": {"boot/payload/...", "boot/kernel/...", "initramfs"},
+	"boot/payload/esp": {"boot/payload/...", "boot/device/mountinfo"},
 	"boot/session": {
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
 		"boot/keymap", "boot/menu", "boot/pstore", "boot/remember", "boot/settings", "boot/sysinfo", "boot/watchdog",
@@ -57,7 +58,7 @@ var arrows = map[string][]string{
 	"boot/keep": {"boot/device/mountinfo", "boot/format/kept", "boot/kernel"},
 	"boot/reboot": {
 		"boot/choice", "boot/device/...", "boot/discover", "boot/format/all", "boot/format/kept", "boot/keep", "boot/kernel/...", "boot/kexec",
-		"boot/remember", "boot/settings",
+		"boot/payload", "boot/payload/esp", "boot/remember", "boot/settings",
 	},
 
 	"cmds/...": {"boot/...", "cmds/...", "initramfs"},

@@ -305,7 +305,7 @@ func TestPayloadPrevious(t *testing.T) {
 	}
 	vars := vars(t, ovmf+"OVMF_VARS_4M.fd")
 	wanted := collected{}
-	if err := installed.Register(wanted, p, []installed.Entry{{Title: "alpboot", File: installed.Current}, {Title: "alpboot (previous)", File: installed.Previous}}, installed.First); err != nil {
+	if err := installed.Register(wanted, p, installed.Entry{Title: "alpboot", File: installed.Current}, installed.Entry{Title: "alpboot (previous)", File: installed.Previous}); err != nil {
 		t.Fatal(err)
 	}
 	offset := fmt.Sprintf("%s@@%d", drive.File, p.Start*512)

@@ -37,7 +37,8 @@ type HealthOptions struct {
 // Health reports to the boot menu that the system is up when it is, and restarts the
 // machine when it is not.
 //
-// It does nothing unless the menu waits to be told. Then it waits until all
+// It does nothing unless the menu waits to be told, or was started to be tried
+// itself. Then it waits until all
 // services have been started, and runs the files in /etc/alpboot/check.d. One
 // that fails, or no success within the limit, ends in a restart through the
 // firmware, so that the menu comes and counts. A machine that was started by
@@ -51,13 +52,16 @@ func (s *System) Health(ctx context.Context, o HealthOptions) error {
 	o.DownLimit = cmp.Or(o.DownLimit, 2*time.Minute)
 	limited, stop := context.WithTimeout(ctx, o.Limit)
 	defer stop()
-	if waits, err := s.menuWaits(limited); err != nil || !waits {
+	waits, err := s.menuWaits(limited)
+	if (err != nil || !waits) && !s.onTrial() {
 		return err
 	}
 	bad := s.becomesWell(limited, o)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case bad == nil && !waits:
+		return s.commitTrial()
 	case bad == nil:
 		return s.ConfirmBoot(ctx)
 	case !s.unattended():

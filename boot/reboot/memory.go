@@ -2,6 +2,7 @@ package reboot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -11,6 +12,8 @@ import (
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/kexec"
+	"github.com/alpboot/alpboot/boot/payload"
+	"github.com/alpboot/alpboot/boot/payload/esp"
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/settings"
 )
@@ -160,8 +163,30 @@ func fingerprints(ctx context.Context, scan *discover.Scan, inv boot.Inventory, 
 }
 
 // ConfirmBoot reports to the boot menu that the system which it has started
-// last is up.
+// last is up. An image of alpboot that was on trial is what the firmware starts
+// from then on.
 func (s *System) ConfirmBoot(ctx context.Context) error {
+	return errors.Join(s.commitTrial(), s.confirmBoot(ctx))
+}
+
+// onTrial reports whether this system was started by an image of alpboot that is on
+// trial.
+func (s *System) onTrial() bool { return esp.OnTrial(efivar.Dir(s.path(efivars))) }
+
+// commitTrial ends the trial of an image of alpboot, when this system was started by
+// it.
+func (s *System) commitTrial() error {
+	done, err := esp.Commit(esp.NewMachine(s.Root), s.path(efivars), payload.Output{Stdout: s.Stdout, Progress: s.Warn})
+	if err != nil {
+		return fmt.Errorf("ending the trial of a new alpboot: %w", err)
+	}
+	if done {
+		s.say("The alpboot that was on trial stays: the firmware starts it from now on")
+	}
+	return nil
+}
+
+func (s *System) confirmBoot(ctx context.Context) error {
 	b := s.bootMenu(ctx)
 	defer b.close()
 	state, err := b.store.Load()

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
-	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/all"
@@ -212,7 +210,7 @@ func installVerb(f *flagSet) runner {
 	var s esp.Setup
 	setupFlags(f, &s)
 	f.StringVar(&s.UKI, "uki", "", "UKI `FILE` to install (default build/x86_64/alpboot.efi, of the checkout)")
-	f.BoolVar(&s.Try, "try", false, "start it at the next start only, and after all others from then on")
+	f.BoolVar(&s.Try, "try", false, "start it at the next start only; from then on if the system then runs alpboot good")
 	return func(ctx context.Context, out payload.Output) error {
 		if s.Dir == "" {
 			return errNoESP
@@ -223,7 +221,7 @@ func installVerb(f *flagSet) runner {
 		if err := fromCheckout(ctx, &s.UKI, "uki", "amd64", "alpboot.efi"); err != nil {
 			return err
 		}
-		return s.Install(thisMachine(), out)
+		return s.Install(esp.NewMachine("/"), out)
 	}
 }
 
@@ -235,23 +233,7 @@ func uninstallVerb(f *flagSet) runner {
 		if s.Dir == "" {
 			return errNoESP
 		}
-		return s.Uninstall(thisMachine(), out)
-	}
-}
-
-func thisMachine() esp.Machine {
-	return esp.Machine{
-		Arch:      runtime.GOARCH,
-		Partition: esp.Mounted.Partition,
-		Variables: func(dir string) esp.Variables { return efivar.Dir(dir) },
-		Mounts: func() []esp.Mounted {
-			b, _ := os.ReadFile("/" + mountinfo.Path) // none that is known
-			var list []esp.Mounted
-			for _, m := range mountinfo.Parse(string(b)) {
-				list = append(list, esp.Mounted(m.Point))
-			}
-			return list
-		},
+		return s.Uninstall(esp.NewMachine("/"), out)
 	}
 }
 

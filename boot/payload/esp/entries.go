@@ -17,43 +17,24 @@ type Entry struct {
 	File  string // slash path from the partition's root
 }
 
-// Order is where new entries go in the order in which firmware tries them.
-type Order int
-
-const (
-	First Order = iota
-	// Try puts them last, and first for the next start only.
-	Try
-)
-
 // known is how many numbers are searched for entries that are in no order.
 const known = 0x100
 
-// Register sees to it that firmware has these entries, in this order. One that
-// is there already keeps its number, and its place in the boot order: whoever
-// has changed that meant it. What was written is read back.
-func Register(vars efivar.Variables, p efivar.Partition, entries []Entry, order Order) error {
+// Register sees to it that firmware has these entries, in this order, and tries
+// new ones first. One that is there already keeps its number, and its place in the
+// boot order: whoever has changed that meant it. What was written is read back.
+func Register(vars efivar.Variables, p efivar.Partition, entries ...Entry) error {
 	boot, err := efivar.BootOrder(vars)
 	if err != nil {
 		return err
 	}
 	var numbers []uint16
 	for _, e := range entries {
-		n, old, err := find(vars, boot, p, e.File)
+		n, err := option(vars, boot, numbers, p, e)
 		if err != nil {
 			return err
 		}
-		if old == nil {
-			if n, err = unused(vars, boot, numbers); err != nil {
-				return err
-			}
-		}
 		numbers = append(numbers, n)
-		if option := loadOption(p, e); !bytes.Equal(old, option) {
-			if err := set(vars, efivar.OptionName(n), option); err != nil {
-				return err
-			}
-		}
 	}
 	changed := slices.Clone(boot)
 	for i, n := range numbers {
@@ -61,23 +42,47 @@ func Register(vars efivar.Variables, p efivar.Partition, entries []Entry, order 
 			continue
 		}
 		at := 0
-		switch {
-		case i > 0: // after the one before
+		if i > 0 { // after the one before
 			at = slices.Index(changed, numbers[i-1]) + 1
-		case order == Try:
-			at = len(changed)
 		}
 		changed = slices.Insert(changed, at, n)
 	}
-	if !slices.Equal(changed, boot) {
-		if err := set(vars, "BootOrder", efivar.AppendNumbers(nil, changed)); err != nil {
-			return err
+	if slices.Equal(changed, boot) {
+		return nil
+	}
+	return set(vars, "BootOrder", efivar.AppendNumbers(nil, changed))
+}
+
+// RegisterOnce has the firmware start an entry at its next start only. The boot
+// order stays as it is: one that is new is in none.
+func RegisterOnce(vars efivar.Variables, p efivar.Partition, e Entry) error {
+	boot, err := efivar.BootOrder(vars)
+	if err != nil {
+		return err
+	}
+	n, err := option(vars, boot, nil, p, e)
+	if err != nil {
+		return err
+	}
+	return set(vars, "BootNext", efivar.AppendNumbers(nil, []uint16{n}))
+}
+
+// option sees to it that firmware has an entry, and returns its number: the one
+// that it has, or one that is not taken.
+func option(vars efivar.Variables, boot, taken []uint16, p efivar.Partition, e Entry) (uint16, error) {
+	n, old, err := find(vars, boot, p, e.File)
+	if err != nil {
+		return 0, err
+	}
+	if old == nil {
+		if n, err = unused(vars, boot, taken); err != nil {
+			return 0, err
 		}
 	}
-	if order == Try && len(numbers) > 0 {
-		return set(vars, "BootNext", efivar.AppendNumbers(nil, numbers[:1]))
+	if option := loadOption(p, e); !bytes.Equal(old, option) {
+		return n, set(vars, efivar.OptionName(n), option)
 	}
-	return nil
+	return n, nil
 }
 
 // Unregister removes the entries for these files, and returns how many there were.

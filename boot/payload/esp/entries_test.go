@@ -27,7 +27,6 @@ func TestRegister(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		before map[string]string
-		order  Order
 		want   map[string]string
 		after  map[string]string // unregistered
 	}{
@@ -40,11 +39,6 @@ func TestRegister(t *testing.T) {
 			name: "first", before: map[string]string{"Boot0000": grub, "Boot0002": grub, "BootOrder": order(2, 0)},
 			want:  map[string]string{"Boot0000": grub, "Boot0001": ours, "Boot0002": grub, "Boot0003": previous, "BootOrder": order(1, 3, 2, 0)},
 			after: map[string]string{"Boot0000": grub, "Boot0002": grub, "BootOrder": order(2, 0)},
-		},
-		{
-			name: "to try", order: Try, before: map[string]string{"Boot0000": grub, "BootOrder": order(0)},
-			want:  map[string]string{"Boot0000": grub, "Boot0001": ours, "Boot0002": previous, "BootOrder": order(0, 1, 2), "BootNext": order(1)},
-			after: map[string]string{"Boot0000": grub, "BootOrder": order(0)},
 		},
 		{
 			name: "the user's order stays", before: map[string]string{"Boot0000": grub, "Boot0007": ours, "Boot0008": previous, "BootOrder": order(0, 8, 7)},
@@ -60,17 +54,17 @@ func TestRegister(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := &boottest.Variables{Values: maps.Clone(tt.before)}
-			if err := Register(v, part, entries(), tt.order); err != nil {
+			if err := Register(v, part, entries()...); err != nil {
 				t.Fatal(err)
 			}
 			if !maps.Equal(v.Values, tt.want) {
 				t.Errorf("got  %q\nwant %q", v.Values, tt.want)
 			}
 			writes := len(v.Log)
-			if err := Register(v, part, entries(), First); err != nil || len(v.Log) != writes {
+			if err := Register(v, part, entries()...); err != nil || len(v.Log) != writes {
 				t.Errorf("again: %v, %d writes", err, len(v.Log)-writes)
 			}
-			if n, err := Unregister(v, part, Current, Previous); err != nil || n != len(tt.want)-len(tt.after) && tt.order != Try && len(tt.after) > 1 {
+			if n, err := Unregister(v, part, Current, Previous); err != nil || n != len(tt.want)-len(tt.after) && len(tt.after) > 1 {
 				t.Fatal(n, err)
 			}
 			if !maps.Equal(v.Values, tt.after) {
@@ -80,7 +74,7 @@ func TestRegister(t *testing.T) {
 	}
 	for _, v := range []*boottest.Variables{{Fail: errors.New("no space left")}, {Lossy: true}} {
 		v.Values = map[string]string{}
-		if err := Register(v, part, entries(), First); err == nil || !strings.Contains(err.Error(), "Boot0000") {
+		if err := Register(v, part, entries()...); err == nil || !strings.Contains(err.Error(), "Boot0000") {
 			t.Errorf("%+v: %v", v, err)
 		}
 	}

@@ -63,6 +63,7 @@ const (
 	Directory = "EFI/alpboot"
 	Current   = Directory + "/alpboot.efi"
 	Previous  = Directory + "/former.efi" // the image before Current, under the name that it always had
+	Trial     = Directory + "/trial.efi"  // an image that is tried: see [InstallTrial]
 
 	replaced = Directory + "/replaced" // what names of kept loaders begin with
 )
@@ -325,6 +326,7 @@ func (r *Result) clear(files Files) (temp string, err error) {
 
 // alike returns the name of a file below a directory that begins with the same
 // bytes as another one, as far as the shorter of both goes; "" when there is none.
+// Trial shares its clusters with none.
 func alike(files Files, dir string, f file) (string, error) {
 	names, err := files.List(dir)
 	if err != nil {
@@ -332,7 +334,7 @@ func alike(files Files, dir string, f file) (string, error) {
 	}
 	for _, n := range names {
 		name := path.Join(dir, n)
-		if name == f.name {
+		if name == f.name || name == Trial {
 			continue
 		}
 		if b, err := files.Read(name); err == nil {
@@ -487,6 +489,11 @@ func Uninstall(t Target, bootable bool) (Result, error) {
 			return r, err
 		}
 		r.Removed = append(r.Removed, Previous)
+	}
+	if !t.Removable {
+		if err := r.dropTrial(t.Files); err != nil {
+			return r, err
+		}
 	}
 	if back != nil {
 		if err := r.remove(t.Files, *back); err != nil {

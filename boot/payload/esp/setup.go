@@ -7,9 +7,12 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
+	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/efi"
@@ -21,7 +24,7 @@ type Setup struct {
 	UKI       string
 	Efivars   string // where the EFI variables are mounted
 	Removable bool
-	Try       bool // at the next start only, and after all others from then on
+	Try       bool // at the next start only, until the system that it boots calls [Commit]
 	Force     bool // uninstall even if nothing is left to boot
 	DryRun    bool
 }
@@ -38,6 +41,23 @@ type Machine struct {
 	Partition func(Mounted) (efivar.Partition, error)
 	Variables func(dir string) Variables
 	Mounts    func() []Mounted // of all filesystems
+}
+
+// NewMachine returns the machine whose files are below root, and that runs here.
+func NewMachine(root string) Machine {
+	return Machine{
+		Arch:      runtime.GOARCH,
+		Partition: Mounted.Partition,
+		Variables: func(dir string) Variables { return efivar.Dir(dir) },
+		Mounts: func() []Mounted {
+			b, _ := os.ReadFile(filepath.Join(root, mountinfo.Path)) // none that is known
+			var list []Mounted
+			for _, m := range mountinfo.Parse(string(b)) {
+				list = append(list, Mounted(filepath.Join(root, m.Point)))
+			}
+			return list
+		},
+	}
 }
 
 // entries are our boot entries; the second one is for the previous image.
@@ -70,7 +90,7 @@ func (s Setup) open(m Machine, out payload.Output) (p place, err error) {
 	}
 	p.files = mounted
 	if s.DryRun {
-		p.files = &rehearsal{Files: mounted, out: out, changed: map[string][]byte{}}
+		p.files = Rehearse(mounted, out)
 	}
 	return p, nil
 }
@@ -101,6 +121,9 @@ func (s Setup) Install(m Machine, out payload.Output) error {
 	if !Mounted(s.Dir).IsFAT() {
 		out.Progress("%s is not a FAT filesystem: few firmwares read others", s.Dir)
 	}
+	if s.Try {
+		return s.try(p, program, out)
+	}
 	r, err := Install(Target{Files: p.files, Arch: parsed.Arch(), Removable: s.Removable}, program)
 	for _, n := range r.Notes {
 		out.Progress("%s", n)
@@ -126,18 +149,14 @@ func (s Setup) Install(m Machine, out payload.Output) error {
 	if !r.Previous {
 		wanted = wanted[:1]
 	}
-	order, where := First, "first"
-	if s.Try {
-		order, where = Try, "at the next start only"
-	}
 	if s.DryRun {
-		out.Printf("would see to %d boot entries, new ones %s\n", len(wanted), where)
+		out.Printf("would see to %d boot entries, new ones first\n", len(wanted))
 		return nil
 	}
-	if err := Register(p.variables, p.partition, wanted, order); err != nil {
+	if err := Register(p.variables, p.partition, wanted...); err != nil {
 		return fmt.Errorf("the file is installed, but firmware does not know of it: %w", err)
 	}
-	out.Printf("the firmware's boot entries are in order; new ones are tried %s\n", where)
+	out.Printf("the firmware's boot entries are in order; new ones are tried first\n")
 	return nil
 }
 
@@ -157,7 +176,8 @@ func (s Setup) Uninstall(m Machine, out payload.Output) error {
 	}
 	exists := func(at efivar.Partition, file string) bool {
 		if same(at, p.partition) {
-			return !strings.EqualFold(file, main) && !strings.EqualFold(file, Previous) && isProgram(p.files, file)
+			ours := slices.ContainsFunc([]string{main, Previous, Trial}, func(name string) bool { return strings.EqualFold(file, name) })
+			return !ours && isProgram(p.files, file)
 		}
 		return slices.ContainsFunc(m.Mounts(), func(mounted Mounted) bool {
 			there, err := m.Partition(mounted)
@@ -182,7 +202,7 @@ func (s Setup) Uninstall(m Machine, out payload.Output) error {
 		removed = "would remove"
 	}
 	if r.Removed != nil {
-		out.Printf("%s %s\n", removed, strings.Join(r.Removed, " and "))
+		out.Printf("%s %s\n", removed, strings.Join(r.Removed, ", "))
 	}
 	if r.PutBack {
 		out.Printf("%s is again what it was before alpboot\n", main)
@@ -194,7 +214,7 @@ func (s Setup) Uninstall(m Machine, out payload.Output) error {
 	case s.DryRun:
 		out.Printf("would remove alpboot's boot entries\n")
 	default:
-		n, err := Unregister(p.variables, p.partition, Current, Previous)
+		n, err := Unregister(p.variables, p.partition, Current, Previous, Trial)
 		if err != nil {
 			return fmt.Errorf("the files are removed, but boot entries may be left: %w", err)
 		}
@@ -246,7 +266,12 @@ func (s Setup) arch(files Files) (string, error) {
 	return found, nil
 }
 
-// rehearsal reports what would be done to files, and keeps it in memory.
+// Rehearse returns files of which what would be done to them is reported, and kept
+// in memory.
+func Rehearse(files Files, out payload.Output) Files {
+	return &rehearsal{Files: files, out: out, changed: map[string][]byte{}}
+}
+
 type rehearsal struct {
 	Files
 	out     payload.Output

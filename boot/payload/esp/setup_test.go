@@ -136,7 +136,7 @@ func TestSetup(t *testing.T) {
 		t.Fatal(err)
 	}
 	said, err = do(i.Uninstall)
-	if err != nil || present() != "" || names() != "Boot0005 BootOrder" || said != "removed EFI/alpboot/alpboot.efi and EFI/alpboot/former.efi\nremoved 2 boot entries of alpboot\n" {
+	if err != nil || present() != "" || names() != "Boot0005 BootOrder" || said != "removed EFI/alpboot/alpboot.efi, EFI/alpboot/former.efi\nremoved 2 boot entries of alpboot\n" {
 		t.Errorf("uninstalling: %v, %q, left %q and %q", err, said, present(), names())
 	}
 	if _, err := os.Stat(filepath.Join(dir, Directory)); err == nil {
