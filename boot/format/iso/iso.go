@@ -112,25 +112,36 @@ func inFile(name string) func(Image) []string {
 	return func(i Image) []string { return []string{name + "=/" + i.Path} }
 }
 
-// kinds are the systems that can find it, the surer signs first.
+// withUUID returns params only for a file on a volume that has a UUID.
+func withUUID(params func(Image) []string) func(Image) []string {
+	return func(i Image) []string {
+		if i.Outer.UUID == "" {
+			return nil
+		}
+		return params(i)
+	}
+}
+
+// kinds are the systems that can find it, the surer signs first. Each has the place
+// in its sources that reads the parameter.
 var kinds = [...]kind{
-	{ // Debian live-boot, live-boot(7); Clonezilla, GParted and Kali are made with it
+	{ // Debian, Clonezilla, GParted, Kali. live-boot, components/9990-misc-helpers.sh: check_dev tries every filesystem
 		words: []string{"boot=live"}, dir: "live", params: inFile("findiso"),
 	},
-	{ // Ubuntu, Mint and their relatives, casper(7)
+	{ // Ubuntu, Mint and their relatives. casper, scripts/casper-helpers: find_path does the same
 		words: []string{"boot=casper"}, dir: "casper", params: inFile("iso-scan/filename"),
 	},
-	{ // NixOS, nixos/modules/system/boot/stage-1-init.sh
+	{ // NixOS. nixpkgs, nixos/modules/installer/cd-dvd/iso-image.nix: its grub.cfg makes it of iso_path
 		words: []string{"findiso="}, file: "nix-store.squashfs", params: inFile("findiso"),
 	},
-	{ // Gentoo's media, genkernel(8)
+	{ // Gentoo's media. genkernel, defaults/linuxrc
 		words: []string{"cdroot"}, params: inFile("isoboot"),
 	},
-	{ // openSUSE's installer, linuxrc (en.opensuse.org/SDB:Linuxrc); the live images are dracut's
+	{ // openSUSE's older installer. en.opensuse.org/SDB:Linuxrc, "install"; its source was not at hand
 		dir:    "boot/x86_64/loader",
 		params: func(i Image) []string { return []string{"install=hd:/" + i.Path} },
 	},
-	{ // Arch, mkinitcpio-archiso docs/README.bootparams; Manjaro and SystemRescue do the same
+	{ // Arch, SystemRescue, Manjaro. mkinitcpio-archiso, hooks/archiso_loop_mnt: nothing happens unless both are there
 		words: []string{"archisobasedir=", "misobasedir="}, dir: "arch/boot",
 		params: func(i Image) []string {
 			switch {
@@ -142,10 +153,12 @@ var kinds = [...]kind{
 			return nil
 		},
 	},
-	{ // Fedora, openSUSE, Void: dracut.cmdline(7), "Booting live images"; Fedora's installer is started by dracut, too
-		words: []string{"root=live:", "rd.live.image", "inst.stage2="}, params: inFile("iso-scan/filename"),
+	{ // Fedora and its installer, openSUSE, Void. dracut, modules.d/90dmsquash-live/iso-scan.sh: tries what is in
+		// /dev/disk/by-uuid. kiwi's dracut/modules.d/55kiwi-live/module-setup.sh takes that script; the kernels of
+		// void-mklive (grub/grub_void.cfg.in) are started with root=live: alone.
+		words: []string{"root=live:", "rd.live.image", "inst.stage2="}, params: withUUID(inFile("iso-scan/filename")),
 	},
-	{ // Debian's installer, installation-guide: only the initrd of hd-media has iso-scan
+	{ // Debian's installer. Its installation guide, "Preparing files for USB memory stick booting": only the initrd of hd-media has iso-scan
 		dir: "install.amd",
 		why: "The installer on Debian's discs looks for its packages on a disc or stick, not inside of the ISO file %s. Write the image to a stick of its own, or start the installer's kernel and initrd of hd-media.",
 	},

@@ -97,6 +97,7 @@ func TestAdapt(t *testing.T) {
 		{"Arch", outer, "x", "archisobasedir=arch", "archisobasedir=arch img_dev=/dev/disk/by-uuid/CAFE-0001 img_loop=/iso/a.iso", ""},
 		{"Arch by partition", noUUID, "x", "misobasedir=manjaro", "misobasedir=manjaro img_dev=/dev/disk/by-partuuid/p-1 img_loop=/iso/a.iso", ""},
 		{"Arch in a directory", noNames, "x", "archisobasedir=arch", "archisobasedir=arch", "has no UUID"},
+		{"dracut without a UUID", noUUID, "x", "root=live:CDLABEL=X", "root=live:CDLABEL=X", "has no UUID"},
 		{"SystemRescue", outer, "x", "archisobasedir=sysresccd archisosearchuuid=2026-01-01", "archisobasedir=sysresccd archisosearchuuid=2026-01-01 img_dev=/dev/disk/by-uuid/CAFE-0001 img_loop=/iso/a.iso", ""},
 		{"Void and openSUSE live", outer, "x", "root=live:CDLABEL=VOID_LIVE ro init=/sbin/init", "root=live:CDLABEL=VOID_LIVE ro init=/sbin/init iso-scan/filename=/iso/a.iso", ""},
 		{"Fedora's installer", outer, "images/pxeboot/vmlinuz", "inst.stage2=hd:LABEL=Fedora-S-dvd-x86_64-43 quiet", "inst.stage2=hd:LABEL=Fedora-S-dvd-x86_64-43 quiet iso-scan/filename=/iso/a.iso", ""},
