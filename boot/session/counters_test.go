@@ -30,6 +30,7 @@ func counterFixture(t *testing.T, b *fixture, conf, cmdline string) (dir string,
 		"loader/entries/old.conf": "title Old\nlinux /vmlinuz\noptions single\n",
 	})
 	b.vars.Values[efivar.BootCountPath] = stale
+	b.hw.jumpErr = nil
 	started = new(string)
 	var once sync.Once // what is started after that has failed does not count
 	b.hw.always = func(what string) {
@@ -84,10 +85,6 @@ func TestCounting(t *testing.T) {
 					if *started != tt.path {
 						t.Errorf("the started system reads %q, want %q", *started, tt.path)
 					}
-					// The jump failed: nothing has been started that could take it off.
-					if value, ok := b.vars.Values[efivar.BootCountPath]; ok {
-						t.Errorf("%s is %q", efivar.BootCountPath, value)
-					}
 					writes := slices.Compact(b.disks.Written())
 					if want := map[bool][]string{true: {"/dev/sda9"}}[tt.path != ""]; !slices.Equal(writes, want) {
 						t.Errorf("written to: %q, want %q", writes, want)
@@ -106,12 +103,14 @@ func TestCountingImages(t *testing.T) {
 			t.Fatal(err)
 		}
 		dir := b.addESP(map[string]string{"EFI/Linux/uki+2-0.efi": string(image)})
+		b.hw.jumpErr = nil
 		b.start(byHand)
 		b.press(menu.KeyEnter)
 		if got := listing(t, filepath.Join(dir, "EFI/Linux")); got != "uki+1-1.efi" {
 			t.Errorf("there is %s", got)
 		}
-		b.press("r", menu.KeyEnter) // under its new name
+		b.start(byHand)
+		b.press(menu.KeyEnter) // under its new name
 		if got := listing(t, filepath.Join(dir, "EFI/Linux")); got != "uki+0-2.efi" {
 			t.Errorf("there is %s", got)
 		}

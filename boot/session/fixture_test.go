@@ -45,7 +45,8 @@ type target struct {
 	loadErr       error
 	bad           int           // how many loads fail first, because a disk cannot be read
 	held          chan struct{} // FileLoad waits for it; nil does not wait
-	jumpErr       error
+	jumpErr       error         // nil: the machine is another one from then on
+	left          chan struct{} // closed when that one ends
 	shell         chan error    // what a shell ends with; nil ends at once
 	shellMessages bool          // in the shell
 	messages      bool          // the kernel prints its messages on the consoles
@@ -102,10 +103,12 @@ func (h *target) FileLoad(kernel, initrd *os.File, cmdline string) error {
 func (h *target) Load(uint64, []kexec.Segment) error { return errors.ErrUnsupported }
 func (h *target) Unload() error                      { h.note("unload"); return nil }
 
-// Reboot implements kexec.Syscalls: the jump. Then the machine is another one:
-// here it fails.
+// Reboot implements kexec.Syscalls: the jump.
 func (h *target) Reboot() error {
 	h.note("jump with %d mounted", h.disks.Mounted())
+	if h.jumpErr == nil {
+		<-h.left
+	}
 	return h.jumpErr
 }
 
@@ -331,10 +334,12 @@ func (b *fixture) start(cmdline string) {
 		Settings: settings.Read(b.files, "alpboot.method=file "+cmdline), Cmdline: cmdline,
 		Consoles: []Console{{b.screen, "/dev/ttyS0"}}, Log: &LogBuffer{},
 	})
-	ended := make(chan struct{})
+	ended, left := make(chan struct{}), make(chan struct{})
+	b.hw.left = left
 	go func() { b.session.run(ctx); close(ended) }()
 	b.stop = func() {
 		cancel()
+		close(left)
 		<-ended
 		b.disks.Release()
 		b.wait(time.Minute) // what was given up ends too

@@ -25,6 +25,7 @@ import (
 type loader struct {
 	pending *menu.Boot       // chosen, and to be loaded when its disk has been found again
 	job     *job             // nil when nothing is being loaded
+	counted *counting        // a start that did not happen, and is still counted in the name of a file
 	vars    efivar.Variables // of the firmware, that answer and can be written; nil for none
 }
 
@@ -70,6 +71,10 @@ func (s *session) boot(a menu.Boot) {
 		s.loader.pending = &a
 		s.update(menu.StatusMsg{Text: "Remembering the default ..."})
 		return
+	case s.volumes.behind:
+		s.loader.pending = &a
+		s.update(menu.StatusMsg{Text: "Reading what is remembered again ..."})
+		return
 	}
 	e := a.Entry
 	e.Cmdline = s.withAdded(e, a.Unattended)
@@ -84,7 +89,7 @@ func (s *session) boot(a menu.Boot) {
 
 // bootPending boots what waited to be booted, if it need not wait any more.
 func (s *session) bootPending() {
-	if p := s.loader.pending; p != nil && !s.memory.saving && !s.view.awaits(p.Entry) {
+	if p := s.loader.pending; p != nil && !s.memory.saving && !s.volumes.behind && !s.view.awaits(p.Entry) {
 		s.loader.pending = nil
 		s.boot(*p)
 	}
@@ -220,7 +225,11 @@ func (j *job) undo() {
 func (s *session) loaded(j *job, err error) {
 	switch {
 	case err == nil && s.leaving:
-		s.ended(j, errors.New("the machine is restarting already"))
+		s.wg.Go(func() {
+			(&kexec.Loader{Kernel: s.Kexec, Root: s.Root}).Unload()
+			j.undo()
+			s.later(func() { s.ended(j, errors.New("the machine is restarting already")) })
+		})
 	case err == nil:
 		s.jump(j)
 	case j.ctx.Err() == nil && s.view.stopped(j.scan) && j.choice != nil && (errors.Is(err, fs.ErrClosed) || errors.Is(err, context.Canceled)):
@@ -279,6 +288,9 @@ func (s *session) jump(j *job) {
 		text = p + " " + text
 	}
 	s.depart(text, j.cmdline, j.commit, func() error { return s.exec(loader, j.watched) }, func(err error) {
+		if j.committed {
+			s.takeBack(j)
+		}
 		s.wg.Go(func() {
 			if !j.committed {
 				loader.Unload()
@@ -289,6 +301,57 @@ func (s *session) jump(j *job) {
 			s.later(func() { s.ended(j, err) })
 		})
 	})
+}
+
+// takeBack has a start that the kernel refused not count as one: what was remembered
+// of it at once, and what was written as soon as the volumes are there again. What was
+// asked for at this start only is done.
+func (s *session) takeBack(j *job) {
+	if j.saved {
+		if j.saved = false; j.first {
+			j.memory.saved(j.spent)
+		}
+		j.memory.owed, s.volumes.behind = true, true
+	}
+	if j.counting.to != "" {
+		counted := j.counting
+		s.loader.counted, s.volumes.behind = &counted, true
+	}
+}
+
+// catchUp writes what is owed to the volumes that have been read just now, and
+// goes on with what has waited for them.
+func (s *session) catchUp() {
+	m, counted, scan := s.memory, s.loader.counted, s.view.scan
+	if m.saving || !m.owed && counted == nil {
+		s.caughtUp()
+		return
+	}
+	store, state, owed := m.store, m.stored, m.owed
+	m.saving, m.owed, s.loader.counted = true, false, nil
+	s.wg.Go(func() {
+		var saveErr, countErr error
+		if owed {
+			saveErr = store.Save(state)
+		}
+		if counted != nil {
+			counted.write = func(do func(*os.Root) error) error { return scan.Write(s.ctx, counted.entry.Volume.Device, do) }
+			counted.undo()
+			countErr = counted.err
+		}
+		s.later(func() {
+			if m.saving = false; saveErr != nil || countErr != nil {
+				s.log.Warn("a start that did not happen counts as one", "error", errors.Join(saveErr, countErr))
+			}
+			s.caughtUp()
+		})
+	})
+}
+
+// caughtUp goes on with what has waited for the volumes to be read again.
+func (s *session) caughtUp() {
+	s.volumes.behind = false
+	s.bootPending()
 }
 
 // commit makes it too late to stop the job, unless it was stopped before: then it

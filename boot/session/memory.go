@@ -19,6 +19,7 @@ type memory struct {
 	state  remember.State // what that means to this menu: see [remember.State.Opened]
 	next   string         // asked for at the next start only, in this session
 	saving bool           // a default is being saved
+	owed   bool           // the store has a start that did not happen: stored is still to be saved
 }
 
 const (
@@ -89,7 +90,7 @@ func (s *session) spent() remember.State {
 // saved takes in that a state was saved. What it has for the next start is not
 // for this one.
 func (m *memory) saved(state remember.State) {
-	m.stored, m.state = state, state
+	m.stored, m.state, m.owed = state, state, false
 	m.state.Next = ""
 }
 
@@ -100,11 +101,11 @@ func (s *session) setDefault(a menu.SetDefault) {
 	case s.memoryAwaited():
 		s.update(menu.ResultMsg{Text: textAwaited, Bad: true})
 		return
-	case s.firmwareAwaited:
-		s.update(menu.ResultMsg{Text: textReading, Bad: true})
-		return
 	case m.saving || s.loader.job != nil: // one of the two would undo the other
 		s.update(menu.ResultMsg{Text: "Something else is being loaded or remembered: try again when that is done.", Bad: true})
+		return
+	case s.firmwareAwaited, s.volumes.behind:
+		s.update(menu.ResultMsg{Text: textReading, Bad: true})
 		return
 	}
 	stored, next := m.stored, m.next
@@ -132,7 +133,7 @@ func (s *session) setDefault(a menu.SetDefault) {
 				s.update(menu.ResultMsg{Text: fmt.Sprintf("That could not be remembered: %v.", err), Bad: true})
 				return
 			}
-			m.stored, m.next = stored, next
+			m.stored, m.next, m.owed = stored, next, false
 			m.state.Default = stored.Default
 			if a.ID == "" {
 				m.state.Next = ""

@@ -54,6 +54,7 @@ func TestFileThatWasMade(t *testing.T) {
 			d := bootDisk(t, "/dev/sda1", "u1", "")
 			onDisks(t, func(t *testing.T, b *fixture) {
 				b.noVariables()
+				b.hw.jumpErr = nil
 				dir := d.Dir
 				if tt.own {
 					b.addOwn(d)

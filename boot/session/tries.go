@@ -212,7 +212,7 @@ func (s *session) opensShell() bool { return s.asked.Exhausted == settings.OpenS
 // giveUp does what is asked for when nothing is left to start. It is counted
 // first: then each entry may be started once more.
 func (s *session) giveUp() {
-	if s.leaving || s.loader.job != nil || s.memory.saving {
+	if s.leaving || s.loader.job != nil || s.memory.saving || s.volumes.behind {
 		return // the countdown comes again
 	}
 	if s.opensShell() {

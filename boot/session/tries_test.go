@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/remember"
 )
@@ -19,6 +21,7 @@ import (
 // what each has done last: the flavour that was started, or restart.
 func (b *fixture) starts(cmdline string, want ...string) {
 	b.t.Helper()
+	b.hw.jumpErr = nil
 	for i, want := range want {
 		b.hw.set(func(h *target) { h.done = nil })
 		b.start("alpboot.timeout=1 " + cmdline)
@@ -43,7 +46,6 @@ func TestTries(t *testing.T) {
 	d := bootDisk(t, "/dev/sda1", "u1", "")
 	synctest.Test(t, func(t *testing.T) {
 		b := newFixture(t, d)
-		b.hw.jumpErr = errors.New("the machine stays") // whatever comes after the jump, the menu knows nothing of it
 		b.starts("alpboot.confirm=2", "lts", "lts", "virt")
 		if got := b.vars.Values["AlpbootTrying"]; !strings.HasPrefix(got, "linux-virt") {
 			t.Errorf("AlpbootTrying is %q", got)
@@ -69,7 +71,6 @@ func TestExhausted(t *testing.T) {
 	d := bootDisk(t, "/dev/sda1", "u1", "")
 	synctest.Test(t, func(t *testing.T) {
 		b := newFixture(t, d)
-		b.hw.jumpErr = errors.New("the machine stays")
 		const pauses = "alpboot.confirm=1 alpboot.exhausted-pause=2,4,8"
 		b.starts(pauses, "lts", "virt", "restart", "lts", "virt", "restart", "lts")
 		if got := b.vars.Values["AlpbootRounds"]; got != "2" {
@@ -209,6 +210,7 @@ func TestConfirmOnAVolume(t *testing.T) {
 // A start by hand counts, and is never refused.
 func TestTriesByHand(t *testing.T) {
 	onDisk(t, func(t *testing.T, b *fixture) {
+		b.hw.jumpErr = nil
 		for range 3 {
 			b.start(byHand + " alpboot.confirm=1")
 			b.press(menu.KeyHome, menu.KeyEnter)
@@ -265,5 +267,89 @@ func TestPassedOverAreMarked(t *testing.T) {
 		if n := marked(); n != 0 {
 			t.Errorf("%d are marked:\n%s", n, b.screen.model.View(menu.Size{W: 100, H: 40}, menu.ASCII))
 		}
+	})
+}
+
+// A start whose jump fails has not happened: it has used up no try and no start of a
+// boot counter, wherever these are kept, once the disks are there again. What was asked
+// for once has been done.
+func TestFailedJumpUsesUpNothing(t *testing.T) {
+	const inFile = "alpboot.remember=UUID=u1:/alpboot.state "
+	for name, place := range map[string]string{"EFI variables": "", "a file": inFile} {
+		for _, how := range []string{"alpboot.timeout=0", "alpboot.timeout=3", byHand} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				d := bootDisk(t, "/dev/sda1", "u1", "")
+				onDisks(t, func(t *testing.T, b *fixture) {
+					load := func() remember.State {
+						t.Helper()
+						var store remember.Store = remember.EFI{Vars: b.vars}
+						if place != "" {
+							store = &remember.File{Path: "alpboot.state", FS: os.DirFS(d.Dir)}
+						}
+						s, err := store.Load()
+						if err != nil {
+							t.Error(err)
+						}
+						return s
+					}
+					b.start(byHand)
+					lts := b.idOf("Linux lts")
+					cmdline := place + how + " alpboot.confirm=2 alpboot.exhausted=wait"
+					b.hw.jumpErr = nil // once started, never up
+					b.start(cmdline)
+					b.press(menu.KeyEnter)
+					b.wait(5 * time.Second)
+					before := load()
+					if try, _ := before.Try(lts); before.Trying != lts || try.Left != 1 {
+						t.Fatalf("it remembers %+v", before)
+					}
+					b.hw.set(func(h *target) { h.done, h.jumpErr = nil, errors.New("the jump failed") })
+					b.start(cmdline)
+					if how == byHand {
+						b.press(menu.KeyEnter)
+					}
+					b.wait(30 * time.Second) // the other one is tried as well, where nobody types
+					if got := load(); !got.Equal(before) {
+						t.Errorf("after %q it remembers\n  %+v\nand before\n  %+v", b.hw.done, got, before)
+					}
+					if jumps := strings.Count(strings.Join(b.hw.done, " "), "jump"); jumps == 0 || how != byHand && jumps != 2 {
+						t.Errorf("was done: %q", b.hw.done)
+					}
+				}, d)
+			})
+		}
+	}
+	t.Run("once", func(t *testing.T) {
+		onDisk(t, func(t *testing.T, b *fixture) {
+			b.start(byHand)
+			b.vars.Values["AlpbootNext"] = b.idOf("Linux virt")
+			b.start("alpboot.timeout=1 alpboot.confirm=2 alpboot.exhausted=wait")
+			b.wait(30 * time.Second)
+			b.did(append(bootedVirt(), booted...)...)
+			for _, name := range []string{"AlpbootNext", "AlpbootTrying", "AlpbootTries"} {
+				if got := b.vars.Values[name]; got != "" {
+					t.Errorf("%s is %q", name, got)
+				}
+			}
+		})
+	})
+	t.Run("boot counter", func(t *testing.T) {
+		onDisks(t, func(t *testing.T, b *fixture) {
+			dir, started := counterFixture(t, b, "arch+3-00.conf", byHand)
+			b.hw.jumpErr = errors.New("the jump failed")
+			b.press(menu.KeyEnter)
+			b.wait(10 * time.Second)
+			if got := listing(t, filepath.Join(dir, "loader/entries")); got != "arch+3-00.conf old.conf" || !strings.HasSuffix(*started, "arch+2-01.conf") {
+				t.Errorf("there is %s, and at the jump there was %s", got, *started)
+			}
+			if value, ok := b.vars.Values[efivar.BootCountPath]; ok { // nothing has been started that could take it off
+				t.Errorf("%s is %q", efivar.BootCountPath, value)
+			}
+			b.hw.jumpErr = nil
+			b.press(menu.KeyEnter)
+			if got := listing(t, filepath.Join(dir, "loader/entries")); got != "arch+2-01.conf old.conf" {
+				t.Errorf("there is %s", got)
+			}
+		})
 	})
 }

@@ -152,6 +152,7 @@ func (v *view) filesystems() boot.Volumes { return v.scan.Filesystems(v.inventor
 // run, with the error of between. Stopping takes a while when a disk hangs.
 func (s *session) restart(between func() error, done func(error)) {
 	scan := s.view.hold()
+	s.volumes.behind = s.volumes.behind || s.onVolume() && s.memory.state.Kept
 	s.wg.Go(func() {
 		scan.Stop()
 		var err error

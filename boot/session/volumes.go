@@ -18,6 +18,10 @@ type volumes struct {
 	scan  *discover.Scan // then
 	names string         // then
 	ready bool           // settings and memory are known, or have taken too long
+
+	// The disks have been let go of since, and what is remembered on them, or owed to
+	// them, has to wait until they are read again.
+	behind bool
 }
 
 // ready reports whether a default may be booted.
@@ -38,9 +42,9 @@ func (s *session) readVolumes() {
 	s.volumes.scan, s.volumes.names = scan, names.String()
 	s.volumes.seq++
 	seq := s.volumes.seq
-	current := func(do func()) { // unless there are other volumes by now
+	current := func(do func()) { // unless there are other volumes by now, or will be
 		s.later(func() {
-			if s.volumes.seq == seq {
+			if s.volumes.seq == seq && !s.view.stopped(scan) {
 				do()
 			}
 		})
@@ -67,7 +71,7 @@ func (s *session) readVolumes() {
 			s.startKeymap(filesystems)
 		})
 	})
-	if s.ready() {
+	if s.ready() && !s.volumes.behind {
 		return
 	}
 	limit := s.asked.DeviceLimit
@@ -83,6 +87,7 @@ func (s *session) readVolumes() {
 				s.volumes.ready, s.firmwareAwaited = true, false
 				s.show()
 			}
+			s.caughtUp()
 		})
 	})
 }
@@ -111,6 +116,7 @@ func (s *session) takeSettings(asked settings.Settings, store remember.Store, st
 	s.noteWatchdog()
 	s.volumes.ready = true
 	s.show()
+	s.catchUp()
 }
 
 // VolumeSettings returns asked with the settings on a volume, as a session has
