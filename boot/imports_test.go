@@ -51,6 +51,7 @@ var arrows = map[string][]string{
 
 	"boot/payload/...": {"boot/payload/...", "boot/kernel/...", "initramfs"},
 	"boot/payload/esp": {"boot/payload/...", "boot/device/mountinfo"},
+	"boot/install":     {"boot/payload/...", "boot/device/mountinfo", "boot/format/...", "boot/kernel"},
 	"boot/session": {
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
 		"boot/keymap", "boot/menu", "boot/pstore", "boot/remember", "boot/settings", "boot/sysinfo", "boot/watchdog",

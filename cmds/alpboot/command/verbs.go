@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alpboot/alpboot/boot/install"
 	"github.com/alpboot/alpboot/boot/reboot"
 	"github.com/alpboot/alpboot/cmds/lsboot/lsboot"
 )
@@ -44,6 +45,9 @@ func verbs() []verb {
 		{"default", "[ENTRY]", "what is booted when nobody chooses", textDefault, defaultVerb},
 		{"next", "[ENTRY]", "what is booted at the next start only", textNext, nextVerb},
 		{"reboot", "[ENTRY]", "restarts, by kexec where that works", textReboot, rebootVerb},
+		{"install", "", "makes alpboot what this machine starts next", textInstall, setup(true, install.Setup.Install)},
+		{"update", "", "replaces the alpboot that is installed by a newer one", textUpdate, setup(true, install.Setup.Update)},
+		{"uninstall", "", "takes alpboot away, and nothing else", textUninstall, setup(false, install.Setup.Uninstall)},
 		{"good", "", "reports that this system has come up", textGood, noFlags(command.ConfirmBoot)},
 		{"slot", "VERB [WORD...]", "answers RAUC", textSlot, slotVerb},
 	}
@@ -196,9 +200,32 @@ func (v verb) usage() string {
 	return strings.Join(append(words, strings.Fields(v.args)...), " ")
 }
 
+// fold breaks a usage into lines of at most width characters, between its words.
+func fold(usage string, width int) string {
+	var b strings.Builder
+	column := 0
+	for i, part := range strings.Split(usage, " [") {
+		if i > 0 {
+			part = "[" + part
+		}
+		switch {
+		case i == 0:
+		case column+1+len(part) > width:
+			b.WriteString("\n       ")
+			column = 7
+		default:
+			b.WriteString(" ")
+			column++
+		}
+		b.WriteString(part)
+		column += len(part)
+	}
+	return b.String()
+}
+
 // help prints all that there is to know about the verb.
 func (v verb) help(w io.Writer) {
-	fmt.Fprintf(w, "Usage: %s\n\n%s\n", v.usage(), v.text)
+	fmt.Fprintf(w, "%s\n\n%s\n", fold("Usage: "+v.usage(), 80), v.text)
 	first := true
 	v.flagSet().VisitAll(func(f *flag.Flag) {
 		name, usage := flag.UnquoteUsage(f)
