@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	"boot/kernel/...":        {"boot/kernel/...", "boot/device/superblock"},
 	"boot/keymap":            {},
 	"boot/module":            {"boot/device/superblock"},
+	"boot/lasttime":          {"boot/pstore", "boot/watchdog"},
 	"boot/pstore":            {},
 	"boot/sysinfo":           {},
 	"boot/watchdog":          {},
@@ -54,12 +55,12 @@ var arrows = map[string][]string{
 	"boot/install":     {"boot/payload/...", "boot/device/mountinfo", "boot/format/...", "boot/kernel"},
 	"boot/session": {
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
-		"boot/keymap", "boot/menu", "boot/pstore", "boot/remember", "boot/settings", "boot/sysinfo", "boot/watchdog",
+		"boot/keymap", "boot/lasttime", "boot/menu", "boot/remember", "boot/settings", "boot/sysinfo", "boot/watchdog",
 	},
 	"boot/keep": {"boot/device/mountinfo", "boot/format/kept", "boot/kernel"},
 	"boot/reboot": {
 		"boot/choice", "boot/device/...", "boot/discover", "boot/format/all", "boot/format/kept", "boot/keep", "boot/kernel/...", "boot/kexec",
-		"boot/payload", "boot/payload/esp", "boot/remember", "boot/settings",
+		"boot/lasttime", "boot/payload", "boot/payload/esp", "boot/remember", "boot/settings",
 	},
 
 	"cmds/...": {"boot/...", "cmds/...", "initramfs"},

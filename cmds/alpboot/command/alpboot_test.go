@@ -243,3 +243,33 @@ func TestRebootFails(t *testing.T) {
 		t.Errorf("says %q", stderr)
 	}
 }
+
+// What is known of the last starts is printed, and that nothing is.
+func TestLog(t *testing.T) {
+	f := newFake(t, alpine())
+	out, _ := f.ask(t, exitDone, "log")
+	for _, want := range []string{"The boot menu remembers nothing here", "No kernel and no watchdog has left a record.", "rc_logger"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it lacks %q:\n%s", want, out)
+		}
+	}
+	state := remember.State{Last: "gone", Trying: "gone", Attempt: remember.Attempt{Time: 1, Try: 2, Of: 3, Release: "6.1", Title: "Linux gone"},
+		Tries: []remember.Try{{ID: "gone", Left: 1}, {ID: "other"}}, Rounds: 2}
+	f = withMemory(t, state, slices.Concat(windows(), []string{
+		"/sys/firmware/efi/efivars/dump-type0-1-1-60-D-cfc8fc79-be2e-4ddc-97f0-9f98bfe298a0", "\x07\x00\x00\x00Panic#1 Part1\n<0>[ 1.1] Kernel panic - not syncing: \x1b[2J\n",
+		"/sys/class/watchdog/watchdog0/identity", "iTCO_wdt\n", "/sys/class/watchdog/watchdog0/bootstatus", "32\n",
+		"/var/log/rc.log", "rc boot logging started\n * Mounting local filesystems ...\n"})...)
+	out, stderr := f.ask(t, exitDone, "log")
+	for _, want := range []string{
+		"Started last: gone.\n", "That was try 2 of 3, Linux gone (6.1) at 1970-01-01 00:00 UTC. It has not reported that it is up.\n",
+		"other has not reported that it was up: it is passed over.\n", "2 times in a row", "Kernel panic - not syncing",
+		"The watchdog (iTCO_wdt) reset the machine.\n", "* Mounting local filesystems ...\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it lacks %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "\x1b") || stderr != "" {
+		t.Errorf("it prints %q, %q", out, stderr)
+	}
+}

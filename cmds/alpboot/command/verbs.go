@@ -48,6 +48,7 @@ func verbs() []verb {
 		{"install", "", "makes alpboot what this machine starts next", textInstall, setup(true, install.Setup.Install)},
 		{"update", "", "replaces the alpboot that is installed by a newer one", textUpdate, setup(true, install.Setup.Update)},
 		{"uninstall", "", "takes alpboot away, and nothing else", textUninstall, setup(false, install.Setup.Uninstall)},
+		{"log", "", "what is known of the last starts", textLog, noFlags(command.Log)},
 		{"good", "", "reports that this system has come up", textGood, noFlags(command.ConfirmBoot)},
 		{"slot", "VERB [WORD...]", "answers RAUC", textSlot, slotVerb},
 	}
@@ -139,6 +140,10 @@ func rebootVerb(f *flag.FlagSet) runner {
 		return 0, c.Reboot(ctx, o)
 	}
 }
+
+const textLog = `Prints what the boot menu remembers of the last starts, what kernels that
+panicked have left in EFI variables, why the watchdog has restarted the machine,
+and the end of this system's rc.log.`
 
 const textGood = `Reports to the boot menu that the system which it has started last is up, where
 its setting confirm asks for that. To be called at the end of a start.`
