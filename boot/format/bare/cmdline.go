@@ -8,6 +8,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/format/fstab"
 	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
@@ -17,7 +18,7 @@ type system struct {
 	vol    boot.Volume
 	dir    string
 	alpine bool
-	fstab  []mount
+	fstab  []fstab.Mount
 }
 
 // read returns the text of a file of the system, "" when there is none that can
@@ -126,37 +127,37 @@ type rootFS struct {
 // root returns fstab's line for /, put right where the volume itself shows
 // that it has changed.
 func (s system) root() (rootFS, []string) {
-	line, _ := find(s.fstab, "/")
-	r := rootFS{spec: line.source, fstype: s.vol.Type}
-	if r.fstype == "" && line.fstype != "auto" {
-		r.fstype = line.fstype
+	line, _ := fstab.Find(s.fstab, "/")
+	r := rootFS{spec: line.Source, fstype: s.vol.Type}
+	if r.fstype == "" && line.Type != "auto" {
+		r.fstype = line.Type
 	}
-	if strings.ContainsFunc(line.source, isSpace) {
-		line.source, r.spec = "", "" // a command line cannot hold it
+	if strings.ContainsFunc(line.Source, isSpace) {
+		line.Source, r.spec = "", "" // a command line cannot hold it
 	}
-	if line.fstype == "zfs" && line.source != "" && s.dir == "." { // a subvolume is on no ZFS
-		return rootFS{spec: "ZFS=" + strings.TrimPrefix(line.source, "ZFS="), fstype: "zfs"}, nil
+	if line.Type == "zfs" && line.Source != "" && s.dir == "." { // a subvolume is on no ZFS
+		return rootFS{spec: "ZFS=" + strings.TrimPrefix(line.Source, "ZFS="), fstype: "zfs"}, nil
 	}
-	switch sub := line.option("subvol"); {
+	switch sub := line.Option("subvol"); {
 	case s.dir != ".":
 		r.flags = "subvol=" + s.dir
 	case sub != "":
 		r.flags = "subvol=" + sub
-	case line.option("subvolid") != "":
-		r.flags = "subvolid=" + line.option("subvolid")
+	case line.Option("subvolid") != "":
+		r.flags = "subvolid=" + line.Option("subvolid")
 	}
 	var notes []string
 	if strings.ContainsFunc(r.flags, isSpace) {
 		notes = append(notes, "The command line cannot name the subvolume of the root filesystem: its name holds white space.")
 		r.flags = ""
 	}
-	switch own := names(line.source, s.vol); {
-	case isMapped(line.source):
+	switch own := names(line.Source, s.vol); {
+	case isMapped(line.Source):
 		// Only the initramfs can put it together, and goes by this name.
-	case own == yes && (strings.HasPrefix(line.source, "LABEL=") || strings.HasPrefix(line.source, "UUID=")):
+	case own == yes && (strings.HasPrefix(line.Source, "LABEL=") || strings.HasPrefix(line.Source, "UUID=")):
 	case s.vol.UUID != "":
 		if own == no {
-			notes = append(notes, "/etc/fstab names another root filesystem ("+boot.Clean(line.source)+"), so this may be a copy of another disk.")
+			notes = append(notes, "/etc/fstab names another root filesystem ("+boot.Clean(line.Source)+"), so this may be a copy of another disk.")
 		}
 		r.spec = "UUID=" + s.vol.UUID
 	case r.spec == "" && s.vol.Label != "":
@@ -196,8 +197,8 @@ func (s system) modules(fstype string) string {
 		m = append(m, fstype)
 	}
 	features := s.features()
-	line, _ := find(s.fstab, "/")
-	if slices.Contains(features, "raid") || strings.HasPrefix(line.source, "/dev/md") {
+	line, _ := fstab.Find(s.fstab, "/")
+	if slices.Contains(features, "raid") || strings.HasPrefix(line.Source, "/dev/md") {
 		m = append(m, "raid1", "raid456") // fstab does not have the level
 	}
 	if slices.Contains(features, "nvme") {

@@ -40,18 +40,6 @@ func TestAssignments(t *testing.T) {
 	}
 }
 
-func TestReadFstab(t *testing.T) {
-	got := readFstab("# comment\n\n/dev/sda1\t/a\\040b\text4\tro,x=1\t0 1\nshort line\nUUID='1' / xfs\n\\777\\40 /c \\ 0\n")
-	want := []mount{
-		{source: "/dev/sda1", target: "/a b", fstype: "ext4", options: []string{"ro", "x=1"}},
-		{source: "UUID=1", target: "/", fstype: "xfs"},
-		{source: `\777\40`, target: "/c", fstype: `\`, options: []string{"0"}},
-	}
-	if d := cmp.Diff(want, got, cmp.AllowUnexported(mount{})); d != "" {
-		t.Errorf("-want +got:\n%s", d)
-	}
-}
-
 // FuzzAssignments asserts that any file is read to its end without a panic, and
 // that no value outgrows its limit.
 func FuzzAssignments(f *testing.F) {

@@ -10,6 +10,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/format/fstab"
 	"github.com/alpboot/alpboot/boot/format/subvolume"
 )
 
@@ -36,7 +37,7 @@ type Root struct {
 	Locked bool
 
 	at   subvolume.Root
-	boot mount // what its fstab mounts at /boot
+	boot fstab.Mount // what its fstab mounts at /boot
 }
 
 // FindRoots returns the root filesystems on the volume whose root is fsys: on
@@ -89,10 +90,10 @@ func findRoot(fsys fs.FS, vol boot.Volume, at subvolume.Root) (Root, bool) {
 	r.Host = hostName(sys.read("etc/hostname"))
 	r.Alpine = id["ID"] == "alpine" || slices.Contains(strings.Fields(id["ID_LIKE"]), "alpine")
 	sys.alpine = r.Alpine
-	sys.fstab = readFstab(sys.read("etc/fstab"))
+	sys.fstab = fstab.Parse(sys.read("etc/fstab"))
 	for _, target := range []string{"/boot", "/boot/efi", "/efi"} {
-		if m, ok := find(sys.fstab, target); ok {
-			r.Boot = append(r.Boot, m.source)
+		if m, ok := fstab.Find(sys.fstab, target); ok {
+			r.Boot = append(r.Boot, m.Source)
 			if target == "/boot" {
 				r.boot = m
 			}
@@ -168,8 +169,8 @@ func isNamed(source string, vol boot.Volume) bool {
 // shadows reports whether the root's fstab mounts something else over the directory
 // dir on its volume, which is its /boot.
 func (r Root) shadows(dir string) bool {
-	sub := strings.Trim(r.boot.option("subvol"), "/")
-	return r.boot.source != "" && (names(r.boot.source, r.Volume) == no || sub != "" && sub != dir)
+	sub := strings.Trim(r.boot.Option("subvol"), "/")
+	return r.boot.Source != "" && (names(r.boot.Source, r.Volume) == no || sub != "" && sub != dir)
 }
 
 // complete returns e with the name and command line of this root.
