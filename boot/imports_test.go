@@ -57,9 +57,10 @@ var arrows = map[string][]string{
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
 		"boot/keymap", "boot/lasttime", "boot/menu", "boot/remember", "boot/settings", "boot/sysinfo", "boot/watchdog",
 	},
-	"boot/keep": {"boot/device/mountinfo", "boot/format/kept", "boot/kernel"},
+	"boot/doctor": {"boot/choice", "boot/device/superblock", "boot/format/fstab", "boot/kernel", "boot/payload/efi", "boot/payload/esp", "boot/payload/inspect", "boot/settings"},
+	"boot/keep":   {"boot/device/mountinfo", "boot/format/kept", "boot/kernel"},
 	"boot/reboot": {
-		"boot/choice", "boot/device/...", "boot/discover", "boot/format/all", "boot/format/kept", "boot/keep", "boot/kernel/...", "boot/kexec",
+		"boot/choice", "boot/device/...", "boot/discover", "boot/doctor", "boot/format/all", "boot/format/kept", "boot/keep", "boot/kernel/...", "boot/kexec",
 		"boot/lasttime", "boot/payload", "boot/payload/esp", "boot/remember", "boot/settings",
 	},
 

@@ -21,6 +21,8 @@ func vendor(name string) string {
 		return "ca794364-4ce4-428a-85d3-57c1e51796db"
 	case strings.HasPrefix(name, "Loader"):
 		return "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+	case name == "db":
+		return "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
 	}
 	return "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 }

@@ -170,6 +170,21 @@ func (s *System) machine() *mounted {
 	m.open = openStandalone
 	if s.Root != "/" { // a test: no number is right, and the directories are elsewhere
 		m.open = func(mnt mountinfo.Mount) (discover.Filesystem, error) { return device.Directory(s.path(mnt.Point)) }
+		return m
+	}
+	for i := range m.blocks { // Linux 6.12 does not list it
+		if b := &m.blocks[i]; b.PartUUID == "" && b.Partition > 0 {
+			uuid := make(chan string, 1)
+			_ = within(deviceLimit, func() error {
+				text, err := real.PartUUID(b.Disk, b.Partition)
+				uuid <- text
+				return err
+			})
+			select {
+			case b.PartUUID = <-uuid:
+			default: // the disk does not answer
+			}
+		}
 	}
 	return m
 }

@@ -39,6 +39,7 @@ type Report struct {
 	Commands   []string    `json:"commands,omitempty"` // of the initramfs
 	Free       *int64      `json:"free,omitempty"`     // bytes that are left
 	Signatures []Signature `json:"signatures,omitempty"`
+	Opaque     bool        `json:"opaque,omitempty"`   // an archive is packed in a way that is not unpacked here
 	Problems   []string    `json:"problems,omitempty"` // why it would not boot
 
 	modules        []string // releases that the initramfs has modules for
@@ -254,6 +255,7 @@ func (r *Report) archive(b []byte) string {
 			continue
 		}
 		if !initramfs.Unpackable(kind) {
+			r.Opaque = true
 			return strings.Join(kinds, " and ") + ", which is not looked into"
 		}
 		var rest []byte

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"path"
@@ -271,5 +272,37 @@ func TestLog(t *testing.T) {
 	}
 	if strings.Contains(out, "\x1b") || stderr != "" {
 		t.Errorf("it prints %q, %q", out, stderr)
+	}
+}
+
+// The doctor sees the running system as it is.
+func TestDoctor(t *testing.T) {
+	f := newFake(t, with(alpine(), "/etc/mkinitfs/mkinitfs.conf", "x", "/etc/fstab", "UUID=1 / ext4 rw 0 1\n", "/boot/initramfs-lts", "070701", "/boot/initramfs-virt", "070701",
+		"/sys/class/block/sda3/size", "2048\n", "/sys/class/block/sda3/uevent", "DEVNAME=sda3\nDEVTYPE=disk\n"))
+	f.uuids = map[string]string{"/dev/sda3": "1"}
+	out, stderr := f.ask(t, exitBroken, "doctor")
+	for _, want := range []string{
+		"Linux virt boots now, as it comes first in the list; after it comes Linux lts.\n",
+		"broken   initramfs   Linux virt: /boot/initramfs-virt: its initramfs is truncated or damaged after 0 files. Check the features in /etc/mkinitfs/mkinitfs.conf and run mkinitfs 6.12.9-0-virt.\n",
+		"This machine would not come back.\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it lacks %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "root= ") || strings.Contains(out, "fstab ") || stderr != "" {
+		t.Errorf("it prints\n%s%s", out, stderr)
+	}
+	out, _ = f.ask(t, exitBroken, "doctor", "--json")
+	var r struct {
+		State    string
+		Findings []struct{ Level, Check, Text, Do string }
+	}
+	if err := json.Unmarshal([]byte(out), &r); err != nil || r.State != "broken" || len(r.Findings) == 0 || r.Findings[0].Check != "initramfs" {
+		t.Errorf("%v: %s", err, out)
+	}
+	f.uuids = nil
+	if out, _ := f.ask(t, exitBroken, "doctor"); !strings.Contains(out, "there is no UUID=1") {
+		t.Errorf("it prints\n%s", out)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot/install"
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/doctor"
 	"github.com/alpboot/alpboot/boot/reboot"
 	"github.com/alpboot/alpboot/cmds/lsboot/lsboot"
 )
@@ -42,6 +44,7 @@ func verbs() []verb {
 	return []verb{
 		{"status", "", "what starts this machine, now and next", textStatus, statusVerb},
 		{"list", "[DEVICE...]", "what can be booted, as the menu would list it", textList, listVerb},
+		{"doctor", "", "whether this machine would come back", textDoctor, doctorVerb},
 		{"default", "[ENTRY]", "what is booted when nobody chooses", textDefault, defaultVerb},
 		{"next", "[ENTRY]", "what is booted at the next start only", textNext, nextVerb},
 		{"reboot", "[ENTRY]", "restarts, by kexec where that works", textReboot, rebootVerb},
@@ -81,6 +84,41 @@ func listVerb(f *flag.FlagSet) runner {
 		return lsboot.List(targets, *asJSON, c.Stdout, c.Stderr), nil
 	}
 }
+
+const textDoctor = `Checks each link from the firmware to the root filesystem, for the entry that
+boots now and for the one that comes after it: the boot order and alpboot's own
+image, signatures under Secure Boot, that kernel and initramfs are whole, that
+the initramfs has the modules of its kernel and the drivers of the root
+filesystem's disk, that root= and /etc/fstab name what is there, room for an
+update, watchdog, counters, services, settings. Each finding is a line with what
+to do. Needs root rights; changes nothing.
+
+The exit status is 0 for a machine that is well, 1 with warnings, 2 for one that
+would not come back, 3 when that cannot be found out.`
+
+func doctorVerb(f *flag.FlagSet) runner {
+	asJSON := f.Bool("json", false, "print an object: state, boots, fallback, findings")
+	return func(ctx context.Context, c command, _ []string) (int, error) {
+		r, err := c.Examine(ctx)
+		if err != nil {
+			c.Warn("%v", err)
+			return exitUnknown, nil
+		}
+		if *asJSON {
+			err = boot.WriteJSON(c.Stdout, r)
+		} else {
+			err = r.Print(c.Stdout)
+		}
+		return map[string]int{doctor.Healthy: exitDone, doctor.Warnings: exitWarnings, doctor.NotBack: exitBroken}[r.State], err
+	}
+}
+
+// The exit codes of doctor.
+const (
+	exitWarnings = iota + 1
+	exitBroken
+	exitUnknown
+)
 
 const textDefault = `Remembers an entry, by its ID, title or number in status, where the boot menu
 remembers what was made the default there. @last is the entry that was booted
