@@ -35,6 +35,7 @@ var arrows = map[string][]string{
 	"boot/keymap":            {},
 	"boot/module":            {"boot/device/superblock"},
 	"boot/lasttime":          {"boot/pstore", "boot/watchdog"},
+	"boot/manual":            {},
 	"boot/pstore":            {},
 	"boot/sysinfo":           {},
 	"boot/watchdog":          {},

@@ -185,7 +185,12 @@ func (m *machine) Mount(_ context.Context, node string, _ superblock.Superblock)
 	return volume{m.root}, nil
 }
 
-func (m *machine) examine() doctor.Report {
+func (m *machine) examine() (r doctor.Report) {
+	m.gather(func(in doctor.Machine) { r = doctor.Examine(in) })
+	return r
+}
+
+func (m *machine) gather(do func(doctor.Machine)) {
 	scan := (&discover.Scanner{Machine: m, Formats: all.Formats(nil), Limit: time.Minute}).Start(m.t.Context())
 	defer scan.Stop()
 	inv := scan.Settled()
@@ -198,7 +203,7 @@ func (m *machine) examine() doctor.Report {
 	if m.bios {
 		in.Vars = nil
 	}
-	return doctor.Examine(in)
+	do(in)
 }
 
 // change replaces a file of the root volume by what f makes of it; nil removes it.
@@ -557,6 +562,44 @@ func TestFallback(t *testing.T) {
 	m.state.Tries = []remember.Try{{ID: id}}
 	if r := m.examine(); r.State != doctor.Warnings || r.Boots != "Linux virt" || !strings.Contains(r.Findings[0].Text, "never reported being up: it is passed over") {
 		t.Errorf("with a default that has failed it is %+v", r)
+	}
+}
+
+// What starts the machine is told as it is.
+func TestWhatStarts(t *testing.T) {
+	key, cert := identity(t, "owner")
+	for _, tt := range []struct {
+		name   string
+		change func(m *machine)
+		want   doctor.Starts
+	}{
+		{"as it is", func(*machine) {}, doctor.Starts{
+			Firmware: `UEFI, Secure Boot is off; it starts "alpboot", then "Windows Boot Manager"`,
+			Menu:     "/EFI/alpboot/alpboot.efi on /dev/vda1: alpboot 1.0, Linux 6.12.1-alpboot, not signed"}},
+		{"signed, with another one waiting", func(m *machine) {
+			m.root["usr/share/alpboot/alpboot.efi"] = m.esp["EFI/alpboot/alpboot.efi"]
+			m.secure(key, cert, cert)
+			m.vars.Values["BootNext"] = "\x02\x00"
+		}, doctor.Starts{
+			Firmware: `UEFI, Secure Boot is on; it starts "alpboot", then "Windows Boot Manager"; at the next start "Windows Boot Manager", once`,
+			Menu:     `/EFI/alpboot/alpboot.efi on /dev/vda1: alpboot 1.0, Linux 6.12.1-alpboot, signed by "CN=owner"`,
+			Newer:    "/usr/share/alpboot/alpboot.efi: alpboot 1.0, Linux 6.12.1-alpboot, not signed"}},
+		{"gone", func(m *machine) { delete(m.esp, "EFI/alpboot/alpboot.efi") }, doctor.Starts{
+			Firmware: `UEFI, Secure Boot is off; it starts "alpboot", then "Windows Boot Manager"`,
+			Menu:     "/EFI/alpboot/alpboot.efi on /dev/vda1: open EFI/alpboot/alpboot.efi: file does not exist"}},
+		{"by another loader", func(m *machine) {
+			m.bios = true
+			m.root["boot/alpboot"] = boottest.File(string(payloadtest.BzImage("6.12.1-alpboot")))
+			m.change("boot/extlinux.conf", func(text string) string { return text + "LABEL alpboot\n  LINUX alpboot\n" })
+		}, doctor.Starts{Firmware: "without UEFI, or UEFI's variables", Menu: "/boot/alpboot on /dev/vda2: Linux 6.12.1-alpboot, an entry of extlinux on /boot/extlinux.conf:13"}},
+	} {
+		m := newMachine(t)
+		tt.change(m)
+		m.gather(func(in doctor.Machine) {
+			if got := doctor.WhatStarts(in); got != tt.want {
+				t.Errorf("%s:\ngot  %+v\nwant %+v", tt.name, got, tt.want)
+			}
+		})
 	}
 }
 

@@ -3,7 +3,6 @@ package reboot
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
@@ -66,15 +65,11 @@ func (s *System) tellDefault(ctx context.Context, menu *bootMenu, state remember
 		w = withOnce(w, state)
 	}
 	c := menuChoice(menu.inv, w)
-	i := slices.IndexFunc(menu.inv.Entries, func(e boot.Entry) bool { return e.ID == c.ID })
-	switch {
-	case once && !c.Once && i >= 0:
-		s.say("Nothing is asked for at the next start only; %s is booted, as %s", menu.inv.Entries[i].Name(), c.Because)
-	case i >= 0:
-		s.say("%s, as %s", menu.inv.Entries[i].Name(), c.Because)
-	default:
-		s.say("Nothing: %s", c.Wait)
+	text := describeChoice(menu.inv, c)
+	if once && !c.Once {
+		text = "Nothing is asked for at the next start only; it boots " + text
 	}
+	s.say("%s", text)
 	for _, note := range c.Notes {
 		s.say("  %s", note)
 	}

@@ -23,9 +23,18 @@ func (s *System) Examine(ctx context.Context) (doctor.Report, error) {
 	}
 	b := s.bootMenu(ctx)
 	defer b.close()
-	state, err := b.store.Load()
+	m, err := s.examined(ctx, b)
 	if err != nil {
 		return doctor.Report{}, err
+	}
+	return doctor.Examine(m), nil
+}
+
+// examined returns this system as the doctor is to see it.
+func (s *System) examined(ctx context.Context, b *bootMenu) (doctor.Machine, error) {
+	state, err := b.store.Load()
+	if err != nil {
+		return doctor.Machine{}, err
 	}
 	m := doctor.Machine{
 		Root: os.DirFS(s.path("/")), Arch: runtime.GOARCH, Inventory: b.inv, Wants: s.wants(ctx, b), Settings: b.asked,
@@ -46,7 +55,7 @@ func (s *System) Examine(ctx context.Context) (doctor.Report, error) {
 	if s.exists(efivars) {
 		m.Vars = efivar.Dir(s.path(efivars))
 	}
-	return doctor.Examine(m), nil
+	return m, nil
 }
 
 // devices returns all block devices and what is on them, as far as they answer.

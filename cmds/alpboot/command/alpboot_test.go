@@ -116,7 +116,7 @@ func TestDefault(t *testing.T) {
 	}
 	check("default", "Linux virt, as it comes first in the list\n", "", "")
 	check("default 2", "Linux lts, as it was made the default in the menu\n", lts, "")
-	check("next", "Nothing is asked for at the next start only; Linux lts is booted", lts, "")
+	check("next", "Nothing is asked for at the next start only; it boots Linux lts, as", lts, "")
 	check("next "+virt, "Linux virt, as it was asked for at this start only\n", lts, virt)
 	check("default", "Linux lts, as", lts, virt)
 	check("next", "Linux virt, as", lts, virt)
@@ -304,5 +304,28 @@ func TestDoctor(t *testing.T) {
 	f.uuids = nil
 	if out, _ := f.ask(t, exitBroken, "doctor"); !strings.Contains(out, "there is no UUID=1") {
 		t.Errorf("it prints\n%s", out)
+	}
+}
+
+// One screen has what starts the machine, what comes next and how a reboot goes.
+func TestOverview(t *testing.T) {
+	f := withMemory(t, remember.State{Last: "gone", Trying: "gone", Attempt: remember.Attempt{Time: 1, Try: 2, Of: 3}}, windows()...)
+	f.ask(t, exitDone, "next", "2")
+	out, stderr := f.ask(t, exitFirmware)
+	for _, want := range []string{
+		"firmware  UEFI, Secure Boot is off\n", "alpboot   not among what the firmware starts from a disk\n", "default   Linux virt, as it comes first in the list\n",
+		"once      Linux lts, as it was asked for at this start only\n", "timeout   auto (built in)\n",
+		"last      gone, try 2 of 3 at 1970-01-01 00:00 UTC, which has not reported that it is up\n",
+		"\nA reboot from here:\nkernel    " + release + " can kexec", "\nservices  not in place", "\nEntries (*",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it lacks %q:\n%s", want, out)
+		}
+	}
+	if n := strings.Count(out, "\n"); n > 24 || stderr != "" {
+		t.Errorf("%d lines do not fit a screen, %q", n, stderr)
+	}
+	if again, _ := f.ask(t, exitFirmware, "status"); again != out {
+		t.Errorf("status prints\n%s", again)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/alpboot/alpboot/boot/install"
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/doctor"
+	"github.com/alpboot/alpboot/boot/manual"
 	"github.com/alpboot/alpboot/boot/reboot"
 	"github.com/alpboot/alpboot/cmds/lsboot/lsboot"
 )
@@ -54,6 +55,7 @@ func verbs() []verb {
 		{"log", "", "what is known of the last starts", textLog, noFlags(command.Log)},
 		{"good", "", "reports that this system has come up", textGood, noFlags(command.ConfirmBoot)},
 		{"slot", "VERB [WORD...]", "answers RAUC", textSlot, slotVerb},
+		{"completion", "SHELL", "prints a script that completes verbs and flags", textCompletion, completionVerb},
 	}
 }
 
@@ -65,7 +67,10 @@ The exit status is 0 when a reboot will kexec, 1 when this kernel cannot, 3 when
 it can and a reboot goes through the firmware all the same.`
 
 func statusVerb(*flag.FlagSet) runner {
-	return func(ctx context.Context, c command, _ []string) (int, error) { return codeOf(c.Status(ctx)), nil }
+	return func(ctx context.Context, c command, _ []string) (int, error) {
+		o, err := c.Overview(ctx)
+		return codeOf(o), err
+	}
 }
 
 // codeOf returns the exit code for what a reboot will end in.
@@ -195,6 +200,42 @@ func slotVerb(*flag.FlagSet) runner {
 		return 0, c.Slot(ctx, words[0], words[1:]...)
 	}
 }
+
+const textCompletion = `Prints the completions of alpboot and lsboot for a shell: bash, fish or zsh. For
+bash: eval "$(alpboot completion bash)".`
+
+func completionVerb(*flag.FlagSet) runner {
+	return func(_ context.Context, c command, words []string) (int, error) {
+		script := manual.Completion(words[0], pages()...)
+		if script == "" {
+			return 0, misused("there are completions for %s", strings.Join(manual.Shells(), ", "))
+		}
+		_, err := io.WriteString(c.Stdout, script)
+		return 0, err
+	}
+}
+
+// pages returns the commands as their manual pages have them.
+func pages() []manual.Command {
+	alpboot := manual.Command{Name: "alpboot", Section: 8, About: "what a system that alpboot boots starts next, and whether it would come back", Default: true, Text: textAlpboot,
+		More: []manual.Section{{Title: "Exit status", Text: "0 when it was done, 1 when it failed or was refused, 2 for misuse.\n\n" +
+			"The verbs status, list and doctor have more, which stand with them."}},
+		SeeAlso: []string{"alpboot.conf(5)", "alpboot-menu(7)", "kexec-reboot(8)", "lsboot(8)"}}
+	words := map[string][]string{"slot": {"get-primary", "set-primary", "get-state", "set-state", "get-current"}, "completion": manual.Shells()}
+	for _, v := range verbs() {
+		alpboot.Verbs = append(alpboot.Verbs, manual.Verb{Name: v.name, Args: v.args, About: v.about, Text: v.text, Flags: v.flagSet(), Words: words[v.name]})
+	}
+	var flags lsboot.Flags
+	return []manual.Command{alpboot, {Name: "lsboot", Section: 8, About: "list what can be booted", Text: lsboot.About, Args: "[TARGET...]", Flags: flags.Set(io.Discard),
+		More: []manual.Section{{Title: "Exit status", Text: strings.TrimPrefix(lsboot.Exit, "Exit status: ")}}, SeeAlso: []string{"alpboot(8)"}}}
+}
+
+const textAlpboot = `The command of a running system that alpboot boots. lsboot and kexec-reboot are
+names of it, by links; where the links are missing, alpboot lsboot and alpboot
+kexec-reboot are these commands.
+
+Entries are named by ID, title or number, as status prints them. What is changed
+is changed where the boot menu remembers it.`
 
 func verbNamed(name string) (verb, bool) {
 	all := verbs()

@@ -1,0 +1,77 @@
+package reboot
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/choice"
+	"github.com/alpboot/alpboot/boot/doctor"
+	"github.com/alpboot/alpboot/boot/lasttime"
+)
+
+// Overview prints what starts this machine now and next, what is known of the last
+// start, and what a reboot will do, as [System.Status]. It changes nothing.
+func (s *System) Overview(ctx context.Context) (Outcome, error) {
+	if err := s.sayOverview(ctx); err != nil {
+		return CannotKexec, err
+	}
+	s.say("\nA reboot from here:")
+	return s.Status(ctx), nil
+}
+
+func (s *System) sayOverview(ctx context.Context) error {
+	b := s.bootMenu(ctx)
+	defer b.close()
+	m, err := s.examined(ctx, b)
+	if err != nil {
+		return err
+	}
+	state, err := b.store.Load()
+	if err != nil {
+		return err
+	}
+	row := func(name, format string, args ...any) { s.say("%-9s %s", name, fmt.Sprintf(format, args...)) }
+	starts := doctor.WhatStarts(m)
+	row("firmware", "%s", starts.Firmware)
+	row("alpboot", "%s", starts.Menu)
+	if starts.Newer != "" {
+		row("update", "alpboot update installs %s", starts.Newer)
+	}
+	c := menuChoice(b.inv, m.Wants)
+	row("default", "%s", describeChoice(b.inv, c))
+	for _, note := range c.Notes {
+		row("", "%s", note)
+	}
+	if c := menuChoice(b.inv, withOnce(m.Wants, state)); c.Once {
+		row("once", "%s", describeChoice(b.inv, c))
+	}
+	for _, v := range b.asked.Values() {
+		if v.Name == "timeout" {
+			row("timeout", "%s (%s)", v.Value, v.Source)
+		}
+	}
+	last := "it is not remembered"
+	if id := cmp.Or(state.Trying, state.Last); id != "" {
+		e, ok := choice.Find(b.inv.Entries, id)
+		if last = id; ok {
+			last = e.Name()
+		}
+		if a := state.Attempt; state.Trying != "" && a.Time != 0 {
+			last += fmt.Sprintf(", try %d of %d at %s, which has not reported that it is up", a.Try, a.Of, lasttime.Clock(a.Time))
+		}
+	}
+	row("last", "%s", last)
+	row("memory", "%s", b.store.Where())
+	return nil
+}
+
+// describeChoice returns what is chosen, and why.
+func describeChoice(inv boot.Inventory, c choice.Choice) string {
+	e, ok := choice.Find(inv.Entries, c.ID)
+	if !ok || c.ID == "" {
+		return "nothing: " + c.Wait
+	}
+	return e.Name() + ", as " + c.Because
+}
