@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/alpboot/alpboot/boot/install"
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/doctor"
+	"github.com/alpboot/alpboot/boot/install"
 	"github.com/alpboot/alpboot/boot/manual"
 	"github.com/alpboot/alpboot/boot/reboot"
 	"github.com/alpboot/alpboot/cmds/lsboot/lsboot"
