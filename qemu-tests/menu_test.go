@@ -218,12 +218,12 @@ func TestNextStartInEFIVariables(t *testing.T) {
 }
 
 // The settings on the EFI system partition count, bootmenu --settings says where
-// they come from, and the log is written there when the user asks for it, and
-// is the only thing that is.
+// they come from, and the log is written there when the user asks for it. So are
+// settings that are changed in the menu: the next start has them.
 func TestSettingsAndLogOnTheESP(t *testing.T) {
 	needQEMU(t)
 	t.Parallel()
-	in, lts, _ := twoKernels(t)
+	in, lts, virt := twoKernels(t)
 	layout := disk.GPTDisk(in)
 	layout.Partitions = append(layout.Partitions, disk.Partition{Size: 34, Type: "U", Name: "EFI", FS: disk.FS{Type: "vfat", UUID: "1A2B3C4D",
 		Files: []disk.File{{Path: "EFI/alpboot/alpboot.conf", Data: []byte("# ours\ntimeout = 77\nshell = no\n")}}}})
@@ -252,8 +252,28 @@ func TestSettingsAndLogOnTheESP(t *testing.T) {
 	m.Await(drawLimit, vm.LogMatches(regexp.MustCompile(`\ntimeout = 77 +# /dev/vda5: /EFI/alpboot/alpboot\.conf:2\r`)))
 	m.Type("exit\r")
 	m.row(drawLimit, "Linux lts", inList(lts.Release), "default")
+
+	m.Type("o")
+	m.row(drawLimit, "timeout", "77", "/dev/vda5: /EFI/alpboot/alpboot.conf:2")
+	m.Type(vm.Enter, vm.Backspace, vm.Backspace, "88", vm.Enter, vm.Down, vm.Enter, "virt", vm.Enter, "w")
+	m.text(drawLimit, "Write to /EFI/alpboot/alpboot.conf on /dev/vda5? timeout = 88 default = ")
+	m.Type(vm.Enter)
+	m.text(drawLimit, "The settings are in /EFI/alpboot/alpboot.conf on /dev/vda5.")
+	m.row(drawLimit, "timeout", "88", "/dev/vda5: /EFI/alpboot/alpboot.conf:2")
+	m.Type(vm.Escape)
+	m.row(drawLimit, "Linux virt", inList(virt.Release), "default")
 	m.Type("poo")
 	m.AwaitEnd(time.Minute)
+
+	again := startWith(t, "", func(*vm.Options) {}, vm.Drive{File: file, Access: vm.Writeable})
+	again.text(menuLimit, "Booting in 8") // of 88 seconds
+	again.row(drawLimit, "Linux virt", inList(virt.Release), "default")
+	again.Type("poo")
+	again.AwaitEnd(time.Minute)
+	conf, err := exec.Command("mtype", "-i", fmt.Sprintf("%s@@%dM", file, start), "::EFI/alpboot/alpboot.conf").Output()
+	if text := string(conf); err != nil || !strings.HasPrefix(text, "# ours\ntimeout = 88\nshell = no\ndefault = ") || strings.Count(text, "\n") != 4 {
+		t.Errorf("the settings are %q, %v", text, err)
+	}
 
 	out, err := exec.Command("mtype", "-i", fmt.Sprintf("%s@@%dM", file, start), "::alpboot-log.txt").Output()
 	if err != nil {

@@ -35,6 +35,7 @@ func many() []boot.Entry {
 const (
 	hiddenUntilKey = "hidden"
 	offersAll      = "all"
+	writesAll      = "settings"
 )
 
 // TestGolden compares every state with testdata/NAME.golden: the text in both
@@ -89,6 +90,11 @@ func TestGolden(t *testing.T) {
 		{"save", []any{settled(all...), text("lw"), key(KeyDown)}},
 		{"machine", []any{settled(all...), text("m"), SystemMsg{[]string{"Firmware:", "UEFI 2.70 by EDK II; Secure Boot is off; no TPM", "Memory:", "2048 MB", "Disks:", "sda 240 GB QEMU HARDDISK", "sdb 16 GB USB stick"}}}},
 		{"default", []any{InventoryMsg{Inventory: inventory(true, all...), Memory: "It is kept in EFI variables."}, text("d")}},
+		{"settings", []any{writesAll, settled(all...), text("ojj"), key(KeyEnter), key(KeyUp), key(KeyEnter)}},
+		{"settings-typed", []any{writesAll, settled(all...), text("o"), key(KeyEnter), control('u'), text("10")}},
+		{"settings-default", []any{writesAll, settled(all...), text("oj"), key(KeyEnter), key(KeyDown)}},
+		{"settings-write", []any{writesAll, settled(all...), text("oj"), key(KeyEnter), text("virt"), key(KeyEnter), text("w")}},
+		{"default-where", []any{InventoryMsg{Inventory: inventory(true, all...), MemoryPlaces: []MemoryPlace{{"/dev/sda1", "EFI/alpboot/alpboot.state"}}}, text("d")}},
 		{"keyboard", []any{offersAll, settled(all...), text("Kde"), key(KeyDown)}},
 		{"power-all", []any{offersAll, settled(all...), text("p")}},
 		{"help", []any{settled(all...), typedKey('?')}},
@@ -107,6 +113,8 @@ func TestGolden(t *testing.T) {
 				switch msgs[0] {
 				case hiddenUntilKey:
 					c.Hidden, msgs = true, msgs[1:]
+				case writesAll:
+					c.Settings, c.SettingsFile, msgs = someSettings(), "/EFI/alpboot/alpboot.conf on /dev/sda1", msgs[1:]
 				case offersAll:
 					c.Firmware, c.Relaunch, c.Others = true, true, []Other{{3, "Windows Boot Manager"}, {1, "EFI Internal Shell"}}
 					c.Keymaps, msgs = []string{"us/us", "de/de", "de/de-latin1"}, msgs[1:]

@@ -20,7 +20,7 @@ func (m Model) setInventory(msg InventoryMsg) Model {
 	}
 	m.busySince = m.waiting()
 	m.choice, m.wait, m.added, m.passed, m.exhausted = msg.Notes, msg.Wait, msg.Added, msg.PassedOver, msg.Exhausted
-	m.defaultID, m.lastID, m.memory = msg.Default, msg.Last, msg.Memory
+	m.defaultID, m.lastID, m.memory, m.places = msg.Default, msg.Last, msg.Memory, msg.MemoryPlaces
 	m = m.reveal(m.defaultID, false).reveal(m.list.wanted, true)
 	if m.message.brief {
 		m.message = message{}

@@ -180,6 +180,9 @@ func sections() []section {
 		{"When asked for a default", makeDefault{}.keys(m)},
 		{"In the power menu", power{}.keys(m)},
 		{"When asked whether to power off", powerOff{}.keys(m)},
+		{"In the settings", settings{}.keys(m)},
+		{"While a setting is typed", typed{}.keys(m)},
+		{"Before settings are written", writeSettings{}.keys(m)},
 		{"On every screen", []binding{{keys: "Ctrl-L", help: "redraw the screen", do: redraw}}},
 	}
 }

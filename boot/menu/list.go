@@ -67,6 +67,7 @@ func (l list) keys(m Model) []binding {
 		{keys: "/", foot: foot(some, "filter"), help: "show only entries that contain some words", do: updates(func(m Model) Model { m.list.filtering = true; return m })},
 		{keys: "l", foot: "log", help: "warnings, what was found on each volume, and the log", do: opens(pager{doc: logText{}})},
 		{keys: "d", foot: foot(some, "default"), help: "make it the default, permanently or for the next boot only", do: updates(Model.askDefault)},
+		{keys: "o", foot: "settings", help: "change settings, such as the timeout, in a file on a volume", do: opens(settings{})},
 		{keys: "m", foot: "machine", help: "what is known about this machine", do: Model.machine},
 		{keys: "K", foot: foot(len(m.config.Keymaps) > 0, "keyboard"), help: "layout of the keyboard", do: updates(Model.pickKeymap)},
 		{keys: "Up k Ctrl-P", help: "entry above", do: move(-1, 0)},

@@ -193,7 +193,7 @@ func (m Model) askSave() Model {
 	return m.open(pick{head: "Save the log to a volume", hint: hint, rows: func(m Model) []choice {
 		var all []choice
 		for _, v := range m.writable() {
-			all = append(all, choice{describe(v, UTF8), SaveLog{Device: v.Device}, fmt.Sprintf("Saving the log to %s ...", device(v))})
+			all = append(all, choice{name: describe(v, UTF8), action: SaveLog{Device: v.Device}, status: fmt.Sprintf("Saving the log to %s ...", device(v))})
 		}
 		return all
 	}})

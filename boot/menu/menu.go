@@ -23,6 +23,9 @@ import (
 type Config struct {
 	Version string // of alpboot, shown in the header: that of a release, or "dev"
 
+	// Title is in the header in place of alpboot, Version and host name; "" for these.
+	Title string
+
 	// Timeout is how long the countdown lasts, whatever the entries have; nil
 	// when it is not set, 0 to boot at once, negative for never.
 	Timeout *time.Duration
@@ -53,6 +56,11 @@ type Config struct {
 	Others   []Other  // what else the firmware can start
 	Keymaps  []string // keyboard layouts to choose from, by the names of Alpine's bkeymaps
 	HandOn   bool     // passphrases are passed on unless the user decides otherwise
+
+	Settings       []Setting                     // that can be written to a file
+	SettingsFile   string                        // such as "/alpboot.conf on /dev/sda1"; "" for none
+	NoSettingsFile string                        // why there is none, as a sentence
+	Accepts        func(name, value string) bool // whether a value of a setting can be written; nil for any
 
 	// Hidden lets the screen be blank but for one line until a key is typed, or
 	// until something needs to be seen: a failure, or that there is nothing to
@@ -98,6 +106,9 @@ type InventoryMsg struct {
 	Notes     []string // sentences about the choice and the settings
 	Memory    string   // where a default is remembered, as a sentence; "" for nowhere
 
+	// MemoryPlaces are where a file for it can be made, when Memory is "".
+	MemoryPlaces []MemoryPlace
+
 	// Added is what an unattended start adds to the command line of an entry, by ID.
 	Added map[string]string
 
@@ -107,6 +118,11 @@ type InventoryMsg struct {
 
 	Exhausted *Exhausted // what is done when nobody types; nil for nothing
 }
+
+// MemoryPlace is a place for a file in which a default is remembered.
+type MemoryPlace struct{ Device, Path string }
+
+func (p MemoryPlace) String() string { return "/" + p.Path + " on " + p.Device }
 
 // Exhausted is what is done when nothing is left to start and nobody types.
 type Exhausted struct {
@@ -135,6 +151,12 @@ type NoticeMsg struct{ Text string }
 type ResultMsg struct {
 	Text string // a sentence
 	Bad  bool   // it did not work
+}
+
+// SettingsSavedMsg is the answer to [SaveSettings].
+type SettingsSavedMsg struct {
+	Text string // a sentence
+	Bad  bool   // nothing was written
 }
 
 // ProgressMsg is how far the entry ID that is being booted has come. It is
@@ -201,24 +223,25 @@ type RequestMsg struct{ Action Action }
 // ShellDoneMsg means that the shell has ended, with Error ("" for none).
 type ShellDoneMsg struct{ Error string }
 
-func (KeyMsg) isMsg()        {}
-func (PasteMsg) isMsg()      {}
-func (TickMsg) isMsg()       {}
-func (ConfigMsg) isMsg()     {}
-func (InventoryMsg) isMsg()  {}
-func (FailedMsg) isMsg()     {}
-func (StatusMsg) isMsg()     {}
-func (NoticeMsg) isMsg()     {}
-func (ResultMsg) isMsg()     {}
-func (ProgressMsg) isMsg()   {}
-func (CancelledMsg) isMsg()  {}
-func (UnlockedMsg) isMsg()   {}
-func (CompletionMsg) isMsg() {}
-func (LogMsg) isMsg()        {}
-func (SystemMsg) isMsg()     {}
-func (InspectedMsg) isMsg()  {}
-func (RequestMsg) isMsg()    {}
-func (ShellDoneMsg) isMsg()  {}
+func (KeyMsg) isMsg()           {}
+func (PasteMsg) isMsg()         {}
+func (TickMsg) isMsg()          {}
+func (ConfigMsg) isMsg()        {}
+func (InventoryMsg) isMsg()     {}
+func (FailedMsg) isMsg()        {}
+func (StatusMsg) isMsg()        {}
+func (NoticeMsg) isMsg()        {}
+func (ResultMsg) isMsg()        {}
+func (SettingsSavedMsg) isMsg() {}
+func (ProgressMsg) isMsg()      {}
+func (CancelledMsg) isMsg()     {}
+func (UnlockedMsg) isMsg()      {}
+func (CompletionMsg) isMsg()    {}
+func (LogMsg) isMsg()           {}
+func (SystemMsg) isMsg()        {}
+func (InspectedMsg) isMsg()     {}
+func (RequestMsg) isMsg()       {}
+func (ShellDoneMsg) isMsg()     {}
 
 // Action is what shall be done outside: one of the types below. A nil Action
 // asks for nothing.
@@ -281,7 +304,13 @@ type SaveLog struct{ Device string }
 type SetDefault struct {
 	ID   string // "" to forget what was remembered
 	Once bool   // for the next start only
+
+	Make MemoryPlace // where the file for it is made first; zero for none
 }
+
+// SaveSettings asks for settings to be written to the file of the [Config]. The
+// answer is a [SettingsSavedMsg], and a [ConfigMsg] with the settings as they are then.
+type SaveSettings struct{ Changes []Change }
 
 // SetKeymap asks for a keyboard layout on the machine's own keyboard. The
 // answer is a [ResultMsg] when it fails.
@@ -325,6 +354,7 @@ func (Inspect) isAction()       {}
 func (System) isAction()        {}
 func (SaveLog) isAction()       {}
 func (SetDefault) isAction()    {}
+func (SaveSettings) isAction()  {}
 func (SetKeymap) isAction()     {}
 func (FirmwareSetup) isAction() {}
 func (StartOther) isAction()    {}

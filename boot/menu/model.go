@@ -22,6 +22,7 @@ type Model struct {
 	defaultID string
 	lastID    string                  // of the entry that was booted last time
 	memory    string                  // where a default is remembered
+	places    []MemoryPlace           // where it could be
 	choice    []string                // notes of the last InventoryMsg
 	added     map[string]string       // what an unattended start adds to command lines, by ID
 	exhausted *Exhausted              // what is done when nothing is left to start
@@ -41,11 +42,12 @@ type Model struct {
 	pages []page
 
 	// What outlives its page.
-	draft  form   // left by Esc, for the next time that its entry is edited
-	seq    int    // of the last completion
-	level  int    // of the log: place in levels
-	prompt prompt // what is being unlocked
-	handOn bool   // what the user wants with a passphrase, kept from prompt to prompt
+	draft   form     // left by Esc, for the next time that its entry is edited
+	seq     int      // of the last completion
+	level   int      // of the log: place in levels
+	prompt  prompt   // what is being unlocked
+	changes []Change // of settings, not written yet; never changed in place
+	handOn  bool     // what the user wants with a passphrase, kept from prompt to prompt
 
 	awaited  string // device that was unlocked just now: its first entry is selected when it comes
 	typed    bool   // a key was typed: the selection follows the default no more
@@ -155,6 +157,8 @@ func (m Model) update(msg Msg) (Model, Action) {
 		}
 	case ResultMsg:
 		return m.show(message{text: msg.Text, bad: msg.Bad}), nil
+	case SettingsSavedMsg:
+		return m.settingsSaved(msg), nil
 	case ProgressMsg:
 		if msg.ID == m.booting.id {
 			m.booting.progress = msg

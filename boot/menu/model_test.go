@@ -548,10 +548,27 @@ func TestAdditions(t *testing.T) {
 }
 
 // TestScreens goes through the screens that ask for something outside.
+// someSettings are one of each kind.
+func someSettings() []Setting {
+	return []Setting{
+		{Name: "timeout", Value: "auto", Takes: "whole seconds", Help: "How long the countdown lasts.", Source: "built in"},
+		{Name: "default", Takes: "the ID of an entry", Help: "Which entry is booted when nobody types.", Source: "kernel parameter", Overridden: true},
+		{Name: "snapshots", Value: "no", Takes: "yes or no", Help: "Lists snapshots as well.", Words: []string{"yes", "no"}, Source: "/dev/sda1: /alpboot.conf:3"},
+		{Name: "keymap", Value: "us", Takes: "the name of a layout", Help: "Keyboard layout.", Source: "built in"},
+		{Name: "theme", Takes: "ROLE=FOREGROUND/BACKGROUND+ATTRIBUTE with commas between several, or mono", Help: "Colours of the parts of the menu, where they differ from the built-in ones.", Source: "built in"},
+	}
+}
+
 func TestScreens(t *testing.T) {
 	all := found("root-lts", lts(), virt())
 	kept := all
 	kept.Memory = "It is kept in EFI variables."
+	placed := all
+	placed.MemoryPlaces = []MemoryPlace{{"/dev/sda1", "EFI/alpboot/alpboot.state"}}
+	writable := func(c *Config) {
+		c.Settings, c.SettingsFile = someSettings(), "/alpboot.conf on /dev/sda1"
+		c.Accepts = func(name, value string) bool { return value != "autox" }
+	}
 	log := LogMsg{[]LogLine{{Level: slog.LevelDebug, Text: "[0.1] sda: 4 partitions"}, {Level: slog.LevelInfo, Text: "[0.2] extlinux.conf has 2 entries"}, {Level: slog.LevelError, Text: "[0.3] sdb: read error"}}}
 	maps := []string{"us/us", "de/de", "de/de-latin1"}
 	tests := []struct {
@@ -580,6 +597,24 @@ func TestScreens(t *testing.T) {
 		{name: "not after Esc", msgs: []any{kept, text("d"), key(KeyEsc)}},
 		{name: "where it is kept", msgs: []any{kept, text("d")}, shows: kept.Memory},
 		{name: "nowhere", msgs: []any{all, text("dd")}, shows: "A default cannot be remembered"},
+		{name: "nowhere yet", msgs: []any{placed, text("jd")}, shows: "/EFI/alpboot/alpboot.state on /dev/sda1"},
+		{name: "a file for it is named", msgs: []any{placed, text("jd"), key(KeyEnter)}, shows: "alpboot.state.0 and .1", without: "forget"},
+		{name: "and made", msgs: []any{placed, text("jd"), key(KeyEnter), text("d")}, want: []Action{SetDefault{ID: "root-virt", Make: placed.MemoryPlaces[0]}}},
+		{name: "or not", msgs: []any{placed, text("jd"), key(KeyEnter), key(KeyEsc)}},
+		{name: "settings", config: writable, msgs: []any{all, text("o")}, shows: "timeout    auto  built in"},
+		{name: "a setting from a list", config: writable, msgs: []any{all, text("ojj"), key(KeyEnter), key(KeyUp), key(KeyEnter)}, shows: "snapshots  yes   changed, not written yet"},
+		{name: "a setting that is typed", config: writable, msgs: []any{all, text("o"), key(KeyEnter), control('u'), text("10"), key(KeyEnter)}, shows: "timeout    10  changed"},
+		{name: "not one that is wrong", config: writable, msgs: []any{all, text("o"), key(KeyEnter), text("x"), key(KeyEnter)}, shows: "That is not understood"},
+		{name: "the default among the entries", config: writable, msgs: []any{all, text("oj"), key(KeyEnter), text("virt"), key(KeyEnter)}, shows: "default    root-virt"},
+		{name: "what will be written", config: writable, msgs: []any{all, text("oj"), key(KeyEnter), text("virt"), key(KeyEnter), text("w")}, shows: "default = root-virt"},
+		{name: "what has no effect", config: writable, msgs: []any{all, text("oj"), key(KeyEnter), text("virt"), key(KeyEnter), text("w")}, shows: "default has no effect for now: kernel parameter counts more."},
+		{name: "is written when that is confirmed", config: writable, msgs: []any{all, text("ojj"), key(KeyEnter), key(KeyUp), key(KeyEnter), text("w"), key(KeyEnter)}, want: []Action{SaveSettings{[]Change{{"snapshots", "yes"}}}}, shows: "Writing /alpboot.conf on /dev/sda1 ..."},
+		{name: "and not otherwise", config: writable, msgs: []any{all, text("ojj"), key(KeyEnter), key(KeyUp), key(KeyEnter), text("w"), key(KeyEsc), key(KeyEsc)}},
+		{name: "a change outlives the page", config: writable, msgs: []any{all, text("ojj"), key(KeyEnter), key(KeyUp), key(KeyEnter), key(KeyEsc), text("o")}, shows: "changed, not written yet"},
+		{name: "until it is written", config: writable, msgs: []any{all, text("ojj"), key(KeyEnter), key(KeyUp), key(KeyEnter), SettingsSavedMsg{Text: "Done."}}, shows: "Done.", without: "not written yet"},
+		{name: "or undone", config: writable, msgs: []any{all, text("ojj"), key(KeyEnter), key(KeyUp), key(KeyEnter), text("u")}, shows: "snapshots  no ", without: "not written yet"},
+		{name: "nothing to write", config: writable, msgs: []any{all, text("ow")}, shows: "Nothing was changed."},
+		{name: "nowhere to write", config: func(c *Config) { writable(c); c.SettingsFile, c.NoSettingsFile = "", "There is no FAT." }, msgs: []any{all, text("ow")}, shows: "There is no FAT."},
 		{name: "firmware setup", config: func(c *Config) { c.Firmware = true }, msgs: []any{all, text("pf")}, want: []Action{FirmwareSetup{}}},
 		{name: "not offered", msgs: []any{all, text("pfa")}, without: "setup of the firmware"},
 		{name: "alpboot again", config: func(c *Config) { c.Relaunch = true }, msgs: []any{all, text("pa")}, want: []Action{Relaunch{}}},
@@ -763,6 +798,7 @@ func TestRandom(t *testing.T) {
 	now := start
 	c := config()
 	c.Firmware, c.Relaunch, c.Keymaps = true, true, []string{"us/us", "de/de", "de/de-latin1\x1b"}
+	c.Settings, c.SettingsFile = someSettings(), "/alpboot.conf on /dev/sda1"
 	m := New(c)
 	one := func() Msg {
 		size := anySize()
@@ -781,12 +817,13 @@ func TestRandom(t *testing.T) {
 		case n < 90:
 			return []Msg{
 				UnlockedMsg{Device: vault.Device, Wrong: rng.IntN(3) > 0}, UnlockedMsg{Device: vault.Device, Error: "No."},
+				SettingsSavedMsg{"Done.", rng.IntN(2) == 0}, ConfigMsg{c},
 				CancelledMsg{}, ProgressMsg{m.booting.id, "Loading", rng.Int64N(9), rng.Int64N(9)}, ResultMsg{"Done.", rng.IntN(2) == 0},
 				CompletionMsg{m.seq, []string{"boot/", "boot/vmlinuz-lts\x1b", "漢"}[:rng.IntN(4)]},
 				LogMsg{[]LogLine{{slog.Level(rng.IntN(5)*4 - 8), strings.Repeat("log\x1b ", rng.IntN(60)), rng.IntN(2) == 0}}}, SystemMsg{[]string{"Machine:", "CPU: x\x1b"}},
 				RequestMsg{[]Action{Boot{Entry: pool[rng.IntN(len(pool))]}, Unlock{Device: vault.Device}, Cancel{}, Rescan{}, Shell{}, Reboot{}}[rng.IntN(6)]},
 				InspectedMsg{"root-lts", []File{{Path: "boot/vmlinuz-lts", Size: rng.Int64N(99) - 9, About: "bzImage\x1b"}}, nil},
-			}[rng.IntN(10)]
+			}[rng.IntN(12)]
 		case n < 94:
 			var es []boot.Entry
 			for _, i := range rng.Perm(len(pool))[:rng.IntN(len(pool))] {
@@ -802,6 +839,8 @@ func TestRandom(t *testing.T) {
 			if len(es) > 0 {
 				msg.Default = es[rng.IntN(len(es))].ID
 				msg.Memory = "It is kept in EFI variables."
+			} else {
+				msg.MemoryPlaces = []MemoryPlace{{"/dev/sda1", "alpboot.state"}}
 			}
 			return msg
 		case n < 97:
@@ -860,7 +899,7 @@ func TestRandom(t *testing.T) {
 			t.Fatalf("step %d: Esc leads to %s and asks for %q", step, pageName(back), asked(actions))
 		}
 	}
-	if len(seen) != 16 && !testing.Short() {
+	if len(seen) != 23 && !testing.Short() {
 		t.Errorf("only pages %v were seen", seen)
 	}
 }

@@ -20,7 +20,8 @@ type pick struct {
 type choice struct {
 	name   string
 	action Action
-	status string // what goes on then
+	status string            // what goes on then; "" for nothing
+	then   func(Model) Model // nil for nothing
 }
 
 // choices are the rows that are shown now.
@@ -52,7 +53,14 @@ func (pk pick) choose(m Model, _ KeyMsg) (Model, Action) {
 	switch all := pk.choices(m); {
 	case len(all) > 0:
 		c := all[min(pk.picked, len(all)-1)]
-		return m.back().say("%s", c.status), c.action
+		m = m.back()
+		if c.then != nil {
+			m = c.then(m)
+		}
+		if c.status != "" {
+			m = m.say("%s", c.status)
+		}
+		return m, c.action
 	case pk.searches:
 		return m, nil
 	}
@@ -86,7 +94,22 @@ func (pk pick) paint(m Model, p *painter) {
 // paintPick paints a heading, some lines, and rows of which one is picked,
 // which is always on the screen.
 func paintPick(p *painter, head string, above []line, rows []string, picked int) {
+	paintList(p, head, above, rows, picked, nil)
+}
+
+// paintList is paintPick with lines at the end, as far as there is room for more than
+// a few rows.
+func paintList(p *painter, head string, above []line, rows []string, picked int, below []line) {
+	const few = 6
 	height := bodyHeight(p.Size)
+	below = below[:max(0, min(len(below), height-few-2))]
+	height -= len(below)
+	if spare := height - 1 - len(above) - len(rows) - 2; len(below) > 0 && spare > 0 {
+		height -= spare // directly under the rows
+	}
+	for i, l := range below {
+		p.line(1+height+i, l)
+	}
 	lines := append([]line{heading(fit(head, p.Size.W-2*margin))}, above...)
 	if height > len(lines)+len(rows) {
 		lines = append(lines, nil)
@@ -121,7 +144,7 @@ func (m Model) pickKeymap() Model {
 	return m.open(pick{head: "Keyboard layout", hint: "Type to find one.", searches: true, rows: func(m Model) []choice {
 		var all []choice
 		for _, name := range m.config.Keymaps {
-			all = append(all, choice{name, SetKeymap{Name: name}, "Keyboard layout: " + name + "."})
+			all = append(all, choice{name: name, action: SetKeymap{Name: name}, status: "Keyboard layout: " + name + "."})
 		}
 		return all
 	}})

@@ -86,46 +86,63 @@ func (o powerOff) paint(m Model, p *painter) {
 func asks(a Action) handler { return func(m Model, _ KeyMsg) (Model, Action) { return m, a } }
 
 // makeDefault is the page that makes the selected entry the default.
-type makeDefault struct{}
-
-func (makeDefault) keys(Model) []binding {
-	return []binding{
-		{keys: "d", foot: "always", help: "from now on", do: setDefault(false)},
-		{keys: "o", foot: "once", help: "for the next boot only", do: setDefault(true)},
-		{keys: "f", foot: "forget", help: "forget the remembered default", do: func(m Model, _ KeyMsg) (Model, Action) {
-			return m.back().say("Forgetting the default ..."), SetDefault{}
-		}},
-		back(),
-	}
+type makeDefault struct {
+	in MemoryPlace // where a file is made for that first; zero for none
 }
 
-func setDefault(once bool) handler {
+func (d makeDefault) keys(Model) []binding {
+	bs := []binding{
+		{keys: "d", foot: "always", help: "from now on", do: d.set(false)},
+		{keys: "o", foot: "once", help: "for the next boot only", do: d.set(true)},
+	}
+	if d.in == (MemoryPlace{}) {
+		bs = append(bs, binding{keys: "f", foot: "forget", help: "forget the remembered default", do: func(m Model, _ KeyMsg) (Model, Action) {
+			return m.back().say("Forgetting the default ..."), SetDefault{}
+		}})
+	}
+	return append(bs, back())
+}
+
+func (d makeDefault) set(once bool) handler {
 	return func(m Model, _ KeyMsg) (Model, Action) {
 		m = m.back()
 		e, ok := m.selected()
 		if !ok {
 			return m, nil
 		}
-		return m.say("Making %s the default ...", title(e)), SetDefault{ID: e.ID, Once: once}
+		return m.say("Making %s the default ...", title(e)), SetDefault{ID: e.ID, Once: once, Make: d.in}
 	}
 }
 
-// askDefault asks for how long the selected entry shall be the default.
+// askDefault asks for how long the selected entry shall be the default, and before
+// that for a place to remember it where there is none yet.
 func (m Model) askDefault() Model {
-	if _, ok := m.selected(); !ok {
+	switch _, ok := m.selected(); {
+	case !ok:
 		return m
-	}
-	if m.memory == "" {
+	case m.memory != "":
+		return m.open(makeDefault{})
+	case len(m.places) == 0:
 		return m.warn("A default cannot be remembered: no EFI variables, and no file for it: see kexec-reboot remember.")
 	}
-	return m.open(makeDefault{})
+	return m.open(pick{head: "Where to remember it", hint: "There are no EFI variables to remember a default in. A small file on a volume can hold it.", rows: func(m Model) []choice {
+		var all []choice
+		for _, p := range m.places {
+			all = append(all, choice{name: p.String(), then: func(m Model) Model { return m.open(makeDefault{p}) }})
+		}
+		return all
+	}})
 }
 
 func (d makeDefault) paint(m Model, p *painter) {
 	const head = "Make %s the default"
 	it, _ := m.selectedItem()
 	name := fit(clean(it.name(), p.charset), p.Size.W-2*margin-width(fmt.Sprintf(head, "")))
-	paintKeys(p, fmt.Sprintf(head, name), paragraph(m.memory, p), d.keys(m))
+	about := m.memory
+	if d.in != (MemoryPlace{}) {
+		about = fmt.Sprintf("It will be remembered in two small files that are made now: /%s.0 and .1 on %s. Nothing else there is changed.", d.in.Path, d.in.Device)
+	}
+	paintKeys(p, fmt.Sprintf(head, name), paragraph(about, p), d.keys(m))
 }
 
 // paintKeys paints a page that asks for one of a few keys.

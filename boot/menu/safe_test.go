@@ -33,7 +33,7 @@ func everywhere(s string) []Msg {
 		{Volume: v, Problem: "x " + s, Notes: []boot.Note{{Source: src, Text: s}}}, {Volume: locked, Locked: true}, {Volume: boot.Volume{Device: s, Label: s, Type: "ext4"}}, {Volume: boot.Volume{Device: s + "3"}, Busy: true},
 	}}
 	return []Msg{
-		ConfigMsg{Config{Version: s, Keymaps: []string{s, "x" + s}, Firmware: true, Relaunch: true, CmdlineLimit: 2047, Consoles: map[string]string{s: s}}},
+		ConfigMsg{Config{Title: s, SettingsFile: s, Settings: []Setting{{Name: s, Value: s, Takes: s, Help: s, Source: s, Overridden: true}, {Name: "y" + s, Words: []string{s, s}}, {Name: "default"}}, Version: s, Keymaps: []string{s, "x" + s}, Firmware: true, Relaunch: true, CmdlineLimit: 2047, Consoles: map[string]string{s: s}}},
 		at(0), InventoryMsg{Inventory: inv, Last: "one", Notes: []string{s}, Memory: "x" + s}, NoticeMsg{s}, NoticeMsg{"x" + s},
 		LogMsg{[]LogLine{{slog.LevelDebug, s, true}, {slog.LevelError, s, false}}}, SystemMsg{[]string{s, s + ":"}},
 		InspectedMsg{"one", []File{{Path: s, Size: 1, About: s, Problem: s}}, []string{s}}, ResultMsg{s, true},
@@ -64,6 +64,13 @@ func pagesWith(s string, f func(what string, m Model)) {
 		"off":      {text("po")},
 		"default":  {text("1d")},
 		"made":     {text("1dd")},
+		"where":    {InventoryMsg{Inventory: base.inventory, MemoryPlaces: []MemoryPlace{{s, s}}}, text("1d")},
+		"settings": {text("o")},
+		"typing":   {text("o"), key(KeyEnter), PasteMsg{s}},
+		"words":    {text("o"), down, key(KeyEnter)},
+		"entries":  {text("o"), down, down, key(KeyEnter)},
+		"write":    {text("o"), key(KeyEnter), text("x"), key(KeyEnter), text("w")},
+		"written":  {SettingsSavedMsg{Text: s}},
 		"keyboard": {text("K")},
 		"found":    {text("K"), PasteMsg{s}},
 		"set":      {text("K"), key(KeyEnter)},
@@ -136,7 +143,7 @@ func TestSafe(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	pagesWith("x", func(_ string, m Model) { seen[pageName(m)] = true })
-	if len(seen) != 16 {
+	if len(seen) != 22 {
 		t.Errorf("only these pages are checked: %v", seen)
 	}
 }

@@ -90,6 +90,9 @@ func (m Model) paintHeader(p *painter) {
 	if host := m.host(); host != "" {
 		name += "  " + host
 	}
+	if m.config.Title != "" {
+		name = m.config.Title
+	}
 	x := p.put(margin, 0, w-margin, fit(clean(name, p.charset), w/2), Title) + 2
 	right := ""
 	join := func(s string) {

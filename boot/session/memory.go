@@ -3,12 +3,14 @@ package session
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/remember"
+	"github.com/alpboot/alpboot/boot/settings"
 )
 
 // memory is what is remembered from one start to the next, and where. Another
@@ -108,6 +110,10 @@ func (s *session) setDefault(a menu.SetDefault) {
 		s.update(menu.ResultMsg{Text: textReading, Bad: true})
 		return
 	}
+	if a.Make != (menu.MemoryPlace{}) {
+		s.makeMemory(a)
+		return
+	}
 	stored, next := m.stored, m.next
 	switch {
 	case a.Once:
@@ -142,6 +148,35 @@ func (s *session) setDefault(a menu.SetDefault) {
 			text := s.aboutDefault(a)
 			s.log.Info(text)
 			s.update(menu.ResultMsg{Text: text})
+		})
+	})
+}
+
+// makeMemory makes the file that things are remembered in from now on, and goes on
+// with what the user asked for.
+func (s *session) makeMemory(a menu.SetDefault) {
+	m, scan, place := s.memory, s.view.scan, a.Make
+	v := s.view.volume(place.Device)
+	m.saving = true
+	s.wg.Go(func() {
+		err := scan.Write(s.ctx, place.Device, func(root *os.Root) error { return remember.Prepare(root, place.Path) })
+		store := s.storeIn(scan, settings.StatePlace{MountedVolume: boot.MountedVolume{Volume: v, FS: scan.FS(v)}, Path: place.Path})
+		var state remember.State
+		if err == nil {
+			state, err = store.Load()
+		}
+		s.later(func() {
+			m.saving = false
+			if err != nil {
+				s.log.Warn("the file for what is remembered was not made", "error", err)
+				s.update(menu.ResultMsg{Text: fmt.Sprintf("%s was not made: %v.", place, err), Bad: true})
+				s.bootPending()
+				return
+			}
+			s.volumes.places = nil
+			s.openMemory(store, state, nil)
+			s.wrote(place.Device)
+			s.setDefault(menu.SetDefault{ID: a.ID, Once: a.Once})
 		})
 	})
 }

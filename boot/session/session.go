@@ -273,6 +273,8 @@ func (s *session) act(action menu.Action) {
 		s.saveLog(action.Device)
 	case menu.SetDefault:
 		s.setDefault(action)
+	case menu.SaveSettings:
+		s.saveSettings(action)
 	case menu.SetKeymap:
 		s.setKeymap(action.Name)
 	case menu.NothingLeft:
@@ -362,7 +364,7 @@ func (s *session) show() {
 		wait = ""
 	}
 	s.update(menu.InventoryMsg{
-		Inventory: inv, Default: s.choice.ID, Last: s.memory.state.Last, Memory: s.aboutMemory(), Wait: wait,
+		Inventory: inv, Default: s.choice.ID, Last: s.memory.state.Last, Memory: s.aboutMemory(), MemoryPlaces: s.volumes.places, Wait: wait,
 		Notes: slices.Concat(s.allNotes(), s.choice.Notes), Added: s.added(inv.Entries), PassedOver: s.passedOver(inv.Entries), Exhausted: s.exhausted(),
 	})
 }
@@ -428,8 +430,14 @@ const cmdlineLimit = 2047
 
 // configuration returns what the menu is to know, as far as it is known now.
 func (s *session) configuration() menu.Config {
+	file := ""
+	if s.volumes.file.Path != "" {
+		file = s.volumes.file.String()
+	}
 	return menu.Config{
+		Settings: s.writableSettings(), SettingsFile: file, NoSettingsFile: s.noSettingsFile(), Accepts: settings.Accepts,
 		Version:         version.Release(),
+		Title:           s.asked.Title,
 		LeastTimeout:    s.leastTimeout(),
 		Timeout:         s.asked.Timeout,
 		FallbackTimeout: settings.FallbackTimeout,

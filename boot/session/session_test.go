@@ -481,6 +481,75 @@ func TestSettingsOnAVolume(t *testing.T) {
 	}, bootDisk(t, "/dev/sda1", "u1", "console=ttyS9"))
 }
 
+// Settings that are changed in the menu are written to the file that is read, and
+// count from then on, in this session and in the next.
+func TestWritingSettings(t *testing.T) {
+	onDisks(t, func(t *testing.T, b *fixture) {
+		dir := b.addESP(map[string]string{"EFI/alpboot/alpboot.conf": "# ours\ntimeout = 30\n"})
+		b.start("alpboot.rearm=0 alpboot.snapshots=no")
+		b.press("o")
+		b.shows("/EFI/alpboot/alpboot.conf on /dev/sda9", "timeout 30 /dev/sda9: /EFI/alpboot/alpboot.conf:2", "snapshots no kernel parameter")
+		b.press(menu.KeyEnter, menu.KeyBackspace, menu.KeyBackspace, "-1", menu.KeyEnter)
+		b.shows("or not taken from a file on a volume")
+		b.press(menu.KeyBackspace, menu.KeyBackspace, "20", menu.KeyEnter, menu.KeyDown, menu.KeyEnter, "virt", menu.KeyEnter, "w")
+		b.shows("timeout = 20", "default = "+b.idOf("Linux virt"))
+		b.did()
+		b.press(menu.KeyEnter)
+		b.did("write /dev/sda9")
+		b.shows("The settings are in /EFI/alpboot/alpboot.conf on /dev/sda9.", "timeout 20 /dev/sda9: /EFI/alpboot/alpboot.conf:2")
+		want := "# ours\ntimeout = 20\ndefault = " + b.idOf("Linux virt") + "\n"
+		if got, err := os.ReadFile(filepath.Join(dir, "EFI/alpboot/alpboot.conf")); string(got) != want || err != nil {
+			t.Errorf("the file has %q, %v, want %q", got, err, want)
+		}
+		b.start("")
+		b.wait(10 * time.Second)
+		b.did()
+		b.wait(11 * time.Second)
+		b.did(bootedVirt()...)
+
+		b.disks.SetFault("/dev/sda9", hardware.Write, hardware.Fault{Err: errors.New("it is write-protected")})
+		b.start(byHand)
+		b.press("o", menu.KeyEnter, menu.KeyBackspace, menu.KeyBackspace, "5", menu.KeyEnter, "w", menu.KeyEnter)
+		b.shows("The settings were not written", "it is write-protected", "changed, not written yet")
+	}, bootDisk(t, "/dev/sda1", "u1", ""))
+
+	onDisk(t, func(t *testing.T, b *fixture) {
+		b.start(byHand)
+		b.press("ow")
+		b.shows("Settings cannot be written: no disk that is built in has a partition with FAT")
+	})
+}
+
+// A machine without EFI variables is offered a file on a volume to remember a default
+// in, which is made only then.
+func TestMakingMemory(t *testing.T) {
+	onDisks(t, func(t *testing.T, b *fixture) {
+		b.vars.Fail = errors.New("read-only file system")
+		dir := b.addESP(map[string]string{"EFI/alpboot/readme": ""})
+		b.start(byHand)
+		b.press("m")
+		b.shows("A default is remembered in memory only: there are no EFI variables")
+		b.press(menu.KeyEsc, menu.KeyDown, "d")
+		b.shows("/EFI/alpboot/alpboot.state on /dev/sda9")
+		b.press(menu.KeyEnter)
+		b.shows("two small files that are made now")
+		b.did()
+		b.press("d")
+		b.shows("Linux virt is booted from now on")
+		b.did("write /dev/sda9", "write /dev/sda9")
+		if list, err := os.ReadDir(filepath.Join(dir, "EFI/alpboot")); len(list) != 3 {
+			t.Errorf("in its directory are %v, %v", list, err)
+		}
+		b.press("d")
+		b.shows("It is remembered in /EFI/alpboot/alpboot.state on /dev/sda9.")
+		b.press(menu.KeyEsc, "m")
+		b.shows("A default is remembered in /EFI/alpboot/alpboot.state on /dev/sda9")
+		b.start("alpboot.timeout=3")
+		b.wait(4 * time.Second)
+		b.did(bootedVirt()...)
+	}, bootDisk(t, "/dev/sda1", "u1", ""))
+}
+
 // A disk that does not answer when it is asked for settings does not keep the
 // machine from booting.
 func TestDiskThatHangs(t *testing.T) {

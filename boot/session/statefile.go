@@ -18,15 +18,21 @@ func (s *session) onVolume() bool {
 // storeOn returns the store in a file on one of the volumes.
 func (s *session) storeOn(scan *discover.Scan, volumes boot.Volumes, entries []boot.Entry) remember.Store {
 	place, err := s.Settings.StateFile(volumes, entries)
-	var store remember.Store
 	if err != nil {
-		store = &remember.Nowhere{Why: err.Error()}
-	} else {
-		device := place.Volume.Device
-		store = &remember.File{
-			Path: place.Path, Volume: device, FS: place.FS,
-			Write: func(do func(*os.Root) error) error { return scan.Write(s.ctx, device, do) },
-		}
+		return s.withSystemdBoot(&remember.Nowhere{Why: err.Error()})
 	}
+	return s.storeIn(scan, place)
+}
+
+// storeIn returns the store in a file.
+func (s *session) storeIn(scan *discover.Scan, place settings.StatePlace) remember.Store {
+	device := place.Volume.Device
+	return s.withSystemdBoot(&remember.File{
+		Path: place.Path, Volume: device, FS: place.FS,
+		Write: func(do func(*os.Root) error) error { return scan.Write(s.ctx, device, do) },
+	})
+}
+
+func (s *session) withSystemdBoot(store remember.Store) remember.Store {
 	return remember.SystemdBoot{Store: store, Vars: s.Firmware.Vars, ReadOnly: s.Firmware.ReadOnly}
 }

@@ -2,11 +2,15 @@ package session
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/keymap"
+	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/settings"
 )
@@ -22,6 +26,10 @@ type volumes struct {
 	// The disks have been let go of since, and what is remembered on them, or owed to
 	// them, has to wait until they are read again.
 	behind bool
+	file   settings.StatePlace // that settings are written to; no Path when there is none
+	noFile string              // why there is none, as a sentence
+	places []menu.MemoryPlace  // where a file for what is remembered can be made
+	stale  string              // device that has been written to since
 }
 
 // ready reports whether a default may be booted.
@@ -36,6 +44,9 @@ func (s *session) readVolumes() {
 		fmt.Fprintf(&names, "%s %s %t %q\n", v.Volume.Device, v.Volume.UUID, v.Locked, v.Problem)
 	}
 	scan, filesystems, entries := s.view.scan, s.view.filesystems(), s.view.inventory.Entries
+	if v := &s.volumes; slices.ContainsFunc(filesystems, func(m boot.MountedVolume) bool { return m.Volume.Device == v.stale }) {
+		v.names, v.stale = "", ""
+	}
 	if v := &s.volumes; v.scan == scan && v.names == names.String() {
 		return
 	}
@@ -58,7 +69,20 @@ func (s *session) readVolumes() {
 			store = s.storeOn(scan, filesystems, entries)
 			state, err = store.Load()
 		}
-		current(func() { s.takeSettings(asked, store, state, err) })
+		file, fileErr := s.Settings.VolumeFile(filesystems)
+		var places []menu.MemoryPlace
+		if s.onVolume() {
+			for _, p := range s.Settings.NewStateFiles(filesystems, entries) {
+				places = append(places, menu.MemoryPlace{Device: p.Volume.Device, Path: p.Path})
+			}
+		}
+		current(func() {
+			s.volumes.file, s.volumes.noFile, s.volumes.places = file, "", places
+			if fileErr != nil {
+				s.volumes.noFile = sentence(fmt.Errorf("settings cannot be written: %w", fileErr))
+			}
+			s.takeSettings(asked, store, state, err)
+		})
 
 		names := keymap.Names(s.Root)
 		for _, v := range filesystems {
@@ -117,6 +141,57 @@ func (s *session) takeSettings(asked settings.Settings, store remember.Store, st
 	s.volumes.ready = true
 	s.show()
 	s.catchUp()
+}
+
+// wrote has a volume read again that was written to: at once, or when it has answered.
+func (s *session) wrote(device string) {
+	s.volumes.stale = device
+	if s.view.inventory.Settled {
+		s.readVolumes()
+	}
+}
+
+// saveSettings writes settings to the file on a volume, as the user asked.
+func (s *session) saveSettings(a menu.SaveSettings) {
+	file, scan := s.volumes.file, s.view.scan
+	if file.Path == "" {
+		s.update(menu.SettingsSavedMsg{Text: s.noSettingsFile(), Bad: true})
+		return
+	}
+	var changes []settings.Change
+	for _, c := range a.Changes {
+		changes = append(changes, settings.Change(c))
+	}
+	device := file.Volume.Device
+	s.wg.Go(func() {
+		err := scan.Write(s.ctx, device, func(root *os.Root) error { return settings.WriteFile(root, file.Path, changes) })
+		s.later(func() {
+			msg := menu.SettingsSavedMsg{Text: fmt.Sprintf("The settings are in %s.", file)}
+			if err != nil {
+				msg = menu.SettingsSavedMsg{Text: fmt.Sprintf("The settings were not written to %s: %v.", file, err), Bad: true}
+			}
+			s.log.Info(msg.Text, "changes", changes)
+			s.wrote(device)
+			s.update(msg)
+		})
+	})
+}
+
+// noSettingsFile is why settings cannot be written, as a sentence.
+func (s *session) noSettingsFile() string {
+	if s.volumes.noFile == "" {
+		return "The volumes have not been read yet."
+	}
+	return s.volumes.noFile
+}
+
+// writableSettings are the settings that can be written, as the menu shows them.
+func (s *session) writableSettings() []menu.Setting {
+	var all []menu.Setting
+	for _, w := range s.asked.Writables() {
+		all = append(all, menu.Setting{Name: w.Name, Value: w.Value, Takes: w.Takes, Help: w.Help, Words: w.Words, Source: w.Source.String(), Overridden: w.Overridden})
+	}
+	return all
 }
 
 // VolumeSettings returns asked with the settings on a volume, as a session has

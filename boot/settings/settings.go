@@ -69,6 +69,7 @@ type Settings struct {
 	Consoles       []string        // devices to show the menu on; empty for those of the kernel
 	Color          string          // Auto, Color or Mono
 	Charset        string          // Auto, ASCII or UTF8
+	Title          string          // in the header of the menu, instead of ours
 	Theme          string          // for package menu, not checked here
 	Keymap         string          // keyboard layout, by a name of Alpine's bkeymaps; "us" is the kernel's own
 	Snapshots      bool            // list snapshots as well

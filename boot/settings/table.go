@@ -14,10 +14,11 @@ import (
 // setting is one line of the table: all that there is about a setting.
 type setting struct {
 	name   string
-	takes  string // what its value is, to follow "it takes"
-	def    string // value that is built in
-	help   string // a sentence or two, as in the documentation
-	volume bool   // a file on a volume may set it too
+	takes  string   // what its value is, to follow "it takes"
+	def    string   // value that is built in
+	help   string   // a sentence or two, as in the documentation
+	volume bool     // a file on a volume may set it too
+	words  []string // all that it takes; nil where that is no list
 
 	set func(*Settings, string) error // without an effect when it fails
 	get func(*Settings) string        // what set takes
@@ -52,6 +53,8 @@ func table() []setting {
 			func(s *Settings) *string { return &s.Color }, Auto, Color, Mono).fromVolume(),
 		oneOf("charset", Auto, "Characters of the menu.",
 			func(s *Settings) *string { return &s.Charset }, Auto, ASCII, UTF8),
+		text("title", "", "a line of text", "What the menu's header shows in place of alpboot, its version and the host name, such as the name of the machine.",
+			func(s *Settings) *string { return &s.Title }).fromVolume(),
 		text("theme", "", "ROLE=FOREGROUND/BACKGROUND+ATTRIBUTE with commas between several, or mono", "Colours of the parts of the menu, where they differ from the built-in ones.",
 			func(s *Settings) *string { return &s.Theme }).fromVolume(),
 		{
@@ -131,7 +134,7 @@ func (f setting) fromVolume() setting {
 func yesNo(name, def, help string, of func(*Settings) *bool) setting {
 	words := map[bool]string{true: "yes", false: "no"}
 	return setting{
-		name: name, def: def, help: help, takes: "yes or no",
+		name: name, def: def, help: help, takes: "yes or no", words: []string{"yes", "no"},
 		set: func(s *Settings, v string) error {
 			switch v {
 			case "yes", "1", "on", "y", "true":
@@ -150,7 +153,7 @@ func yesNo(name, def, help string, of func(*Settings) *bool) setting {
 func oneOf(name, def, help string, of func(*Settings) *string, words ...string) setting {
 	last := len(words) - 1
 	return setting{
-		name: name, def: def, help: help, takes: strings.Join(words[:last], ", ") + " or " + words[last],
+		name: name, def: def, help: help, takes: strings.Join(words[:last], ", ") + " or " + words[last], words: words,
 		set: func(s *Settings, v string) error {
 			if !slices.Contains(words, v) {
 				return errValue
