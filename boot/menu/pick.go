@@ -24,9 +24,18 @@ type choice struct {
 	then   func(Model) Model // nil for nothing
 }
 
-// choices are the rows that are shown now.
+// choices are the rows that are shown now, those that begin with what is searched for
+// before others.
 func (pk pick) choices(m Model) []choice {
-	return slices.DeleteFunc(pk.rows(m), func(c choice) bool { return !strings.Contains(c.name, pk.search) })
+	rows := slices.DeleteFunc(pk.rows(m), func(c choice) bool { return !strings.Contains(c.name, pk.search) })
+	later := func(c choice) int {
+		if strings.HasPrefix(c.name, pk.search) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(rows, func(a, b choice) int { return later(a) - later(b) })
+	return rows
 }
 
 // The letters are left to what is typed.

@@ -16,6 +16,7 @@ import (
 type keymaps struct {
 	names    []string    // of the layouts to choose from
 	loaded   string      // the one in use; "" for the kernel's own
+	spare    bool        // it is built in, as no file was known: one that turns up is better
 	chosen   bool        // by the user: what the settings ask for does not count any more
 	original *keymap.Map // the kernel's own; nil until another one is loaded
 	loading  bool
@@ -41,6 +42,9 @@ func withOwn(names []string) []string {
 func (s *session) startKeymap(volumes boot.Volumes) {
 	k := &s.keymaps
 	want := s.asked.Keymap
+	if k.spare && volumes != nil {
+		k.spare, k.loaded = false, ""
+	}
 	if k.chosen || want == k.loaded || want == ownKeymap && k.loaded == "" {
 		return
 	}
@@ -81,13 +85,22 @@ func (s *session) loadKeymap(name string, volumes boot.Volumes, failed func(erro
 		if name != ownKeymap {
 			m, err = findKeymap(s.Root, volumes, name)
 		}
-		if err == nil {
-			original, err = replaceKeymap(s.Machine.Keyboard, m, original)
+		spare := errors.Is(err, keymap.ErrNotFound) && slices.Contains(keymap.BuiltIn(), name)
+		if err == nil || spare {
+			original, err = replaceKeymap(s.Machine.Keyboard, func(own *keymap.Map) *keymap.Map {
+				switch {
+				case spare:
+					m, _ = keymap.Make(name, own)
+				case m == nil:
+					m = own
+				}
+				return m
+			}, original)
 		}
 		s.later(func() {
 			k.loading, k.original = false, original
 			if err == nil {
-				k.loaded = name
+				k.loaded, k.spare = name, spare
 				s.log.Info("keyboard layout", "name", name)
 			} else {
 				s.log.Warn("keyboard layout", "error", err)
@@ -116,9 +129,9 @@ func findKeymap(root fs.FS, volumes boot.Volumes, name string) (*keymap.Map, err
 	return m, err
 }
 
-// replaceKeymap loads m, nil for the kernel's own layout. It returns that one:
-// original, or what was loaded when that is nil.
-func replaceKeymap(open func() (Keyboard, error), m, original *keymap.Map) (*keymap.Map, error) {
+// replaceKeymap loads the layout that next returns for the kernel's own one. It returns
+// that one: original, or what was loaded when that is nil.
+func replaceKeymap(open func() (Keyboard, error), next func(own *keymap.Map) *keymap.Map, original *keymap.Map) (*keymap.Map, error) {
 	k, err := open()
 	if err != nil {
 		return original, err
@@ -129,8 +142,5 @@ func replaceKeymap(open func() (Keyboard, error), m, original *keymap.Map) (*key
 			return nil, err
 		}
 	}
-	if m == nil {
-		m = original
-	}
-	return original, m.Load(k)
+	return original, next(original).Load(k)
 }

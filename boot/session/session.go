@@ -201,7 +201,7 @@ func (s *session) begin() {
 	}
 	s.names, s.targets = consoleNames(s.Cmdline, devices)
 	s.log.Info("the menu is shown", "consoles", strings.Join(devices, " "))
-	s.keymaps.names = withOwn(keymap.Names(s.Root))
+	s.keymaps.names = withOwn(slices.Concat(keymap.BuiltIn(), keymap.Names(s.Root)))
 	s.model = menu.New(s.configuration())
 	s.update(menu.TickMsg{Now: time.Now()})
 	s.restyle()

@@ -714,11 +714,14 @@ func TestKeymaps(t *testing.T) {
 	swap := hardware.Device{Block: device.Block{Path: "/dev/sda1", Disk: "/dev/sda", Size: 1 << 30, Partition: 1}, Superblock: superblock.Superblock{Type: "swap", UUID: "u0"}}
 	onDisks(t, func(t *testing.T, b *fixture) {
 		b.start(byHand + " alpboot.keymap=de")
-		b.did("key 30 is 1030") // from the installed system
+		b.did("key 30 is 2913", "key 30 is 1030") // a built-in one, until that of the installed system is known
 		b.press("K", "us", menu.KeyEnter)
 		b.did("key 30 is 30")
 		b.press("K", "de", menu.KeyEnter)
 		b.did("key 30 is 1030")
+
+		b.press("K", "fr", menu.KeyEnter)
+		b.did("key 30 is 2929") // q
 
 		b.start(byHand + " alpboot.keymap=xy")
 		b.did()

@@ -84,7 +84,7 @@ func (s *session) readVolumes() {
 			s.takeSettings(asked, store, state, err)
 		})
 
-		names := keymap.Names(s.Root)
+		names := slices.Concat(keymap.BuiltIn(), keymap.Names(s.Root))
 		for _, v := range filesystems {
 			names = append(names, keymap.Names(v.FS)...)
 		}
