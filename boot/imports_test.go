@@ -51,8 +51,8 @@ var arrows = map[string][]string{
 	"boot/list/readonly": {"boot/device/superblock"},
 	"boot/menu/...":      {"boot/menu/..."},
 
-	"boot/payload/...": {"boot/payload/...", "boot/kernel/...", "initramfs"},
-	"boot/payload/esp": {"boot/payload/...", "boot/device/mountinfo"},
+	"boot/payload/...": {"boot/payload/...", "boot/kernel/...", "boot/remember", "initramfs"},
+	"boot/payload/esp": {"boot/payload/...", "boot/remember", "boot/device/mountinfo"},
 	"boot/install":     {"boot/payload/...", "boot/device/mountinfo", "boot/format/...", "boot/kernel"},
 	"boot/session": {
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",

@@ -126,6 +126,23 @@ func Prepared(fsys fs.FS, path string) bool {
 	return whole // the other one may have been cut off by the power
 }
 
+// FileName is the name of the file that the menu finds where no setting names one.
+const FileName = "alpboot.state"
+
+// Make makes the two files of path below the directory dir, as [Prepare] does, and the
+// directories on the way.
+func Make(dir, file string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := root.MkdirAll(path.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return Prepare(root, file)
+}
+
 // Prepare makes the two files of path, with an empty State where there is none,
 // and waits until they are on the disk.
 func Prepare(root *os.Root, path string) error {

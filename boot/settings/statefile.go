@@ -10,9 +10,6 @@ import (
 	"github.com/alpboot/alpboot/boot/remember"
 )
 
-// stateName is the name of the file that Remember = Auto finds.
-const stateName = "alpboot.state"
-
 // StatePlace is a place for a [remember.File].
 type StatePlace struct {
 	boot.MountedVolume
@@ -55,7 +52,7 @@ func (s Settings) StateFile(volumes boot.Volumes, entries []boot.Entry) (StatePl
 func (s Settings) StatePlaces(volumes boot.Volumes, entries []boot.Entry) []StatePlace {
 	var places []StatePlace
 	add := func(v boot.MountedVolume, beside string) {
-		p := StatePlace{v, path.Join(path.Dir(beside), stateName)}
+		p := StatePlace{v, path.Join(path.Dir(beside), remember.FileName)}
 		if !slices.ContainsFunc(places, func(o StatePlace) bool { return o.Volume.Device == v.Volume.Device && o.Path == p.Path }) {
 			places = append(places, p)
 		}

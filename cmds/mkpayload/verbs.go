@@ -181,6 +181,7 @@ func stickVerb(f *flagSet) runner {
 	var s stick.Image
 	f.parts(&s.Parts)
 	f.StringVar(&s.UKI, "uki", "", "UKI `FILE` for machines with UEFI (default build/x86_64/alpboot.efi, of the checkout)")
+	f.BoolVar(&s.Remember, "remember", false, "with a file on it in which the menu remembers on machines without EFI variables")
 	f.written(&s.Output, &s.DryRun, "ARCH/stick.img")
 	return func(ctx context.Context, out payload.Output) error {
 		if err := f.complete(ctx, &s.Parts); err != nil {
@@ -210,6 +211,7 @@ func installVerb(f *flagSet) runner {
 	var s esp.Setup
 	setupFlags(f, &s)
 	f.StringVar(&s.UKI, "uki", "", "UKI `FILE` to install (default build/x86_64/alpboot.efi, of the checkout)")
+	f.BoolVar(&s.Remember, "remember", false, "make a file in which the menu remembers, where there are no EFI variables that can be written")
 	f.BoolVar(&s.Try, "try", false, "start it at the next start only; from then on if the system then runs alpboot good")
 	return func(ctx context.Context, out payload.Output) error {
 		if s.Dir == "" {

@@ -16,6 +16,7 @@ import (
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/efi"
+	"github.com/alpboot/alpboot/boot/remember"
 )
 
 // Setup is what is installed where, or removed from there.
@@ -25,6 +26,7 @@ type Setup struct {
 	Efivars   string // where the EFI variables are mounted
 	Removable bool
 	Try       bool // at the next start only, until the system that it boots calls [Commit]
+	Remember  bool // make a file for what the menu remembers, where there are no EFI variables
 	Force     bool // uninstall even if nothing is left to boot
 	DryRun    bool
 }
@@ -142,6 +144,9 @@ func (s Setup) Install(m Machine, out payload.Output) error {
 		previous = "; the previous image is " + Previous
 	}
 	out.Printf("%s %s %s%s\n", s.UKI, what, r.Path, previous)
+	if err := s.prepareMemory(p, out); err != nil {
+		return err
+	}
 	if s.Removable {
 		return nil
 	}
@@ -160,7 +165,29 @@ func (s Setup) Install(m Machine, out payload.Output) error {
 	return nil
 }
 
-// Uninstall undoes Install.
+// prepareMemory makes a file for what the menu remembers, if that was asked for and
+// there are no EFI variables for it.
+func (s Setup) prepareMemory(p place, out payload.Output) error {
+	const file = Directory + "/" + remember.FileName
+	why := p.variables.Writable()
+	switch {
+	case why == nil && s.Remember:
+		out.Printf("the menu remembers in EFI variables: no file is needed\n")
+	case why == nil:
+	case !s.Remember:
+		out.Progress("the menu can remember nothing (%v): --remember makes a file for it", why)
+	case s.DryRun:
+		out.Printf("would make %s.0 and .1, in which the menu remembers\n", file)
+	default:
+		if err := remember.Make(s.Dir, file); err != nil {
+			return fmt.Errorf("making the file in which the menu remembers: %w", err)
+		}
+		out.Printf("the menu remembers in %s.0 and .1\n", file)
+	}
+	return nil
+}
+
+// Uninstall undoes Install, but for a file in which the menu remembers.
 func (s Setup) Uninstall(m Machine, out payload.Output) error {
 	p, err := s.open(m, out)
 	if err != nil {

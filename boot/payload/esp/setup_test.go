@@ -17,6 +17,7 @@ import (
 	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 	"github.com/alpboot/alpboot/boot/payload/uki"
+	"github.com/alpboot/alpboot/boot/remember"
 )
 
 func TestSetup(t *testing.T) {
@@ -152,9 +153,25 @@ func TestSetup(t *testing.T) {
 		t.Errorf("without variables: %v, left %q", err, present())
 	}
 	i.Removable = true
-	if said, err := do(i.Install); err != nil || present() != "EFI/BOOT/BOOTX64.EFI" {
+	said, err = do(i.Install)
+	if err != nil || present() != "EFI/BOOT/BOOTX64.EFI" || !strings.Contains(said, "the menu can remember nothing (this machine has no EFI variables): --remember makes a file for it") {
 		t.Errorf("removable: %v, %q, left %q", err, said, present())
 	}
+	i.Remember = true
+	said, err = do(i.Install)
+	if err != nil || !strings.Contains(said, "the menu remembers in EFI/alpboot/alpboot.state.0 and .1\n") || !remember.Prepared(os.DirFS(dir), "EFI/alpboot/alpboot.state") {
+		t.Errorf("with a file: %v, %q, left %q", err, said, present())
+	}
+	for _, slot := range []string{".0", ".1"} {
+		if err := os.Remove(filepath.Join(dir, Directory, "alpboot.state"+slot)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i.DryRun = true
+	if said, err = do(i.Install); err != nil || !strings.Contains(said, "would make EFI/alpboot/alpboot.state") || present() != "EFI/BOOT/BOOTX64.EFI" {
+		t.Errorf("a rehearsal with a file: %v, %q, left %q", err, said, present())
+	}
+	i.DryRun, i.Remember = false, false
 	i.Force = true
 	other := filepath.Join(dir, "EFI/BOOT/BOOTAA64.EFI") // which must not be taken for ours
 	if err := os.WriteFile(other, []byte("another's loader, for another processor"), 0o644); err != nil {

@@ -11,19 +11,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/efi"
 	"github.com/alpboot/alpboot/boot/payload/esp"
+	"github.com/alpboot/alpboot/boot/remember"
 )
 
 // Image is what a removable disk holds, and the file that it becomes.
 type Image struct {
 	payload.Parts
-	UKI    string // for machines with UEFI
-	Output string
-	DryRun bool
+	UKI      string // for machines with UEFI
+	Remember bool   // with a file in which the menu remembers where there are no EFI variables
+	Output   string
+	DryRun   bool
 }
 
 // mbrFiles are where the boot sector's code of syslinux lies: Debian's
@@ -67,9 +70,20 @@ func (s Image) Write(ctx context.Context, out payload.Output) error {
 
 	// What is on it, and where from.
 	files := [][2]string{{path, s.UKI}}
+	line := s.Cmdline
+	if s.Remember {
+		if err := remember.Make(work, remember.FileName); err != nil {
+			return err
+		}
+		for _, slot := range []string{remember.FileName + ".0", remember.FileName + ".1"} {
+			files = append(files, [2]string{slot, filepath.Join(work, slot)})
+		}
+		// With UEFI the menu knows which stick it was started from.
+		line = strings.TrimSpace(fmt.Sprintf("%s alpboot.remember=UUID=%04X-%04X:/%s", line, diskID>>16, diskID&0xffff, remember.FileName))
+	}
 	if code != nil {
 		config := filepath.Join(work, "syslinux.cfg")
-		text := fmt.Sprintf("DEFAULT alpboot\nLABEL alpboot\n  LINUX /alpboot/vmlinuz\n  INITRD /alpboot/initramfs\n  APPEND %s\n", s.Cmdline)
+		text := fmt.Sprintf("DEFAULT alpboot\nLABEL alpboot\n  LINUX /alpboot/vmlinuz\n  INITRD /alpboot/initramfs\n  APPEND %s\n", line)
 		if err := os.WriteFile(config, []byte(text), 0o666); err != nil {
 			return err
 		}

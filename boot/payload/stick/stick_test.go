@@ -12,6 +12,7 @@ import (
 	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 	"github.com/alpboot/alpboot/boot/payload/stick"
 	"github.com/alpboot/alpboot/boot/payload/uki"
+	"github.com/alpboot/alpboot/boot/remember"
 )
 
 func TestWrite(t *testing.T) {
@@ -55,6 +56,27 @@ func TestWrite(t *testing.T) {
 			t.Error(err)
 		}
 		return string(out)
+	}
+	own := s
+	own.Remember, own.Output = true, "one.img"
+	if err := own.Write(t.Context(), out); err != nil {
+		t.Fatal(err)
+	}
+	for _, slot := range []string{".0", ".1"} {
+		if err := os.WriteFile("state"+slot, []byte(content("alpboot.state"+slot)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !remember.Prepared(os.DirFS("."), "state") {
+		t.Error("the menu could not remember on it")
+	}
+	if _, err := exec.LookPath("syslinux"); err == nil {
+		if got := content("alpboot/syslinux.cfg"); !strings.Contains(got, "APPEND a=b c alpboot.remember=UUID=A1B0-07ED:/alpboot.state\n") {
+			t.Errorf("syslinux.cfg holds %q", got)
+		}
+	}
+	if err := os.WriteFile("one.img", b, 0o666); err != nil {
+		t.Fatal(err)
 	}
 	none := s
 	none.UKI, none.Output = "stub", "none.img"
