@@ -54,7 +54,7 @@ func TestDeviceMapper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, initrd, err := made.Menu()
+	_, initrd, err := anyKernel.files()
 	if err != nil {
 		t.Fatal(err)
 	}

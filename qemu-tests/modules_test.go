@@ -27,7 +27,7 @@ func TestModulesOfTheKernel(t *testing.T) {
 	layout.Partitions[0].Size += 16
 	// XTS is in the driver of the processor's AES instructions; ESSIV is asked for apart.
 	layout.Partitions[0].FS.In = []disk.Volume{disk.LUKS2(passphrase, "--cipher", "aes-cbc-essiv:sha256", "--key-size", "256")}
-	m := start(t, payload{"", made.MenuOnDebian}, "alpboot.timeout=-1", vm.Drive{File: write(t, layout)})
+	m := start(t, made.MenuOnDebian, "alpboot.timeout=-1", vm.Drive{File: write(t, layout)})
 	m.row(menuLimit, "vda1", "encrypted")
 
 	m.shell()

@@ -148,7 +148,7 @@ var openrcKernel = sync.OnceValues(func() (o vm.Options, err error) {
 // modules of that kernel and of no other.
 var startedKernel = sync.OnceValues(func() (o vm.Options, err error) {
 	var menu string
-	if o.Kernel, menu, err = made.MenuOnDebian(); err != nil {
+	if o.Kernel, menu, err = payload(made.MenuOnDebian).files(); err != nil {
 		return o, err
 	}
 	program := made.Path("openrc", "starter")

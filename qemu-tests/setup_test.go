@@ -82,14 +82,21 @@ func needEverything(t *testing.T) {
 }
 
 // payload is a kernel for the menu, and an initramfs that fits it.
-type payload struct {
-	name string
-	get  func() (kernel, initrd string, err error)
+type payload func() (kernel, initrd string, err error)
+
+// files returns the kernel and the initramfs, which is unpacked: packed it is part of
+// the payloads that other tests start.
+func (p payload) files() (kernel, initrd string, err error) {
+	if kernel, initrd, err = p(); err != nil {
+		return "", "", err
+	}
+	initrd, err = made.Unpacked(initrd)
+	return kernel, initrd, err
 }
 
 // anyKernel is the one that is at hand: our own where make kernel has built it,
 // else Debian's.
-var anyKernel = payload{"", func() (string, string, error) { return made.Menu() }}
+var anyKernel = payload(func() (string, string, error) { return made.Menu() })
 
 // needOwnKernel skips a test of something that only our own kernel has, when it
 // has not been built. .ci/run builds it first.
@@ -113,7 +120,7 @@ func eachKernel(t *testing.T, test func(t *testing.T, p payload)) {
 	})
 	t.Run("Debian's kernel", func(t *testing.T) {
 		t.Parallel()
-		test(t, payload{"", made.MenuOnDebian})
+		test(t, made.MenuOnDebian)
 	})
 }
 
@@ -144,7 +151,7 @@ func startWith(t *testing.T, parameters string, change func(*vm.Options), drives
 
 func launch(t *testing.T, p payload, parameters string, change func(*vm.Options), drives []vm.Drive) machine {
 	t.Helper()
-	kernel, initrd, err := p.get()
+	kernel, initrd, err := p.files()
 	if err != nil {
 		t.Fatal(err)
 	}

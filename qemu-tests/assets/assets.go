@@ -157,6 +157,19 @@ func (a *Assets) ModulesInitramfs(k debian.Kernel) (string, error) {
 		"--kernel", k.Image, "--modules", k.Modules)
 }
 
+// Unpacked returns an initramfs without its xz, which an emulated processor takes a
+// second or two for at each start.
+func (a *Assets) Unpacked(initrd string) (string, error) {
+	file := strings.TrimSuffix(initrd, ".xz")
+	return file, a.once(file, "", func() error {
+		b, err := exec.Command("xz", "-dc", initrd).Output()
+		if err != nil {
+			return fmt.Errorf("unpacking %s: %w", initrd, err)
+		}
+		return os.WriteFile(file, b, 0o644)
+	})
+}
+
 // kernelVariable is an environment variable that names a kernel for the menu
 // instead of the one that make kernel builds. The value debian stands for that
 // of Debian.

@@ -219,6 +219,10 @@ func (o Options) args() []string {
 			spec += ",readonly=on"
 		case d.Access == Snapshot:
 			spec += ",snapshot=on"
+		default:
+			// What is written outlives the machine, however that ends. That it outlives
+			// the host too would have a machine wait for the host's disk.
+			spec += ",cache=unsafe"
 		}
 		var device string
 		switch d.Bus {
