@@ -14,6 +14,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -155,20 +156,23 @@ func (c *Console) hurry() (done func()) {
 	return func() { d.SetWriteDeadline(time.Time{}) }
 }
 
-func (c *Console) setReadDeadline(t time.Time) {
-	if d, ok := c.in.(interface{ SetReadDeadline(time.Time) error }); ok {
-		d.SetReadDeadline(t)
-	}
+// setReadDeadline limits how long reading waits, and reports whether in can do that.
+func (c *Console) setReadDeadline(t time.Time) bool {
+	d, ok := c.in.(interface{ SetReadDeadline(time.Time) error })
+	return ok && d.SetReadDeadline(t) == nil
 }
 
 // run owns the output and the dialog.
 func (c *Console) run() {
 	stop := make(chan struct{})
 	lost := make(chan error, 1)
-	go c.read(stop, lost)
+	var reader sync.WaitGroup
+	reader.Go(func() { c.read(stop, lost) })
 	err := c.serve(lost)
 	close(stop)
-	c.setReadDeadline(time.Now())
+	if c.setReadDeadline(time.Now()) {
+		reader.Wait()
+	}
 	c.o.Echo(true)
 	err = errors.Join(err, c.close())
 	c.server.End(err)

@@ -10,8 +10,10 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -533,4 +535,31 @@ func TestOpen(t *testing.T) {
 	if _, err := Open("/dev/null", Options{}); err == nil || !strings.Contains(err.Error(), "not a terminal") {
 		t.Errorf("/dev/null returns %v", err)
 	}
+}
+
+// slowInput is a terminal that takes a second to notice its deadline.
+type slowInput struct {
+	deadline chan struct{}
+	returned atomic.Bool
+}
+
+func (in *slowInput) SetReadDeadline(time.Time) error { close(in.deadline); return nil }
+
+func (in *slowInput) Read([]byte) (int, error) {
+	<-in.deadline
+	time.Sleep(time.Second)
+	in.returned.Store(true)
+	return 0, os.ErrDeadlineExceeded
+}
+
+// When Close returns, nobody reads from the terminal any more.
+func TestCloseWaitsForTheReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &slowInput{deadline: make(chan struct{})}
+		c := start("x", in, io.Discard, Options{}, "\n", func() error { return nil })
+		synctest.Wait()
+		if err := c.Close(); err != nil || !in.returned.Load() {
+			t.Errorf("it is still read from, %v", err)
+		}
+	})
 }
