@@ -43,6 +43,16 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// TestKinds asserts that each page says which kind of page it is, at its beginning.
+func TestKinds(t *testing.T) {
+	kind := regexp.MustCompile(`^# .*\n\nThis page is (a tutorial|a how-to|reference|an explanation)\b`)
+	for name, text := range pages(t) {
+		if !strings.HasPrefix(name, "../") && !kind.MatchString(text) {
+			t.Errorf("%s does not say that it is a tutorial, a how-to, reference or an explanation", name)
+		}
+	}
+}
+
 var link = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
 
 // TestLinks asserts that what a page links to is there.

@@ -365,9 +365,9 @@ func merge(first, other *boot.Entry) {
 	}
 }
 
-// last sorts what is no behind what is not.
-func last(no bool) int {
-	if no {
+// last returns what sorts true behind false.
+func last(behind bool) int {
+	if behind {
 		return 1
 	}
 	return 0

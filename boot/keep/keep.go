@@ -52,8 +52,8 @@ type Keeper struct {
 	Root    string
 	Release string // of the running kernel
 
-	// Standing reports whether the boot menu still waits to be told that the running
-	// system is up, and the command line that a kernel file of /boot is to be kept
+	// Standing reports whether the boot menu still waits for the report that the
+	// running system is up, and the command line that a kernel file of /boot is to be kept
 	// with. It may take a while.
 	Standing func(kernel string) (waiting bool, cmdline string)
 

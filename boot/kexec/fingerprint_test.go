@@ -69,6 +69,6 @@ func TestFingerprint(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := Fingerprint(t.Context(), Target{Kernel: file(nil), Initrds: []*os.File{os.Stdin}}, ""); err == nil {
-		t.Error("what is no regular file has a fingerprint")
+		t.Error("what is not a regular file has a fingerprint")
 	}
 }

@@ -37,13 +37,13 @@ type HealthOptions struct {
 // Health reports to the boot menu that the system is up when it is, and restarts the
 // machine when it is not.
 //
-// It does nothing unless the menu waits to be told, or was started to be tried
-// itself. Then it waits until all
+// It does nothing unless the menu waits for that report, or was started to be
+// tried itself. Then it waits until all
 // services have been started, and runs the files in /etc/alpboot/check.d. One
 // that fails, or no success within the limit, ends in a restart through the
 // firmware, so that the menu comes and counts. A machine that was started by
-// hand is not restarted: the user is there, and may be about to repair it. What
-// tells the two apart is panic= on the command line, which the menu adds to an
+// hand is not restarted: the user is there, and may be about to repair it. The
+// difference between the two is panic= on the command line, which the menu adds to an
 // unattended start that is to be confirmed.
 func (s *System) Health(ctx context.Context, o HealthOptions) error {
 	o.Limit = cmp.Or(o.Limit, 10*time.Minute)
@@ -65,7 +65,7 @@ func (s *System) Health(ctx context.Context, o HealthOptions) error {
 	case bad == nil:
 		return s.ConfirmBoot(ctx)
 	case !s.unattended():
-		return fmt.Errorf("%w: the boot menu is not told that it is up; it was started by hand, and is not restarted", bad)
+		return fmt.Errorf("%w: that it is up is not reported to the boot menu; it was started by hand, and is not restarted", bad)
 	}
 	s.Warn("%v: the machine is restarted, and the boot menu goes by its count", bad)
 	return s.restart(o.DownLimit)
@@ -77,7 +77,7 @@ func (s *System) unattended() bool {
 	return ok && v != "0" && v != ""
 }
 
-// menuWaits reports whether the boot menu waits to be told that this system is up:
+// menuWaits reports whether the boot menu waits for the report that this system is up:
 // not another one, after which this one was started without the menu.
 func (s *System) menuWaits(ctx context.Context) (bool, error) {
 	b := s.bootMenu(ctx)

@@ -39,7 +39,7 @@ func (s *System) Keep(ctx context.Context, when string) error {
 	return fmt.Errorf("keep is called with pre-commit or post-commit, not %q", when)
 }
 
-// standing reports whether the boot menu waits to be told that this system is up,
+// standing reports whether the boot menu waits for the report that this system is up,
 // and the command line of the kernel that runs: as its entry has it when it was
 // started with all of that, so that what was typed or added for once is left
 // out.

@@ -41,7 +41,7 @@ const (
 	partKexec    = "kexec"    // a reboot starts the next kernel
 	partKeep     = "keep"     // the kernel before an upgrade is kept
 	partWatchdog = "watchdog" // that of the boot menu is taken over
-	partHealth   = "health"   // the boot menu is told that the system is up
+	partHealth   = "health"   // reports to the boot menu that the system is up
 )
 
 // Parts returns the names of the parts of an installation, each of which may be left

@@ -27,7 +27,7 @@ type lastTime struct {
 	searched bool     // its root volume was found, and is searched for its log
 	complete bool     // so it was, or there is no such volume so far
 	known    []string // sentences
-	told     bool
+	shown    bool
 }
 
 // lookBack begins to find out what is known of the start that is remembered, if
@@ -58,7 +58,7 @@ func (s *session) lastKnown(f lasttime.Finding) {
 	}
 	l.known = append(l.known, f.Known...)
 	switch {
-	case l.told:
+	case l.shown:
 		if len(f.Known) > 0 {
 			s.notes = append(s.notes, f.Known...)
 			s.show()
@@ -67,7 +67,7 @@ func (s *session) lastKnown(f lasttime.Finding) {
 	case !l.read || !l.complete && len(l.known) == 0:
 		return
 	}
-	l.told = true
+	l.shown = true
 	text := l.attemptText() + " " + strings.Join(l.known, " ")
 	if len(l.known) == 0 {
 		text += "Nothing was kept of it"

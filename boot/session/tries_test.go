@@ -155,7 +155,7 @@ func TestPassphraseIsWaitedFor(t *testing.T) {
 	}, encrypted(t))
 }
 
-// A disk that gives read errors is no failed kernel: it is read once more, and
+// A read error of a disk does not make a kernel a failed one: it is read once more, and
 // then passed over for this start only, without using up a try.
 func TestReadErrors(t *testing.T) {
 	onDisk(t, func(t *testing.T, b *fixture) {

@@ -190,7 +190,7 @@ func (m *machine) locate(name string) place {
 		}
 	}
 	// openSUSE's GRUB counts paths from the subvolume that the configuration is in,
-	// or where it is told so from the default one, with what the system mounts there.
+	// or where btrfs_relative_path is set from the default one, with what the system mounts there.
 	relative := m.env.get("btrfs_relative_path")
 	isRelative := relative != "" && relative != "n" && relative != "no"
 	if inSubvolume := m.subvolume.path != "" && p.volume == m.subvolume.volume; p.why != "" || !inSubvolume && !isRelative || m.look(p) != nil {

@@ -125,7 +125,7 @@ func (f *iso) list(dir *node) ([]*node, error) {
 	return nodes, err
 }
 
-// name returns what a record is called; not ok for what is no file or directory.
+// name returns what a record is called; not ok for what is neither a file nor a directory.
 func (f *iso) name(id, use []byte) (name string, ok bool) {
 	switch {
 	case f.rockRidge:
