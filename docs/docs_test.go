@@ -69,6 +69,28 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+var file = regexp.MustCompile("`((?:boot|cmds|docs|initramfs|packaging|qemu-tests)/[A-Za-z0-9_./-]+)`")
+
+// TestFiles asserts that the files and directories of the sources that a page names are
+// there.
+func TestFiles(t *testing.T) {
+	found := 0
+	for name, text := range pages(t) {
+		for _, m := range file.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(m[1], "NAME") || strings.Contains(m[1], "...") || strings.HasPrefix(m[1], "boot/grub/") { // a file of a system
+				continue
+			}
+			found++
+			if _, err := os.Stat(path.Join("..", m[1])); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	if found < 30 {
+		t.Errorf("only %d files are named", found)
+	}
+}
+
 var quoted = regexp.MustCompile(`"([^"]+)"`)
 
 // TestTroubleshooting asserts that the menu says what the headings of that page
