@@ -10,10 +10,12 @@ import (
 	"io"
 	"io/fs"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/assemble"
 	"github.com/alpboot/alpboot/boot/device/superblock"
@@ -169,6 +171,9 @@ func parse(formats []boot.Format, at boot.MountedVolume, others boot.Volumes) (r
 			}
 			e.Removable = vol.Removable || e.Volume.Removable
 			key := check(&e, fsys)
+			if why := noRoot(e.Cmdline); why != "" && e.Suspect == "" {
+				e.Suspect, e.Notes = why, append(slices.Clone(e.Notes), why)
+			}
 			bootable, known := configured[key]
 			switch {
 			case !e.Guessed:
@@ -181,6 +186,17 @@ func parse(formats []boot.Format, at boot.MountedVolume, others boot.Volumes) (r
 	}
 	r.finish()
 	return r
+}
+
+// noRoot returns why a command line names no root filesystem although it has root=, as
+// a sentence; "" for others. So does a configuration whose variables have no value, or
+// are those of a boot loader that is not here.
+func noRoot(line string) string {
+	value, ok := cmdline.Parse(line).Get("root")
+	if !ok || value != "" && !strings.HasSuffix(value, "=") && !strings.Contains(value, "${") {
+		return ""
+	}
+	return sentence("Its command line names no root filesystem (root=%s), as a variable has no value", boot.Clean(value))
 }
 
 // rootOf returns the root of a volume among others.

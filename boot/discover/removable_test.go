@@ -254,13 +254,16 @@ func TestStickGivesWay(t *testing.T) {
 }
 
 // An entry that names a volume by what several have is suspected, by whatever it
-// names it.
+// names it, and so is one that names none.
 func TestSuspects(t *testing.T) {
 	for _, tt := range []struct{ names, want string }{
 		{"root=UUID=u1", "2 volumes have the UUID u1"},
 		{"root=LABEL=same", "2 volumes have the LABEL same"},
 		{"cryptroot=PARTUUID=ABCD-01", "2 volumes have the PARTUUID abcd-01"},
 		{"root=PARTLABEL=root", "2 volumes have the PARTLABEL root"},
+		{"root=", "Its command line names no root filesystem (root=)"},
+		{"root=UUID= ro", "Its command line names no root filesystem (root=UUID=)"},
+		{"root=${rootdev}", "Its command line names no root filesystem (root=${rootdev})"},
 		{"root=/dev/vda1", ""},
 		{"root=LABEL=other", ""},
 	} {
