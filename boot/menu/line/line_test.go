@@ -162,7 +162,7 @@ func TestDialog(t *testing.T) {
 		{name: "none", lines: []string{"4", "n", ""}, shows: []string{"Nothing was done."}},
 		{name: "no answer", lines: []string{"4", ""}, shows: []string{"Nothing was done."}},
 		{name: "edit a volume", lines: []string{"e 4"}, shows: []string{"4 is not an entry"}},
-		{name: "default once", lines: []string{"d 2 once"}, want: []string{"menu.SetDefault{ID:old Once:true}"}},
+		{name: "default once", lines: []string{"d 2 once"}, want: []string{"menu.SetDefault{ID:old Once:true Make:/ on }"}},
 		{name: "rescan, shell", lines: []string{"r", "s"}, want: []string{"menu.Rescan{}", "menu.Shell{Console:/dev/ttyS0}"}},
 		{name: "power", lines: []string{"p", "f"}, want: []string{"menu.FirmwareSetup{}"}, shows: []string{"r restart, o power off, f firmware setup,"}},
 		{name: "what else the firmware starts", lines: []string{"p", "2"}, want: []string{"menu.StartOther{Other:{Number:1 Title:EFI Internal Shell}}"}, shows: []string{"1 Windows Boot Manager, 2 EFI"}},
