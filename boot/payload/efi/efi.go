@@ -169,6 +169,29 @@ func (p *Program) Misplaced() string {
 	return ""
 }
 
+// Replace returns the program with other data in a section that it has. It must fit
+// into what the section takes in the file, and a signature would be void.
+func (p *Program) Replace(name string, data []byte) (*Program, error) {
+	signatures, err := p.Signatures()
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(p.sections, func(s pe.SectionHeader) bool { return s.Name == name })
+	switch {
+	case len(signatures) > 0:
+		return nil, errors.New("it is signed")
+	case i < 0:
+		return nil, fmt.Errorf("it has no section %s", name)
+	case len(data) > int(p.sections[i].Size):
+		return nil, fmt.Errorf("its section %s has room for %d bytes, not %d", name, p.sections[i].Size, len(data))
+	}
+	out, at := bytes.Clone(p.raw), p.sections[i]
+	copy(out[at.Offset:at.Offset+at.Size], append(bytes.Clone(data), make([]byte, int(at.Size)-len(data))...))
+	le.PutUint32(out[p.table+sectionHeaderSize*i+8:], uint32(len(data))) // VirtualSize
+	setCheckSum(out, p.header+offCheckSum)
+	return Parse(out)
+}
+
 // Append returns the program with further sections after those it has, in memory
 // as in the file, each at the start of a page, or of what its header asks for
 // when that is more. Signatures, symbols, and what

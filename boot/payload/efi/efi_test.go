@@ -471,3 +471,41 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestReplace(t *testing.T) {
+	p, err := parse(t, stub()).Append(Section{Name: ".cmdline", Data: []byte("quiet")}, Section{Name: ".linux", Data: []byte("kernel")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := func(p *Program, name string) string {
+		for _, s := range p.Sections() {
+			if s.Name == name {
+				return string(s.Data)
+			}
+		}
+		return "none"
+	}
+	for _, line := range []string{"a longer command line", "x", ""} {
+		next, err := p.Replace(".cmdline", []byte(line))
+		if err != nil || data(next, ".cmdline") != line || data(next, ".linux") != "kernel" || len(next.Bytes()) != len(p.Bytes()) {
+			t.Errorf("%q: got %v, %q", line, err, data(next, ".cmdline"))
+		}
+	}
+	if data(p, ".cmdline") != "quiet" {
+		t.Error("the program that was replaced in has changed")
+	}
+	if _, err := p.Replace(".cmdline", make([]byte, 1<<20)); err == nil {
+		t.Error("more data than there is room for")
+	}
+	if _, err := p.Replace(".other", nil); err == nil {
+		t.Error("a section that is not there")
+	}
+	key, cert := identity(t, "key")
+	signed, err := p.Sign(key, cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := signed.Replace(".cmdline", []byte("x")); err == nil || !strings.Contains(err.Error(), "signed") {
+		t.Errorf("in a signed program: %v", err)
+	}
+}

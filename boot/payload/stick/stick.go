@@ -41,6 +41,16 @@ const (
 	diskID   = 0xa1b007ed // of the filesystem and the disk; the same each time
 )
 
+// waiting returns a command line of the menu's kernel with which the menu waits for a
+// key: who starts a stick wants to see it. One that has a timeout keeps it, and one
+// that remembers a default is there to boot it.
+func (s Image) waiting(line string) string {
+	if s.Remember || strings.Contains(line, "alpboot.timeout=") {
+		return line
+	}
+	return strings.TrimSpace(line + " alpboot.timeout=-1")
+}
+
 // Write makes the image and writes it.
 func (s Image) Write(ctx context.Context, out payload.Output) error {
 	uki, err := os.ReadFile(s.UKI)
@@ -51,12 +61,20 @@ func (s Image) Write(ctx context.Context, out payload.Output) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.UKI, err)
 	}
-	if u, err := kernel.OpenUKI(bytes.NewReader(uki), int64(len(uki))); err != nil || u.Initrds == nil {
+	u, err := kernel.OpenUKI(bytes.NewReader(uki), int64(len(uki)))
+	if err != nil || u.Initrds == nil {
 		return fmt.Errorf("%s: firmware would start it, and no menu would come: %w; make one with mkpayload uki", s.UKI, cmp.Or(err, errors.New("it has no initramfs")))
 	}
 	path, err := esp.Target{Arch: program.Arch(), Removable: true}.Path()
 	if err != nil {
 		return err
+	}
+	if line := s.waiting(u.Cmdline); line != u.Cmdline {
+		if waits, err := program.Replace(".cmdline", []byte(line)); err != nil {
+			out.Progress(fmt.Sprintf("%s: the stick will not wait for a key with UEFI: %v", s.UKI, err))
+		} else {
+			program = waits
+		}
 	}
 	code, err := s.bootCode(program.Arch(), out)
 	if err != nil {
@@ -69,8 +87,12 @@ func (s Image) Write(ctx context.Context, out payload.Output) error {
 	defer os.RemoveAll(work)
 
 	// What is on it, and where from.
-	files := [][2]string{{path, s.UKI}}
-	line := s.Cmdline
+	image := filepath.Join(work, "uki")
+	if err := os.WriteFile(image, program.Bytes(), 0o666); err != nil {
+		return err
+	}
+	files := [][2]string{{path, image}}
+	line := s.waiting(s.Cmdline)
 	if s.Remember {
 		if err := remember.Make(work, remember.FileName); err != nil {
 			return err
@@ -100,21 +122,21 @@ func (s Image) Write(ctx context.Context, out payload.Output) error {
 		total += st.Size()
 	}
 	whole := max(smallest, (start+total*5/4+4<<20)>>20<<20)
-	image := filepath.Join(work, "image")
+	disk := filepath.Join(work, "disk")
 	steps := [][]string{{"mkfs.vfat", "--invariant", "-F", "32", "-n", "ALPBOOT", "-i", fmt.Sprintf("%08x", uint32(diskID)),
-		"-h", fmt.Sprint(start / 512), "--offset", fmt.Sprint(start / 512), image, fmt.Sprint((whole - start) / 1024)}}
+		"-h", fmt.Sprint(start / 512), "--offset", fmt.Sprint(start / 512), disk, fmt.Sprint((whole - start) / 1024)}}
 	made := make(map[string]bool)
 	for _, f := range files {
 		for i, c := range f[0] {
 			if dir := f[0][:i]; c == '/' && !made[dir] {
 				made[dir] = true
-				steps = append(steps, []string{"mmd", "-i", fmt.Sprintf("%s@@%d", image, start), "::" + dir})
+				steps = append(steps, []string{"mmd", "-i", fmt.Sprintf("%s@@%d", disk, start), "::" + dir})
 			}
 		}
-		steps = append(steps, []string{"mcopy", "-i", fmt.Sprintf("%s@@%d", image, start), f[1], "::" + f[0]})
+		steps = append(steps, []string{"mcopy", "-i", fmt.Sprintf("%s@@%d", disk, start), f[1], "::" + f[0]})
 	}
 	if code != nil {
-		steps = append(steps, []string{"syslinux", "--install", "--directory", "/alpboot", "--offset", fmt.Sprint(start), image})
+		steps = append(steps, []string{"syslinux", "--install", "--directory", "/alpboot", "--offset", fmt.Sprint(start), disk})
 	}
 	if s.DryRun {
 		for _, step := range steps {
@@ -123,10 +145,10 @@ func (s Image) Write(ctx context.Context, out payload.Output) error {
 		out.Printf("would write %s, %s\n", s.Output, payload.Size(whole))
 		return nil
 	}
-	if err := os.WriteFile(image, nil, 0o666); err != nil {
+	if err := os.WriteFile(disk, nil, 0o666); err != nil {
 		return err
 	}
-	if err := os.Truncate(image, whole); err != nil {
+	if err := os.Truncate(disk, whole); err != nil {
 		return err
 	}
 	for _, step := range steps {
@@ -134,7 +156,7 @@ func (s Image) Write(ctx context.Context, out payload.Output) error {
 			return err
 		}
 	}
-	b, err := os.ReadFile(image)
+	b, err := os.ReadFile(disk)
 	if err != nil {
 		return err
 	}

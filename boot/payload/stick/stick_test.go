@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 	"github.com/alpboot/alpboot/boot/payload/stick"
@@ -83,12 +84,14 @@ func TestWrite(t *testing.T) {
 	if err := none.Write(t.Context(), out); err == nil || !strings.Contains(err.Error(), "no menu would come: not a unified kernel image; make one") {
 		t.Errorf("an EFI program without a menu: %v", err)
 	}
+	// The same image, but that its menu waits for a key.
 	image, err := os.ReadFile(u.Output)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if content("EFI/BOOT/BOOTX64.EFI") != string(image) {
-		t.Error("the UKI is not where firmware looks for it")
+	had := content("EFI/BOOT/BOOTX64.EFI")
+	if parsed, err := kernel.OpenUKI(strings.NewReader(had), int64(len(had))); err != nil || parsed.Cmdline != "a=b c alpboot.timeout=-1" || len(had) != len(image) {
+		t.Errorf("the UKI has the command line %q, %v, and %d bytes, want %d", parsed.Cmdline, err, len(had), len(image))
 	}
 	if _, err := exec.LookPath("syslinux"); err != nil {
 		if !strings.Contains(said.String(), "UEFI only") {
@@ -96,7 +99,7 @@ func TestWrite(t *testing.T) {
 		}
 		return
 	}
-	if got := content("alpboot/syslinux.cfg"); !strings.Contains(got, "APPEND a=b c\n") || content("alpboot/initramfs") != "070701 the initramfs" {
+	if got := content("alpboot/syslinux.cfg"); !strings.Contains(got, "APPEND a=b c alpboot.timeout=-1\n") || content("alpboot/initramfs") != "070701 the initramfs" {
 		t.Errorf("syslinux.cfg holds %q", got)
 	}
 	if b[0] == 0 {
