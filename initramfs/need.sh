@@ -75,6 +75,8 @@ test         bison               bison             bison
 test         dtc                 device-tree-compiler  dtc
 test         swtpm               swtpm             swtpm
 everything   qemu-system-aarch64 qemu-system-arm   qemu-system-aarch64
+everything   rauc                rauc              -
+everything   dbus-daemon         dbus-daemon       -
 bench        xorriso             xorriso           xorriso
 bench        grub-mkrescue       grub-common       -
 bench        /usr/lib/grub/x86_64-efi/linux.mod  grub-efi-amd64-bin  -

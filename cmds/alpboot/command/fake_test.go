@@ -74,13 +74,8 @@ func newFake(t *testing.T, files map[string]string) *fake {
 		Lockdown: func() string { return "" },
 		Has:      func(call uintptr) bool { return !f.lacks[call] },
 		Hangup:   func() error { f.hangups++; return nil },
-		Probe: func(device string) (superblock.Superblock, error) {
-			if uuid := f.uuids[device]; uuid != "" {
-				return superblock.Superblock{Type: "ext4", UUID: uuid}, nil
-			}
-			return superblock.Superblock{}, superblock.ErrUnknown
-		},
-		Stdout: &f.out, Stderr: &f.err,
+		Probe:    f.probe,
+		Stdout:   &f.out, Stderr: &f.err,
 	}
 	f.Run = func(name string, args ...string) error {
 		f.ran = append(f.ran, strings.Join(append([]string{name}, args...), " "))
@@ -91,6 +86,13 @@ func newFake(t *testing.T, files map[string]string) *fake {
 	f.write(t, files)
 	f.write(t, map[string]string{"/run/utmp": ""})
 	return f
+}
+
+func (f *fake) probe(device string) (superblock.Superblock, error) {
+	if uuid := f.uuids[device]; uuid != "" {
+		return superblock.Superblock{Type: "ext4", UUID: uuid}, nil
+	}
+	return superblock.Superblock{}, superblock.ErrUnknown
 }
 
 // The files that users and services find, and what install adds to inittab.
