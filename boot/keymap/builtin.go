@@ -1,6 +1,7 @@
 package keymap
 
 import (
+	"fmt"
 	"slices"
 	"unicode"
 )
@@ -41,10 +42,13 @@ func typing() []int {
 
 // Kinds of values of a key (linux/keyboard.h).
 const (
-	noKey  = 0x0200 // K_HOLE
 	latin  = 0x0000
+	noKey  = 0x0200 // K_HOLE
+	enter  = 0x0201
+	dead   = 0x0400
+	down   = 0x0600
+	up     = 0x0603
 	letter = 0x0b00 // as latin, and Caps Lock means something for it
-	dead   = 0x0d00
 )
 
 // marks are the dead keys of the kernel, in its order.
@@ -122,4 +126,21 @@ func (l rows) on(base *Map) *Map {
 		}
 	}
 	return m
+}
+
+// Buttons has the volume buttons of a machine move as arrow keys do, which no layout
+// uses otherwise; with power, for a machine without a keyboard, its power button
+// chooses as Enter does.
+func Buttons(k Keyboard, power bool) error {
+	const keyVolumeDown, keyVolumeUp, keyPower = 114, 115, 116
+	buttons := map[uint8]uint16{keyVolumeDown: down, keyVolumeUp: up}
+	if power {
+		buttons[keyPower] = enter
+	}
+	for key, v := range buttons {
+		if err := k.SetEntry(0, key, v); err != nil {
+			return fmt.Errorf("the volume buttons: %w", err)
+		}
+	}
+	return nil
 }

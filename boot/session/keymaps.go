@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/keymap"
@@ -35,6 +37,39 @@ func withOwn(names []string) []string {
 	}
 	slices.Sort(names)
 	return append([]string{ownKeymap}, slices.Compact(names)...)
+}
+
+// startButtons has the buttons of a machine move about in the menu. A layout that is
+// loaded takes them away: who has one has a keyboard.
+func (s *session) startButtons() {
+	devices, err := fs.ReadFile(s.Root, "proc/bus/input/devices")
+	if err != nil {
+		return
+	}
+	s.wg.Go(func() {
+		k, err := s.Machine.Keyboard()
+		if err != nil {
+			return // a machine without a screen
+		}
+		defer k.Close()
+		if err := keymap.Buttons(k, !hasKeyboard(string(devices))); err != nil {
+			s.log.Debug(err.Error())
+		}
+	})
+}
+
+// hasKeyboard reports whether one of the kernel's input devices repeats a key that is
+// held, as keyboards do and buttons do not.
+func hasKeyboard(devices string) bool {
+	const repeats = 1 << 0x14 // EV_REP
+	for line := range strings.Lines(devices) {
+		if bits, ok := strings.CutPrefix(strings.TrimSpace(line), "B: EV="); ok {
+			if n, err := strconv.ParseUint(bits, 16, 64); err == nil && n&repeats != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // startKeymap loads the layout of the settings, unless it is loaded. It may be

@@ -213,6 +213,7 @@ func (s *session) begin() {
 	}
 	s.readFirmware()
 	s.readWatchdogs()
+	s.startButtons()
 	s.startKeymap(nil)
 	s.view.start = func() *discover.Scan { return s.Machine.Scan(s.ctx, s.asked) }
 	s.view.begin()

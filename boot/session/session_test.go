@@ -730,6 +730,23 @@ func TestKeymaps(t *testing.T) {
 	}, swap, d)
 }
 
+// Volume buttons are arrow keys; the power button is Enter where there is no keyboard.
+func TestButtons(t *testing.T) {
+	const keyboard = "I: Bus=0011\nB: PROP=0\nB: EV=120013\n\n"
+	const button = "I: Bus=0019\nB: PROP=0\nB: EV=3\nB: KEY=10000000000000 0\n"
+	for devices, want := range map[string][3]uint16{"": {114, 115, 116}, button: {0x600, 0x603, 0x201}, keyboard + button: {0x600, 0x603, 116}} {
+		onDisk(t, func(t *testing.T, b *fixture) {
+			if devices != "" {
+				b.files["proc/bus/input/devices"] = boottest.File(devices)
+			}
+			b.start(byHand)
+			if got := get(b.hw, func() [3]uint16 { return [3]uint16(b.layout[114:117]) }); got != want {
+				t.Errorf("with %q the buttons are %#x, want %#x", devices, got, want)
+			}
+		})
+	}
+}
+
 func TestSnapshots(t *testing.T) {
 	inv := boot.Inventory{Entries: []boot.Entry{{ID: "a"}, {ID: "b", Snapshot: true}}}
 	for asked, want := range map[string]int{"": 1, "alpboot.snapshots": 2} {
