@@ -189,6 +189,39 @@ func eachFile(t *testing.T, f func(pkg string, file *ast.File, fset *token.FileS
 	}
 }
 
+// TestLibraries asserts what gobusybox, which links all commands into one program, makes
+// matter: no package runs code of its own at the start. Libraries neither log nor print
+// but to what they are given.
+func TestLibraries(t *testing.T) {
+	eachFile(t, func(pkg string, file *ast.File, fset *token.FileSet) {
+		if isTestSupport(pkg) {
+			return
+		}
+		where := func(n ast.Node) token.Position { return fset.Position(n.Pos()) }
+		for _, i := range file.Imports {
+			if i.Path.Value == `"log"` {
+				t.Errorf("%v: the package log is global", where(i))
+			}
+		}
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
+				t.Errorf("%v: an init function", where(f))
+			}
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			s, ok := n.(*ast.SelectorExpr)
+			if !ok || matches("cmds/...", pkg) {
+				return true
+			}
+			x, _ := s.X.(*ast.Ident)
+			if x != nil && (x.Name == "os" && (s.Sel.Name == "Stdout" || s.Sel.Name == "Stderr") || x.Name == "fmt" && strings.HasPrefix(s.Sel.Name, "Print")) {
+				t.Errorf("%v: %s.%s in a library", where(s), x.Name, s.Sel.Name)
+			}
+			return true
+		})
+	})
+}
+
 // absolute are the places that open a path of the running system, besides cmds
 // and device/system, and why. Others get an fs.FS or a path.
 var absolute = map[string]string{

@@ -168,7 +168,7 @@ func method(asked settings.Settings) kexec.Method {
 func (j *job) load(loader *kexec.Loader) error {
 	if j.first {
 		if j.save(j.spent); j.saveErr != nil && j.choice.Unattended {
-			return fmt.Errorf("it was to be booted once, and that it has been cannot be remembered, so that it would be booted for ever (%w). Enter boots it all the same", j.saveErr)
+			return fmt.Errorf("it was to be booted once, and would be booted every time, as that it was done cannot be remembered (%w). Enter boots it all the same", j.saveErr)
 		}
 	}
 	err := j.ctx.Err()
@@ -264,7 +264,7 @@ func (s *session) ended(j *job, err error) {
 		s.log.Info("loading was stopped")
 		s.cancelled()
 		if j.saved {
-			s.update(menu.ResultMsg{Text: fmt.Sprintf("Nothing was booted, but it is remembered that it was: %v.", j.saveErr), Bad: true})
+			s.update(menu.ResultMsg{Text: fmt.Sprintf("Nothing was booted, but what is remembered says that it was: %v.", j.saveErr), Bad: true})
 		}
 		return
 	}

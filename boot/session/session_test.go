@@ -361,7 +361,7 @@ func TestOnceThatCannotBeSaved(t *testing.T) {
 		b.hw.set(func(*target) { b.vars.Fail = fs.ErrPermission }) // they could be written until now
 		b.wait(3 * time.Second)
 		b.did()
-		b.shows("Linux virt did not boot", "It was to be booted once, and that it has been cannot be remembered")
+		b.shows("Linux virt did not boot", "It was to be booted once, and would be booted every time")
 		b.press(menu.KeyDown, menu.KeyEnter)
 		b.did(bootedVirt()...)
 	})
