@@ -97,7 +97,7 @@ func (m Model) summary(it item, w, height int, cs Charset) []line {
 	facts := m.troubles(e, cs)
 	if height > 3 {
 		if !m.several() {
-			facts = append(facts, fact{"Volume", describe(e.Volume, cs), Normal})
+			facts = append(facts, fact{"Volume", m.place(e.Volume, cs), Normal})
 		}
 		facts = append(facts, fact{"From", from(e, cs), Normal})
 	}

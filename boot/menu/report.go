@@ -20,14 +20,15 @@ type Report struct {
 	Left     int    // seconds of it
 	Ending   string // what is done when it is over where nothing is left to start, and why; "" where Default boots
 
-	Booting  string   // ID of the entry that is being booted; "" when none is
-	Status   string   // what is going on
-	Message  string   // what came of the last key or attempt
-	Messages int      // how many there have been: the same Message may be a new one
-	Hidden   bool     // nothing is to be shown but Status, until somebody types
-	Answers  int      // how many [InspectedMsg] and [SystemMsg] have come
-	Notices  []string // warnings about the machine
-	Memory   string   // where a default is remembered; "" for nowhere
+	Booting  string        // ID of the entry that is being booted; "" when none is
+	Status   string        // what is going on
+	Message  string        // what came of the last key or attempt
+	Messages int           // how many there have been: the same Message may be a new one
+	Hidden   bool          // nothing is to be shown but Status, until somebody types
+	Answers  int           // how many [InspectedMsg] and [SystemMsg] have come
+	Notices  []string      // warnings about the machine
+	Memory   string        // where a default is remembered; "" for nowhere
+	Places   []MemoryPlace // as in [InventoryMsg]
 
 	Firmware, Relaunch bool    // as in [Config]
 	Others             []Other // as in [Config], fit for the console
@@ -48,7 +49,7 @@ func (m Model) Report(cs Charset) Report {
 		Settled: m.inventory.Settled, Default: m.defaultID, Wait: clean(m.wait, cs), Counting: m.countdown.on,
 		Booting: m.booting.id, Status: clean(m.activity(), cs), Message: clean(m.message.text, cs), Messages: m.messages,
 		Hidden: m.hidden, Answers: m.answers,
-		Memory: clean(m.memory, cs), Firmware: m.config.Firmware, Relaunch: m.config.Relaunch,
+		Memory: clean(m.memory, cs), Places: m.places, Firmware: m.config.Firmware, Relaunch: m.config.Relaunch,
 	}
 	for _, o := range m.config.Others {
 		n.Others = append(n.Others, Other{o.Number, clean(o.Title, cs)})

@@ -28,6 +28,8 @@ type dialog struct {
 	asks    question
 	subject menu.Row // what the question is about
 	handOn  bool
+	once    bool             // of a default, while there is no place to remember it
+	place   menu.MemoryPlace // where it could be
 }
 
 // answer is a longer text that is written when what it needs has come.
@@ -46,6 +48,7 @@ const (
 	passphrase
 	cmdline
 	power
+	memory
 )
 
 // ending stands in for an ID where nothing is left to start.
@@ -231,6 +234,12 @@ func (c *Console) typed(b []byte) {
 		c.ask(menu.Boot{Entry: e, Edited: edited})
 	case power:
 		c.power(text)
+	case memory:
+		if text != "y" && text != "yes" {
+			c.back()
+			return
+		}
+		c.ask(menu.SetDefault{ID: c.subject.ID, Once: c.once, Make: c.place})
 	default:
 		c.command(text)
 	}
@@ -380,9 +389,16 @@ func (c *Console) withRow(what string, r menu.Row, n int, once bool) {
 		c.say("Type the whole command line, or + and what is to be added to it; an empty line goes back. It is now:")
 		c.say(menu.Clean(r.Entry.Cmdline, c.o.Charset)) // in one line: what it has for line ends is text
 	case "d":
-		if c.report.Memory == "" {
+		switch places := c.report.Places; {
+		case c.report.Memory != "":
+		case len(places) == 0:
 			c.touch()
 			c.say("There is no place to remember a default.")
+			return
+		default:
+			c.touch()
+			c.subject, c.once, c.place, c.asks = r, once, places[0], memory
+			c.sayf("A default is remembered nowhere yet. Two small files for it can be made, /%s.0 and .1 on %s. Make them? y or n:", menu.Clean(c.place.Path, c.o.Charset), menu.Clean(c.place.Device, c.o.Charset))
 			return
 		}
 		c.ask(menu.SetDefault{ID: r.ID, Once: once})

@@ -141,6 +141,8 @@ func TestDialog(t *testing.T) {
 		lines []string
 		want  []string // actions
 		shows []string // in this order
+
+		places []menu.MemoryPlace // there is no memory, but could be
 	}{
 		{name: "the list", shows: []string{"Looking for something to boot ...", "Entries:", "on sda2 ext4", "1  Alpine Linux, 6.12.63-0-lts, default", "2  Alpine, older", "3  Alpine edge, 6.12.63-0-lts, cannot boot", "4  sda3 (encrypted)", "Enter alone for 1"}},
 		{name: "a number boots", lines: []string{"2"}, want: []string{`boot old "root=/dev/sda2 quiet"`}, shows: []string{"Booting Alpine, older"}},
@@ -163,6 +165,9 @@ func TestDialog(t *testing.T) {
 		{name: "no answer", lines: []string{"4", ""}, shows: []string{"Nothing was done."}},
 		{name: "edit a volume", lines: []string{"e 4"}, shows: []string{"4 is not an entry"}},
 		{name: "default once", lines: []string{"d 2 once"}, want: []string{"menu.SetDefault{ID:old Once:true Make:/ on }"}},
+		{name: "a default where there is no memory yet", places: []menu.MemoryPlace{{Device: "/dev/sda1", Path: "alpboot.state"}}, lines: []string{"d 2", "y"},
+			want: []string{"menu.SetDefault{ID:old Once:false Make:/alpboot.state on /dev/sda1}"}, shows: []string{"/alpboot.state.0 and .1 on /dev/sda1. Make them?"}},
+		{name: "or not", places: []menu.MemoryPlace{{Device: "/dev/sda1", Path: "alpboot.state"}}, lines: []string{"d 2", ""}, shows: []string{"Nothing was done."}},
 		{name: "rescan, shell", lines: []string{"r", "s"}, want: []string{"menu.Rescan{}", "menu.Shell{Console:/dev/ttyS0}"}},
 		{name: "power", lines: []string{"p", "f"}, want: []string{"menu.FirmwareSetup{}"}, shows: []string{"r restart, o power off, f firmware setup,"}},
 		{name: "what else the firmware starts", lines: []string{"p", "2"}, want: []string{"menu.StartOther{Other:{Number:1 Title:EFI Internal Shell}}"}, shows: []string{"1 Windows Boot Manager, 2 EFI"}},
@@ -174,6 +179,10 @@ func TestDialog(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newMachine(t)
+			found := found
+			if tt.places != nil {
+				found.Memory, found.MemoryPlaces = "", tt.places
+			}
 			m.update(found)
 			m.out.await(t, "Enter alone")
 			m.typed(tt.lines...)
