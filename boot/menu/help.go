@@ -18,11 +18,14 @@ func (help) lines(_ Model, w int, _ Charset) []line {
 		lines = append(lines, helpKey(k.Keys, k.Help, w)...)
 	}
 	lines = append(lines, nil, heading("Marks behind an entry"))
-	for _, x := range []mark{markDefault, markLast, markFailed, markCannot, markGuessed} {
+	for _, x := range marks() {
 		lines = append(lines, helpRow(x.letter+" "+x.word, x.help, w)...)
 	}
 	return lines
 }
+
+// marks returns all marks behind an entry.
+func marks() []mark { return []mark{markDefault, markLast, markFailed, markCannot, markGuessed} }
 
 // helpColumn is where the help for a key begins on a console of width w.
 func helpColumn(w int) int {
