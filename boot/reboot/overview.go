@@ -47,11 +47,7 @@ func (s *System) sayOverview(ctx context.Context) error {
 	if c := menuChoice(b.inv, withOnce(m.Wants, state)); c.Once {
 		row("once", "%s", describeChoice(b.inv, c))
 	}
-	for _, v := range b.asked.Values() {
-		if v.Name == "timeout" {
-			row("timeout", "%s (%s)", v.Value, v.Source)
-		}
-	}
+	row("timeout", "%s", b.timeout())
 	last := "it is not remembered"
 	if id := cmp.Or(state.Trying, state.Last); id != "" {
 		e, ok := choice.Find(b.inv.Entries, id)

@@ -329,3 +329,24 @@ func TestOverview(t *testing.T) {
 		t.Errorf("status prints\n%s", again)
 	}
 }
+
+// The timeout stands in the menu's file of settings, whose other lines stay.
+func TestTimeout(t *testing.T) {
+	const conf = "/boot/alpboot.conf"
+	f := withMemory(t, remember.State{}, "/etc/alpboot.conf", stateConf+"settings-volume = UUID=1234-ABCD:"+conf+"\n", conf, "# mine\ntimeout = 3\nconfirm = 2\n")
+	if out, stderr := f.ask(t, exitDone, "timeout"); out != "3 (/dev/sda3: "+conf+":2)\n" || stderr != "" {
+		t.Errorf("prints %q, %q", out, stderr)
+	}
+	if out, _ := f.ask(t, exitDone, "timeout", "0"); !strings.HasPrefix(out, "timeout = 0 is in "+conf+" on /dev/sda3 from now on") || f.read(conf) != "# mine\ntimeout = 0\nconfirm = 2" {
+		t.Errorf("prints %q, and has written\n%s", out, f.read(conf))
+	}
+	for _, value := range []string{"-1", "soon", "1.5"} { // for ever is not for a file
+		if _, stderr := f.ask(t, exitFailed, "timeout", "--", value); !strings.Contains(stderr, "it takes whole seconds") || !strings.Contains(f.read(conf), "timeout = 0") {
+			t.Errorf("%s: says %q", value, stderr)
+		}
+	}
+	f = newFake(t, alpine())
+	if _, stderr := f.ask(t, exitFailed, "timeout", "3"); !strings.Contains(stderr, "there is no file for settings: no disk that is built in") {
+		t.Errorf("says %q", stderr)
+	}
+}

@@ -48,6 +48,7 @@ func verbs() []verb {
 		{"doctor", "", "whether this machine would come back", textDoctor, doctorVerb},
 		{"default", "[ENTRY]", "what is booted when nobody chooses", textDefault, defaultVerb},
 		{"next", "[ENTRY]", "what is booted at the next start only", textNext, nextVerb},
+		{"timeout", "[SECONDS]", "how long the menu counts down", textTimeout, timeoutVerb},
 		{"reboot", "[ENTRY]", "restarts, by kexec where that works", textReboot, rebootVerb},
 		{"install", "", "makes alpboot what this machine starts next", textInstall, setup(true, install.Setup.Install)},
 		{"update", "", "replaces the alpboot that is installed by a newer one", textUpdate, setup(true, install.Setup.Update)},
@@ -154,6 +155,21 @@ func remembered(clear *bool, once bool) runner {
 			return 0, c.ShowDefault(ctx, once)
 		}
 		return 0, c.SetDefault(ctx, words[0], once)
+	}
+}
+
+const textTimeout = `Writes how long the boot menu counts down, to the file of its settings, as the
+menu's page of settings does: alpboot.conf on the EFI system partition, or where
+it is. 0 boots at once; auto is what the configuration of the default entry has.
+Without a number, prints how long it is and where that is from.`
+
+func timeoutVerb(*flag.FlagSet) runner {
+	return func(ctx context.Context, c command, words []string) (int, error) {
+		if len(words) == 0 {
+			c.ShowTimeout(ctx)
+			return 0, nil
+		}
+		return 0, c.SetTimeout(ctx, words[0])
 	}
 }
 
