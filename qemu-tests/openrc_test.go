@@ -58,10 +58,10 @@ var alpineLike = sync.OnceValues(func() (disks [2]string, err error) {
 		return disks, err
 	}
 	program := made.Path("openrc", "kexec-reboot")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "./cmds/kexec-reboot")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "./cmds/alpboot") // by its name it is kexec-reboot
 	cmd.Dir, cmd.Env = made.Root(), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return disks, fmt.Errorf("building kexec-reboot: %w\n%s", err, out)
+		return disks, fmt.Errorf("building alpboot: %w\n%s", err, out)
 	}
 	older, err := made.Debian(debian.Older)
 	if err != nil {
@@ -84,7 +84,7 @@ var alpineLike = sync.OnceValues(func() (disks [2]string, err error) {
 	}
 	d := openrc.Disks{
 		Root: map[string]openrc.File{
-			"sbin/kexec-reboot":                  {From: program, Mode: 0o755},
+			"sbin/alpboot":                       {From: program, Mode: 0o755},
 			"lib/modules/" + older.Release + "/": {},
 			"lib/modules/" + newer.Release + "/": {},
 		},
@@ -100,7 +100,8 @@ var alpineLike = sync.OnceValues(func() (disks [2]string, err error) {
 		// busybox; the one that knows the reboot action is shown to install.
 		Prepare: func(root string) error {
 			busybox, older := filepath.Join(root, "bin/busybox"), filepath.Join(root, "older")
-			if err := errors.Join(os.Rename(busybox, older), os.Symlink("busybox-init", busybox)); err != nil {
+			if err := errors.Join(os.Rename(busybox, older), os.Symlink("busybox-init", busybox),
+				os.Symlink("alpboot", filepath.Join(root, "sbin/kexec-reboot")), os.Symlink("alpboot", filepath.Join(root, "sbin/lsboot"))); err != nil {
 				return err
 			}
 			out, err := exec.Command(program, "install", "--root", root).CombinedOutput()
@@ -410,6 +411,18 @@ func TestOpenRCEntry(t *testing.T) {
 		m.sh("echo ENTRY=default >> /etc/conf.d/kexec-load")
 		m.Type("reboot\r")
 		m.target(want{kernelOf(t, debian.Newer), newEntryCmdline, all})
+	})
+	t.Run("by alpboot, which lsboot and kexec-reboot are", func(t *testing.T) {
+		m := startOpenRC(t, newInit, vm.Snapshot)
+		if out := m.sh("lsboot --version && kexec-reboot --version && alpboot --version"); !strings.Contains(out, "lsboot ") || !strings.Contains(out, "kexec-reboot ") {
+			t.Errorf("the links are not the commands:\n%s", out)
+		}
+		if out, code := m.shCode("alpboot doctor"); code != "0" || !strings.Contains(out, "This machine would come back.") {
+			t.Errorf("alpboot doctor: exit code %s\n%s", code, out)
+		}
+		m.Type("alpboot reboot 'linux new'\r")
+		m.target(want{kernelOf(t, debian.Newer), newEntryCmdline, all})
+		m.notIn(restarting)
 	})
 	t.Run("an entry, once", func(t *testing.T) {
 		m := startOpenRC(t, newInit, vm.Snapshot)

@@ -145,7 +145,11 @@ func (x *examination) entries() {
 	}
 	e, ok := choice.Find(x.Inventory.Entries, c.ID)
 	if !ok || c.ID == "" {
-		x.find(Broken, "choice", "See the other findings, or choose with alpboot default.", "Nothing is booted unattended: %s", c.Wait)
+		do := "See the other findings, or choose with alpboot default."
+		if len(x.Inventory.Entries) == 0 {
+			do = "Mount the filesystem that the kernels are on, if it is not, and try again."
+		}
+		x.find(Broken, "choice", do, "Nothing is booted unattended: %s", c.Wait)
 		return
 	}
 	x.boots, x.because = e, c.Because

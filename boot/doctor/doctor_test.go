@@ -53,6 +53,7 @@ type machine struct {
 	free      map[string]int64
 	devices   []doctor.Device
 	bios      bool
+	noESP     bool // it is not mounted
 }
 
 // initramfs makes one with the modules of a release, but for some.
@@ -161,10 +162,14 @@ func (m *machine) order(numbers ...uint16) {
 // The machine as discovery sees it.
 
 func (m *machine) Devices() ([]device.Block, []error) {
-	return []device.Block{
+	list := []device.Block{
 		{Name: "vda1", Path: "/dev/vda1", Disk: "/dev/vda", Partition: 1, PartUUID: espUUID},
 		{Name: "vda2", Path: "/dev/vda2", Disk: "/dev/vda", Partition: 2, PartUUID: "p2"},
-	}, nil
+	}
+	if m.noESP {
+		list = list[1:]
+	}
+	return list, nil
 }
 
 func (m *machine) Probe(node string) (superblock.Superblock, error) {
@@ -338,6 +343,19 @@ func TestHealthy(t *testing.T) {
 			m.devices = append(m.devices, doctor.Device{Name: "sda1", Path: "/dev/sda1", UUID: rootUUID, Type: superblock.Btrfs}, doctor.Device{Name: "dm-0", Path: "/dev/mapper/a", UUID: rootUUID, Type: "ext4"})
 			m.root["sys/class/block/dm-0/holders/x"] = boottest.File("")
 		},
+		"a script reports that it is up": func(m *machine) {
+			m.settings.Confirm = 3
+			delete(m.root, "etc/runlevels/default/alpboot-health")
+			m.root["etc/local.d/up.start"] = boottest.File("#!/bin/sh\nalpboot good\n")
+		},
+		"a boot option of a disk that was removed": func(m *machine) {
+			o := efivar.LoadOption{Attributes: efivar.Active, Description: "old", File: `\x.efi`, Partition: efivar.Partition{Number: 1, Signature: [16]byte{9}, GPT: true}}
+			m.vars.Values["Boot0003"] = string(o.Bytes())
+			m.order(3, 1)
+		},
+		"what comes over the network": func(m *machine) {
+			m.change("etc/fstab", func(text string) string { return text + "UUID=5 /var ext4 _netdev 0 2\n" })
+		},
 		"an array": func(m *machine) {
 			m.devices = append(m.devices, doctor.Device{Name: "sda1", Path: "/dev/sda1", UUID: "M", Type: superblock.RAIDMember}, doctor.Device{Name: "sdb1", Path: "/dev/sdb1", UUID: "M", Type: superblock.RAIDMember})
 		},
@@ -449,6 +467,10 @@ func TestBroken(t *testing.T) {
 		}, doctor.Warning, "firmware", []string{"switched off"}, "efibootmgr -a -b 0001", false},
 		{"alpboot is gone", func(m *machine) { delete(m.esp, "EFI/alpboot/alpboot.efi") },
 			doctor.Broken, "firmware", []string{"/EFI/alpboot/alpboot.efi on /dev/vda1 is gone"}, "alpboot install", false},
+		{"the disk with alpboot is gone", func(m *machine) { m.devices[1].PartUUID = "another"; m.esp = fstest.MapFS{}; m.noESP = true },
+			doctor.Broken, "firmware", []string{`boot option "alpboot" names a partition that is not there`}, "alpboot install", true},
+		{"the ESP is not mounted", func(m *machine) { m.noESP = true },
+			doctor.Warning, "firmware", []string{"is not mounted, so that it was not checked"}, "Mount it", false},
 		{"alpboot is cut", func(m *machine) {
 			m.esp["EFI/alpboot/alpboot.efi"] = boottest.File(half(string(m.esp["EFI/alpboot/alpboot.efi"].Data)))
 		}, doctor.Broken, "firmware", []string{"/EFI/alpboot/alpboot.efi on /dev/vda1: "}, "alpboot install", true},
@@ -489,7 +511,7 @@ func TestBroken(t *testing.T) {
 			for _, name := range []string{"boot/extlinux.conf", "boot/vmlinuz-lts", "boot/vmlinuz-virt"} {
 				m.change(name, nil)
 			}
-		}, doctor.Broken, "choice", []string{"Nothing is booted unattended: Nothing was found"}, "alpboot default", false},
+		}, doctor.Broken, "choice", []string{"Nothing is booted unattended: Nothing was found"}, "Mount", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newMachine(t)

@@ -235,8 +235,10 @@ func (x *examination) named(name string) (found []Device, known bool) {
 		is = func(d Device) bool { return d.PartLabel == value }
 	case !tagged && strings.HasPrefix(name, "/dev/"):
 		is = func(d Device) bool { return d.Path == name }
-		// Names that udev or an initramfs makes are not known, nor what is opened only there.
-		if !slices.ContainsFunc(x.Devices, is) && strings.Count(name, "/") > 2 {
+		// Names that udev or an initramfs makes are not known, nor what is opened only there,
+		// nor what is no disk.
+		special := strings.Count(name, "/") > 2 || name == "/dev/nfs" || name == "/dev/root" || strings.HasPrefix(name, "/dev/ram")
+		if !slices.ContainsFunc(x.Devices, is) && special {
 			return nil, false
 		}
 	default:

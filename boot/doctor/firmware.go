@@ -27,6 +27,7 @@ type option struct {
 	path   string // of its file, from the root of the partition
 	volume boot.Volume
 	seen   bool // the partition is mounted
+	gone   bool // there is no such partition
 	image  []byte
 	err    error // why there is no image
 }
@@ -54,6 +55,7 @@ func (x *examination) options() []option {
 			continue
 		}
 		one := option{BootOption: efivar.BootOption{Number: n, LoadOption: o}, path: strings.Trim(strings.ReplaceAll(o.File, `\`, "/"), "/")}
+		one.gone = x.knowsPartitions() && !slices.ContainsFunc(x.Devices, func(d Device) bool { return strings.EqualFold(d.PartUUID, o.Partition.UUID()) })
 		for _, v := range x.Inventory.Volumes {
 			if strings.EqualFold(v.Volume.PartUUID, o.Partition.UUID()) {
 				one.volume, one.seen = v.Volume, true
@@ -63,6 +65,16 @@ func (x *examination) options() []option {
 		x.list = append(x.list, one)
 	}
 	return x.list
+}
+
+// knowsPartitions reports whether the UUIDs of partitions are known.
+func (x *examination) knowsPartitions() bool {
+	return slices.ContainsFunc(x.Devices, func(d Device) bool { return d.PartUUID != "" })
+}
+
+// starts reports whether the firmware would start the option, as far as is known.
+func (o option) starts() bool {
+	return o.Attributes&efivar.Active != 0 && !o.gone && (!o.seen || o.err == nil)
 }
 
 // program reads an EFI program.
@@ -93,7 +105,7 @@ func (x *examination) firmware() {
 		return
 	}
 	for _, o := range options[:i] {
-		if o.Attributes&efivar.Active != 0 && (!o.seen || o.err == nil) {
+		if o.starts() {
 			x.find(Warning, "firmware", "alpboot install puts it first, and so does efibootmgr -o.", "The firmware starts %s before alpboot.", o.name())
 			break
 		}
@@ -103,6 +115,9 @@ func (x *examination) firmware() {
 	switch {
 	case o.Attributes&efivar.Active == 0:
 		x.find(Warning, "firmware", fmt.Sprintf("Run efibootmgr -a -b %04X.", o.Number), "The firmware's boot option %s is switched off.", o.name())
+	case o.gone:
+		x.find(Broken, "firmware", install, "The firmware's boot option %s names a partition that is not there.", o.name())
+		return
 	case !o.seen:
 		x.find(Warning, "firmware", "Mount it, for instance at /boot/efi.", "The partition with alpboot's image is not mounted, so that it was not checked.")
 		return
@@ -134,7 +149,7 @@ func (x *examination) withoutOption(options []option) {
 		there = there || err == nil
 	}
 	for _, o := range options {
-		if o.Attributes&efivar.Active != 0 && (!o.seen || o.err == nil) {
+		if o.starts() {
 			x.find(Warning, "firmware", install, "The firmware's boot order has no alpboot: it starts %s.", o.name())
 			return
 		}

@@ -51,7 +51,7 @@ func (x *examination) fstab() {
 		return
 	}
 	for _, m := range fstab.Parse(string(b)) {
-		if slices.Contains(m.Options, "noauto") || slices.Contains(m.Options, "nofail") || m.Source == "" {
+		if m.Source == "" || slices.ContainsFunc([]string{"noauto", "nofail", "_netdev", "x-systemd.automount"}, func(o string) bool { return slices.Contains(m.Options, o) }) {
 			continue
 		}
 		found, known := x.named(m.Source)
@@ -118,10 +118,22 @@ func (x *examination) system() {
 	case x.Settings.Confirm == 0:
 	case x.Nowhere != "":
 		x.find(Warning, "counters", "Run kexec-reboot remember.", "The setting confirm counts starts, and nothing is remembered here: %s.", x.Nowhere)
-	case !health:
+	case !health && !x.reports():
 		x.find(Warning, "counters", install, "The boot menu waits for a report that the system is up (confirm), and no service reports it: after %d starts it boots something else.", x.Settings.Confirm)
 	}
 	x.watchdog(install)
+}
+
+// reports reports whether a script that runs at the end of a start calls good.
+func (x *examination) reports() bool {
+	scripts, _ := fs.Glob(x.Root, "etc/local.d/*.start")
+	for _, name := range append(scripts, "etc/rc.local") {
+		b, _ := boot.ReadFile(x.Root, name, 1<<20)
+		if strings.Contains(string(b), "kexec-reboot good") || strings.Contains(string(b), "alpboot good") {
+			return true
+		}
+	}
+	return false
 }
 
 // watchdog checks that somebody takes over the watchdog that the menu starts.

@@ -3,9 +3,11 @@ package initramfs
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
@@ -23,6 +25,11 @@ var endings = map[string]string{"gzip": ".gz", "xz": ".xz", "zstd": ".zst"}
 // Unpackable reports whether [Unpack] knows a compression.
 func Unpackable(kind string) bool { return endings[kind] != "" }
 
+// ErrFilter means that an initramfs is packed by xz with a filter for machine code, as
+// our own are, and that no program is here which undoes it: neither the library
+// does, nor the xz of busybox. Its end is there.
+var ErrFilter = errors.New("it is packed by xz with a filter for machine code, which only the program xz undoes")
+
 // Unpack unpacks an initramfs with the compression kind. The library for xz does
 // not know its filters for machine code; the program does.
 func Unpack(kind string, b []byte) ([]byte, error) {
@@ -38,15 +45,32 @@ func Unpack(kind string, b []byte) ([]byte, error) {
 	cmd := exec.Command("xz", "-dc")
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(b), &stderr
 	pipe, pipeErr := cmd.StdoutPipe()
-	if pipeErr != nil || cmd.Start() != nil {
+	if pipeErr != nil {
+		return nil, err
+	}
+	if cmd.Start() != nil {
+		if filtered(b) {
+			err = ErrFilter
+		}
 		return nil, err
 	}
 	raw, readErr := io.ReadAll(io.LimitReader(pipe, maxUnpacked))
 	pipe.Close() // ends one that has more to write
 	if waitErr := cmd.Wait(); waitErr != nil {
+		if exe, err := filepath.EvalSymlinks(cmd.Path); err == nil && filepath.Base(exe) == "busybox" && filtered(b) {
+			return nil, ErrFilter
+		}
 		return nil, payload.Explain(waitErr, "xz", stderr.Bytes())
 	}
 	return raw, readErr
+}
+
+// filtered reports whether b is xz with a further filter than LZMA2, and ends as xz
+// does (The .xz File Format, 2.1.2.4 and 3.1.2).
+func filtered(b []byte) bool {
+	const blockFlags = 12 + 1 // the size of the first block's header is before them
+	b = bytes.TrimRight(b, "\x00")
+	return len(b) > blockFlags && b[blockFlags]&3 != 0 && bytes.HasSuffix(b, []byte("YZ"))
 }
 
 // decompress reads all of r, by the ending of its name, up to a limit.

@@ -267,6 +267,10 @@ func (r *Report) archive(b []byte) string {
 				raw, err = initramfs.Unpack(kind, b[:n])
 			}
 		}
+		if errors.Is(err, initramfs.ErrFilter) {
+			r.Opaque = true
+			return strings.Join(kinds, " and ") + ", which is not looked into"
+		}
 		if err != nil {
 			r.problem("its initramfs cannot be unpacked (%s): %v", kind, err)
 			break
