@@ -63,7 +63,7 @@ func TestDryRun(t *testing.T) {
 		{[]string{"kernel", "--source", ".", "--cache", ".", "--jobs", "3"}, []string{"  Linux for x86_64 from .", "by 3 compilers: make bzImage"}},
 		{append([]string{"uki", "--stub", "new-stub", "--os-release", "release", "--microcode", "microcode", "--splash", "splash", "--cmdline", "a=b"}, parts...), []string{".osrel    8 bytes\n", ".cmdline  3 bytes\n", ".splash ", ".ucode "}},
 		{append([]string{"coreboot", "--rom", "test.rom", "--cmdline", "a=b"}, parts...), []string{"-f vmlinuz -I initramfs -C a=b -c none\n"}},
-		{append([]string{"stick", "--uki", "menu.efi"}, parts...), []string{"menu.efi ::EFI/BOOT/BOOTX64.EFI\n"}},
+		{append([]string{"stick", "--uki", "menu.efi"}, parts...), []string{"uki ::EFI/BOOT/BOOTX64.EFI\n"}},
 		{append([]string{"all", "--initramfs-minimal", "initramfs", "--stub", "stub", "--rom", "test.rom", "--flash", "text"}, parts...), []string{"  coreboot.rom of ", "  linuxboot.rom of "}},
 		{[]string{"linuxboot", "--flash", ovmfCode, "--uki", "menu.efi", "--slim", "--remove", "UiApp"}, []string{" UiApp\n", " XhciDxe ", " Ip4Dxe "}},
 	} {
