@@ -499,14 +499,20 @@ func findLoader(entries []boot.Entry, pattern string, skipBad bool) (boot.Entry,
 		if e.Format != "bls" && e.Format != "uki" || skipBad && noneLeft(e) {
 			continue
 		}
-		name := path.Base(e.Source.File)
-		if c, ok := boot.ParseCounter(name); ok {
-			name = c.Plain()
-		}
-		name = strings.ToLower(name)
-		for _, id := range []string{name, strings.TrimSuffix(name, path.Ext(name))} {
-			if ok, _ := path.Match(pattern, id); ok {
-				return e, true
+		for _, file := range []string{e.Source.File, e.Conf} {
+			name := path.Base(file)
+			if c, ok := boot.ParseCounter(name); ok {
+				name = c.Plain()
+			}
+			name = strings.ToLower(name)
+			ids := []string{name, strings.TrimSuffix(name, path.Ext(name))}
+			if e.Profile > 0 && file != e.Conf {
+				ids = []string{fmt.Sprintf("%s@%d", name, e.Profile)}
+			}
+			for _, id := range ids {
+				if ok, _ := path.Match(pattern, id); ok && file != "" {
+					return e, true
+				}
 			}
 		}
 	}

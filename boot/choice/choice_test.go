@@ -21,6 +21,7 @@ func TestDefault(t *testing.T) {
 	bls := boot.Entry{ID: "bls-8", Title: "Alpine BLS", Format: "bls", Source: boot.Source{File: "loader/entries/Alpine-lts+3-1.conf"}}
 	counted := boot.Entry{ID: "bls-11", Title: "Alpine BLS", Format: "bls", Source: boot.Source{File: "loader/entries/alpine-lts+0-3.conf"}}
 	uki := boot.Entry{ID: "uki-9", Title: "Alpine UKI", Format: "uki", Source: boot.Source{File: "EFI/Linux/alpine.efi"}, Default: true}
+	profile := boot.Entry{ID: "uki-p", Title: "Alpine UKI, factory reset", Format: "uki", Source: boot.Source{File: "EFI/Linux/alpine.efi"}, Profile: 1, Conf: "loader/entries/factory.conf"}
 	once := boot.Entry{ID: "once-10", Title: "New kernel", Volume: disk("/dev/sda1"), Once: "grubenv 1 new"}
 
 	kept := func(s remember.State) remember.State { s.Kept = true; return s }
@@ -79,6 +80,8 @@ func TestDefault(t *testing.T) {
 		{name: "by pattern", entries: []boot.Entry{uki, bls}, state: remember.State{LoaderDefault: "alpine-*"}, id: "bls-8"},
 		{name: "as before systemd 246", entries: []boot.Entry{bls, uki}, state: remember.State{LoaderDefault: "alpine"}, id: "uki-9"},
 		{name: "systemd-boot's preferred comes before its default", entries: []boot.Entry{uki, bls}, state: remember.State{LoaderPreferred: "alpine-lts*", LoaderDefault: "alpine.efi"}, id: "bls-8"},
+		{name: "a profile by its number", entries: []boot.Entry{uki, profile}, state: remember.State{LoaderDefault: "alpine.efi@1"}, id: "uki-p"},
+		{name: "an image by the file that names it", entries: []boot.Entry{uki, profile}, state: remember.State{LoaderDefault: "factory.conf"}, id: "uki-p"},
 		{name: "not when it has been counted out", entries: []boot.Entry{uki, counted}, state: remember.State{LoaderPreferred: "alpine-lts*", LoaderDefault: "alpine.efi"}, id: "uki-9"},
 		{name: "nor is the default", entries: []boot.Entry{uki, counted}, state: remember.State{LoaderDefault: "alpine-lts*"}, id: "uki-9", note: "Alpine BLS has no starts left, as the counter in the name of its file shows: it is passed over."},
 		{name: "nor what the settings name", entries: []boot.Entry{counted, bare}, want: "bls-11", id: "bare-3", note: "it is passed over"},

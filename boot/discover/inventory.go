@@ -359,6 +359,9 @@ func merge(first, other *boot.Entry) {
 	if other.Timeout != nil && (other.Default && !first.Default || other.Once != "" && first.Once == "") {
 		first.Timeout = other.Timeout
 	}
+	if first.Format == "uki" && first.Conf == "" {
+		first.Conf = other.Conf // by which systemd-boot calls it
+	}
 	first.Default = first.Default || other.Default
 	if first.Once == "" {
 		first.Once = other.Once

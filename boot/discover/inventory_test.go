@@ -126,10 +126,12 @@ func TestMerge(t *testing.T) {
 		{boot.Entry{Default: true, Timeout: &three}, boot.Entry{Default: true, Timeout: &seven}, boot.Entry{Default: true, Timeout: &three}},
 		{boot.Entry{Once: "x", Timeout: &three}, boot.Entry{Once: "y", Timeout: &seven}, boot.Entry{Once: "x", Timeout: &three}},
 		{boot.Entry{Timeout: &three}, boot.Entry{Timeout: &seven}, boot.Entry{Timeout: &three}},
+		{boot.Entry{Format: "uki"}, boot.Entry{Format: "bls", Conf: "loader/entries/a.conf"}, boot.Entry{Conf: "loader/entries/a.conf"}},
+		{boot.Entry{Format: "grub"}, boot.Entry{Format: "bls", Conf: "loader/entries/a.conf"}, boot.Entry{}},
 	} {
 		got := tt.first
 		merge(&got, &tt.other)
-		if got.Default != tt.want.Default || got.Once != tt.want.Once || got.Timeout != tt.want.Timeout {
+		if got.Default != tt.want.Default || got.Once != tt.want.Once || got.Timeout != tt.want.Timeout || got.Conf != tt.want.Conf {
 			t.Errorf("%+v with %+v: got %+v", tt.first, tt.other, got)
 		}
 	}
