@@ -119,6 +119,9 @@ func (s Setup) Install(m Machine, out payload.Output) error {
 	return s.beside(c, p, false, out)
 }
 
+// ErrNotInstalled is what Update and Uninstall wrap where alpboot is not installed.
+var ErrNotInstalled = errors.New("alpboot is not installed")
+
 // Update replaces what is installed, where it is, by a newer one.
 func (s Setup) Update(m Machine, out payload.Output) error {
 	file, err := s.image(m)
@@ -225,9 +228,9 @@ func (s Setup) installed(m Machine) (place, error) {
 		}
 	}
 	if tried == nil {
-		return place{}, errors.New("alpboot is not installed: there is neither an EFI system partition nor a boot loader that it knows")
+		return place{}, fmt.Errorf("%w: there is neither an EFI system partition nor a boot loader that it knows", ErrNotInstalled)
 	}
-	return place{}, fmt.Errorf("alpboot is not installed in %s: alpboot install does that", strings.Join(tried, ", "))
+	return place{}, fmt.Errorf("%w in %s: alpboot install does that", ErrNotInstalled, strings.Join(tried, ", "))
 }
 
 // onESP installs on the EFI system partition.

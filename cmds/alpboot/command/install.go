@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"flag"
 
 	"github.com/alpboot/alpboot/boot/install"
@@ -18,7 +19,24 @@ The image is alpboot.efi beside this program, or the package's. A BIOS gets the
 kernel and the initramfs that are in it.`
 
 const textUpdate = `Replaces the alpboot that is installed, where it is, by a newer image. By the
-same one nothing is changed, and by an older one only with --force.`
+same one nothing is changed, and by an older one only with --force. Hooks of a
+package manager call it with --if-installed.`
+
+// exitNotInstalled is the exit status of update --if-installed.
+const exitNotInstalled = 3
+
+// updateVerb is setup, but that it may find nothing to update.
+func updateVerb(f *flag.FlagSet) runner {
+	quiet := f.Bool("if-installed", false, "print nothing and exit with 3 where alpboot is not")
+	update := setup(true, install.Setup.Update)(f)
+	return func(ctx context.Context, c command, words []string) (int, error) {
+		code, err := update(ctx, c, words)
+		if *quiet && errors.Is(err, install.ErrNotInstalled) {
+			return exitNotInstalled, nil
+		}
+		return code, err
+	}
+}
 
 const textUninstall = `Takes away what install has added, and nothing else: the configuration of a boot
 loader is then what it was before, to the byte. Refuses to leave a machine with

@@ -19,6 +19,9 @@ func TestInstallVerbs(t *testing.T) {
 	if _, stderr := f.ask(t, exitMisuse, "install", "--initramfs", image); !strings.Contains(stderr, "--image") {
 		t.Errorf("install says %q", stderr)
 	}
+	if out, stderr := f.ask(t, exitNotInstalled, "update", "--if-installed", "--image", image); out+stderr != "" {
+		t.Errorf("update --if-installed says %q", out+stderr)
+	}
 	if _, stderr := f.ask(t, exitFailed, "update", "--image", image); !strings.Contains(stderr, "alpboot is not installed in "+f.path("/boot/extlinux.conf")) {
 		t.Errorf("update says %q", stderr)
 	}

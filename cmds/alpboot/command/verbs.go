@@ -51,7 +51,7 @@ func verbs() []verb {
 		{"timeout", "[SECONDS]", "how long the menu counts down", textTimeout, timeoutVerb},
 		{"reboot", "[ENTRY]", "restarts, by kexec where that works", textReboot, rebootVerb},
 		{"install", "", "makes alpboot what this machine starts next", textInstall, setup(true, install.Setup.Install)},
-		{"update", "", "replaces the alpboot that is installed by a newer one", textUpdate, setup(true, install.Setup.Update)},
+		{"update", "", "replaces the alpboot that is installed by a newer one", textUpdate, updateVerb},
 		{"uninstall", "", "takes alpboot away, and nothing else", textUninstall, setup(false, install.Setup.Uninstall)},
 		{"log", "", "what is known of the last starts", textLog, noFlags(command.Log)},
 		{"good", "", "reports that this system has come up", textGood, noFlags(command.ConfirmBoot)},
