@@ -17,7 +17,7 @@ NEED = @sh initramfs/need.sh
 # The groups for a kernel: one for another processor wants another compiler.
 KERNEL_GROUPS = kernel $(filter arm64,$(ARCH))
 
-.PHONY: all initramfs kernel payloads stick mkpayload alpboot kexec-reboot run check test test-all bench clean help
+.PHONY: all initramfs kernel payloads stick mkpayload alpboot kexec-reboot run check test test-all bench release verify clean help
 .DEFAULT_GOAL = all
 
 all: initramfs kernel
@@ -65,9 +65,20 @@ bench:
 	$(NEED) build kernel run payloads stick bench
 	@go run ./qemu-tests/bench -o $(OUT)/bench.json
 
+# All files of a release in dist/, for x86_64 and arm64, and one of them built
+# again and compared. docs/release.md
+release:
+	$(NEED) build kernel arm64 payloads release
+	@go run ./cmds/mkrelease $(if $(VERSION),--version '$(VERSION)') $(if $(RELEASE_KEY),--key '$(RELEASE_KEY)') $(if $(PAYLOADS),--payloads '$(PAYLOADS)') -o dist
+
+verify:
+	$(if $(FILE),,$(error which file: make verify FILE=alpboot-1.0.0-x86_64.efi))
+	$(NEED) build kernel arm64 payloads release
+	@go run ./cmds/mkrelease verify $(if $(PAYLOADS),--payloads '$(PAYLOADS)') '$(FILE)'
+
 # The kernels that were built stay in $XDG_CACHE_HOME/alpboot.
 clean:
-	rm -rf build
+	rm -rf build dist
 
 help:
 	@echo 'make                 both of:'
@@ -86,5 +97,7 @@ help:
 	@echo 'make test            that, and every feature in virtual machines: twenty minutes; uses the kernel of make kernel if there is one'
 	@echo 'make test-all        that, and arm64, further kernels, fuzzing, long random tests: over two hours'
 	@echo 'make bench           $(OUT)/bench.json: times and sizes beside those of u-root'
-	@echo 'make clean           removes build/'
+	@echo 'make release         dist/, the files of a release; VERSION=1.0.0 before there is a tag, RELEASE_KEY=FILE to sign'
+	@echo 'make verify FILE=F   builds a file of a release again, and compares'
+	@echo 'make clean           removes build/ and dist/'
 	@echo 'Each lists and installs the packages that it lacks.'

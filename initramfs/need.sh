@@ -42,7 +42,13 @@ stick        mkfs.vfat           dosfstools        dosfstools
 stick        mcopy               mtools            mtools
 stick        syslinux            syslinux          syslinux
 stick        /usr/lib/syslinux/mbr/mbr.bin  syslinux-common  -
-check        git                 git               git
+check,release  git               git               git
+release      dpkg-query          dpkg              -
+test         dpkg                dpkg              dpkg
+test         rpm                 rpm               rpm
+test         minisign            minisign          minisign
+test         ssh-keygen          openssh-client    openssh-keygen
+test         busybox             busybox-static    busybox-static
 test         blkid               util-linux        blkid
 test         losetup             mount             losetup
 test         mkswap              util-linux        util-linux

@@ -39,7 +39,11 @@ func Find(ctx context.Context) (Checkout, error) {
 // newest release in CHANGELOG.md, as an unpacked archive has no history.
 func (s Checkout) Version(ctx context.Context) string {
 	if out, err := payload.Run(ctx, s.Dir, "git", "describe", "--always", "--tags", "--dirty"); err == nil {
-		return strings.TrimSpace(string(out))
+		version := strings.TrimSpace(string(out))
+		if tag := strings.TrimPrefix(version, "v"); tag != "" && tag[0] >= '0' && tag[0] <= '9' {
+			version = tag
+		}
+		return version
 	}
 	b, _ := os.ReadFile(filepath.Join(s.Dir, "CHANGELOG.md"))
 	if m := regexp.MustCompile(`(?m)^## \[?v?(\d+\.\d+\.\d+[^\]\s]*)`).FindSubmatch(b); m != nil {
