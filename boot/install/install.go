@@ -185,11 +185,7 @@ type place struct {
 func (s Setup) installed(m Machine) (place, error) {
 	var tried []string
 	if s.Loader == "" {
-		dirs, err := m.partitions(s.ESP)
-		if s.ESP != "" && err != nil {
-			return place{}, err
-		}
-		for _, dir := range dirs {
+		if dir, err := m.partition(s.ESP); err == nil {
 			for _, removable := range []bool{false, true} {
 				name := esp.Current
 				if removable {
@@ -235,14 +231,11 @@ func (s Setup) installed(m Machine) (place, error) {
 
 // onESP installs on the EFI system partition.
 func (s Setup) onESP(m Machine, file string, out payload.Output) error {
-	dirs, err := m.partitions(s.ESP)
+	dir, err := m.partition(s.ESP)
 	if err != nil {
 		return err
 	}
-	if len(dirs) > 1 {
-		return fmt.Errorf("%s may each be the EFI system partition: name it with --esp", strings.Join(dirs, " and "))
-	}
-	e := esp.Setup{Dir: dirs[0], UKI: file, Efivars: m.path(efivar.Path), Removable: s.Removable, Try: s.Try, DryRun: s.DryRun}
+	e := esp.Setup{Dir: dir, UKI: file, Efivars: m.path(efivar.Path), Removable: s.Removable, Try: s.Try, DryRun: s.DryRun}
 	if err := e.Install(m.ESP, out); err != nil || s.DryRun {
 		return err
 	}
@@ -275,10 +268,10 @@ func (m Machine) unlessBehind() string {
 	return ""
 }
 
-// partitions returns where an EFI system partition is mounted.
-func (m Machine) partitions(dir string) ([]string, error) {
+// partition returns where the EFI system partition is mounted, unless dir is that.
+func (m Machine) partition(dir string) (string, error) {
 	if dir != "" {
-		return []string{dir}, nil
+		return dir, nil
 	}
 	var list []string
 	for _, mount := range m.Mounts() {
@@ -289,15 +282,15 @@ func (m Machine) partitions(dir string) ([]string, error) {
 			list = append(list, m.path(mount.Point))
 		}
 	}
-	for _, usual := range []string{"boot/efi", "efi", "boot"} { // before a stick that is mounted somewhere
+	for _, usual := range []string{"boot/efi", "efi", "boot"} {
 		if slices.Contains(list, m.path(usual)) {
-			return []string{m.path(usual)}, nil
+			return m.path(usual), nil
 		}
 	}
-	if len(list) == 0 {
-		return nil, errors.New("no EFI system partition is mounted: mount it at /boot/efi, or name where it is with --esp")
+	if len(list) > 0 {
+		return "", fmt.Errorf("%s may be the EFI system partition of this machine, or a stick: name it with --esp", strings.Join(list, " or "))
 	}
-	return list, nil
+	return "", errors.New("no EFI system partition is mounted: mount it at /boot/efi, or name where it is with --esp")
 }
 
 // A program is what is installed beside another boot loader.
