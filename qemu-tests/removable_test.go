@@ -3,13 +3,17 @@ package qemutests
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
+	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/qemu-tests/debian"
 	"github.com/alpboot/alpboot/qemu-tests/disk"
 	"github.com/alpboot/alpboot/qemu-tests/target"
@@ -20,8 +24,8 @@ import (
 // Command lines of the system that is built in and of the one on the stick. They
 // name no UUID: what a copy has besides is another test's concern.
 const (
-	optionsInside = "console=ttyS0,115200 root=/dev/vda1 from=inside"
-	optionsStick  = "console=ttyS0,115200 root=/dev/sda1 from=stick"
+	optionsInside = targetOptions + " root=/dev/vda1 from=inside"
+	optionsStick  = targetOptions + " root=/dev/sda1 from=stick"
 )
 
 // unattended is a countdown that nobody stops, short but seen.
@@ -31,7 +35,9 @@ const unattended = "alpboot.timeout=3"
 // what was booted.
 type pluggedIn struct {
 	name       string
+	again      bool // it has another one's meaning, but for a detail
 	uefi       bool
+	defaultTo  string // systemd-boot's LoaderEntryDefault
 	parameters string
 	bus        vm.Bus // of the disk that is built in
 	inside     disk.Layout
@@ -51,7 +57,8 @@ func idOf(slug, uuid, format, source, title, kernel string) string {
 }
 
 // pluggedInSetups are set-ups with the system s on both disks.
-func pluggedInSetups(s system) []pluggedIn {
+func pluggedInSetups(t *testing.T, s system) []pluggedIn {
+	t.Helper()
 	const uuid, other = "00000000-1111-4222-8333-000000000021", "00000000-1111-4222-8333-000000000022"
 	ext4 := func(id string, files []disk.File, in ...disk.Volume) disk.FS {
 		return disk.FS{Type: "ext4", UUID: id, Files: files, In: in}
@@ -60,6 +67,11 @@ func pluggedInSetups(s system) []pluggedIn {
 		return s.in("", disk.File{Path: "extlinux.conf", Data: extlinux(title, options)})
 	}
 	configured := func(title string) disk.Layout { return one(disk.MBR, 84, ext4(other, conf(title, optionsStick))) }
+	onStick := idOf("on-the-stick", other, "extlinux", "extlinux.conf", "On the stick", "vmlinuz-lts")
+	bls := func(id, title, options string) disk.FS {
+		return disk.FS{Type: "vfat", UUID: id, Files: s.in("", disk.File{Path: "loader/entries/alpine.conf",
+			Data: fmt.Appendf(nil, "title %s\nlinux /vmlinuz-lts\ninitrd /intel-ucode.img\ninitrd /initramfs-lts\noptions %s\n", title, options)})}
+	}
 	image := func(options string) []byte {
 		return ukitest.Image(
 			ukitest.Section{Name: ".osrel", Data: []byte("PRETTY_NAME=\"Image inside\"\nID=alpine\n")},
@@ -75,11 +87,12 @@ func pluggedInSetups(s system) []pluggedIn {
 	}
 	return []pluggedIn{
 		{
-			// Its default outranked an entry that is no default, and its device came first.
-			name: "BLS inside", bus: vm.Virtio,
-			inside: one(disk.GPT, 84, disk.FS{Type: "vfat", UUID: "0000AB21", Files: s.in("",
-				disk.File{Path: "loader/entries/alpine.conf", Data: []byte("title Entry inside\nlinux /vmlinuz-lts\ninitrd /intel-ucode.img\ninitrd /initramfs-lts\noptions " + optionsInside + "\n")})}),
-			stick: configured("On the stick"),
+			// Its default outranked an entry that is no default, and so did one by which its
+			// configuration starts the kernel inside.
+			name: "BLS inside, and a GRUB that names it", bus: vm.Virtio,
+			inside: one(disk.GPT, 84, bls("0000AB21", "Entry inside", optionsInside)),
+			stick: one(disk.MBR, 84, ext4(other, append(conf("On the stick", optionsStick), disk.File{Path: "grub/grub.cfg", Data: []byte(
+				"search --no-floppy --fs-uuid --set=root 0000-AB21\nset timeout=1\nset default=0\n" + entry("Inside, by the stick", "stick"))}))),
 		}, {
 			// What it asked for once came before the setting default, and so did a title
 			// that is the number there.
@@ -98,13 +111,17 @@ func pluggedInSetups(s system) []pluggedIn {
 				disk.File{Path: "etc/os-release", Data: []byte("ID=alpine\nPRETTY_NAME=\"Guessed inside\"\n")}))),
 			stick: configured("On the stick"),
 		}, {
-			// Its member of the array has the higher count.
-			name: "array", bus: vm.Virtio,
-			inside: one(disk.MBR, 84, ext4(uuid, conf("Array", optionsInside), disk.RAID1("1.2", 1))),
-			stick:  one(disk.MBR, 84, ext4(uuid, conf("Array", optionsStick), disk.RAID1("1.2", 0, 90))),
+			// Its member of the array has the higher count, and another system on it the title
+			// that is the default.
+			name: "array, and its title", bus: vm.Virtio, parameters: "alpboot.default=Array",
+			inside: one(disk.MBR, 84, ext4(uuid, conf("array", optionsInside), disk.RAID1("1.2", 1))),
+			stick: disk.Layout{Table: disk.MBR, Partitions: []disk.Partition{
+				{Size: 84, FS: ext4(uuid, conf("array", optionsStick), disk.RAID1("1.2", 0, 90))},
+				{Size: 84, FS: ext4(other, conf("Array", optionsStick))},
+			}},
 		}, {
 			// Its copy of the physical volume has newer metadata.
-			name: "volume group", bus: vm.SATA,
+			name: "volume group", again: true, bus: vm.SATA,
 			inside: one(disk.GPT, 84, ext4(uuid, conf("Group", optionsInside), disk.LVM("vg0", "lv_root"))),
 			stick:  one(disk.GPT, 84, ext4(uuid, conf("Group", optionsStick), disk.LVM("vg0", "lv_root", 9))),
 		}, {
@@ -112,8 +129,37 @@ func pluggedInSetups(s system) []pluggedIn {
 			name: "copy", uefi: true, bus: vm.Virtio, parameters: "alpboot.default=" + idOf("system", uuid, "extlinux", "extlinux.conf", "System", "vmlinuz-lts"),
 			inside: one(disk.MBR, 84, ext4(uuid, conf("System", optionsInside))),
 			stick:  one(disk.MBR, 84, ext4(uuid, conf("System", optionsStick))),
+		}, {
+			// Both have a default, and its device comes first; it was booted last, and is what
+			// somebody has made the default.
+			name: "booted last and remembered", bus: vm.SATA, parameters: "alpboot.remember-last alpboot.remember=UUID=" + uuid + ":/alpboot.state",
+			inside: one(disk.MBR, 84, ext4(uuid, append(conf("Inside", optionsInside), remembered(t, "alpboot.state", remember.State{Default: onStick, Last: onStick})...))),
+			stick:  configured("On the stick"),
+		}, {
+			// A file of its has the name that systemd-boot's variable has.
+			name: "name of a file", again: true, uefi: true, bus: vm.SATA, defaultTo: "alpine.conf",
+			inside: one(disk.GPT, 84, bls("0000AB25", "Entry inside", optionsInside)),
+			stick:  one(disk.GPT, 84, bls("0000AB26", "On the stick", optionsStick)),
 		},
 	}
+}
+
+// remembered returns the two files in which the menu remembers, with a state.
+func remembered(t *testing.T, name string, s remember.State) (files []disk.File) {
+	t.Helper()
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	store := remember.File{Path: name, FS: root.FS(), Write: func(do func(*os.Root) error) error { return do(root) }}
+	if err := errors.Join(remember.Prepare(root, name), store.Save(s)); err != nil {
+		t.Fatal(err)
+	}
+	for _, half := range []string{name + ".0", name + ".1"} {
+		files = append(files, disk.File{Path: half, From: filepath.Join(root.Name(), half)})
+	}
+	return files
 }
 
 // wholeSystem is a system that can be booted, and its kernel.
@@ -157,17 +203,28 @@ func TestStickDoesNotDecide(t *testing.T) {
 	needOwnKernel(t, "Debian's kernel for virtual machines has no USB")
 	t.Parallel()
 	s, lts := wholeSystem(t)
-	for _, set := range pluggedInSetups(s) {
+	for _, set := range pluggedInSetups(t, s) {
 		t.Run(set.name, func(t *testing.T) {
 			t.Parallel()
+			if set.again {
+				needEverything(t)
+			}
+			flash := func(*vm.Options) {}
 			if set.uefi {
 				needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.fd")
+				of := vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars(t, ovmf+"OVMF_VARS_4M.fd")}
+				flash = func(o *vm.Options) { o.Flash = of }
 			}
-			m := startWith(t, unattended+" "+set.parameters, func(o *vm.Options) {
-				if set.uefi {
-					o.Flash = vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars(t, ovmf+"OVMF_VARS_4M.fd")}
-				}
-			}, drive(t, "stick.img", set.stick, vm.USB), drive(t, "inside.img", set.inside, set.bus))
+			if set.defaultTo != "" {
+				t.Run("first start", func(t *testing.T) {
+					m := startWith(t, "alpboot.timeout=-1", flash)
+					m.text(menuLimit, "s shell")
+					m.shell()
+					value := strings.Join(strings.Split(set.defaultTo, ""), `\000`)
+					m.run(fmt.Sprintf(`printf '\007\000\000\000%s\000\000\000' >/sys/firmware/efi/efivars/LoaderEntryDefault-%s && echo written$((6 * 7))`, value, efivar.Loader), "written42")
+				})
+			}
+			m := startWith(t, unattended+" "+set.parameters, flash, drive(t, "stick.img", set.stick, vm.USB), drive(t, "inside.img", set.inside, set.bus))
 			m.reportsFrom(lts, "from=inside")
 		})
 	}
@@ -179,11 +236,12 @@ func TestStickBesideASlowDisk(t *testing.T) {
 	needOwnKernel(t, "Debian's kernel for virtual machines has no USB")
 	t.Parallel()
 	s, lts := wholeSystem(t)
-	set := pluggedInSetups(s)[0]
+	set := pluggedInSetups(t, s)[0]
 	inside := drive(t, "inside.img", set.inside, vm.Virtio)
 	m := startWith(t, unattended+" alpboot.device-limit=2", func(o *vm.Options) {
-		// One read in a second: the kernel still finds its partitions.
-		o.Extra = []string{"-drive", "if=none,id=slow,format=raw,snapshot=on,throttling.iops-total=1,file=" + inside.File, "-device", "virtio-blk-pci,drive=slow"}
+		// So many reads at once, with which the kernel finds its partitions, and then one in
+		// a second.
+		o.Extra = []string{"-drive", "if=none,id=slow,format=raw,snapshot=on,throttling.iops-total=1,throttling.iops-total-max=16,file=" + inside.File, "-device", "virtio-blk-pci,drive=slow"}
 	}, drive(t, "stick.img", set.stick, vm.USB))
 	m.Await(menuLimit, vm.ScreenIs("why it is to restart", func(s vm.Screen) bool { return rowOf(s, "Restarting in ", " has not answered") >= 0 }))
 	m.row(drawLimit, "On the stick")
@@ -223,7 +281,7 @@ func TestOwnStickIsBuiltIn(t *testing.T) {
 	}}
 	m := startPayload(t, vm.Options{
 		Flash:  vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars(t, ovmf+"OVMF_VARS_4M.fd")},
-		Drives: []vm.Drive{drive(t, "stick.img", stick, vm.USB), drive(t, "inside.img", pluggedInSetups(s)[2].inside, vm.SATA)},
+		Drives: []vm.Drive{drive(t, "stick.img", stick, vm.USB), drive(t, "inside.img", pluggedInSetups(t, s)[2].inside, vm.SATA)},
 	})
 	m.reportsFrom(lts, "from=stick")
 }
