@@ -606,6 +606,10 @@ func TestWhatStarts(t *testing.T) {
 			Firmware: `UEFI, Secure Boot is on; it starts "alpboot", then "Windows Boot Manager"; at the next start "Windows Boot Manager", once`,
 			Menu:     `/EFI/alpboot/alpboot.efi on /dev/vda1: alpboot 1.0, Linux 6.12.1-alpboot, signed by "CN=owner"`,
 			Newer:    "/usr/share/alpboot/alpboot.efi: alpboot 1.0, Linux 6.12.1-alpboot, not signed"}},
+		{"at the path for removable media", func(m *machine) {
+			m.esp["EFI/BOOT/BOOTX64.EFI"] = m.esp["EFI/alpboot/alpboot.efi"]
+			m.order()
+		}, doctor.Starts{Firmware: "UEFI, Secure Boot is off", Menu: "/EFI/BOOT/BOOTX64.EFI on /dev/vda1: alpboot 1.0, Linux 6.12.1-alpboot, not signed"}},
 		{"gone", func(m *machine) { delete(m.esp, "EFI/alpboot/alpboot.efi") }, doctor.Starts{
 			Firmware: `UEFI, Secure Boot is off; it starts "alpboot", then "Windows Boot Manager"`,
 			Menu:     "/EFI/alpboot/alpboot.efi on /dev/vda1: open EFI/alpboot/alpboot.efi: file does not exist"}},

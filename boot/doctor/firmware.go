@@ -131,22 +131,30 @@ func (x *examination) firmware() {
 	x.image(file, o.image)
 }
 
-// withoutOption checks a machine whose boot order has no alpboot: it may be at the
-// path for removable media.
-func (x *examination) withoutOption(options []option) {
-	const install = "Run alpboot install."
+// removable returns alpboot's image at the path for removable media, where it needs no
+// boot option. It is nil when there is none; there is set when another program is.
+func (x *examination) removable() (file string, image []byte, there bool) {
 	name := fallbacks[x.Arch]
-	there := false
 	for _, v := range x.Inventory.Volumes {
 		if v.Volume.Type != superblock.VFAT || v.Volume.Removable || name == "" {
 			continue
 		}
 		b, err := x.program(v.Volume, name)
 		if err == nil && esp.Ours(b) {
-			x.image(fmt.Sprintf("/%s on %s", name, v.Volume.Device), b)
-			return
+			return fmt.Sprintf("/%s on %s", name, v.Volume.Device), b, true
 		}
 		there = there || err == nil
+	}
+	return "/" + name, nil, there
+}
+
+// withoutOption checks a machine whose boot order has no alpboot.
+func (x *examination) withoutOption(options []option) {
+	const install = "Run alpboot install."
+	file, image, there := x.removable()
+	if image != nil {
+		x.image(file, image)
+		return
 	}
 	for _, o := range options {
 		if o.starts() {
@@ -155,7 +163,7 @@ func (x *examination) withoutOption(options []option) {
 		}
 	}
 	if there {
-		x.find(Warning, "firmware", install, "The firmware's boot order has no alpboot: it starts /%s.", name)
+		x.find(Warning, "firmware", install, "The firmware's boot order has no alpboot: it starts %s.", file)
 		return
 	}
 	x.find(Broken, "firmware", install, "The firmware has nothing to start: no boot option names a file that is there.")

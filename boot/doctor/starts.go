@@ -31,13 +31,13 @@ func WhatStarts(m Machine) Starts {
 	if x.secureBoot() {
 		secure = "on"
 	}
-	s := Starts{Firmware: "UEFI, Secure Boot is " + secure, Menu: "not among what the firmware starts from a disk"}
+	s := Starts{Firmware: "UEFI, Secure Boot is " + secure}
 	var names []string
 	for _, o := range x.options() {
 		if o.Attributes&efivar.Active != 0 {
 			names = append(names, o.name())
 		}
-		if !o.ours() || s.Menu == "" || strings.Contains(s.Menu, "/") {
+		if !o.ours() || s.Menu != "" {
 			continue
 		}
 		file := "/" + o.path
@@ -49,6 +49,12 @@ func WhatStarts(m Machine) Starts {
 		default:
 			s.Menu = fmt.Sprintf("%s on %s: %s", file, o.volume.Device, describe(o.image))
 			s.Newer = x.newer(o.image)
+		}
+	}
+	if s.Menu == "" {
+		s.Menu = "not among what the firmware starts from a disk"
+		if file, image, _ := x.removable(); image != nil {
+			s.Menu, s.Newer = file+": "+describe(image), x.newer(image)
 		}
 	}
 	if len(names) > 0 {

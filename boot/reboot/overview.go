@@ -13,12 +13,13 @@ import (
 
 // Overview prints what starts this machine now and next, what is known of the last
 // start, and what a reboot will do, as [System.Status]. It changes nothing.
-func (s *System) Overview(ctx context.Context) (Outcome, error) {
+func (s *System) Overview(ctx context.Context) error {
 	if err := s.sayOverview(ctx); err != nil {
-		return CannotKexec, err
+		return err
 	}
 	s.say("\nA reboot from here:")
-	return s.Status(ctx), nil
+	s.Status(ctx)
+	return nil
 }
 
 func (s *System) sayOverview(ctx context.Context) error {

@@ -311,7 +311,7 @@ func TestDoctor(t *testing.T) {
 func TestOverview(t *testing.T) {
 	f := withMemory(t, remember.State{Last: "gone", Trying: "gone", Attempt: remember.Attempt{Time: 1, Try: 2, Of: 3}}, windows()...)
 	f.ask(t, exitDone, "next", "2")
-	out, stderr := f.ask(t, exitFirmware)
+	out, stderr := f.ask(t, exitDone)
 	for _, want := range []string{
 		"firmware  UEFI, Secure Boot is off\n", "alpboot   not among what the firmware starts from a disk\n", "default   Linux virt, as it comes first in the list\n",
 		"once      Linux lts, as it was asked for at this start only\n", "timeout   auto (built in)\n",
@@ -325,7 +325,7 @@ func TestOverview(t *testing.T) {
 	if n := strings.Count(out, "\n"); n > 24 || stderr != "" {
 		t.Errorf("%d lines do not fit a screen, %q", n, stderr)
 	}
-	if again, _ := f.ask(t, exitFirmware, "status"); again != out {
+	if again, _ := f.ask(t, exitDone, "status"); again != out {
 		t.Errorf("status prints\n%s", again)
 	}
 }

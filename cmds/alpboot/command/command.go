@@ -22,7 +22,7 @@ const (
 	exitDone = iota
 	exitFailed
 	exitMisuse
-	exitFirmware // status: a reboot goes through the firmware
+	exitFirmware // kexec-reboot status: a reboot goes through the firmware
 )
 
 // Run runs the command that args[0] names: alpboot, or one of the names that it has
@@ -131,5 +131,5 @@ func (c command) help(w io.Writer, words []string) {
 
 const footer = `alpboot VERB --help describes a verb and its flags, alpboot(8) all of them.
 alpboot lsboot and alpboot kexec-reboot are these commands, where their links
-are missing. Exit status: 0 done, 1 failed or refused, 2 misuse; status and
-doctor have more.`
+are missing. Exit status: 0 done, 1 failed or refused, 2 misuse; list and doctor
+have more.`

@@ -119,7 +119,7 @@ func (c command) do(ctx context.Context, name string, args []string) (code int, 
 	}
 	switch name {
 	case "status":
-		return codeOf(c.Status(ctx)), nil
+		return map[reboot.Outcome]int{reboot.ByKexec: exitDone, reboot.CannotKexec: exitFailed, reboot.ByTheFirmware: exitFirmware}[c.Status(ctx)], nil
 	case "load":
 		return 0, c.load(ctx, f, args)
 	case "unload":

@@ -43,7 +43,7 @@ func noFlags(do func(command, context.Context) error) func(*flag.FlagSet) runner
 // verbs lists what alpboot does; the first one is meant when none is named.
 func verbs() []verb {
 	return []verb{
-		{"status", "", "what starts this machine, now and next", textStatus, statusVerb},
+		{"status", "", "what starts this machine, now and next", textStatus, noFlags(command.Overview)},
 		{"list", "[DEVICE...]", "what can be booted, as the menu would list it", textList, listVerb},
 		{"doctor", "", "whether this machine would come back", textDoctor, doctorVerb},
 		{"default", "[ENTRY]", "what is booted when nobody chooses", textDefault, defaultVerb},
@@ -62,22 +62,8 @@ func verbs() []verb {
 
 const textStatus = `Prints what starts this machine now, what the next start boots and why, what is
 known of the last one, whether a reboot works by kexec, which services are in
-place, and which entries there are. Changes nothing.
-
-The exit status is 0 when a reboot will kexec, 1 when this kernel cannot, 3 when
-it can and a reboot goes through the firmware all the same.`
-
-func statusVerb(*flag.FlagSet) runner {
-	return func(ctx context.Context, c command, _ []string) (int, error) {
-		o, err := c.Overview(ctx)
-		return codeOf(o), err
-	}
-}
-
-// codeOf returns the exit code for what a reboot will end in.
-func codeOf(o reboot.Outcome) int {
-	return map[reboot.Outcome]int{reboot.ByKexec: exitDone, reboot.CannotKexec: exitFailed, reboot.ByTheFirmware: exitFirmware}[o]
-}
+place, and which entries there are. Changes nothing. The exit status of
+kexec-reboot status tells whether a reboot will kexec.`
 
 const textList = lsboot.About + `
 
@@ -235,7 +221,7 @@ func completionVerb(*flag.FlagSet) runner {
 func pages() []manual.Command {
 	alpboot := manual.Command{Name: "alpboot", Section: 8, About: "what a system that alpboot boots starts next, and whether it would come back", Default: true, Text: textAlpboot,
 		More: []manual.Section{{Title: "Exit status", Text: "0 when it was done, 1 when it failed or was refused, 2 for misuse.\n\n" +
-			"The verbs status, list and doctor have more, which stand with them."}},
+			"The verbs list and doctor have more, which stand with them."}},
 		SeeAlso: []string{"alpboot.conf(5)", "alpboot-menu(7)", "kexec-reboot(8)", "lsboot(8)"}}
 	words := map[string][]string{"slot": {"get-primary", "set-primary", "get-state", "set-state", "get-current"}, "completion": manual.Shells()}
 	for _, v := range verbs() {
