@@ -18,9 +18,6 @@ import (
 	"github.com/alpboot/alpboot/boot/payload/inspect"
 )
 
-// fallbacks are what firmware starts without a boot option.
-var fallbacks = map[string]string{"amd64": "EFI/BOOT/BOOTX64.EFI", "arm64": "EFI/BOOT/BOOTAA64.EFI", "riscv64": "EFI/BOOT/BOOTRISCV64.EFI"}
-
 // option is a boot option of the firmware.
 type option struct {
 	efivar.BootOption
@@ -134,7 +131,7 @@ func (x *examination) firmware() {
 // removable returns alpboot's image at the path for removable media, where it needs no
 // boot option. It is nil when there is none; there is set when another program is.
 func (x *examination) removable() (file string, image []byte, there bool) {
-	name := fallbacks[x.Arch]
+	name := esp.Fallback(x.Arch)
 	for _, v := range x.Inventory.Volumes {
 		if v.Volume.Type != superblock.VFAT || v.Volume.Removable || name == "" {
 			continue

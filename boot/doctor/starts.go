@@ -9,6 +9,7 @@ import (
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/payload/efi"
+	"github.com/alpboot/alpboot/boot/payload/esp"
 )
 
 // Starts is what starts a machine.
@@ -17,9 +18,6 @@ type Starts struct {
 	Menu     string // alpboot: its name, its kernel, its file, who signed it
 	Newer    string // an image that is here and is not what is installed; "" for none
 }
-
-// packaged are where packages put the image of alpboot.
-var packaged = []string{"usr/share/alpboot/alpboot.efi", "usr/lib/alpboot/alpboot.efi", "var/lib/alpboot/alpboot.efi"}
 
 // WhatStarts returns what starts a machine.
 func WhatStarts(m Machine) Starts {
@@ -104,7 +102,7 @@ func describe(b []byte) string {
 
 // newer returns the image of a package that is not the installed one.
 func (x *examination) newer(installed []byte) string {
-	for _, name := range packaged {
+	for _, name := range esp.Packaged() {
 		b, err := boot.ReadFile(x.Root, name, maxFile)
 		if err == nil && !bytes.Equal(b, installed) {
 			return fmt.Sprintf("/%s: %s", name, describe(b))

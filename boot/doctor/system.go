@@ -9,6 +9,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/format/fstab"
+	"github.com/alpboot/alpboot/boot/payload/esp"
 )
 
 // room checks that the next update of what is booted has room.
@@ -33,7 +34,7 @@ func (x *examination) room() {
 		check(x.boots.Volume, "the kernel", size(x.boots.Volume, append(slices.Clone(x.boots.Initrds), x.boots.Kernel)...))
 	}
 	for _, v := range x.Inventory.Volumes {
-		for _, name := range []string{"EFI/alpboot/alpboot.efi", fallbacks[x.Arch]} {
+		for _, name := range []string{esp.Current, esp.Fallback(x.Arch)} {
 			if n := size(v.Volume, name); n > 0 && name != "" {
 				check(v.Volume, "alpboot", n)
 				break

@@ -75,21 +75,18 @@ func (m Machine) isUEFI() bool {
 	return err == nil
 }
 
-// images are where a package has its image.
-var images = []string{"usr/share/alpboot/alpboot.efi", "usr/lib/alpboot/alpboot.efi", "var/lib/alpboot/alpboot.efi"}
-
 // image returns the file to install.
 func (s Setup) image(m Machine) (string, error) {
 	if s.Image != "" {
 		return s.Image, nil
 	}
 	beside, _ := os.Executable()
-	for _, name := range append([]string{filepath.Join(filepath.Dir(beside), "alpboot.efi")}, m.paths(images)...) {
+	for _, name := range append([]string{filepath.Join(filepath.Dir(beside), "alpboot.efi")}, m.paths(esp.Packaged())...) {
 		if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
 			return name, nil
 		}
 	}
-	return "", fmt.Errorf("there is no alpboot.efi beside this program or in /%s: name it with --image", filepath.Dir(images[0]))
+	return "", fmt.Errorf("there is no alpboot.efi beside this program or in /%s: name it with --image", filepath.Dir(esp.Packaged()[0]))
 }
 
 func (m Machine) paths(names []string) (list []string) {

@@ -68,6 +68,15 @@ const (
 	replaced = Directory + "/replaced" // what names of kept loaders begin with
 )
 
+// Packaged returns where packages have alpboot's image, from the root of a system.
+func Packaged() []string {
+	return []string{"usr/share/alpboot/alpboot.efi", "usr/lib/alpboot/alpboot.efi", "var/lib/alpboot/alpboot.efi"}
+}
+
+// Fallback returns the path that firmware starts on a disk without a boot option;
+// "" for a processor whose firmware has none.
+func Fallback(arch string) string { return removable[arch] }
+
 // removable maps processors to the path that firmware starts on media without
 // a boot entry (UEFI specification, chapter 3.5.1.1).
 var removable = map[string]string{"amd64": "EFI/BOOT/BOOTX64.EFI", "arm64": "EFI/BOOT/BOOTAA64.EFI", "riscv64": "EFI/BOOT/BOOTRISCV64.EFI"}
