@@ -18,6 +18,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/payload"
+	"github.com/alpboot/alpboot/cmds/alpboot/command"
 )
 
 // A root is a directory that packages are installed into: busybox, and what the
@@ -380,9 +381,19 @@ func testAlpine(t *testing.T, older, newer string) {
 		}
 	}
 
-	// What the services and hooks are there for is the same in the package and by hand.
 	r.commitHooks("pre-commit")
 	r.unpack(one, apkPackage{})
+	// What kexec-reboot install would put in place is there, to the byte.
+	r.mkdir("etc/runlevels")
+	var out, errs bytes.Buffer
+	if code := command.Run([]string{"kexec-reboot", "install", "--root", r.dir, "--dry-run"}, &out, &errs); code != 0 || !strings.Contains(out.String(), "added     kexec-load to the runlevel default") {
+		t.Errorf("kexec-reboot install: exit status %d\n%s%s", code, out.String(), errs.String())
+	}
+	for _, word := range []string{"created", "replaced", "kept", "updated"} {
+		if strings.Contains(out.String(), word+" ") {
+			t.Errorf("the package lacks what kexec-reboot install puts in place:\n%s", out.String())
+		}
+	}
 	r.says("installed", r.apkRun(one, "post-install", "1.2.3-r0"), hint)
 	r.commitHooks("post-commit")
 	r.calls("installed", "kexec-reboot keep post-commit")

@@ -70,7 +70,7 @@ func contents() []content {
 		{name: "/etc/kernel-hooks.d/60-alpboot.hook", link: "../../usr/share/kernel-hooks.d/alpboot.hook", only: []string{apk}},
 		{name: "/etc/kernel-hooks.d/alpboot.conf", from: alpine + "alpboot.conf", mode: 0o644, setting: true, only: []string{apk}},
 		{name: shareDir + "alpboot-keep.hook", from: services + "alpboot-keep.hook", mode: 0o755, only: []string{apk}},
-		{name: "/etc/apk/commit_hooks.d/alpboot-keep.hook", link: "../../../usr/share/alpboot/alpboot-keep.hook", only: []string{apk}},
+		{name: "/etc/apk/commit_hooks.d/alpboot-keep", link: "../../../usr/share/alpboot/alpboot-keep.hook", only: []string{apk}},
 	}
 	for _, name := range []string{"alpboot-health", "alpboot-keep", "alpboot-watchdog", "kexec-exec", "kexec-load"} {
 		list = append(list, content{name: "/etc/init.d/" + name, from: services + name, mode: 0o755, only: []string{apk}})

@@ -122,6 +122,9 @@ func files(t *testing.T, r *release) map[string][]byte {
 
 // TestRelease makes a release, and the one after it, as making one takes a while.
 func TestRelease(t *testing.T) {
+	if testing.Short() {
+		t.Skip("making releases takes half a minute")
+	}
 	packer, programs := needPacker(t), buildPrograms(t)
 	key := newKey(t, "ed25519")
 	older, newer := standin(t, "1.2.3", programs, packer), standin(t, "1.3.0", programs, packer)
