@@ -149,7 +149,7 @@ var openrcKernel = sync.OnceValues(func() (o vm.Options, err error) {
 // modules of that kernel and of no other.
 var startedKernel = sync.OnceValues(func() (o vm.Options, err error) {
 	var menu string
-	if o.Kernel, menu, err = payload(made.MenuOnDebian).files(); err != nil {
+	if o.Kernel, menu, err = made.MenuOnDebian(); err != nil {
 		return o, err
 	}
 	program := made.Path("openrc", "starter")

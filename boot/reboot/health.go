@@ -52,7 +52,11 @@ func (s *System) Health(ctx context.Context, o HealthOptions) error {
 	o.DownLimit = cmp.Or(o.DownLimit, 2*time.Minute)
 	limited, stop := context.WithTimeout(ctx, o.Limit)
 	defer stop()
-	waits, err := s.menuWaits(limited)
+	var waits bool
+	err := again(limited, o.Pause, func() (err error) {
+		waits, err = s.menuWaits(limited)
+		return err
+	})
 	if (err != nil || !waits) && !s.onTrial() {
 		return err
 	}
@@ -63,7 +67,7 @@ func (s *System) Health(ctx context.Context, o HealthOptions) error {
 	case bad == nil && !waits:
 		return s.commitTrial()
 	case bad == nil:
-		return s.ConfirmBoot(ctx)
+		return again(limited, o.Pause, func() error { return s.ConfirmBoot(ctx) })
 	case !s.unattended():
 		return fmt.Errorf("%w: that it is up is not reported to the boot menu; it was started by hand, and is not restarted", bad)
 	}
@@ -84,6 +88,9 @@ func (s *System) menuWaits(ctx context.Context) (bool, error) {
 	defer b.close()
 	state, err := b.store.Load()
 	ours := state.Attempt.Release == "" || state.Attempt.Release == s.Release
+	if err == nil && !state.Kept {
+		err = b.unread()
+	}
 	return err == nil && state.Kept && state.Trying != "" && ours, err
 }
 
@@ -109,6 +116,18 @@ func (s *System) becomesWell(ctx context.Context, o HealthOptions) error {
 		if !wait(ctx, o.Pause) {
 			return fmt.Errorf("%s has not succeeded within %v", again, o.Limit)
 		}
+	}
+}
+
+// again calls do until it succeeds or the time is over, as a disk may answer later;
+// each pause is twice the one before, up to a minute. It returns the last error.
+func again(ctx context.Context, pause time.Duration, do func() error) error {
+	for {
+		err := do()
+		if err == nil || !wait(ctx, pause) {
+			return err
+		}
+		pause = min(2*pause, time.Minute)
 	}
 }
 

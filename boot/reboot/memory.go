@@ -27,6 +27,7 @@ type menuMemory struct {
 
 	volumes boot.Volumes
 	made    *settings.StatePlace // the file that is used and no setting names
+	missing error                // why the file that a setting names cannot be read
 }
 
 // bootMenu is what the boot menu would go by here.
@@ -44,6 +45,17 @@ func (s *System) bootMenu(ctx context.Context) *bootMenu {
 	b.scan, b.inv = s.scan(ctx, b.m)
 	b.menuMemory = s.menuMemory(b.m, b.inv)
 	return b
+}
+
+// unread returns why what the menu remembers may be somewhere that has not been read;
+// nil where there is no such place.
+func (b *bootMenu) unread() error {
+	for _, v := range b.inv.Volumes {
+		if v.Overdue {
+			return errors.New(v.Problem)
+		}
+	}
+	return b.missing
 }
 
 func (b *bootMenu) close() {
@@ -94,7 +106,8 @@ func (s *System) menuMemory(m *mounted, inv boot.Inventory) menuMemory {
 		case err == nil:
 			mem.store = file(place)
 		case mem.asked.Remember == settings.File:
-			mem.store = &remember.Nowhere{Why: fmt.Sprintf("the volume of %s is not mounted at / or below /boot, /efi or /media", mem.asked.RememberFile)}
+			mem.missing = fmt.Errorf("the volume of %s is not mounted at / or below /boot, /efi or /media", mem.asked.RememberFile)
+			mem.store = &remember.Nowhere{Why: mem.missing.Error()}
 		}
 		if why = err; mem.asked.Remember == settings.Auto && err == nil {
 			mem.made = &place

@@ -237,22 +237,30 @@ func CanMount(fstype string) bool {
 	return true
 }
 
-// mounted has do work in the filesystem in a file.
-func mounted(file, work string, do func(dir string) error) error {
+// Mounted has do work in a filesystem in a file, at a path that leads there as long as
+// do runs. options are those of mount(8) for the loop device. The filesystem is nowhere
+// in the tree by then, so that it is unmounted however this process ends: one that
+// stayed would keep mkfs.btrfs from using its UUID again.
+func Mounted(file, options, work string, do func(dir string) error) error {
 	dir, err := os.MkdirTemp(work, "mount-")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(dir)
-	if err := tool("", "mount", "-o", "loop", file, dir); err != nil {
+	if err := tool("", "mount", "-o", "loop"+options, file, dir); err != nil {
 		return err
 	}
-	return errors.Join(do(dir), tool("", "umount", dir))
+	top, err := os.Open(dir)
+	if err := errors.Join(err, tool("", "umount", "--lazy", dir)); err != nil {
+		return err
+	}
+	defer top.Close() // which unmounts it
+	return do(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), top.Fd()))
 }
 
 // subvolumes makes the subvolumes of a btrfs, and puts files into it.
 func (fs FS) subvolumes(file, work string, files []File) error {
-	return mounted(file, work, func(dir string) error {
+	return Mounted(file, "", work, func(dir string) error {
 		for _, name := range fs.Subvolumes {
 			if err := tool("", "btrfs", "subvolume", "create", filepath.Join(dir, name)); err != nil {
 				return err
@@ -271,7 +279,7 @@ func (fs FS) subvolumes(file, work string, files []File) error {
 // replayed. It is only for disks that are written where [CanMount] is true.
 func Crashed() Volume {
 	return Volume{wrap: func(file, work string) error {
-		return mounted(file, work, func(dir string) error {
+		return Mounted(file, "", work, func(dir string) error {
 			if err := os.WriteFile(filepath.Join(dir, "written-last"), []byte("in the journal"), 0o644); err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -53,6 +54,7 @@ type fake struct {
 	isDisabled bool
 	lacks      map[uintptr]bool  // system calls that are not there
 	uuids      map[string]string // by device
+	late       atomic.Int32      // how many probes fail first
 	ran        []string
 	hangups    int
 	restarts   int // without a shutdown
@@ -89,7 +91,7 @@ func newFake(t *testing.T, files map[string]string) *fake {
 }
 
 func (f *fake) probe(device string) (superblock.Superblock, error) {
-	if uuid := f.uuids[device]; uuid != "" {
+	if uuid := f.uuids[device]; uuid != "" && f.late.Add(-1) < 0 {
 		return superblock.Superblock{Type: "ext4", UUID: uuid}, nil
 	}
 	return superblock.Superblock{}, superblock.ErrUnknown

@@ -186,6 +186,7 @@ func TestHealth(t *testing.T) {
 		good     bool // the menu is told
 		restarts bool
 		says     string
+		late     int32 // how often the disk with the memory fails
 	}{
 		{name: "all is well", trying: "lts", cmdline: unattended, files: up, good: true, says: "know that lts is up"},
 		{name: "the checks pass", trying: "lts", cmdline: byHand, files: slices.Concat(up, check("exit 0\n")), good: true},
@@ -194,6 +195,8 @@ func TestHealth(t *testing.T) {
 		{name: "a check hangs", trying: "lts", cmdline: unattended, files: slices.Concat(up, check("sleep 1000 & wait\n")), restarts: true, says: "has not ended within"},
 		{name: "a check is never ready", trying: "lts", cmdline: unattended, files: slices.Concat(up, check("exit 75\n")), restarts: true, says: "has not succeeded within"},
 		{name: "a check is ready later", trying: "lts", cmdline: unattended, files: slices.Concat(up, check("[ -e \"$0.again\" ] || { : >\"$0.again\"; exit 75; }\n")), good: true},
+		{name: "the disk answers later", trying: "lts", cmdline: unattended, files: up, good: true, late: 3},
+		{name: "the disk does not answer", trying: "lts", cmdline: unattended, files: up, says: "is not mounted", late: 1 << 30},
 		{name: "by hand", trying: "lts", cmdline: byHand, files: slices.Concat(up, check("exit 1\n")), says: "it was started by hand, and is not restarted"},
 		{name: "panic=0", trying: "lts", cmdline: "panic=0\n", files: slices.Concat(up, check("exit 1\n")), says: "by hand"},
 		{name: "the services hang", trying: "lts", cmdline: unattended, files: []string{"/run/openrc/softlevel", "default", "/run/openrc/rc.starting/x", "x"}, restarts: true, says: "have not all been started"},
@@ -209,6 +212,7 @@ func TestHealth(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			f.late.Store(tt.late)
 			limit := 2 * time.Second // for what never comes
 			if tt.good || tt.restarts && strings.Contains(tt.says, "check.d") {
 				limit = time.Minute

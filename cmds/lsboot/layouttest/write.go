@@ -220,19 +220,19 @@ func place(t testing.TB, disk string, start int, file string) {
 func (l Layout) fill(t testing.TB, image string, start, size int, v boottest.Volume) {
 	t.Helper()
 	boottest.NeedFilesystem(t, "btrfs")
-	top := filepath.Join(t.TempDir(), "mount")
-	if err := os.Mkdir(top, 0o755); err != nil {
+	err := disk.Mounted(image, fmt.Sprintf(",offset=%d,sizelimit=%d", start<<20, size<<20), t.TempDir(), func(top string) error {
+		for _, name := range l.Subvolumes {
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(top, name)), 0o755); err != nil {
+				return err
+			}
+			boottest.Tool(t, "btrfs", "subvolume", "create", filepath.Join(top, name))
+		}
+		PutFiles(t, top, v.FS)
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	boottest.Tool(t, "mount", "-o", fmt.Sprintf("loop,offset=%d,sizelimit=%d", start<<20, size<<20), image, top)
-	defer boottest.Tool(t, "umount", top)
-	for _, name := range l.Subvolumes {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(top, name)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		boottest.Tool(t, "btrfs", "subvolume", "create", filepath.Join(top, name))
-	}
-	PutFiles(t, top, v.FS)
 }
 
 // PutFiles writes the files of a volume below dir.
