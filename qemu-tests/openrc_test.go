@@ -417,7 +417,8 @@ func TestOpenRCEntry(t *testing.T) {
 		if out := m.sh("lsboot --version && kexec-reboot --version && alpboot --version"); !strings.Contains(out, "lsboot ") || !strings.Contains(out, "kexec-reboot ") {
 			t.Errorf("the links are not the commands:\n%s", out)
 		}
-		if out, code := m.shCode("alpboot doctor"); code != "0" && code != "1" || !strings.Contains(out, "This machine would come back") {
+		// A kernel whose modules are in its initramfs alone would not come back without them.
+		if out, code := m.shCode("alpboot doctor"); made.HasKernel() && (code != "0" && code != "1" || !strings.Contains(out, "This machine would come back")) {
 			t.Errorf("alpboot doctor: exit code %s\n%s", code, out)
 		}
 		m.Type("alpboot reboot 'linux new'\r")
