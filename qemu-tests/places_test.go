@@ -31,6 +31,7 @@ var long = []string{
 	"TestUnattendedManyStarts",
 	"TestUnattendedTries",
 	"TestOpenRCInstallAndReboot",
+	"TestInstallBesideExtlinux",
 	"TestPanicIsKept",
 	"TestStartedAgainAndFirmwareSetup",
 	"TestNextStartInEFIVariables",

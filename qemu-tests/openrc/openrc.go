@@ -132,6 +132,8 @@ func once(cache, dir string, make func(work string) error) error {
 type Disks struct {
 	Root map[string]File // besides the system itself
 	Boot map[string]File // on /boot
+	// BootOptions are further arguments for the mkfs of /boot.
+	BootOptions []string
 	// Prepare is called with the directory that becomes the root filesystem.
 	Prepare func(root string) error
 }
@@ -171,7 +173,7 @@ func (s System) Write(d Disks, root, boot string) error {
 	if err := errors.Join(os.Mkdir(top, 0o755), stage(top, d.Boot)); err != nil {
 		return err
 	}
-	return mkfs(boot, top, 96)
+	return mkfs(boot, top, 96, d.BootOptions...)
 }
 
 // leftOut are directories of the packages that the system does not need.
@@ -307,7 +309,7 @@ func stage(root string, files map[string]File) error {
 }
 
 // mkfs makes an image of some MiB that holds the directory top.
-func mkfs(image, top string, size int64) error {
+func mkfs(image, top string, size int64, options ...string) error {
 	f, err := os.Create(image)
 	if err != nil {
 		return err
@@ -319,7 +321,7 @@ func mkfs(image, top string, size int64) error {
 	if _, err := exec.LookPath(program); err != nil {
 		program = "/usr/sbin/mkfs.ext4"
 	}
-	return run("", program, "-q", "-F", "-d", top, image)
+	return run("", program, append(append([]string{"-q", "-F", "-d", top}, options...), image)...)
 }
 
 // Clean reports whether the ext4 filesystem of an image was unmounted in order:

@@ -33,6 +33,10 @@ func start() error {
 			return fmt.Errorf("modprobe %s: %w\n%s", name, err, out)
 		}
 	}
+	// What the system may want to mount later, where the root filesystem has no modules.
+	for _, name := range []string{"vfat", "nls_cp437", "nls_ascii", "nls_iso8859-1", "nls_utf8", "efivarfs"} {
+		exec.Command("/bbin/modprobe", name).Run() // without it that mount fails
+	}
 	cmdline, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
 		return err
