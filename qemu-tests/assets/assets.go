@@ -166,7 +166,11 @@ func (a *Assets) Unpacked(initrd string) (string, error) {
 		if err != nil {
 			return fmt.Errorf("unpacking %s: %w", initrd, err)
 		}
-		return os.WriteFile(file, b, 0o644)
+		// Whole or not at all: another run of tests may be starting a machine with it.
+		if err := os.WriteFile(file+".new", b, 0o644); err != nil {
+			return err
+		}
+		return os.Rename(file+".new", file)
 	})
 }
 
