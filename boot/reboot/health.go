@@ -37,14 +37,14 @@ type HealthOptions struct {
 // Health reports to the boot menu that the system is up when it is, and restarts the
 // machine when it is not.
 //
-// It does nothing unless the menu waits for that report, or was started to be
-// tried itself. Then it waits until all
-// services have been started, and runs the files in /etc/alpboot/check.d. One
-// that fails, or no success within the limit, ends in a restart through the
-// firmware, so that the menu comes and counts. A machine that was started by
-// hand is not restarted: the user is there, and may be about to repair it. The
-// difference between the two is panic= on the command line, which the menu adds to an
-// unattended start that is to be confirmed.
+// It does nothing unless the menu waits for that report, or was started to be tried
+// itself; where that cannot be read yet, it is read again within the limit. Then it
+// waits until all services have been started, and runs the files in
+// /etc/alpboot/check.d. One that fails, or no success within the limit, ends in a
+// restart through the firmware, so that the menu comes and counts. A machine that was
+// started by hand is not restarted: the user is there, and may be about to repair it.
+// The difference between the two is panic= on the command line, which the menu adds
+// to an unattended start that is to be confirmed.
 func (s *System) Health(ctx context.Context, o HealthOptions) error {
 	o.Limit = cmp.Or(o.Limit, 10*time.Minute)
 	o.CheckLimit = cmp.Or(o.CheckLimit, time.Minute)
