@@ -1,7 +1,6 @@
 package menu
 
 import (
-	"slices"
 	"strings"
 )
 
@@ -27,15 +26,16 @@ type choice struct {
 // choices are the rows that are shown now, those that begin with what is searched for
 // before others.
 func (pk pick) choices(m Model) []choice {
-	rows := slices.DeleteFunc(pk.rows(m), func(c choice) bool { return !strings.Contains(c.name, pk.search) })
-	later := func(c choice) int {
-		if strings.HasPrefix(c.name, pk.search) {
-			return 0
+	var first, others []choice
+	for _, c := range pk.rows(m) {
+		switch {
+		case strings.HasPrefix(c.name, pk.search):
+			first = append(first, c)
+		case strings.Contains(c.name, pk.search):
+			others = append(others, c)
 		}
-		return 1
 	}
-	slices.SortStableFunc(rows, func(a, b choice) int { return later(a) - later(b) })
-	return rows
+	return append(first, others...)
 }
 
 // The letters are left to what is typed.

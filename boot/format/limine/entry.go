@@ -280,18 +280,15 @@ func (c *config) onDrive(resource, argument, file string) []boot.MountedVolume {
 		return (m.Volume.Type == superblock.ISO9660) != (resource == "odd")
 	})
 	if drive > 1 && resource == "hdd" {
-		own := func(m boot.MountedVolume) bool {
-			return m.Volume.Disk == c.vol.Disk && m.Volume.Disk != "" || m.Volume.Device == c.vol.Device
-		}
-		slices.SortStableFunc(found, func(a, b boot.MountedVolume) int {
-			switch {
-			case own(a) == own(b):
-				return 0
-			case own(a):
-				return 1
+		var own, others []boot.MountedVolume
+		for _, m := range found {
+			if m.Volume.Disk == c.vol.Disk && m.Volume.Disk != "" || m.Volume.Device == c.vol.Device {
+				own = append(own, m)
+			} else {
+				others = append(others, m)
 			}
-			return -1
-		})
+		}
+		found = append(others, own...)
 	}
 	return found
 }

@@ -15,18 +15,18 @@ func findKernels(list []fs.DirEntry) []string {
 		name    string
 		changed time.Time
 	}
-	var kernels []kernel
+	var kernels []*kernel
 	for _, d := range list {
 		if !d.Type().IsRegular() || !isKernel(d.Name()) {
 			continue
 		}
-		k := kernel{name: d.Name()}
+		k := &kernel{name: d.Name()}
 		if st, err := d.Info(); err == nil {
 			k.changed = st.ModTime()
 		}
 		kernels = append(kernels, k)
 	}
-	slices.SortStableFunc(kernels, func(a, b kernel) int {
+	slices.SortStableFunc(kernels, func(a, b *kernel) int {
 		if c := b.changed.Compare(a.changed); c != 0 {
 			return c
 		}

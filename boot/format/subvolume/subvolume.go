@@ -133,21 +133,16 @@ func (w *walk) list(dir string) (dirs []fs.DirEntry, ok bool) {
 // may be too many.
 func (w *walk) directory(root Root, list []fs.DirEntry, depth int) {
 	plain := make(map[string]bool, len(list))
+	var first, others []fs.DirEntry
 	for _, d := range list {
-		is, known := isSubvolume(d)
-		plain[d.Name()] = known && !is
-	}
-	list = slices.Clone(list)
-	slices.SortStableFunc(list, func(a, b fs.DirEntry) int {
-		switch {
-		case plain[a.Name()] == plain[b.Name()]:
-			return 0
-		case plain[b.Name()]:
-			return -1
+		if is, known := isSubvolume(d); known && !is {
+			plain[d.Name()] = true
+			others = append(others, d)
+		} else {
+			first = append(first, d)
 		}
-		return 1
-	})
-	for _, d := range list {
+	}
+	for _, d := range append(first, others...) {
 		name := d.Name()
 		dir := path.Join(root.Dir, name)
 		is, known := isSubvolume(d)
