@@ -138,3 +138,50 @@ func TestInstallBesideExtlinux(t *testing.T) {
 	m.Type("reboot\r")
 	m.Await(downLimit, vm.InLog(restarting))
 }
+
+// On a machine with UEFI, alpboot install --try is started once and leaves the boot
+// order alone. When the system that it boots says good, it is what the firmware
+// starts from then on.
+func TestInstallTry(t *testing.T) {
+	needFirmware(t, "ovmf", ovmf+"OVMF_CODE_4M.fd")
+	t.Parallel()
+	takePlace(t)
+	in := newInstalled(t, "/dev/vdb", "/dev/vdc")
+	partition := esp(t, "esp.img")
+	partition.Access = vm.Writeable
+	o := vm.Options{
+		Flash:  vm.Flash{Code: ovmf + "OVMF_CODE_4M.fd", Vars: vars(t, ovmf+"OVMF_VARS_4M.fd")},
+		Drives: []vm.Drive{partition, in.root, in.boot}, Memory: roomy,
+	}
+	const (
+		mount = "mount -t efivarfs none /sys/firmware/efi/efivars; mount -t vfat /dev/vda1 /boot/efi && cd /sys/firmware/efi/efivars"
+		order = "md5sum <BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+	)
+	m := in.direct(t, o)
+	m.sh(mount + " && mkdir -p /boot/efi/EFI")
+	before := m.sh(order)
+	out := m.sh("alpboot install --try")
+	if !strings.Contains(out, "is on trial. The next start, and only that one, shows its menu; it stays when the system that it boots runs alpboot good") {
+		t.Errorf("alpboot install --try prints %q", out)
+	}
+	if after := m.sh(order); after != before {
+		t.Error("the boot order has changed")
+	}
+	m.off()
+
+	o.Resets = true
+	m = startAnother(t, o)
+	m.boots()
+	m.Await(0, vm.InLog(`"alpboot (trial)" from HD(1,GPT,`))
+	m.sh(mount)
+	out, _ = m.shCode("alpboot good")
+	if !strings.Contains(out, "The alpboot that was on trial stays: the firmware starts it from now on") {
+		t.Errorf("alpboot good prints %q", out)
+	}
+	m.sh("test -f /boot/efi/EFI/alpboot/alpboot.efi && ! test -f /boot/efi/EFI/alpboot/trial.efi && cd /")
+	from := len(m.Serial(0).Log())
+	m.Type("reboot\r")
+	m.Await(menuLimit, vm.LogAfter(from, `"alpboot" from HD(1,GPT,`))
+	m.row(menuLimit, "Linux lts")
+	m.selected("Linux lts")
+}

@@ -31,6 +31,7 @@ var long = []string{
 	"TestUnattendedManyStarts",
 	"TestUnattendedTries",
 	"TestOpenRCInstallAndReboot",
+	"TestInstallTry",
 	"TestInstallBesideExtlinux",
 	"TestPanicIsKept",
 	"TestStartedAgainAndFirmwareSetup",
