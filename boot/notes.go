@@ -17,24 +17,31 @@ type Notes struct {
 	Limit int
 
 	kept    []Note
-	lines   int // of kept
+	given   []Note // as they were before their texts were made fit
+	lines   int    // of kept
 	dropped int
 }
 
 // Add keeps a note. Its text is made fit to be printed, as by [Clean] but for
 // its length.
 func (n *Notes) Add(at Source, text string) {
-	note := Note{Source: at, Text: singleLine(text)}
 	limit := cmp.Or(n.Limit, 20)
-	switch isLine := at.Line > 0; {
-	case slices.Contains(n.kept, note):
+	given := Note{Source: at, Text: text}
+	isLine := at.Line > 0
+	switch {
+	case slices.Contains(n.given, given): // a file may be read again and again: it costs nothing
+		return
 	case isLine && n.lines >= limit, !isLine && len(n.kept)-n.lines >= limit:
 		n.dropped++
-	default:
-		n.kept = append(n.kept, note)
-		if isLine {
-			n.lines++
-		}
+		return
+	}
+	note := Note{Source: at, Text: singleLine(text)}
+	if slices.Contains(n.kept, note) {
+		return
+	}
+	n.kept, n.given = append(n.kept, note), append(n.given, given)
+	if isLine {
+		n.lines++
 	}
 }
 
