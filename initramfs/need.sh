@@ -49,6 +49,7 @@ test         rpm                 rpm               rpm
 test         minisign            minisign          minisign
 test         ssh-keygen          openssh-client    openssh-keygen
 test         busybox             busybox-static    busybox-static
+test         groff               groff-base        groff
 test         blkid               util-linux        blkid
 test         losetup             mount             losetup
 test         mkswap              util-linux        util-linux
