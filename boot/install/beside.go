@@ -23,7 +23,7 @@ func (s Setup) beside(c *config, p program, update bool, out payload.Output) err
 	if s.DryRun {
 		c.rehearse(out)
 	}
-	old, err := read(c.files, c.name)
+	old, err := esp.Read(c.files, c.name)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (s Setup) takeAway(c *config, out payload.Output) error {
 	if s.DryRun {
 		c.rehearse(out)
 	}
-	old, err := read(c.files, c.name)
+	old, err := esp.Read(c.files, c.name)
 	if err != nil {
 		return err
 	}
@@ -136,16 +136,16 @@ func (s Setup) takeAway(c *config, out payload.Output) error {
 		if s.DryRun {
 			files = rehearsal(files, out)
 		}
-		if b, err := read(files, snippet); err != nil {
+		if b, err := esp.Read(files, snippet); err != nil {
 			return err
 		} else if b != nil {
-			if err := remove(files, snippet); err != nil {
+			if err := esp.Remove(files, snippet); err != nil {
 				return err
 			}
 		}
 	}
 	if before == "" && strings.Contains(string(old), begin+made) {
-		err = remove(c.files, c.name)
+		err = esp.Remove(c.files, c.name)
 	} else {
 		err = replace(c.files, c.name, c.name+tempEnding, []byte(before))
 	}

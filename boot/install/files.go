@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"path"
 	"regexp"
@@ -37,40 +36,6 @@ func wholeImage(name string, b []byte) bool {
 	return kind != nil && nameOf(kind[1], b) == path.Base(name)
 }
 
-// read returns the content of a file; nil when there is none.
-func read(files Files, name string) ([]byte, error) {
-	b, err := files.Read(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err == nil && b == nil {
-		b = []byte{}
-	}
-	return b, err
-}
-
-// write writes a new file, and reads it back.
-func write(files Files, name string, data []byte) error {
-	err := files.Write(name, data)
-	if err == nil {
-		var got []byte
-		if got, err = files.Read(name); err == nil && !bytes.Equal(got, data) {
-			err = errors.New("it is not what was written: the disk may be failing")
-		}
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", name, err), files.Remove(name))
-	}
-	return nil
-}
-
-func remove(files Files, name string) error {
-	if err := files.Remove(name); err != nil {
-		return fmt.Errorf("removing %s: %w", name, err)
-	}
-	return files.Sync()
-}
-
 // replace makes a file hold data. Whenever power goes, the old or the new content is
 // under its name, whole. It goes by way of temp, which nobody reads, in whatever
 // directory of the same filesystem.
@@ -78,22 +43,22 @@ func remove(files Files, name string) error {
 // FAT has no journal, so that after a power cut in the midst of it both names may
 // lead to the same content; then neither may be removed.
 func replace(files Files, name, temp string, data []byte) error {
-	old, err := read(files, name)
+	old, err := esp.Read(files, name)
 	if err != nil || old != nil && bytes.Equal(old, data) {
 		return err
 	}
-	left, err := read(files, temp)
+	left, err := esp.Read(files, temp)
 	switch {
 	case err != nil:
 		return err
 	case left != nil && bytes.Equal(left, old):
 		return fmt.Errorf("%s may be a second name of %s after a power cut: unmount the filesystem, have fsck repair it, and remove the file", temp, name)
 	case left != nil:
-		if err := remove(files, temp); err != nil {
+		if err := esp.Remove(files, temp); err != nil {
 			return err
 		}
 	}
-	if err := write(files, temp, data); err != nil {
+	if err := esp.WriteChecked(files, temp, data); err != nil {
 		return err
 	}
 	if old == nil {
@@ -113,7 +78,7 @@ func replace(files Files, name, temp string, data []byte) error {
 	if old == nil {
 		return nil
 	}
-	return remove(files, temp)
+	return esp.Remove(files, temp)
 }
 
 // putImages writes images, by their names, into Dir, and reports whether one was not
@@ -123,14 +88,14 @@ func putImages(files Files, images map[string][]byte) (missing bool, err error) 
 	var todo []string
 	for _, name := range slices.Sorted(maps.Keys(images)) {
 		file := path.Join(Dir, name)
-		old, err := read(files, file)
+		old, err := esp.Read(files, file)
 		switch {
 		case err != nil:
 			return false, err
 		case bytes.Equal(old, images[name]):
 			continue
 		case old != nil: // cut short: nothing names it, or what names it cannot start it
-			if err := remove(files, file); err != nil {
+			if err := esp.Remove(files, file); err != nil {
 				return false, err
 			}
 		}
@@ -148,7 +113,7 @@ func putImages(files Files, images map[string][]byte) (missing bool, err error) 
 		return false, fmt.Errorf("the filesystem has %d bytes free, and %d are needed: %d too few", free, need, need-free)
 	}
 	for _, name := range todo {
-		if err := write(files, path.Join(Dir, name), images[name]); err != nil {
+		if err := esp.WriteChecked(files, path.Join(Dir, name), images[name]); err != nil {
 			return false, err
 		}
 	}
@@ -167,12 +132,12 @@ func dropImages(files Files, but []string) error {
 			left++
 			continue
 		}
-		if err := remove(files, path.Join(Dir, name)); err != nil {
+		if err := esp.Remove(files, path.Join(Dir, name)); err != nil {
 			return err
 		}
 	}
 	if left == 0 && len(names) > 0 {
-		return remove(files, Dir)
+		return esp.Remove(files, Dir)
 	}
 	return nil
 }

@@ -57,12 +57,9 @@ type Machine struct {
 // New returns the system whose files are below root, and that runs here.
 func New(root string) Machine {
 	return Machine{
-		Root: root,
-		ESP:  esp.NewMachine(root),
-		Mounts: func() []mountinfo.Mount {
-			b, _ := os.ReadFile(filepath.Join(root, mountinfo.Path)) // none that is known
-			return mountinfo.Parse(string(b))
-		},
+		Root:    root,
+		ESP:     esp.NewMachine(root),
+		Mounts:  func() []mountinfo.Mount { return mountinfo.Read(os.DirFS(root)) },
 		Open:    func(dir string) Files { return mounted{esp.Mounted(dir)} },
 		Sectors: func(m mountinfo.Mount) (disk, partition []byte) { return sectors(root, m) },
 	}
@@ -259,7 +256,7 @@ func (m Machine) unlessBehind() string {
 	if err != nil || len(order) == 0 {
 		return ""
 	}
-	if o, err := efivar.Option(vars, order[0]); err == nil && !strings.EqualFold(o.File, `\`+strings.ReplaceAll(esp.Current, "/", `\`)) {
+	if o, err := efivar.Option(vars, order[0]); err == nil && !esp.Names(o, esp.Current) {
 		return fmt.Sprintf(", once its boot entry comes before %q in the firmware's order, where it was moved by somebody (efibootmgr -o)", boot.Visible(o.Description))
 	}
 	return ""
@@ -378,7 +375,7 @@ func (c *config) path() string { return filepath.Join(c.dir, c.name) }
 
 // read returns the text of the file that is edited; "" when there is none.
 func (c *config) read() (string, error) {
-	b, err := read(c.files, c.name)
+	b, err := esp.Read(c.files, c.name)
 	return string(b), err
 }
 

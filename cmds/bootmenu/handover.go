@@ -20,8 +20,7 @@ import (
 // the way of that is logged and left: there is nobody to ask.
 func handOver(log *slog.Logger) {
 	unix.Sync()
-	b, _ := os.ReadFile("/" + mountinfo.Path)
-	for _, m := range slices.Backward(mountinfo.Parse(string(b))) {
+	for _, m := range slices.Backward(mountinfo.Read(os.DirFS("/"))) {
 		if m.Point == "/" || !m.OnDisk() {
 			continue
 		}

@@ -37,8 +37,7 @@ func run(root fs.FS, probe func(path string) (superblock.Superblock, error), std
 		blocks, errs = device.List(sysfs)
 	}
 	mounts := make(map[string]string)
-	b, _ := fs.ReadFile(root, mountinfo.Path)
-	for _, m := range mountinfo.Parse(string(b)) {
+	for _, m := range mountinfo.Read(root) {
 		mounts[m.Source] = cmp.Or(mounts[m.Source], m.Point)
 	}
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)

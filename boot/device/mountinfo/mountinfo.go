@@ -3,6 +3,7 @@
 package mountinfo
 
 import (
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -21,6 +22,13 @@ type Mount struct {
 	Type    string
 	Source  string
 	Super   []string // options of the filesystem
+}
+
+// Read returns the mounts of the system whose files fsys has, none where the list
+// cannot be read.
+func Read(fsys fs.FS) []Mount {
+	b, _ := fs.ReadFile(fsys, Path)
+	return Parse(string(b))
 }
 
 // Parse returns the mounts in their order, and leaves out lines that are none.

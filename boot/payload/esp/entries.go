@@ -164,7 +164,7 @@ func find(vars efivar.Variables, boot []uint16, p efivar.Partition, file string)
 // and size may have changed.
 func names(option []byte, p efivar.Partition, file string) bool {
 	o, err := efivar.ParseLoadOption(option)
-	return err == nil && o.Partition.Signature == p.Signature && strings.EqualFold(o.File, dosPath(file))
+	return err == nil && o.Partition.Signature == p.Signature && Names(o, file)
 }
 
 // unused returns the first number that no entry has, and none of taken.
@@ -199,6 +199,10 @@ func set(vars efivar.Variables, name string, value []byte) error {
 func loadOption(p efivar.Partition, e Entry) []byte {
 	return efivar.LoadOption{Attributes: efivar.Active, Description: e.Title, Partition: p, File: dosPath(e.File)}.Bytes()
 }
+
+// Names reports whether a boot option starts a file, by its path from the partition's
+// root.
+func Names(o efivar.LoadOption, file string) bool { return strings.EqualFold(o.File, dosPath(file)) }
 
 // dosPath returns a path from the partition's root as firmware writes it.
 func dosPath(file string) string { return `\` + strings.ReplaceAll(file, "/", `\`) }

@@ -127,11 +127,11 @@ func Install(t Target, program []byte) (Result, error) {
 	if t.Removable && !Ours(program) {
 		return r, errors.New("its os-release does not have ID=alpboot, which distinguishes it from other loaders at this path")
 	}
-	old, err := read(t.Files, main)
+	old, err := Read(t.Files, main)
 	if err != nil {
 		return r, err
 	}
-	previous, err := read(t.Files, Previous)
+	previous, err := Read(t.Files, Previous)
 	if err != nil {
 		return r, err
 	}
@@ -160,7 +160,7 @@ func Install(t Target, program []byte) (Result, error) {
 		return r, err
 	}
 	if keepAs != "" { // whole under a name that is looked for, or not at all
-		if err := writeChecked(t.Files, temp, old); err != nil {
+		if err := WriteChecked(t.Files, temp, old); err != nil {
 			return r, err
 		}
 		if err := t.Files.Rename(temp, keepAs); err != nil {
@@ -171,7 +171,7 @@ func Install(t Target, program []byte) (Result, error) {
 		}
 	}
 
-	if err := writeChecked(t.Files, temp, program); err != nil {
+	if err := WriteChecked(t.Files, temp, program); err != nil {
 		return r, err
 	}
 	if old == nil {
@@ -210,7 +210,7 @@ func Install(t Target, program []byte) (Result, error) {
 		r.Previous = whole(previous)
 		return r, r.remove(t.Files, file{temp, old})
 	}
-	if previous, err = read(t.Files, Previous); err == nil && previous != nil { // makeRoom may have removed it
+	if previous, err = Read(t.Files, Previous); err == nil && previous != nil { // makeRoom may have removed it
 		other, err := shared(t.Files, file{Previous, previous})
 		if err != nil {
 			return r, err
@@ -220,7 +220,7 @@ func Install(t Target, program []byte) (Result, error) {
 			r.Notes = append(r.Notes, fmt.Sprintf("the image before is %s, and not %s, which may share its clusters with %s: %s.", temp, Previous, other, repair))
 			return r, nil
 		}
-		err = remove(t.Files, Previous)
+		err = Remove(t.Files, Previous)
 		if err != nil {
 			return r, err
 		}
@@ -250,7 +250,7 @@ func (t Target) kept(main string) (list []file, free string, err error) {
 	}
 	last := 0
 	for i, name := range names {
-		b, err := read(t.Files, name)
+		b, err := Read(t.Files, name)
 		if err != nil {
 			return nil, "", err
 		}
@@ -274,7 +274,7 @@ func (t Target) kept(main string) (list []file, free string, err error) {
 func leftovers(files Files) (list []file, free string) {
 	for i := range 10 {
 		name := fmt.Sprintf("%s/new%d.efi", Directory, i)
-		b, err := read(files, name)
+		b, err := Read(files, name)
 		if err == nil && b == nil {
 			free = cmp.Or(free, name)
 			continue
@@ -322,7 +322,7 @@ func (r *Result) clear(files Files) (temp string, err error) {
 			r.stays(f.name, name)
 			continue
 		}
-		if err := remove(files, f.name); err != nil {
+		if err := Remove(files, f.name); err != nil {
 			return "", err
 		}
 		temp = cmp.Or(temp, f.name)
@@ -371,7 +371,7 @@ func (t Target) makeRoom(size int, old, previous []byte, keep bool) error {
 	}
 	if previous != nil && whole(old) && !bytes.Equal(old, previous) && free+int64(len(previous)) >= need {
 		if other, err := shared(t.Files, file{Previous, previous}); other == "" && err == nil {
-			return remove(t.Files, Previous)
+			return Remove(t.Files, Previous)
 		}
 	}
 	return fmt.Errorf("the partition has %d bytes free, and %d are needed: %d too few", free, need, need-free)
@@ -388,7 +388,7 @@ func (r *Result) remove(files Files, f file) error {
 		r.stays(f.name, other)
 		return nil
 	}
-	return remove(files, f.name)
+	return Remove(files, f.name)
 }
 
 // stays notes that a file is not removed, as that may destroy another one.
@@ -396,7 +396,8 @@ func (r *Result) stays(name, other string) {
 	r.Notes = append(r.Notes, fmt.Sprintf("%s stays, as it may be a second name of %s after a power cut: %s.", name, other, repair))
 }
 
-func remove(files Files, name string) error {
+// Remove removes a file, and returns when that is on the disk.
+func Remove(files Files, name string) error {
 	if err := files.Remove(name); err != nil {
 		return fmt.Errorf("removing %s: %w", name, err)
 	}
@@ -413,11 +414,11 @@ func Uninstall(t Target, bootable bool) (Result, error) {
 		return Result{}, err
 	}
 	r := Result{Path: main}
-	current, err := read(t.Files, main)
+	current, err := Read(t.Files, main)
 	if err != nil {
 		return r, err
 	}
-	previous, err := read(t.Files, Previous)
+	previous, err := Read(t.Files, Previous)
 	if err != nil {
 		return r, err
 	}
@@ -455,7 +456,7 @@ func Uninstall(t Target, bootable bool) (Result, error) {
 		if err != nil {
 			return r, err
 		}
-		if err := writeChecked(t.Files, temp, back.data); err != nil {
+		if err := WriteChecked(t.Files, temp, back.data); err != nil {
 			return r, err
 		}
 		if current == nil {
@@ -474,7 +475,7 @@ func Uninstall(t Target, bootable bool) (Result, error) {
 		}
 		r.PutBack = true
 		if current != nil {
-			if err := remove(t.Files, temp); err != nil {
+			if err := Remove(t.Files, temp); err != nil {
 				return r, err
 			}
 		}
@@ -488,13 +489,13 @@ func Uninstall(t Target, bootable bool) (Result, error) {
 				return r, errors.New("nothing else is known that this machine could boot: install another boot loader first, or use --force")
 			}
 		}
-		if err := remove(t.Files, main); err != nil {
+		if err := Remove(t.Files, main); err != nil {
 			return r, err
 		}
 		r.Removed = append(r.Removed, main)
 	}
 	if previous != nil {
-		if err := remove(t.Files, Previous); err != nil {
+		if err := Remove(t.Files, Previous); err != nil {
 			return r, err
 		}
 		r.Removed = append(r.Removed, Previous)
@@ -545,8 +546,8 @@ func others(files Files, main string) ([]string, error) {
 	return list, nil
 }
 
-// read returns the content of a file; nil when there is none.
-func read(files Files, name string) ([]byte, error) {
+// Read returns the content of a file; nil when there is none.
+func Read(files Files, name string) ([]byte, error) {
 	b, err := files.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -557,8 +558,8 @@ func read(files Files, name string) ([]byte, error) {
 	return b, err
 }
 
-// writeChecked writes a file and reads it back.
-func writeChecked(files Files, name string, data []byte) error {
+// WriteChecked writes a new file and reads it back. Half a file is removed.
+func WriteChecked(files Files, name string, data []byte) error {
 	if err := files.Write(name, data); err != nil {
 		files.Remove(name) // half a file is of no use
 		return fmt.Errorf("writing %s: %w", name, err)

@@ -52,9 +52,8 @@ func NewMachine(root string) Machine {
 		Partition: Mounted.Partition,
 		Variables: func(dir string) Variables { return efivar.Dir(dir) },
 		Mounts: func() []Mounted {
-			b, _ := os.ReadFile(filepath.Join(root, mountinfo.Path)) // none that is known
 			var list []Mounted
-			for _, m := range mountinfo.Parse(string(b)) {
+			for _, m := range mountinfo.Read(os.DirFS(root)) {
 				list = append(list, Mounted(filepath.Join(root, m.Point)))
 			}
 			return list
@@ -277,7 +276,7 @@ func (s Setup) arch(files Files) (string, error) {
 	}
 	found := ""
 	for _, arch := range slices.Sorted(maps.Keys(removable)) {
-		program, err := read(files, removable[arch])
+		program, err := Read(files, removable[arch])
 		switch {
 		case err != nil:
 			return "", err

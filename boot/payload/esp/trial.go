@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/payload"
@@ -19,20 +18,20 @@ var trialEntry = Entry{Title: "alpboot (trial)", File: Trial}
 // for two names to lead to the same clusters.
 func InstallTrial(files Files, program []byte) (Result, error) {
 	r := Result{Path: Trial}
-	old, err := read(files, Trial)
+	old, err := Read(files, Trial)
 	if err == nil && bytes.Equal(old, program) {
 		r.Same = true
 		return r, nil
 	}
 	if old != nil || err != nil { // it cannot be read where power went while it was removed
-		if err := remove(files, Trial); err != nil {
+		if err := Remove(files, Trial); err != nil {
 			return r, err
 		}
 	}
 	if err := (Target{Files: files}).makeRoom(len(program), nil, nil, false); err != nil {
 		return r, err
 	}
-	if err := writeChecked(files, Trial, program); err != nil {
+	if err := WriteChecked(files, Trial, program); err != nil {
 		return r, err
 	}
 	return r, files.Sync()
@@ -40,16 +39,16 @@ func InstallTrial(files Files, program []byte) (Result, error) {
 
 // dropTrial removes an image that is tried, or the file that it was cut short at.
 func (r *Result) dropTrial(files Files) error {
-	if b, err := read(files, Trial); err == nil && b == nil {
+	if b, err := Read(files, Trial); err == nil && b == nil {
 		return nil
 	}
 	r.Removed = append(r.Removed, Trial)
-	return remove(files, Trial)
+	return Remove(files, Trial)
 }
 
 // try is [Setup.Install] for one start.
 func (s Setup) try(p place, program []byte, out payload.Output) error {
-	current, err := read(p.files, Current)
+	current, err := Read(p.files, Current)
 	if err != nil {
 		return err
 	}
@@ -79,7 +78,7 @@ func (s Setup) try(p place, program []byte, out payload.Output) error {
 // installed to be tried.
 func OnTrial(vars efivar.Variables) bool {
 	o, ok := current(vars)
-	return ok && strings.EqualFold(o.File, dosPath(Trial))
+	return ok && Names(o, Trial)
 }
 
 // current returns the boot entry that firmware has started.
@@ -100,7 +99,7 @@ func Commit(m Machine, efivars string, out payload.Output) (bool, error) {
 	vars := m.Variables(efivars)
 	o, ok := current(vars)
 	tried := OnTrial(vars)
-	if !ok || !tried && !strings.EqualFold(o.File, dosPath(Current)) {
+	if !ok || !tried && !Names(o, Current) {
 		return false, nil
 	}
 	var partition efivar.Partition
@@ -121,14 +120,14 @@ func Commit(m Machine, efivars string, out payload.Output) (bool, error) {
 
 // commit is Commit on a partition.
 func commit(files Files, vars efivar.Variables, p efivar.Partition, arch string, tried bool, out payload.Output) (bool, error) {
-	program, err := read(files, Trial)
+	program, err := Read(files, Trial)
 	if program == nil || err != nil && !tried {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	current, err := read(files, Current)
+	current, err := Read(files, Current)
 	if err != nil {
 		return false, err
 	}
@@ -153,7 +152,7 @@ func commit(files Files, vars efivar.Variables, p efivar.Partition, arch string,
 	if _, err := Unregister(vars, p, Trial); err != nil {
 		return false, err
 	}
-	if err := remove(files, Trial); err != nil {
+	if err := Remove(files, Trial); err != nil {
 		return false, err
 	}
 	return true, nil
