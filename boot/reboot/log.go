@@ -9,7 +9,6 @@ import (
 	"os"
 
 	"github.com/alpboot/alpboot/boot"
-	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/lasttime"
 )
 
@@ -60,14 +59,8 @@ func (s *System) sayStarts(b *bootMenu) error {
 		s.say("The boot menu remembers nothing here (%s).", b.store.Where())
 		return nil
 	}
-	name := func(id string) string {
-		if e, ok := choice.Find(b.inv.Entries, id); ok {
-			return e.Name()
-		}
-		return id
-	}
 	if last := cmp.Or(state.Trying, state.Last); last != "" {
-		s.say("Started last: %s.", name(last))
+		s.say("Started last: %s.", b.nameOf(last))
 	}
 	if a := state.Attempt; state.Trying != "" && a.Time != 0 {
 		s.say("That was try %d of %d, %s%s at %s. It has not reported that it is up.", a.Try, a.Of, boot.Clean(a.Title), inParentheses(boot.Clean(a.Release)), lasttime.Clock(a.Time))
@@ -77,7 +70,7 @@ func (s *System) sayStarts(b *bootMenu) error {
 		if t.Left > 0 {
 			what = fmt.Sprintf("it is started unattended %d times at most until it does", t.Left)
 		}
-		s.say("%s has not reported that it was up: %s.", name(t.ID), what)
+		s.say("%s has not reported that it was up: %s.", b.nameOf(t.ID), what)
 	}
 	if state.Rounds > 0 {
 		s.say("Nothing was left to start %d times in a row.", state.Rounds)

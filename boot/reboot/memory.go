@@ -58,6 +58,14 @@ func (b *bootMenu) unread() error {
 	return b.missing
 }
 
+// nameOf returns the name of the entry with an ID, or the ID where it is not there.
+func (b *bootMenu) nameOf(id string) string {
+	if e, ok := choice.Find(b.inv.Entries, id); ok {
+		return e.Name()
+	}
+	return id
+}
+
 func (b *bootMenu) close() {
 	b.done()
 	b.scan.Stop()

@@ -14,24 +14,27 @@ import (
 // Overview prints what starts this machine now and next, what is known of the last
 // start, and what a reboot will do, as [System.Status]. It changes nothing.
 func (s *System) Overview(ctx context.Context) error {
-	if err := s.sayOverview(ctx); err != nil {
+	inv, wants, err := s.sayOverview(ctx)
+	if err != nil {
 		return err
 	}
 	s.say("\nA reboot from here:")
-	s.Status(ctx)
+	s.status(ctx, func() (boot.Inventory, choice.Wants) { return inv, wants })
 	return nil
 }
 
-func (s *System) sayOverview(ctx context.Context) error {
+// sayOverview prints what starts this machine, and returns the entries and what bears
+// on the choice of one.
+func (s *System) sayOverview(ctx context.Context) (inv boot.Inventory, wants choice.Wants, err error) {
 	b := s.bootMenu(ctx)
 	defer b.close()
 	m, err := s.examined(ctx, b)
 	if err != nil {
-		return err
+		return inv, wants, err
 	}
 	state, err := b.store.Load()
 	if err != nil {
-		return err
+		return inv, wants, err
 	}
 	row := func(name, format string, args ...any) { s.say("%-9s %s", name, fmt.Sprintf(format, args...)) }
 	starts := doctor.WhatStarts(m)
@@ -51,17 +54,14 @@ func (s *System) sayOverview(ctx context.Context) error {
 	row("timeout", "%s", b.timeout())
 	last := "it is not remembered"
 	if id := cmp.Or(state.Trying, state.Last); id != "" {
-		e, ok := choice.Find(b.inv.Entries, id)
-		if last = id; ok {
-			last = e.Name()
-		}
+		last = b.nameOf(id)
 		if a := state.Attempt; state.Trying != "" && a.Time != 0 {
 			last += fmt.Sprintf(", try %d of %d at %s, which has not reported that it is up", a.Try, a.Of, lasttime.Clock(a.Time))
 		}
 	}
 	row("last", "%s", last)
 	row("memory", "%s", b.store.Where())
-	return nil
+	return b.inv, m.Wants, nil
 }
 
 // describeChoice returns what is chosen, and why.

@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/choice"
 )
 
 // Outcome is what a reboot will end in.
@@ -20,7 +23,16 @@ const (
 )
 
 // Status prints what a reboot will do, and why. It changes nothing.
-func (s *System) Status(ctx context.Context) (outcome Outcome) {
+func (s *System) Status(ctx context.Context) Outcome {
+	return s.status(ctx, func() (boot.Inventory, choice.Wants) {
+		scan, inv, wants := s.discover(ctx)
+		scan.Stop()
+		return inv, wants
+	})
+}
+
+// status is Status with the entries that discovered returns.
+func (s *System) status(ctx context.Context, discovered func() (boot.Inventory, choice.Wants)) (outcome Outcome) {
 	row := func(name, format string, args ...any) { s.say("%-9s %s", name, fmt.Sprintf(format, args...)) }
 
 	cannot := s.cannot()
@@ -48,8 +60,7 @@ func (s *System) Status(ctx context.Context) (outcome Outcome) {
 		outcome = ByTheFirmware
 	}
 
-	scan, inv, wants := s.discover(ctx)
-	scan.Stop()
+	inv, wants := discovered()
 	if t, err := s.next(ctx, Options{}); cannot != nil && !services.ready {
 		row("next", "nothing: the reboot goes through the firmware")
 		if err == nil {
