@@ -35,7 +35,7 @@ func (st settings) keys(m Model) []binding {
 		back(),
 		{keys: "u", foot: "undo", help: "leave the setting as it is", do: updates(func(m Model) Model {
 			if s, ok := st.setting(m); ok {
-				m.changes = slices.DeleteFunc(slices.Clone(m.changes), func(c Change) bool { return c.Name == s.Name })
+				m.changes = m.otherChanges(s)
 			}
 			return m
 		})},
@@ -65,9 +65,14 @@ func (m Model) changed(s Setting) (string, bool) {
 	return s.Value, false
 }
 
+// otherChanges returns the changes of other settings than s.
+func (m Model) otherChanges(s Setting) []Change {
+	return slices.DeleteFunc(slices.Clone(m.changes), func(c Change) bool { return c.Name == s.Name })
+}
+
 // makeChange takes a value for a setting.
 func (m Model) makeChange(s Setting, value string) Model {
-	m.changes = slices.DeleteFunc(slices.Clone(m.changes), func(c Change) bool { return c.Name == s.Name })
+	m.changes = m.otherChanges(s)
 	if value != s.Value || s.Overridden {
 		m.changes = append(m.changes, Change{s.Name, value})
 	}
