@@ -80,10 +80,8 @@ func (x *examination) entryOfOurs() string {
 func describe(b []byte) string {
 	var words []string
 	if u, err := kernel.OpenUKI(bytes.NewReader(b), int64(len(b))); err == nil {
-		for line := range strings.Lines(u.OSRelease) {
-			if name, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
-				words = append(words, strings.Trim(name, `"'`))
-			}
+		if name := u.Release("PRETTY_NAME"); name != "" {
+			words = append(words, name)
 		}
 		words = append(words, "Linux "+u.Version)
 	} else {

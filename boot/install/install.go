@@ -342,20 +342,11 @@ func (s Setup) program(file string) (program, error) {
 
 // versionOf returns the version of alpboot in an image; "" where it has none.
 func versionOf(b []byte) string {
-	p, err := efi.Parse(b)
+	u, err := kernel.OpenUKI(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
 		return ""
 	}
-	for _, s := range p.Sections() {
-		if s.Name == ".osrel" {
-			for line := range strings.Lines(string(s.Data)) {
-				if v, ok := strings.CutPrefix(strings.TrimSpace(line), "VERSION_ID="); ok {
-					return boot.Visible(strings.Trim(v, `"`))
-				}
-			}
-		}
-	}
-	return ""
+	return boot.Visible(u.Release("VERSION_ID"))
 }
 
 func versioned(b []byte) string { return strings.TrimSpace("alpboot " + versionOf(b)) }

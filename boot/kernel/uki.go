@@ -43,6 +43,17 @@ const (
 // ErrNoProfile means that a unified kernel image has no profile of that number.
 var ErrNoProfile = errors.New("the image has no profile of that number")
 
+// Release returns a field of the image's os-release, without quotes; "" when it has
+// none.
+func (u *UKI) Release(field string) (value string) {
+	for line := range strings.Lines(u.OSRelease) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), field+"="); ok {
+			value = strings.Trim(v, `"'`)
+		}
+	}
+	return value
+}
+
 // OpenUKI is [OpenProfile] for profile 0, which systemd-stub starts by default.
 func OpenUKI(r io.ReaderAt, size int64) (*UKI, error) { return OpenProfile(r, size, 0) }
 

@@ -168,11 +168,7 @@ func (r *Report) unified(p *efi.Program) error {
 		return nil // inspectProgram has noted what is wrong
 	}
 	r.Cmdline = &u.Cmdline
-	for line := range strings.Lines(u.OSRelease) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
-			r.Name = strings.Trim(v, `"'`)
-		}
-	}
+	r.Name = u.Release("PRETTY_NAME")
 	inside, err := kernel.Identify(u.Linux, u.Linux.Size())
 	if err != nil {
 		r.problem("its kernel: %v", err)
