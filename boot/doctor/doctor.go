@@ -28,7 +28,8 @@ type Machine struct {
 	Inventory boot.Inventory // what is found where kernels lie
 	Wants     choice.Wants   // what bears on the choice
 	Settings  settings.Settings
-	Nowhere   string // why the menu remembers nothing; "" when it does
+	Nowhere   string   // why the menu remembers nothing; "" when it does
+	Services  []string // of OpenRC, that kexec-reboot install puts in place
 
 	Open    func(v boot.Volume, name string) (fs.File, error) // a file of a volume of the inventory
 	Free    func(v boot.Volume) (bytes int64, ok bool)        // what can still be written to it

@@ -201,9 +201,10 @@ func (m *machine) gather(do func(doctor.Machine)) {
 	inv := scan.Settled()
 	in := doctor.Machine{
 		Root: m.root, Arch: "amd64", Inventory: inv, Settings: m.settings, Nowhere: m.nowhere, Devices: m.devices, Vars: m.vars,
-		Wants: choice.Wants{Default: m.settings.Default, State: m.state, Confirm: m.settings.Confirm, Removable: settings.Yes},
-		Open:  func(v boot.Volume, name string) (fs.File, error) { return scan.Open(v, name) },
-		Free:  func(v boot.Volume) (int64, bool) { free, ok := m.free[v.Device]; return free, ok },
+		Services: []string{"kexec-load", "kexec-exec", "alpboot-keep", "alpboot-watchdog", "alpboot-health"},
+		Wants:    choice.Wants{Default: m.settings.Default, State: m.state, Confirm: m.settings.Confirm, Removable: settings.Yes},
+		Open:     func(v boot.Volume, name string) (fs.File, error) { return scan.Open(v, name) },
+		Free:     func(v boot.Volume) (int64, bool) { free, ok := m.free[v.Device]; return free, ok },
 	}
 	if m.bios {
 		in.Vars = nil

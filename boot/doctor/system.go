@@ -85,9 +85,6 @@ func (x *examination) enabled(name string) bool {
 	})
 }
 
-// services are those of OpenRC that kexec-reboot install puts in place.
-var services = []string{"kexec-load", "kexec-exec", "alpboot-keep", "alpboot-watchdog", "alpboot-health"}
-
 // system checks the settings of the menu and what they need of the running system.
 func (x *examination) system() {
 	const install = "Run kexec-reboot install."
@@ -101,7 +98,7 @@ func (x *examination) system() {
 		x.find(Broken, "settings", "Set a timeout there or in alpboot.conf.", "The boot menu waits until somebody chooses, as the configuration of %s asks for.", x.boots.Name())
 	}
 	anyService := false
-	for _, name := range services {
+	for _, name := range x.Services {
 		if !x.openRC() || !x.enabled(name) {
 			continue
 		}

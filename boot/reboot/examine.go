@@ -37,7 +37,7 @@ func (s *System) examined(ctx context.Context, b *bootMenu) (doctor.Machine, err
 		return doctor.Machine{}, err
 	}
 	m := doctor.Machine{
-		Root: os.DirFS(s.path("/")), Arch: runtime.GOARCH, Inventory: b.inv, Wants: s.wants(ctx, b), Settings: b.asked,
+		Root: os.DirFS(s.path("/")), Arch: runtime.GOARCH, Inventory: b.inv, Wants: s.wants(ctx, b), Settings: b.asked, Services: allServices(),
 		Open: func(v boot.Volume, name string) (fs.File, error) { return b.scan.Open(v, name) },
 		Free: func(v boot.Volume) (int64, bool) {
 			var st unix.Statfs_t

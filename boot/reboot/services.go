@@ -71,6 +71,14 @@ var openrcParts = []part{
 	{partHealth, []string{"alpboot-health"}, []file{{"/etc/conf.d/alpboot-health", "openrc/alpboot-health.confd", 0o644, true}}},
 }
 
+// allServices returns the services of OpenRC of all parts.
+func allServices() (names []string) {
+	for _, p := range openrcParts {
+		names = append(names, p.services...)
+	}
+	return names
+}
+
 // runlevels are the services and where they are started.
 var runlevels = map[string]string{
 	"kexec-load": "default", "kexec-exec": "shutdown",

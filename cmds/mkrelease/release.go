@@ -140,11 +140,8 @@ func (r *release) empty() error {
 		return err
 	}
 	for _, d := range old {
-		if _, _, ok := parseName(d.Name()); !ok && !strings.HasPrefix(d.Name(), "SHA256SUMS") && d.Name() != "NOTES.md" {
-			continue // not ours
-		}
-		if d.Name() == "NOTES.md" {
-			continue // written already
+		if _, _, ok := parseName(d.Name()); !ok && !strings.HasPrefix(d.Name(), "SHA256SUMS") {
+			continue // not ours, or NOTES.md, which is written already
 		}
 		if err := os.Remove(filepath.Join(r.dir, d.Name())); err != nil {
 			return err
