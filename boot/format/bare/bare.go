@@ -204,8 +204,8 @@ var legacy = [...]string{"grsec", "hardened", "vanilla", "virt", "virtgrsec", "r
 
 // findPairs returns the kernels in the directory dir, which holds list: flavours,
 // then versions, the newest first of each.
-func findPairs(fsys fs.FS, dir string, list []fs.DirEntry) []pair {
-	var pairs []pair
+func findPairs(fsys fs.FS, dir string, list []fs.DirEntry) []*pair {
+	var pairs []*pair // pointers, which all sort by the same code
 	files := make(map[string]bool, len(list))
 	for _, d := range list {
 		files[d.Name()] = !d.IsDir()
@@ -224,7 +224,7 @@ func findPairs(fsys fs.FS, dir string, list []fs.DirEntry) []pair {
 				continue
 			}
 		}
-		p := pair{kernel: name, missing: true}
+		p := &pair{kernel: name, missing: true}
 		if st, err := d.Info(); err == nil {
 			p.changed = st.ModTime()
 		}
@@ -244,7 +244,7 @@ func findPairs(fsys fs.FS, dir string, list []fs.DirEntry) []pair {
 		p.modloop = files["modloop-"+flavour(name)]
 		pairs = append(pairs, p)
 	}
-	slices.SortStableFunc(pairs, func(a, b pair) int {
+	slices.SortStableFunc(pairs, func(a, b *pair) int {
 		av, bv := flavour(a.kernel), flavour(b.kernel)
 		switch {
 		case isVersion(av) && isVersion(bv):
