@@ -192,7 +192,7 @@ func (sc *Scan) Open(vol boot.Volume, name string) (fs.File, error) {
 		silent := false
 		if !sc.call(func(st *state) {
 			if v := st.vols[vol.Device]; v != nil && (vol.UUID == "" || vol.UUID == v.status.Volume.UUID) {
-				at, written, silent = v.view, v.written, v.phase == overdue
+				at, written, silent = v.view, v.written, v.late()
 			}
 		}) {
 			return fail(fs.ErrClosed)

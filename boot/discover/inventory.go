@@ -86,7 +86,7 @@ func (st *state) checkVolume(e *boot.Entry) {
 	v := st.vols[e.Volume.Device]
 	switch {
 	case e.Problem != "" || v != nil && v.usable() && v.status.Volume.UUID == e.Volume.UUID:
-	case v != nil && (v.phase == failed || v.phase == overdue):
+	case v != nil && (v.phase == failed || v.late()):
 		e.Problem = st.status(v).Problem
 	default:
 		e.Problem = sentence("Its volume %s is gone", e.Volume.Device)
@@ -120,7 +120,7 @@ func (st *state) status(v *volume) boot.VolumeStatus {
 			status.Problem, status.Overdue = a.problem, !a.done
 		}
 	}
-	if v.phase == overdue {
+	if v.late() {
 		status.Busy, status.Overdue = false, true
 		status.Problem = notAnswering(v.block.Path, st.scanner.Limit)
 	}

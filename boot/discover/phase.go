@@ -182,8 +182,10 @@ func (st *state) to(v *volume, p phase) {
 
 // writtenTo ends a write, for whoever waits.
 func (v *volume) writtenTo() {
-	close(v.written)
-	v.written = nil
+	if v.written != nil {
+		close(v.written)
+		v.written = nil
+	}
 	if v.outcome != nil {
 		v.outcome()
 		v.outcome = nil
@@ -192,6 +194,12 @@ func (v *volume) writtenTo() {
 
 // busy reports whether v has yet to answer for the first time.
 func (v *volume) busy() bool { return v.phase <= parsing && v.parsed == nil }
+
+// late reports whether v has not answered within the limit, and may be of no use:
+// also while it is probed again after a write that took longer than that.
+func (v *volume) late() bool {
+	return v.phase == overdue || v.phase == probing && v.parsed != nil && v.written == nil
+}
 
 // usable reports whether files of v can be opened, now or after a write.
 func (v *volume) usable() bool { return v.phase != gone && (v.view != nil || v.written != nil) }

@@ -664,7 +664,7 @@ func (st *state) write(path string, w *write) {
 	switch _, ok := st.scanner.Machine.(Writer); {
 	case !ok:
 		w.done <- fmt.Errorf("%s can only be read here", path)
-	case v != nil && v.phase == overdue:
+	case v != nil && v.late():
 		w.done <- fmt.Errorf("%s: %w", path, errSilent)
 	case v == nil || !v.usable():
 		w.done <- fmt.Errorf("%s: %w", path, errGone)
@@ -693,13 +693,12 @@ func (st *state) beginWrite(v *volume) {
 	s, at := st.scanner, v.target()
 	finish := func(err error) {
 		v.outcome, v.current = func() { w.done <- err }, nil
-		if v.written == nil { // it was overdue
-			v.written = make(chan struct{})
+		if v.written == nil || v.phase == gone { // nobody waits for it to be mounted again: it was overdue
+			v.writtenTo()
 		}
 		if v.phase == gone {
 			delete(st.removing, v.node) // something else may be there
 			st.relistAt = time.Now()
-			v.writtenTo()
 			return
 		}
 		st.probe(v)
