@@ -76,7 +76,7 @@ func (s *Settings) readFile(l layer, name string, text []byte) {
 		name, value, ok := strings.Cut(line, "=")
 		name = strings.TrimSpace(name)
 		if ok {
-			value, ok = unquote(strings.TrimSpace(value))
+			value, _, ok = cutComment(value)
 		}
 		if !ok {
 			s.note(src.where, fmt.Sprintf("%s is not a line of the form NAME = VALUE.", boot.Clean(line)))
@@ -86,22 +86,21 @@ func (s *Settings) readFile(l layer, name string, text []byte) {
 	}
 }
 
-// unquote takes the comment and the quotes off a value.
-func unquote(v string) (string, bool) {
-	rest := ""
+// cutComment returns what a line has after its =: the value without its quotes, and
+// the comment from its # on.
+func cutComment(v string) (value, comment string, ok bool) {
+	v = strings.TrimSpace(v)
 	if v != "" && (v[0] == '"' || v[0] == '\'') {
-		closed := false
-		v, rest, closed = strings.Cut(v[1:], v[:1])
-		rest = strings.TrimSpace(rest)
-		return v, closed && (rest == "" || rest[0] == '#')
+		value, comment, ok = strings.Cut(v[1:], v[:1])
+		comment = strings.TrimSpace(comment)
+		return value, comment, ok && (comment == "" || comment[0] == '#')
 	}
 	for i := range len(v) {
 		if v[i] == '#' && (i == 0 || v[i-1] == ' ' || v[i-1] == '\t') {
-			v = v[:i]
-			break
+			return strings.TrimSpace(v[:i]), v[i:], true
 		}
 	}
-	return strings.TrimSpace(v), true
+	return v, "", true
 }
 
 // WithVolumes returns the settings with those of alpboot.conf on one of the

@@ -116,7 +116,8 @@ func (s Settings) NewStateFiles(volumes boot.Volumes, entries []boot.Entry) []St
 }
 
 // Edit returns the text of a file of settings with changes made: the last line of a
-// setting has the new value, or a new line at the end. All other lines stay.
+// setting has the new value before its comment, or there is a new line at the end.
+// All other lines stay.
 func Edit(text []byte, changes []Change) ([]byte, error) {
 	lines := bytes.SplitAfter(text, []byte("\n"))
 	ending := "\n"
@@ -127,14 +128,17 @@ func Edit(text []byte, changes []Change) ([]byte, error) {
 		if !Accepts(c.Name, c.Value) {
 			return nil, fmt.Errorf("%s is not understood, or not taken from a volume", c)
 		}
-		at := -1
+		at, old := -1, ""
 		for i, line := range lines {
-			name, _, ok := strings.Cut(strings.TrimPrefix(string(line), "\ufeff"), "=")
+			name, value, ok := strings.Cut(strings.TrimPrefix(string(line), "\ufeff"), "=")
 			if ok && strings.ReplaceAll(strings.TrimSpace(name), "_", "-") == c.Name {
-				at = i
+				at, old = i, value
 			}
 		}
 		line := []byte(c.String() + ending)
+		if _, comment, ok := cutComment(old); ok && comment != "" && len(line)+len(comment) < maxLine {
+			line = []byte(c.String() + " " + comment + ending)
+		}
 		if at >= 0 {
 			if bytes.HasPrefix(lines[at], []byte("\ufeff")) {
 				line = append([]byte("\ufeff"), line...)

@@ -20,7 +20,10 @@ func TestEdit(t *testing.T) {
 		want       string // "" for an error
 	}{
 		{"a new file", "", []Change{{"timeout", "10"}, {"default", "Linux lts"}}, "timeout = 10\ndefault = Linux lts\n"},
-		{"a line is replaced, the others stay", "# mine\ntimeout = 3 # s\nbroken line\nrearm = 60\n", []Change{{"timeout", "10"}}, "# mine\ntimeout = 10\nbroken line\nrearm = 60\n"},
+		{"a line is replaced, the others stay", "# mine\ntimeout = 3 # s\nbroken line\nrearm = 60\n", []Change{{"timeout", "10"}}, "# mine\ntimeout = 10 # s\nbroken line\nrearm = 60\n"},
+		{"its comment stays", "title = 'a # b'#mine\r\ndefault = # none\r\n", []Change{{"title", "c # d"}, {"default", "Linux lts"}}, "title = \"c # d\" #mine\r\ndefault = Linux lts # none\r\n"},
+		{"a comment that leaves no room", "title = a # " + strings.Repeat("x", maxLine-12) + "\n", []Change{{"title", "abc"}}, "title = abc\n"},
+		{"what is not understood is no comment", "title = 'a' b # c\n", []Change{{"title", "d"}}, "title = d\n"},
 		{"the last line of a name counts", "timeout = 1\ntimeout=2\n", []Change{{"timeout", "10"}}, "timeout = 1\ntimeout = 10\n"},
 		{"underscores", "console_policy = keep\n", []Change{{"console-policy", "add"}}, "console-policy = add\n"},
 		{"no newline at the end", "rearm = 60", []Change{{"timeout", "10"}}, "rearm = 60\ntimeout = 10\n"},
