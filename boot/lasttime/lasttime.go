@@ -79,7 +79,9 @@ func Log(fsys fs.FS, name, where string, since int64) (f Finding, err error) {
 			f.Lines = append(f.Lines, "  "+line)
 		}
 	}
-	f.Known = []string{fmt.Sprintf("The last line of its rc.log: %s", last)}
+	if last != "" {
+		f.Known = []string{"The last line of its rc.log: " + last}
+	}
 	return f, nil
 }
 
