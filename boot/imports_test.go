@@ -51,14 +51,14 @@ var arrows = map[string][]string{
 	"boot/list/readonly": {"boot/device/superblock"},
 	"boot/menu/...":      {"boot/menu/..."},
 
-	"boot/payload/...": {"boot/payload/...", "boot/kernel/...", "boot/remember", "initramfs"},
+	"boot/payload/...": {"boot/payload/...", "boot/kernel/...", "boot/module", "boot/remember", "initramfs"},
 	"boot/payload/esp": {"boot/payload/...", "boot/remember", "boot/device/mountinfo"},
-	"boot/install":     {"boot/payload/...", "boot/device/mountinfo", "boot/format/...", "boot/kernel"},
+	"boot/install":     {"boot/payload/...", "boot/device/mountinfo", "boot/device/superblock", "boot/format/...", "boot/kernel"},
 	"boot/session": {
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
 		"boot/keymap", "boot/lasttime", "boot/menu", "boot/remember", "boot/settings", "boot/sysinfo", "boot/watchdog",
 	},
-	"boot/doctor": {"boot/choice", "boot/device/superblock", "boot/format/fstab", "boot/kernel", "boot/payload/efi", "boot/payload/esp", "boot/payload/inspect", "boot/settings"},
+	"boot/doctor": {"boot/choice", "boot/device/superblock", "boot/format/fstab", "boot/kernel", "boot/module", "boot/payload/efi", "boot/payload/esp", "boot/payload/inspect", "boot/settings"},
 	"boot/keep":   {"boot/device/mountinfo", "boot/format/kept", "boot/kernel"},
 	"boot/reboot": {
 		"boot/choice", "boot/device/...", "boot/discover", "boot/doctor", "boot/format/all", "boot/format/kept", "boot/keep", "boot/kernel/...", "boot/kexec",

@@ -8,6 +8,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/device/superblock"
+	"github.com/alpboot/alpboot/boot/module"
 )
 
 // driver is a module that the way to a device needs.
@@ -27,16 +28,16 @@ func isMember(t string) bool {
 // drivers returns the modules that drive a device now, and that of its filesystem.
 func (x *examination) drivers(d Device) []driver {
 	var list []driver
-	add := func(module, what string) {
-		if module != "" && !slices.ContainsFunc(list, func(o driver) bool { return o.module == module }) {
-			list = append(list, driver{module, what})
+	add := func(name, what string) {
+		if name != "" && !slices.ContainsFunc(list, func(o driver) bool { return o.module == name }) {
+			list = append(list, driver{name, what})
 		}
 	}
-	x.driving(d.Name, 0, func(module string) { add(module, "drives "+d.Path+", the root filesystem") })
-	if module, ok := filesystems[d.Type]; ok {
-		add(module, "reads "+d.Type+", which "+d.Path+" holds")
+	x.driving(d.Name, 0, func(name string) { add(name, "drives "+d.Path+", the root filesystem") })
+	if name, ok := filesystems[d.Type]; ok {
+		add(name, "reads "+d.Type+", which "+d.Path+" holds")
 	} else if d.Type != "" && !isMember(d.Type) {
-		add(moduleName(d.Type), "reads "+d.Type+", which "+d.Path+" holds")
+		add(module.NameOf(d.Type), "reads "+d.Type+", which "+d.Path+" holds")
 	}
 	return list
 }
@@ -79,50 +80,30 @@ func (x *examination) driving(name string, depth int, f func(module string)) {
 	}
 }
 
-// moduleTree is the modules of a kernel, by the index that depmod writes.
-type moduleTree struct {
-	deps    map[string][]string // of each module, itself among them
-	builtIn map[string]bool
-}
-
-// maxIndex bounds each file of an index.
-const maxIndex = 16 << 20
-
-// moduleTree returns the modules of a release on the root filesystem, nil when there
+// moduleIndex returns the modules of a release on the root filesystem, nil when there
 // are none.
-func (x *examination) moduleTree(release string) *moduleTree {
-	for _, dir := range []string{"lib/modules", "usr/lib/modules"} {
-		dir = path.Join(dir, release)
-		if st, err := fs.Stat(x.Root, dir); err != nil || !st.IsDir() {
+func (x *examination) moduleIndex(release string) *module.Index {
+	for _, dir := range []string{".", "usr"} {
+		root, err := fs.Sub(x.Root, dir)
+		if err != nil {
 			continue
 		}
-		t := &moduleTree{deps: map[string][]string{}, builtIn: map[string]bool{}}
-		dep, _ := boot.ReadFile(x.Root, path.Join(dir, "modules.dep"), maxIndex)
-		for line := range strings.Lines(string(dep)) {
-			file, rest, ok := strings.Cut(line, ":")
-			if !ok {
-				continue
-			}
-			names := []string{moduleName(file)}
-			for _, d := range strings.Fields(rest) {
-				names = append(names, moduleName(d))
-			}
-			t.deps[names[0]] = names
+		if st, err := fs.Stat(root, path.Join("lib/modules", release)); err != nil || !st.IsDir() {
+			continue
 		}
-		builtIn, _ := boot.ReadFile(x.Root, path.Join(dir, "modules.builtin"), maxIndex)
-		for line := range strings.Lines(string(builtIn)) {
-			t.builtIn[moduleName(strings.TrimSpace(line))] = true
+		if index, err := module.Open(root, release); err == nil {
+			return index
 		}
-		return t
+		return &module.Index{} // as damaged as an empty one
 	}
 	return nil
 }
 
 // isLoaded reports whether the running kernel has loaded a module. One that is built
 // in may be part of another kernel under another name.
-func (x *examination) isLoaded(module string) bool {
-	b, _ := boot.ReadFile(x.Root, "proc/modules", maxIndex)
-	return strings.Contains("\n"+string(b), "\n"+module+" ")
+func (x *examination) isLoaded(name string) bool {
+	b, _ := boot.ReadFile(x.Root, "proc/modules", 1<<20)
+	return strings.Contains("\n"+string(b), "\n"+name+" ")
 }
 
 // isUsed reports whether something is made of a block device, which then has what
@@ -130,10 +111,4 @@ func (x *examination) isLoaded(module string) bool {
 func (x *examination) isUsed(d Device) bool {
 	list, err := fs.ReadDir(x.Root, path.Join("sys/class/block", d.Name, "holders"))
 	return err == nil && len(list) > 0
-}
-
-// moduleName returns the name of the module in a file, as the kernel spells it.
-func moduleName(file string) string {
-	name, _, _ := strings.Cut(path.Base(file), ".ko")
-	return strings.ReplaceAll(name, "-", "_")
 }

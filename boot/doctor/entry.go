@@ -13,6 +13,7 @@ import (
 	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/kernel"
+	"github.com/alpboot/alpboot/boot/module"
 	"github.com/alpboot/alpboot/boot/payload/efi"
 	"github.com/alpboot/alpboot/boot/payload/inspect"
 	"github.com/alpboot/alpboot/boot/version"
@@ -171,8 +172,8 @@ func readArchive(name string, b []byte) *archive {
 			continue
 		}
 		release, _, _ := strings.Cut(file, "/")
-		if base := path.Base(file); strings.Contains(base, ".ko") {
-			a.modules[moduleName(base)] = true
+		if strings.Contains(path.Base(file), ".ko") {
+			a.modules[module.NameOf(file)] = true
 			if !slices.Contains(a.releases, release) {
 				a.releases = append(a.releases, release)
 			}
@@ -268,8 +269,8 @@ func (c *check) modules(initrd archive, root Device, known bool) {
 		return
 	}
 	here := known && c.isRunningRoot(root)
-	tree := c.moduleTree(c.release)
-	if here && tree == nil {
+	index := c.moduleIndex(c.release)
+	if here && index == nil {
 		c.broken(false, "modules", c.kernelAgain(c.e), "it is Linux %s, and there is no directory /lib/modules/%s.", c.release, c.release)
 	}
 	if initrd.opaque {
@@ -279,15 +280,12 @@ func (c *check) modules(initrd archive, root Device, known bool) {
 		c.broken(false, "initramfs", c.initramfsAgain(), "it is Linux %s, and its initramfs has modules of %s.", c.release, strings.Join(initrd.releases, " and "))
 		return
 	}
-	if !known || !here || tree == nil {
+	if !known || !here || index == nil {
 		return
 	}
 	for _, driver := range c.drivers(root) {
-		if tree.builtIn[driver.module] {
-			continue
-		}
-		needed, isModule := tree.deps[driver.module]
-		if !isModule && c.isLoaded(driver.module) {
+		needed, ok := index.Needs(driver.module)
+		if !ok && c.isLoaded(driver.module) {
 			c.broken(false, "modules", c.kernelAgain(c.e), "Linux %s has no module %s, which %s.", c.release, driver.module, driver.what)
 		}
 		for _, m := range needed {

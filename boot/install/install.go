@@ -22,6 +22,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/device/mountinfo"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/payload"
@@ -269,7 +270,7 @@ func (m Machine) partition(dir string) (string, error) {
 	}
 	var list []string
 	for _, mount := range m.Mounts() {
-		if mount.Type != "vfat" || slices.Contains(list, m.path(mount.Point)) {
+		if mount.Type != superblock.VFAT || slices.Contains(list, m.path(mount.Point)) {
 			continue
 		}
 		if st, err := os.Stat(filepath.Join(m.path(mount.Point), "EFI")); err == nil && st.IsDir() {

@@ -93,7 +93,7 @@ func Open(fsys fs.FS, release string) (*Index, error) {
 		{"modules.dep", x.addDep},
 		{"modules.alias", x.addAlias},
 		{"modules.softdep", x.addSoftdep},
-		{"modules.builtin", func(s string) { x.builtin[nameOf(s)] = true }},
+		{"modules.builtin", func(s string) { x.builtin[NameOf(s)] = true }},
 		{"modules.always", func(s string) { x.always = append(x.always, s) }},
 	} {
 		if err := eachLine(fsys, path.Join(x.dir, f.name), f.line); err != nil {
@@ -129,8 +129,8 @@ func eachLine(fsys fs.FS, name string, line func(string)) error {
 	return nil
 }
 
-// nameOf returns the normalised name of the module in a file.
-func nameOf(file string) string {
+// NameOf returns the name of the module in a file, as the kernel spells it.
+func NameOf(file string) string {
 	name, _, _ := strings.Cut(path.Base(file), ".ko")
 	return normal(name)
 }
@@ -144,9 +144,9 @@ func (x *Index) addDep(line string) {
 	if !ok || !fs.ValidPath(file) || file == "." {
 		return
 	}
-	m := &module{name: nameOf(file), file: file}
+	m := &module{name: NameOf(file), file: file}
 	for _, d := range strings.Fields(deps) {
-		m.deps = append(m.deps, nameOf(d))
+		m.deps = append(m.deps, NameOf(d))
 	}
 	x.modules[m.name] = m
 }
@@ -180,6 +180,23 @@ func (x *Index) addSoftdep(line string) {
 		}
 	}
 	x.soft[normal(f[1])] = sd
+}
+
+// Needs returns the names of a module and of all that it depends on, itself first;
+// nil for one that is built into the kernel. ok is false for one that is not there.
+func (x *Index) Needs(name string) (names []string, ok bool) {
+	if x == nil {
+		return nil, false
+	}
+	name = normal(name)
+	if x.builtin[name] {
+		return nil, true
+	}
+	m := x.modules[name]
+	if m == nil {
+		return nil, false
+	}
+	return append([]string{m.name}, m.deps...), true
 }
 
 // Load loads the module called name, which may be an alias without wildcards

@@ -32,9 +32,9 @@ func (k *kernel) insert(f fs.File, params string) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	name := nameOf(st.Name())
+	name := NameOf(st.Name())
 	for _, n := range k.needs[name] {
-		if !slices.ContainsFunc(k.loaded, func(l string) bool { return nameOf(strings.Fields(l)[0]) == n }) {
+		if !slices.ContainsFunc(k.loaded, func(l string) bool { return NameOf(strings.Fields(l)[0]) == n }) {
 			return fmt.Errorf("%s before %s: %w", name, n, unix.ENOENT)
 		}
 	}
@@ -434,7 +434,7 @@ type willing struct {
 }
 
 func (k *willing) Open(name string) (fs.File, error) {
-	k.opened = nameOf(name)
+	k.opened = NameOf(name)
 	return fstest.MapFS{name: {}}.Open(name)
 }
 
@@ -511,6 +511,23 @@ func BenchmarkMatch(b *testing.B) {
 	for b.Loop() {
 		if got := a.match(nvmeAlias); len(got) != 1 {
 			b.Fatal(got)
+		}
+	}
+}
+
+// What a module needs is known by either spelling of its name.
+func TestNeeds(t *testing.T) {
+	x := newIndex(t, &kernel{})
+	for name, want := range map[string][]string{
+		"ext4": {"ext4", "mbcache", "jbd2"}, "usb-storage": {"usb_storage"}, "uas": {"uas", "usb_storage"}, "isofs": nil,
+	} {
+		if got, ok := x.Needs(name); !ok || !slices.Equal(got, want) {
+			t.Errorf("%s needs %q, %v, want %q", name, got, ok, want)
+		}
+	}
+	for _, none := range []*Index{nil, {}, x} {
+		if got, ok := none.Needs("fs-ext4"); ok || got != nil {
+			t.Errorf("an alias needs %q", got)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path"
 	"strings"
+
+	"github.com/alpboot/alpboot/boot/module"
 )
 
 // modinfo is what a kernel module has in its .modinfo section.
@@ -37,14 +39,14 @@ func readModule(name string) ([]byte, error) {
 
 // parseModinfo reads the .modinfo section of a decompressed module: strings
 // KEY=VALUE, each ended by a zero byte (include/linux/moduleparam.h).
-func parseModinfo(module []byte) (modinfo, error) {
+func parseModinfo(image []byte) (modinfo, error) {
 	var info modinfo
-	f, err := elf.NewFile(bytes.NewReader(module))
+	f, err := elf.NewFile(bytes.NewReader(image))
 	if err != nil {
 		return info, fmt.Errorf("is not a kernel module: %w", err)
 	}
 	s := f.Section(".modinfo")
-	if s == nil || s.Type == elf.SHT_NOBITS || s.Size > uint64(len(module)) {
+	if s == nil || s.Type == elf.SHT_NOBITS || s.Size > uint64(len(image)) {
 		return info, errors.New("is not a kernel module: it has no .modinfo section")
 	}
 	data, err := s.Data()
@@ -61,7 +63,7 @@ func parseModinfo(module []byte) (modinfo, error) {
 		case "depends":
 			for d := range strings.SplitSeq(value, ",") {
 				if d != "" {
-					info.depends = append(info.depends, moduleName(d))
+					info.depends = append(info.depends, module.NameOf(d))
 				}
 			}
 		case "softdep":
@@ -73,10 +75,4 @@ func parseModinfo(module []byte) (modinfo, error) {
 		}
 	}
 	return info, nil
-}
-
-// moduleName returns the name that the kernel has for the module in a file.
-func moduleName(file string) string {
-	name, _, _ := strings.Cut(path.Base(file), ".ko")
-	return strings.ReplaceAll(name, "-", "_")
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kernel/unpack"
+	"github.com/alpboot/alpboot/boot/module"
 	"github.com/alpboot/alpboot/boot/payload"
 	content "github.com/alpboot/alpboot/initramfs"
 )
@@ -137,7 +138,7 @@ func openModules(dir, release string) (*moduleTree, error) {
 				if err != nil {
 					return err
 				}
-				t.files[moduleName(rel)] = rel
+				t.files[module.NameOf(rel)] = rel
 			}
 		}
 		return nil
@@ -194,7 +195,7 @@ func (t *moduleTree) add(name string) error {
 	}
 	for _, s := range info.softdeps {
 		for _, d := range strings.Fields(s) {
-			if err := t.add(moduleName(d)); err != nil { // pre: and post: name no file
+			if err := t.add(module.NameOf(d)); err != nil { // pre: and post: name no file
 				return err
 			}
 		}
