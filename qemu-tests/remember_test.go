@@ -11,7 +11,7 @@ import (
 	"github.com/alpboot/alpboot/qemu-tests/vm"
 )
 
-// A machine with BIOS remembers in the files that kexec-reboot remember has made
+// A machine with BIOS remembers in the files that alpboot remember has made
 // beside the menu's settings, with no setting that names them: the default that
 // was chosen in the menu, and that a system which was started never reported being
 // up. No file is made, none grows.

@@ -494,7 +494,7 @@ func TestBroken(t *testing.T) {
 			delete(m.root, "etc/runlevels/default/alpboot-health")
 		}, doctor.Warning, "counters", []string{"no service reports it: after 3 starts"}, "kexec-reboot install", false},
 		{"nothing is remembered", func(m *machine) { m.settings.Confirm, m.nowhere = 3, "no EFI variables" },
-			doctor.Warning, "counters", []string{"nothing is remembered here: no EFI variables"}, "kexec-reboot remember", false},
+			doctor.Warning, "counters", []string{"nothing is remembered here: no EFI variables"}, "alpboot remember", false},
 		{"the default is none of the entries", func(m *machine) { m.settings.Default = "Linux gone" },
 			doctor.Warning, "choice", []string{`The default "Linux gone" is none of the entries`}, "alpboot default", false},
 		{"nobody is waited for", func(m *machine) { wait := -time.Second; m.settings.Timeout = &wait },

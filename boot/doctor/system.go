@@ -115,7 +115,7 @@ func (x *examination) system() {
 	switch {
 	case x.Settings.Confirm == 0:
 	case x.Nowhere != "":
-		x.find(Warning, "counters", "Run kexec-reboot remember.", "The setting confirm counts starts, and nothing is remembered here: %s.", x.Nowhere)
+		x.find(Warning, "counters", "Run alpboot remember.", "The setting confirm counts starts, and nothing is remembered here: %s.", x.Nowhere)
 	case !health && !x.reports():
 		x.find(Warning, "counters", install, "The boot menu waits for a report that the system is up (confirm), and no service reports it: after %d starts it boots something else.", x.Settings.Confirm)
 	}

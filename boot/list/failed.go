@@ -2,8 +2,6 @@ package list
 
 import (
 	"context"
-	"fmt"
-	"os"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
@@ -46,18 +44,7 @@ func Failed(ctx context.Context, scan *discover.Scan, inv boot.Inventory, asked 
 		if t, tried := w.State.Try(e.ID); !tried || t.Left > 0 {
 			continue
 		}
-		w.Fingerprints[e.ID], _ = kexec.FingerprintOf(ctx, e, func(name string) (*os.File, error) { // what cannot be read has not been replaced
-			f, err := scan.Open(e.Volume, name)
-			if err != nil {
-				return nil, err
-			}
-			file, ok := f.(*os.File)
-			if !ok {
-				f.Close()
-				return nil, fmt.Errorf("/%s is read without the kernel", name)
-			}
-			return file, nil
-		})
+		w.Fingerprints[e.ID], _ = kexec.FingerprintOf(ctx, e, scan.FilesOf(e)) // what cannot be read has not been replaced)
 		failed[e.ID] = w.HasFailed(e)
 	}
 	return failed, nil

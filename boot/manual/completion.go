@@ -39,7 +39,9 @@ func Completion(shell string, commands ...Command) string {
 
 // flagNames returns the flags as they are typed.
 func flagNames(flags *flag.FlagSet) (names []string) {
-	eachFlag(flags, func(f *flag.Flag, _, _ string) { names = append(names, "-"+dashes(f.Name)) })
+	for _, f := range Flags(flags) {
+		names = append(names, f.Name)
+	}
 	return names
 }
 
@@ -69,16 +71,16 @@ func (c Command) bash() string {
 func (c Command) fish() string {
 	var b strings.Builder
 	flags := func(set *flag.FlagSet, when string) {
-		eachFlag(set, func(f *flag.Flag, value, usage string) {
+		for _, f := range Flags(set) {
 			kind, takes := "-l", ""
-			if len(f.Name) == 1 {
+			if !strings.HasPrefix(f.Name, "--") {
 				kind = "-s"
 			}
-			if value != "" {
+			if f.Value != "" {
 				takes = " -r"
 			}
-			fmt.Fprintf(&b, "complete -c %s%s %s %s%s -d %s\n", c.Name, when, kind, f.Name, takes, fishQuoted(usage))
-		})
+			fmt.Fprintf(&b, "complete -c %s%s %s %s%s -d %s\n", c.Name, when, kind, strings.TrimLeft(f.Name, "-"), takes, fishQuoted(f.Usage))
+		}
 	}
 	if c.Verbs == nil {
 		flags(c.Flags, "")
@@ -103,17 +105,17 @@ func (c Command) zsh() string {
 	var b strings.Builder
 	arguments := func(set *flag.FlagSet, words []string, args string) string {
 		list := []string{"_arguments", "'--help[describe it]'"}
-		eachFlag(set, func(f *flag.Flag, value, usage string) {
-			spec := "-" + dashes(f.Name)
-			if value != "" {
+		for _, f := range Flags(set) {
+			spec := f.Name
+			if f.Value != "" {
 				spec += "="
 			}
-			spec += "[" + strings.NewReplacer("[", "(", "]", ")").Replace(usage) + "]"
-			if value != "" {
-				spec += ":" + value + ":_files"
+			spec += "[" + strings.NewReplacer("[", "(", "]", ")").Replace(f.Usage) + "]"
+			if f.Value != "" {
+				spec += ":" + strings.ToLower(f.Value) + ":_files"
 			}
 			list = append(list, zshQuoted(spec))
-		})
+		}
 		switch {
 		case words != nil:
 			list = append(list, zshQuoted("1:word:("+strings.Join(words, " ")+")"))

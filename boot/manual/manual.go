@@ -88,13 +88,9 @@ func (c Command) Page(date string) string {
 // synopsis returns flags and words as a synopsis has them.
 func synopsis(flags *flag.FlagSet, args string) string {
 	var b strings.Builder
-	eachFlag(flags, func(f *flag.Flag, value, _ string) {
-		b.WriteString(".Op Fl " + dashes(f.Name))
-		if value != "" {
-			b.WriteString(" Ar " + value)
-		}
-		b.WriteString("\n")
-	})
+	for _, f := range Flags(flags) {
+		b.WriteString(".Op " + f.mdoc() + "\n")
+	}
 	for w := range strings.FieldsSeq(args) {
 		many := strings.Contains(w, "...")
 		name := strings.ToLower(strings.Trim(w, "[]."))
@@ -122,40 +118,51 @@ func words(args string) string {
 // options returns the list of flags.
 func options(flags *flag.FlagSet) string {
 	var b strings.Builder
-	eachFlag(flags, func(f *flag.Flag, value, usage string) {
-		if b.Len() == 0 {
+	for i, f := range Flags(flags) {
+		if i == 0 {
 			b.WriteString(".Bl -tag -width Ds\n")
 		}
-		head := ".It Fl " + dashes(f.Name)
-		if value != "" {
-			head += " Ar " + value
-		}
-		usage = strings.ToUpper(usage[:1]) + usage[1:] + "."
-		fmt.Fprintf(&b, "%s\n%s", head, paragraphs(usage))
-	})
+		fmt.Fprintf(&b, ".It %s\n%s", f.mdoc(), paragraphs(strings.ToUpper(f.Usage[:1])+f.Usage[1:]+"."))
+	}
 	if b.Len() > 0 {
 		b.WriteString(".El\n")
 	}
 	return b.String()
 }
 
-// dashes returns the name of a flag as mdoc takes it, which adds one dash.
-func dashes(name string) string {
-	if len(name) == 1 {
-		return name
-	}
-	return "-" + name
+// Flag is a flag as it is documented.
+type Flag struct {
+	Name  string // as it is typed: -a, --all
+	Value string // what its value is called; "" for a switch
+	Usage string
 }
 
-// eachFlag calls do with every flag, what its value is called and its usage.
-func eachFlag(flags *flag.FlagSet, do func(f *flag.Flag, value, usage string)) {
-	if flags == nil {
-		return
+// Flags returns those of a set, in the order of their names. One without a usage is
+// another spelling, which is left out.
+func Flags(set *flag.FlagSet) (list []Flag) {
+	if set == nil {
+		return nil
 	}
-	flags.VisitAll(func(f *flag.Flag) {
+	set.VisitAll(func(f *flag.Flag) {
+		if f.Usage == "" {
+			return
+		}
 		value, usage := flag.UnquoteUsage(f)
-		do(f, strings.ToLower(value), usage)
+		name := "--" + f.Name
+		if len(f.Name) == 1 {
+			name = name[1:]
+		}
+		list = append(list, Flag{name, value, usage})
 	})
+	return list
+}
+
+// mdoc returns the flag as the language takes it, which adds a dash by itself.
+func (f Flag) mdoc() string {
+	if f.Value == "" {
+		return "Fl " + f.Name[1:]
+	}
+	return "Fl " + f.Name[1:] + " Ar " + strings.ToLower(f.Value)
 }
 
 // paragraphs returns text, a sentence a line.

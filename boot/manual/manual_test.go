@@ -14,6 +14,7 @@ func tool() Command {
 	f := flag.NewFlagSet("", flag.ContinueOnError)
 	f.Bool("json", false, "print an object")
 	f.String("to", "", "into `NAME`, it's said")
+	f.Bool("into", false, "") // an older spelling
 	return Command{Name: "tool-x", Section: 8, About: "a tool", Text: "It does. It has a \\ in it.\n\n.Dot first.", Default: true,
 		Verbs:   []Verb{{Name: "show", About: "shows it: all", Text: "Shows."}, {Name: "go", Args: "VERB [WORD...]", About: "goes", Text: "Goes.", Flags: f, Words: []string{"here", "there"}}},
 		More:    []Section{{"Exit status", "0 or 1."}},

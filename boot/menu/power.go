@@ -123,7 +123,7 @@ func (m Model) askDefault() Model {
 	case m.memory != "":
 		return m.open(makeDefault{})
 	case len(m.places) == 0:
-		return m.warn("A default cannot be remembered: no EFI variables, and no file for it: see kexec-reboot remember.")
+		return m.warn("A default cannot be remembered: no EFI variables, and no file for it: see alpboot remember.")
 	}
 	return m.open(pick{head: "Where to remember it", hint: "There are no EFI variables to remember a default in. A small file on a volume can hold it.", rows: func(m Model) []choice {
 		var all []choice

@@ -207,7 +207,7 @@ func (o Options) over(base Options) Options {
 	base.Append = cmp.Or(o.Append, base.Append)
 	base.Method = cmp.Or(o.Method, base.Method)
 	base.NoModules = base.NoModules || o.NoModules
-	base.DryRun = o.DryRun
+	base.DryRun, base.menu = o.DryRun, o.menu
 	return base
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/remember"
+	"github.com/alpboot/alpboot/boot/settings"
 )
 
 // SetDefault has the boot menu remember an entry, by ID, title or number, as what it
@@ -15,7 +16,11 @@ import (
 func (s *System) SetDefault(ctx context.Context, want string, once bool) error {
 	menu := s.bootMenu(ctx)
 	defer menu.close()
-	state, err := menu.kept()
+	return s.setDefault(ctx, menu, want, once)
+}
+
+func (s *System) setDefault(ctx context.Context, menu *bootMenu, want string, once bool) error {
+	state, err := s.kept(menu)
 	if err != nil {
 		return err
 	}
@@ -82,13 +87,17 @@ func withOnce(w choice.Wants, state remember.State) choice.Wants {
 	return w
 }
 
-// kept returns what is remembered, if that can be changed here.
-func (b *bootMenu) kept() (remember.State, error) {
+// kept returns what is remembered, or an error where the menu remembers nothing.
+func (s *System) kept(b *bootMenu) (remember.State, error) {
 	state, err := b.store.Load()
-	if err == nil && !state.Kept {
-		err = fmt.Errorf("the boot menu remembers nothing that could be changed here (%s): kexec-reboot remember makes a file for it", b.store.Where())
+	if err != nil || state.Kept {
+		return state, err
 	}
-	return state, err
+	instead := ""
+	if b.asked.Remember == settings.Auto && len(b.places()) > 0 {
+		instead = fmt.Sprintf(": %s remember makes a file for it", s.name())
+	}
+	return state, fmt.Errorf("the boot menu remembers nothing here (%s)%s", b.store.Where(), instead)
 }
 
 // named returns the entry that want names, if it can be booted.

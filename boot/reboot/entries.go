@@ -202,14 +202,6 @@ func (s *System) scan(ctx context.Context, m *mounted) (*discover.Scan, boot.Inv
 	return scan, scan.Settled()
 }
 
-// discover reads all filesystems where kernels lie, and what the boot menu goes
-// by. The caller stops the scan.
-func (s *System) discover(ctx context.Context) (*discover.Scan, boot.Inventory, choice.Wants) {
-	b := s.bootMenu(ctx)
-	defer b.done()
-	return b.scan, b.inv, s.wants(ctx, b)
-}
-
 // menuChoice returns what the boot menu would boot: where every entry has failed,
 // it tries all of them again.
 func menuChoice(inv boot.Inventory, w choice.Wants) choice.Choice {

@@ -40,17 +40,18 @@ func (s *System) Reboot(ctx context.Context, o RebootOptions) error {
 		return s.throughFirmware(what, o.DryRun, func() error { return efivar.SetNext(vars, option.Number) })
 	}
 	title := "what is loaded"
+	next := Options{DryRun: o.DryRun}
 	if o.Entry != "" {
-		menu := s.bootMenu(ctx)
-		e, err := s.named(menu.inv, o.Entry)
-		menu.close()
+		next.menu = s.bootMenu(ctx)
+		defer next.menu.close()
+		e, err := s.named(next.menu.inv, o.Entry)
 		if err != nil {
 			return err
 		}
-		o.Entry, title = e.ID, e.Name()
+		next.Entry, title = e.ID, e.Name()
 	}
 	if !o.NoKexec {
-		done, err := s.byKexec(ctx, o, title)
+		done, err := s.byKexec(ctx, next, title)
 		if done {
 			return nil
 		}
@@ -59,17 +60,17 @@ func (s *System) Reboot(ctx context.Context, o RebootOptions) error {
 	if o.Entry == "" {
 		return s.throughFirmware("what the boot menu boots", o.DryRun, func() error { return nil })
 	}
-	return s.throughFirmware(title+", by the boot menu, once", o.DryRun, func() error { return s.SetDefault(ctx, o.Entry, true) })
+	return s.throughFirmware(title+", by the boot menu, once", o.DryRun, func() error { return s.setDefault(ctx, next.menu, next.Entry, true) })
 }
 
 // byKexec restarts by kexec, or returns why that cannot be done. Nothing has been
 // done then.
-func (s *System) byKexec(ctx context.Context, o RebootOptions, title string) (done bool, why error) {
+func (s *System) byKexec(ctx context.Context, o Options, title string) (done bool, why error) {
 	if _, err := s.kexecCommand(); err != nil {
 		return false, err
 	}
 	if o.DryRun {
-		t, err := s.next(ctx, Options{Entry: o.Entry})
+		t, err := s.next(ctx, o)
 		switch {
 		case err == nil:
 			title = t.title + inParentheses(t.release)
@@ -81,7 +82,7 @@ func (s *System) byKexec(ctx context.Context, o RebootOptions, title string) (do
 		return true, nil
 	}
 	if o.Entry != "" || !s.Loaded() { // else something was chosen by hand
-		if err := s.Load(ctx, Options{Entry: o.Entry}); err != nil {
+		if err := s.Load(ctx, o); err != nil {
 			return false, err
 		}
 	}

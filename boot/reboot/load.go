@@ -13,10 +13,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/device"
-	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/settings"
@@ -38,6 +36,8 @@ type Options struct {
 	Method    kexec.Method // system call
 	NoModules bool         // load even a kernel whose modules are missing
 	DryRun    bool         `json:"-"` // only print what would be loaded
+
+	menu *bootMenu // for Entry: what was scanned already; nil to do it
 }
 
 // target is what will be loaded, with all files open.
@@ -135,12 +135,15 @@ func (t *target) open(kernel string, initrds []string, open func(string) (*os.Fi
 
 // entry opens the files of the entry that o names, or of the default one.
 func (s *System) entry(ctx context.Context, o Options) (*target, error) {
-	scan, inv, wants := s.discover(ctx)
-	defer scan.Stop()
+	menu := o.menu
+	if menu == nil {
+		menu = s.bootMenu(ctx)
+		defer menu.close()
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	want := o.Entry
+	inv, wants, want := menu.inv, s.wants(ctx, menu), o.Entry
 	if want == menuDefault {
 		want = ""
 	}
@@ -154,23 +157,7 @@ func (s *System) entry(ctx context.Context, o Options) (*target, error) {
 		// No configuration has a command line for it, and this one is proven.
 		t.Cmdline = s.cmdline()
 	}
-	return t, t.open(e.Kernel, e.Initrds, filesOf(scan, e))
-}
-
-// filesOf returns what opens the files of an entry.
-func filesOf(scan *discover.Scan, e boot.Entry) func(name string) (*os.File, error) {
-	return func(name string) (*os.File, error) {
-		f, err := scan.Open(e.Volume, name)
-		if err != nil {
-			return nil, fmt.Errorf("%s on %s: %w", e.Title, e.Volume.Device, err)
-		}
-		file, ok := f.(*os.File)
-		if !ok {
-			f.Close()
-			return nil, fmt.Errorf("%s on %s: /%s is not a regular file", e.Title, e.Volume.Device, name)
-		}
-		return file, nil
-	}
+	return t, t.open(e.Kernel, e.Initrds, menu.scan.FilesOf(e))
 }
 
 // complete identifies the kernel, puts the initrds in order and makes the

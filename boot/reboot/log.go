@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/lasttime"
@@ -55,8 +56,9 @@ func (s *System) sayStarts(b *bootMenu) error {
 	if err != nil {
 		return err
 	}
-	if !state.Kept {
-		s.say("The boot menu remembers nothing here (%s).", b.store.Where())
+	if _, nothing := s.kept(b); nothing != nil {
+		text := nothing.Error()
+		s.say("%s.", strings.ToUpper(text[:1])+text[1:])
 		return nil
 	}
 	if last := cmp.Or(state.Trying, state.Last); last != "" {

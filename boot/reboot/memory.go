@@ -178,7 +178,7 @@ func fingerprints(ctx context.Context, scan *discover.Scan, inv boot.Inventory, 
 		if t, tried := state.Try(e.ID); !tried || t.Left > 0 || e.Problem != "" {
 			continue
 		}
-		texts[e.ID], _ = kexec.FingerprintOf(ctx, e, filesOf(scan, e)) // what cannot be read has not been replaced
+		texts[e.ID], _ = kexec.FingerprintOf(ctx, e, scan.FilesOf(e)) // what cannot be read has not been replaced
 	}
 	return texts
 }
@@ -210,12 +210,10 @@ func (s *System) commitTrial() error {
 func (s *System) confirmBoot(ctx context.Context) error {
 	b := s.bootMenu(ctx)
 	defer b.close()
-	state, err := b.store.Load()
+	state, err := s.kept(b)
 	switch {
 	case err != nil:
 		return err
-	case !state.Kept:
-		return fmt.Errorf("the boot menu remembers nothing that could be changed here (%s)", b.store.Where())
 	case state.Trying == "":
 		s.say("The boot menu does not wait for a report that a system is up")
 		return nil

@@ -14,27 +14,15 @@ import (
 // Overview prints what starts this machine now and next, what is known of the last
 // start, and what a reboot will do, as [System.Status]. It changes nothing.
 func (s *System) Overview(ctx context.Context) error {
-	inv, wants, err := s.sayOverview(ctx)
-	if err != nil {
-		return err
-	}
-	s.say("\nA reboot from here:")
-	s.status(ctx, func() (boot.Inventory, choice.Wants) { return inv, wants })
-	return nil
-}
-
-// sayOverview prints what starts this machine, and returns the entries and what bears
-// on the choice of one.
-func (s *System) sayOverview(ctx context.Context) (inv boot.Inventory, wants choice.Wants, err error) {
 	b := s.bootMenu(ctx)
 	defer b.close()
 	m, err := s.examined(ctx, b)
 	if err != nil {
-		return inv, wants, err
+		return err
 	}
 	state, err := b.store.Load()
 	if err != nil {
-		return inv, wants, err
+		return err
 	}
 	row := func(name, format string, args ...any) { s.say("%-9s %s", name, fmt.Sprintf(format, args...)) }
 	starts := doctor.WhatStarts(m)
@@ -61,7 +49,9 @@ func (s *System) sayOverview(ctx context.Context) (inv boot.Inventory, wants cho
 	}
 	row("last", "%s", last)
 	row("memory", "%s", b.store.Where())
-	return b.inv, m.Wants, nil
+	s.say("\nA reboot from here:")
+	s.status(ctx, b, m.Wants)
+	return nil
 }
 
 // describeChoice returns what is chosen, and why.

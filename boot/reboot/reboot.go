@@ -109,8 +109,10 @@ func (s *System) say(format string, args ...any) { printLines(s.Stdout, fmt.Spri
 
 // Warn prints a line about what is not as it should be.
 func (s *System) Warn(format string, args ...any) {
-	printLines(s.Stderr, cmp.Or(s.Name, "kexec-reboot")+": "+fmt.Sprintf(format, args...))
+	printLines(s.Stderr, s.name()+": "+fmt.Sprintf(format, args...))
 }
+
+func (s *System) name() string { return cmp.Or(s.Name, "kexec-reboot") }
 
 func printLines(w io.Writer, text string) {
 	for line := range strings.SplitSeq(text, "\n") {

@@ -37,12 +37,9 @@ func (s *System) Slot(ctx context.Context, verb string, args ...string) error {
 	}
 	menu := s.bootMenu(ctx)
 	defer menu.close()
-	state, err := menu.store.Load()
-	switch {
-	case err != nil:
+	state, err := s.kept(menu)
+	if err != nil {
 		return err
-	case !state.Kept:
-		return fmt.Errorf("the boot menu remembers nothing here (%s)", menu.store.Where())
 	}
 	b := slots{inv: menu.inv, state: state}
 	switch verb {
@@ -148,7 +145,7 @@ func (b slots) id(name string) (string, error) {
 	if isID.MatchString(name) {
 		return name, nil
 	}
-	return "", fmt.Errorf("the bootname %q is neither the ID nor the title of an entry: kexec-reboot status lists them; one of a system that is not mounted can be named by its ID only", name)
+	return "", fmt.Errorf("the bootname %q is neither the ID nor the title of an entry: the verb status lists them; one of a system that is not mounted can be named by its ID only", name)
 }
 
 // nameOf returns the bootname that stands for an entry.

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
 )
 
@@ -24,15 +23,13 @@ const (
 
 // Status prints what a reboot will do, and why. It changes nothing.
 func (s *System) Status(ctx context.Context) Outcome {
-	return s.status(ctx, func() (boot.Inventory, choice.Wants) {
-		scan, inv, wants := s.discover(ctx)
-		scan.Stop()
-		return inv, wants
-	})
+	menu := s.bootMenu(ctx)
+	defer menu.close()
+	return s.status(ctx, menu, s.wants(ctx, menu))
 }
 
-// status is Status with the entries that discovered returns.
-func (s *System) status(ctx context.Context, discovered func() (boot.Inventory, choice.Wants)) (outcome Outcome) {
+// status is Status with what was scanned.
+func (s *System) status(ctx context.Context, menu *bootMenu, wants choice.Wants) (outcome Outcome) {
 	row := func(name, format string, args ...any) { s.say("%-9s %s", name, fmt.Sprintf(format, args...)) }
 
 	cannot := s.cannot()
@@ -60,8 +57,8 @@ func (s *System) status(ctx context.Context, discovered func() (boot.Inventory, 
 		outcome = ByTheFirmware
 	}
 
-	inv, wants := discovered()
-	if t, err := s.next(ctx, Options{}); cannot != nil && !services.ready {
+	inv := menu.inv
+	if t, err := s.next(ctx, Options{menu: menu}); cannot != nil && !services.ready {
 		row("next", "nothing: the reboot goes through the firmware")
 		if err == nil {
 			t.close()

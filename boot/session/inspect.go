@@ -35,7 +35,7 @@ func (s *session) inspect(e boot.Entry) {
 // inspectFile returns what a file is; about is what it is as a kernel or initrd.
 func inspectFile(scan *discover.Scan, v boot.Volume, name string, about func(r readerAt, size int64) (string, error)) menu.File {
 	f := menu.File{Path: name, Size: -1}
-	file, err := openFile(scan, v, name)
+	file, err := scan.OpenFile(v, name)
 	if err == nil {
 		defer file.Close()
 		var st fs.FileInfo

@@ -197,7 +197,7 @@ func (j *job) fingerprint() string {
 	if j.memory == nil || j.confirm == 0 {
 		return ""
 	}
-	text, err := kexec.FingerprintOf(j.ctx, j.found, filesOf(j.scan, j.found))
+	text, err := kexec.FingerprintOf(j.ctx, j.found, j.scan.FilesOf(j.found))
 	if err != nil {
 		return ""
 	}
@@ -398,7 +398,7 @@ func (s *session) depart(text, line string, commit, how func() error, done func(
 
 // loadFiles loads the kernel and initrds of a job.
 func (j *job) loadFiles(loader *kexec.Loader) error {
-	t, done, err := kexec.Open(j.entry, filesOf(j.scan, j.entry))
+	t, done, err := kexec.Open(j.entry, j.scan.FilesOf(j.entry))
 	defer done()
 	if err != nil {
 		return err
@@ -416,27 +416,4 @@ func (j *job) loadFiles(loader *kexec.Loader) error {
 		defer f.WriteAt(make([]byte, len(archive)), 0)
 	}
 	return loader.Load(j.ctx, t)
-}
-
-// filesOf returns what opens the files of an entry.
-func filesOf(scan *discover.Scan, e boot.Entry) func(name string) (*os.File, error) {
-	return func(name string) (*os.File, error) { return openFile(scan, e.Volume, name) }
-}
-
-// openFile opens a regular file of a volume.
-func openFile(scan *discover.Scan, v boot.Volume, name string) (*os.File, error) {
-	f, err := scan.Open(v, name)
-	if err != nil {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err
-		}
-		return nil, fmt.Errorf("%s: /%s cannot be opened: %w", v.Device, name, err)
-	}
-	file, ok := f.(*os.File)
-	if !ok {
-		f.Close()
-		return nil, fmt.Errorf("%s: /%s is not a regular file", v.Device, name)
-	}
-	return file, nil
 }

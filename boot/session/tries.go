@@ -90,7 +90,7 @@ func (s *session) readFingerprints() {
 		var read []fingerprint
 		for _, e := range wanted {
 			f := fingerprint{entry: e}
-			err := onceMore(func() (err error) { f.text, err = kexec.FingerprintOf(ctx, e, filesOf(scan, e)); return err })
+			err := onceMore(func() (err error) { f.text, err = kexec.FingerprintOf(ctx, e, scan.FilesOf(e)); return err })
 			if err != nil {
 				s.log.Warn("what an entry starts cannot be compared with what has failed", "entry", e.ID, "error", err)
 			}

@@ -79,7 +79,7 @@ func table() []setting {
 			func(s *Settings) *time.Duration { return &s.Settle }),
 		{
 			name: "remember", def: Auto, takes: "auto, efi, off, or a file on a volume such as UUID=1234-ABCD:/alpboot.state (also LABEL=, PARTUUID=, PARTLABEL=)",
-			help: "Where the menu keeps what it remembers. With auto in EFI variables where there are some, else in a file that was made for it (kexec-reboot remember), else nowhere.",
+			help: "Where the menu keeps what it remembers. With auto in EFI variables where there are some, else in a file that was made for it (alpboot remember), else nowhere.",
 			set: func(s *Settings, v string) error {
 				return setPlace(&s.Remember, &s.RememberFile, v, Auto, EFI, Off)
 			},

@@ -60,34 +60,45 @@ func TestNames(t *testing.T) {
 func TestHelp(t *testing.T) {
 	f := newFake(t, alpine())
 	before := f.all(t)
-	all, _ := f.ask(t, exitDone, "--help")
-	seen := map[string]bool{}
-	for _, v := range verbs() {
-		if v.about == "" || strings.HasSuffix(v.about, ".") || !strings.HasSuffix(v.text, ".") || seen[v.name] {
-			t.Errorf("%s: its line of the table is not complete, or there twice", v.name)
-		}
-		seen[v.name] = true
-		if !strings.Contains(all, "\n  "+v.name+" ") {
-			t.Errorf("--help lacks %s", v.name)
-		}
-		out, stderr := f.ask(t, exitDone, v.name, "--help")
-		if !strings.HasPrefix(out, "Usage: alpboot "+v.name) || stderr != "" {
-			t.Errorf("%s --help prints %q, %q", v.name, out, stderr)
-		}
-		v.flagSet().VisitAll(func(g *flag.Flag) {
-			if g.Usage == "" || !strings.Contains(out, "\n  --"+g.Name+" ") {
-				t.Errorf("%s --help lacks --%s", v.name, g.Name)
+	for _, p := range []struct {
+		name  string
+		verbs []verb
+		ask   func(t *testing.T, code int, args ...string) (stdout, stderr string)
+	}{{"alpboot", verbs(), f.ask}, {"kexec-reboot", kexecVerbs(), f.do}} {
+		all, _ := p.ask(t, exitDone, "--help")
+		seen := map[string]bool{}
+		for _, v := range p.verbs {
+			if v.about == "" || strings.HasSuffix(v.about, ".") || !strings.HasSuffix(v.text, ".") || seen[v.name] {
+				t.Errorf("%s: its line of the table is not complete, or there twice", v.name)
 			}
-		})
-		for line := range strings.Lines(out) {
-			if len(line) > 81 {
-				t.Errorf("%s --help has a line of %d characters: %s", v.name, len(line)-1, line)
+			seen[v.name] = true
+			if !strings.Contains(all, "\n  "+v.name+" ") {
+				t.Errorf("--help of %s lacks %s", p.name, v.name)
 			}
-		}
-		if v.most() < 100 {
-			words := append([]string{v.name}, slices.Repeat([]string{"x"}, v.most()+1)...)
-			if _, stderr := f.ask(t, exitMisuse, words...); !strings.Contains(stderr, "alpboot: \"x\" is one word too many\nUsage: alpboot "+v.name) {
-				t.Errorf("%s with too many words: %s", v.name, stderr)
+			out, stderr := p.ask(t, exitDone, v.name, "--help")
+			if !strings.HasPrefix(out, "Usage: "+p.name+" "+v.name) || stderr != "" {
+				t.Errorf("%s %s --help prints %q, %q", p.name, v.name, out, stderr)
+			}
+			v.flagSet().VisitAll(func(g *flag.Flag) {
+				name := "--" + g.Name
+				if len(g.Name) == 1 {
+					name = "-" + g.Name
+				}
+				// Only what kexec-tools calls its flags is another spelling.
+				if other := strings.HasPrefix(g.Name, "kexec-"); (g.Usage == "") != other || strings.Contains(out, "\n  "+name+" ") == other {
+					t.Errorf("%s %s --help on %s: %s", p.name, v.name, name, out)
+				}
+			})
+			for line := range strings.Lines(all + out) {
+				if len(line) > 81 {
+					t.Errorf("%s %s --help has a line of %d characters: %s", p.name, v.name, len(line)-1, line)
+				}
+			}
+			if v.most() < 100 {
+				words := append([]string{v.name}, slices.Repeat([]string{"x"}, v.most()+1)...)
+				if _, stderr := p.ask(t, exitMisuse, words...); !strings.Contains(stderr, p.name+": \"x\" is one word too many\nUsage: "+p.name+" "+v.name) {
+					t.Errorf("%s %s with too many words: %s", p.name, v.name, stderr)
+				}
 			}
 		}
 	}
@@ -131,7 +142,7 @@ func TestDefault(t *testing.T) {
 		t.Errorf("says %q, remembers %+v", stderr, f.remembers(t))
 	}
 	f = newFake(t, alpine())
-	if _, stderr := f.ask(t, exitFailed, "next", "1"); !strings.Contains(stderr, "remembers nothing that could be changed here") {
+	if _, stderr := f.ask(t, exitFailed, "next", "1"); !strings.Contains(stderr, "alpboot: the boot menu remembers nothing here (") || strings.Contains(stderr, "alpboot remember") {
 		t.Errorf("says %q", stderr)
 	}
 }
@@ -233,6 +244,22 @@ func TestReboot(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The disks are read once, whatever comes of it.
+func TestScansOnce(t *testing.T) {
+	needAMD64(t)
+	for _, tt := range []struct {
+		args     string
+		disabled bool
+	}{{args: "reboot 2"}, {args: "reboot 2", disabled: true}, {args: "reboot --no-kexec 2"}, {args: "reboot --dry-run 2"}, {args: "next 2"}, {args: "status"}} {
+		f := withMemory(t, remember.State{}, "/etc/runlevels/default/kexec-load", "-> /etc/init.d/kexec-load", "/etc/runlevels/shutdown/kexec-exec", "-> /etc/init.d/kexec-exec", "/run/openrc/started/kexec-load", "x")
+		f.isDisabled = tt.disabled
+		f.ask(t, exitDone, strings.Fields(tt.args)...)
+		if n := f.probes.Load(); n != 1 { // of the one disk
+			t.Errorf("%s, kexec is forbidden %v: the disk was read %d times", tt.args, tt.disabled, n)
+		}
 	}
 }
 

@@ -96,7 +96,7 @@ func TestTools(t *testing.T) {
 		{name: "command-line, flags before the kernel", args: "-s -l --command-line='root=UUID=1 b' ROOT/boot/vmlinuz-lts", cmdline: "root=UUID=1 b"},
 		{name: "unload", args: "-u", unloads: 1},
 		{name: "a crash kernel", args: "-p ROOT/boot/vmlinuz-lts", code: exitMisuse, says: "crash"},
-		{name: "without -l", args: "ROOT/boot/vmlinuz-lts", code: exitMisuse, says: "is not a command"},
+		{name: "without -l", args: "ROOT/boot/vmlinuz-lts", code: exitMisuse, says: "is not a verb of kexec-reboot"},
 		{name: "neither -l nor -e", args: "-s ROOT/boot/vmlinuz-lts", code: exitMisuse, says: "-l only loads"},
 		{name: "-e with a kernel", args: "-e ROOT/boot/vmlinuz-lts", code: exitMisuse, says: "takes no kernel"},
 		{name: "no kernel", args: "-l", code: exitMisuse, says: "one kernel is needed"},

@@ -55,6 +55,7 @@ type fake struct {
 	lacks      map[uintptr]bool  // system calls that are not there
 	uuids      map[string]string // by device
 	late       atomic.Int32      // how many probes fail first
+	probes     atomic.Int32      // how many there were
 	ran        []string
 	hangups    int
 	restarts   int // without a shutdown
@@ -91,6 +92,7 @@ func newFake(t *testing.T, files map[string]string) *fake {
 }
 
 func (f *fake) probe(device string) (superblock.Superblock, error) {
+	f.probes.Add(1)
 	if uuid := f.uuids[device]; uuid != "" && f.late.Add(-1) < 0 {
 		return superblock.Superblock{Type: "ext4", UUID: uuid}, nil
 	}

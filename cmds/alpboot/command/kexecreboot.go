@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,188 +15,198 @@ import (
 
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/reboot"
-	"github.com/alpboot/alpboot/boot/version"
 )
-
-const kexecRebootUsage = `Usage: kexec-reboot status
-       kexec-reboot load [--entry ID | --kernel FILE --initrd FILE...]
-                         [--cmdline TEXT | --reuse-cmdline] [--append TEXT]
-       kexec-reboot unload
-       kexec-reboot exec [--now]
-       kexec-reboot install [--without PART,...] | uninstall [--root DIR]
-       kexec-reboot good | health
-       kexec-reboot keep pre-commit | post-commit
-       kexec-reboot remember [--remove]
-       kexec-reboot slot get-primary | set-primary NAME | get-state NAME |
-                         set-state NAME good|bad | get-current
-
-Restarts Linux without the firmware: loads the next kernel and starts it.
-
-status     whether this kernel can kexec, what is loaded, what would be booted,
-           whether the services are in place
-load       loads what a reboot would start (see status), or
-  --entry ID         the entry with this ID, title or number (see status);
-                     default: what the boot menu would boot
-  --kernel FILE      this kernel
-  --initrd FILE      with this initrd; give it again for more, microcode first
-  --cmdline TEXT     with this kernel command line
-  --reuse-cmdline    with the command line of the running kernel
-  --append TEXT      and these words after it
-  --no-modules       even when the kernel's modules are not in /lib/modules
-  -s, -c, -a         by kexec_file_load, by kexec_load, by the one that works
-unload     forgets what is loaded
-exec       shuts the system down in order, then starts what is loaded
-  --now              at once: write all out, disks read-only, network down, jump
-install    puts services in place; --without leaves parts out:
-  kexec              reboot starts the next kernel, and poweroff still powers off
-  keep               a hook of apk keeps the kernel that an upgrade replaces
-  watchdog           takes over the watchdog that the boot menu has started
-  health             runs /etc/alpboot/check.d at the end of a start, then good
-uninstall  undoes what install did
-  --root DIR         of the system that is mounted at DIR
-good       reports to the boot menu that this system has come up (its setting confirm)
-health     does that once all services are started and the checks pass, or restarts
-keep       keeps the running kernel, puts back what was removed of what is kept
-slot       what RAUC asks of a custom bootloader backend: NAME, the bootname of a
-           slot, is the ID or title of an entry
-remember   makes the files in which the boot menu remembers on machines without
-           EFI variables, beside its settings or its image
-  --remove           removes them
-  --dry-run          (load, exec, install, uninstall, remember) only print what
-                     would be done
-  --version          print the version
-
-The flags of kexec-tools are taken too: -l, -e, -u, -f, -s, -c, -a, --initrd,
---append, --command-line, --reuse-cmdline; kexec-reboot -l is load, -e exec --now.
-
-Exit status: 0 done; 1 failed or refused; 2 misuse; status: 0 a reboot will
-kexec, 1 this kernel cannot, 3 it can, but a reboot goes through the firmware.
-`
-
-// aboutUsage is at the end of what a user did wrong on the command line of
-// kexec-reboot.
-const aboutUsage = "; kexec-reboot --help prints the usage"
 
 // KexecReboot runs kexec-reboot with its arguments, and returns its exit code. It
 // restarts a running Linux without going through the firmware: it loads the next
 // kernel, and starts it at the end of an orderly shutdown. On Alpine it puts the
 // OpenRC services for that in place.
 func KexecReboot(args []string, stdout, stderr io.Writer) int {
-	return command{reboot.New("/", stdout, stderr)}.kexecReboot(args)
+	return command{System: reboot.New("/", stdout, stderr)}.kexecReboot(args)
 }
 
 func (c command) kexecReboot(args []string) int {
-	if len(args) == 0 {
-		fmt.Fprint(c.Stderr, kexecRebootUsage)
-		return exitMisuse
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	code, err := c.do(ctx, args[0], args[1:])
+	p := program{"kexec-reboot", kexecVerbs(), "kexec-reboot VERB [FLAG...] [WORD...]", `The flags of kexec-tools are taken too: -l is load --kernel, -e exec --now, -u
+unload, -f loads and jumps at once. kexec-reboot VERB --help describes a verb
+and its flags, kexec-reboot(8) all of them and the services. Exit status: 0
+done, 1 failed or refused, 2 misuse; status has more.`}
 	switch {
-	case err == nil:
-		return code
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(c.Stdout, kexecRebootUsage)
-		return exitDone
-	}
-	if wrong := misuse(""); errors.As(err, &wrong) {
-		c.Warn("%v%s", err, aboutUsage)
+	case len(args) == 0:
+		p.help(c.Stderr, nil)
 		return exitMisuse
+	case args[0] == "-v": // of kexec-tools
+		args = []string{"version"}
+	case strings.HasPrefix(args[0], "-") && !slices.Contains([]string{"-h", "-help", "--help", "-version", "--version"}, args[0]):
+		c.Name = p.name
+		return c.do(p, verb{name: "-l|-e|-u|-f", args: "[KERNEL]", text: textTools, flags: toolsVerb}, args)
 	}
-	c.Warn("%v", err)
-	return exitFailed
+	return c.run(p, args)
 }
 
-func (c command) do(ctx context.Context, name string, args []string) (code int, err error) {
-	f := newFlags()
-	switch name { // those without flags
-	case "status", "unload", "good":
-		if err := noMore(f, args); err != nil {
-			return 0, err
-		}
+const textKexecReboot = `Loads a kernel into the memory of the running one, which starts it at the end of
+an orderly shutdown. All verbs but status need root rights, unless --dry-run has
+them only print what they would do.`
+
+// kexecVerbs lists what kexec-reboot does.
+func kexecVerbs() []verb {
+	return []verb{
+		{"status", "", "what a reboot would start, and how", textKexecStatus, kexecStatusVerb},
+		{"load", "", "loads what a reboot would start", textLoad, loadVerb},
+		{"unload", "", "forgets what is loaded", "Forgets what is loaded, and that it was chosen.", noFlags(func(c command, _ context.Context) error { return c.Unload() })},
+		{"exec", "", "shuts down in order, then starts what is loaded", textExec, execVerb},
+		{"install", "", "puts services in place", textServices, installVerb},
+		{"uninstall", "", "undoes what install did", textNoServices, uninstallVerb},
+		goodVerb(),
+		{"health", "", "does that once the system is up, or restarts", textHealth, healthVerb},
+		{"keep", "pre-commit|post-commit", "keeps the kernel that an upgrade replaces", textKeep, keepVerb},
+		rememberVerb(),
+		slotVerb(),
 	}
-	switch name {
-	case "status":
+}
+
+const textKexecStatus = `Prints whether the running kernel can kexec, what is loaded, whether the
+services are in place, what the next reboot will start, and which entries there
+are. Changes nothing.
+
+The exit status is 0 when a reboot will start the next kernel, 1 when this
+kernel cannot kexec, 3 when it can, but a reboot goes through the firmware.`
+
+func kexecStatusVerb(*flag.FlagSet) runner {
+	return func(ctx context.Context, c command, _ []string) (int, error) {
 		return map[reboot.Outcome]int{reboot.ByKexec: exitDone, reboot.CannotKexec: exitFailed, reboot.ByTheFirmware: exitFirmware}[c.Status(ctx)], nil
-	case "load":
-		return 0, c.load(ctx, f, args)
-	case "unload":
-		return 0, c.Unload()
-	case "exec":
-		now, dryRun := f.Bool("now", false, ""), f.Bool("dry-run", false, "")
-		if err := noMore(f, args); err != nil {
+	}
+}
+
+const textLoad = `Loads a kernel. Without --entry and --kernel that is what a reboot loads, and
+what status prints: what was loaded by hand before, else what the settings of
+the services name. Entries are those found on the root volume and on the
+filesystems mounted at or below /boot, /efi and /media. One without a configured
+command line gets that of the running kernel. What is loaded replaces what was
+loaded before.
+
+--entry default is what the boot menu of alpboot would boot. Its settings and
+the default that was chosen in it count, where they are on these filesystems or
+in EFI variables. Where nothing names a default, an entry of the running
+kernel's flavour comes before others.
+
+A kernel is a bzImage, an Image, compressed or in an EFI zboot image, or a
+unified kernel image. Initrds are unpacked in their order, but microcode always
+comes first. --reuse-cmdline leaves out what the boot loader has added:
+BOOT_IMAGE= and initrd=.
+
+Without --cmdline a command line that is empty, or has no root= where the
+running kernel was started with it, is refused. So is the default entry when its
+root= is not the running root filesystem: it boots another system, which has to
+be asked for, by --entry, or in the boot menu or its settings as the default.`
+
+func loadVerb(f *flag.FlagSet) runner {
+	var o reboot.Options
+	loadFlags(f, &o)
+	f.StringVar(&o.Entry, "entry", "", "the entry with this `ID`, title or number in status")
+	f.Func("kernel", "this kernel `FILE`", func(v string) (err error) { o.Kernel, err = filepath.Abs(v); return err })
+	f.Func("cmdline", "`TEXT` as the kernel command line", func(v string) error { o.Cmdline = &v; return nil })
+	conf := f.Bool("conf", false, "what the service kexec-load has in its environment")
+	limit := f.Duration("limit", 0, "fail after this `TIME`, such as 60s")
+	return func(ctx context.Context, c command, _ []string) (int, error) {
+		switch err := check(o); {
+		case err != nil:
 			return 0, err
+		case *conf && (o.Entry != "" || o.Kernel != ""):
+			return 0, misused("--conf takes kernel and entry from the settings of the service")
+		case *limit > 0:
+			return 0, withLimit(*limit, append([]string{"load"}, c.args...))
+		case *conf:
+			return 0, c.LoadAtShutdown(ctx, o)
 		}
+		return 0, c.Load(ctx, o)
+	}
+}
+
+const textExec = `Has the service manager shut the system down, and start what is loaded as the
+last step: under busybox init and sysvinit the services do that (see install),
+openrc-init is asked by openrc-shutdown --kexec now, systemd by systemctl kexec.
+With the services nothing need be loaded: they do it on the way.
+
+With --now everything is written out, each filesystem is made read-only, or
+frozen where files are open for writing, network interfaces are taken down
+unless the root filesystem needs them, and the kernel jumps. No step waits
+longer than 20 seconds. Should the jump fail, all is undone. Programs that run
+are not asked to save what they hold.`
+
+func execVerb(f *flag.FlagSet) runner {
+	now := f.Bool("now", false, "at once, without a shutdown")
+	dryRun := f.Bool("dry-run", false, "only print what would be done")
+	return func(ctx context.Context, c command, _ []string) (int, error) {
 		if *now {
 			return 0, c.Jump(ctx, reboot.JumpOptions{DryRun: *dryRun})
 		}
 		return 0, c.Shutdown(*dryRun)
-	case "install", "uninstall":
-		root, dryRun := f.String("root", "", ""), f.Bool("dry-run", false, "")
-		var without []string
-		if name == "install" {
-			f.Func("without", "", func(v string) error {
-				for part := range strings.SplitSeq(v, ",") {
-					if !slices.Contains(reboot.Parts(), part) {
-						return fmt.Errorf("%q is none of %s", part, strings.Join(reboot.Parts(), ", "))
-					}
-					without = append(without, part)
-				}
-				return nil
-			})
-		}
-		if err := noMore(f, args); err != nil {
-			return 0, err
-		}
-		if name == "install" {
-			return 0, c.Install(*root, without, *dryRun)
-		}
-		return 0, c.Uninstall(*root, *dryRun)
-	case "health":
-		var o reboot.HealthOptions
-		f.DurationVar(&o.Limit, "limit", 0, "")
-		f.DurationVar(&o.CheckLimit, "check-limit", 0, "")
-		if err := noMore(f, args); err != nil {
-			return 0, err
-		}
-		return 0, c.Health(ctx, o)
-	case "keep":
-		words, err := parse(f, args)
-		if err == nil && len(words) != 1 {
-			err = misused("keep takes one word: pre-commit or post-commit, as apk calls its hooks")
-		}
-		if err != nil {
-			return 0, err
-		}
-		return 0, c.Keep(ctx, words[0])
-	case "slot":
-		words, err := parse(f, args)
-		if err == nil && len(words) == 0 {
-			err = misused("slot takes get-primary, set-primary, get-state, set-state or get-current")
-		}
-		if err != nil {
-			return 0, err
-		}
-		return 0, c.Slot(ctx, words[0], words[1:]...)
-	case "good":
-		return 0, c.ConfirmBoot(ctx)
-	case "remember":
-		remove, dryRun := f.Bool("remove", false, ""), f.Bool("dry-run", false, "")
-		if err := noMore(f, args); err != nil {
-			return 0, err
-		}
-		return 0, c.PrepareMemory(ctx, *remove, *dryRun)
-	case "help":
-		return 0, flag.ErrHelp
-	case "version", "--version", "-version", "-v":
-		_, err := fmt.Fprintln(c.Stdout, "kexec-reboot", version.String())
-		return 0, err
 	}
-	if strings.HasPrefix(name, "-") {
-		return 0, c.tools(ctx, f, append([]string{name}, args...))
+}
+
+const textServices = `Puts OpenRC services, their settings, a hook for apk and a reboot action for
+busybox init in place, and starts the service kexec-load. On systemd it is the
+unit alpboot-health alone. The parts are kexec (a reboot starts the next
+kernel), keep (the hook, see keep), watchdog (takes over the one that the boot
+menu has started) and health (see health). Puts itself into /sbin where services
+would not find it. What a package has put in place already stays as it is.
+
+Prints what it changes, saves what it replaces, and changes nothing the second
+time. Settings that are there already are kept. The reboot action is left out
+for a busybox that does not know it, which would print Bad inittab entry at each
+boot.`
+
+// rootFlags are those of install and uninstall.
+func rootFlags(f *flag.FlagSet) (root *string, dryRun *bool) {
+	return f.String("root", "", "of the system mounted at `DIR`, and nothing else"), f.Bool("dry-run", false, "only print what would be done")
+}
+
+func installVerb(f *flag.FlagSet) runner {
+	var without []string
+	f.Func("without", "leave out `PARTS`, with commas between them", func(v string) error {
+		for part := range strings.SplitSeq(v, ",") {
+			if !slices.Contains(reboot.Parts(), part) {
+				return fmt.Errorf("%q is none of %s", part, strings.Join(reboot.Parts(), ", "))
+			}
+			without = append(without, part)
+		}
+		return nil
+	})
+	root, dryRun := rootFlags(f)
+	return func(_ context.Context, c command, _ []string) (int, error) {
+		return 0, c.Install(*root, without, *dryRun)
 	}
-	return 0, misused("%s is not a command", name)
+}
+
+const textNoServices = `Undoes exactly what install did, and starts a service kexec-load of another
+origin again if it was running before. What was changed by hand since is kept,
+and named. The kernels that were kept are removed, but for one that is running.`
+
+func uninstallVerb(f *flag.FlagSet) runner {
+	root, dryRun := rootFlags(f)
+	return func(_ context.Context, c command, _ []string) (int, error) { return 0, c.Uninstall(*root, *dryRun) }
+}
+
+const textHealth = `Does what good does when the system is up: all services have been started, and
+each executable file in /etc/alpboot/check.d has ended with status 0. Status 75
+means that all are to be run again. Any other, a file that runs for longer than
+--check-limit, or no success within --limit restarts the machine through the
+firmware, if it was started unattended: if panic= is on its command line.
+Nothing is done unless the boot menu waits for the report.`
+
+func healthVerb(f *flag.FlagSet) runner {
+	var o reboot.HealthOptions
+	f.DurationVar(&o.Limit, "limit", 0, "how long all of it may take: `TIME`, 10m")
+	f.DurationVar(&o.CheckLimit, "check-limit", 0, "how long one file may run: `TIME`, 1m")
+	return func(ctx context.Context, c command, _ []string) (int, error) { return 0, c.Health(ctx, o) }
+}
+
+const textKeep = `Is called by apk's hook. pre-commit keeps the running kernel, its initramfs,
+microcode, command line and modules in /boot/alpboot and /lib/modules/.alpboot.
+post-commit puts back the modules that apk has removed of what is kept.`
+
+func keepVerb(*flag.FlagSet) runner {
+	return func(ctx context.Context, c command, words []string) (int, error) { return 0, c.Keep(ctx, words[0]) }
 }
 
 func newFlags() *flag.FlagSet {
@@ -224,58 +233,29 @@ func parse(f *flag.FlagSet, args []string) (words []string, err error) {
 	}
 }
 
-func noMore(f *flag.FlagSet, args []string) error {
-	words, err := parse(f, args)
-	if err == nil && len(words) > 0 {
-		err = misused("%q is one word too many", words[0])
-	}
-	return err
-}
-
 // loadFlags adds to f what load and kexec-tools have in common.
 func loadFlags(f *flag.FlagSet, o *reboot.Options) {
-	f.Func("initrd", "", func(v string) error {
+	f.Func("initrd", "with this `FILE`; again for more, in their order", func(v string) error {
 		name, err := filepath.Abs(v)
 		o.Initrds = append(o.Initrds, name)
 		return err
 	})
-	f.BoolVar(&o.Reuse, "reuse-cmdline", false, "")
-	f.StringVar(&o.Append, "append", "", "")
-	f.BoolVar(&o.NoModules, "no-modules", false, "")
-	f.BoolVar(&o.DryRun, "dry-run", false, "")
+	f.BoolVar(&o.Reuse, "reuse-cmdline", false, "the command line of the running kernel")
+	f.StringVar(&o.Append, "append", "", "and these `WORDS` after it")
+	f.BoolVar(&o.NoModules, "no-modules", false, "even a kernel whose modules are not in /lib/modules")
+	f.BoolVar(&o.DryRun, "dry-run", false, "only print what would be loaded")
 	for _, m := range []struct {
-		names  string
-		method kexec.Method
+		name, long, about string
+		method            kexec.Method
 	}{
-		{"s kexec-file-syscall", kexec.FileLoad}, {"c kexec-syscall", kexec.Load}, {"a kexec-syscall-auto", kexec.Auto},
+		{"s", "kexec-file-syscall", "by kexec_file_load(2) only", kexec.FileLoad},
+		{"c", "kexec-syscall", "by kexec_load(2) only", kexec.Load},
+		{"a", "kexec-syscall-auto", "by the one that works, as without -s and -c", kexec.Auto},
 	} {
-		for name := range strings.FieldsSeq(m.names) {
-			f.BoolFunc(name, "", func(string) error { o.Method = m.method; return nil })
-		}
+		set := func(string) error { o.Method = m.method; return nil }
+		f.BoolFunc(m.name, m.about, set)
+		f.BoolFunc(m.long, "", set) // as kexec-tools spells it
 	}
-}
-
-func (c command) load(ctx context.Context, f *flag.FlagSet, args []string) error {
-	var o reboot.Options
-	loadFlags(f, &o)
-	f.StringVar(&o.Entry, "entry", "", "")
-	f.Func("kernel", "", func(v string) (err error) { o.Kernel, err = filepath.Abs(v); return err })
-	f.Func("cmdline", "", func(v string) error { o.Cmdline = &v; return nil })
-	conf, limit := f.Bool("conf", false, ""), f.Duration("limit", 0, "")
-	if err := noMore(f, args); err != nil {
-		return err
-	}
-	switch err := check(o); {
-	case err != nil:
-		return err
-	case *conf && (o.Entry != "" || o.Kernel != ""):
-		return misused("--conf takes kernel and entry from the settings of the service")
-	case *limit > 0:
-		return withLimit(*limit, append([]string{"load"}, args...))
-	case *conf:
-		return c.LoadAtShutdown(ctx, o)
-	}
-	return c.Load(ctx, o)
 }
 
 // check refuses options that contradict each other.

@@ -16,8 +16,16 @@ func TestRemember(t *testing.T) {
 	f := newFake(t, with(alpine(), "/etc/alpboot.conf", conf))
 	f.uuids = map[string]string{"/dev/sda3": "1234-ABCD"}
 	before := f.all(t)
-	if _, stderr := f.do(t, exitFailed, "good"); !strings.Contains(stderr, "no file was made for it") {
-		t.Errorf("good: %q", stderr)
+	// Whatever needs the memory says so in the same words, with what to do.
+	for _, args := range [][]string{{"good"}, {"slot", "get-primary"}, {"default", "1"}, {"next", "1"}} {
+		_, stderr := f.ask(t, exitFailed, args...)
+		if !strings.Contains(stderr, "\nalpboot: the boot menu remembers nothing here (") || !strings.Contains(stderr, "no file was made for it") ||
+			!strings.HasSuffix(stderr, "): alpboot remember makes a file for it\n") {
+			t.Errorf("%q: %q", args, stderr)
+		}
+	}
+	if out, _ := f.ask(t, exitDone, "log"); !strings.HasPrefix(out, "The boot menu remembers nothing here (") || !strings.Contains(out, "): alpboot remember makes a file for it.\n") {
+		t.Errorf("log: %q", out)
 	}
 	if out, _ := f.do(t, exitDone, "remember", "--dry-run"); out != "Would make /boot/alpboot.state on /dev/sda3\n" || !maps.Equal(before, f.all(t)) {
 		t.Errorf("says %q, or something has changed", out)

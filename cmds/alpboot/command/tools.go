@@ -8,8 +8,14 @@ import (
 	"github.com/alpboot/alpboot/boot/reboot"
 )
 
-// tools does what the flags of kexec-tools ask for: kexec(8).
-func (c command) tools(ctx context.Context, f *flag.FlagSet, args []string) error {
+const textTools = `Does what kexec(8) of kexec-tools does with these flags: -l loads KERNEL, -e
+starts what is loaded, -u forgets it, -f loads and jumps at once; with --initrd,
+--append, --command-line, --reuse-cmdline, -s, -c and -a, by their long names
+too. -x leaves the network up, -d is taken and does nothing, and -p, for a crash
+kernel, is refused.`
+
+// toolsVerb does what the flags of kexec-tools ask for.
+func toolsVerb(f *flag.FlagSet) runner {
 	var o reboot.Options
 	var load, exec, unload, panicKernel, force, keepUp, ignored bool
 	loadFlags(f, &o)
@@ -26,35 +32,34 @@ func (c command) tools(ctx context.Context, f *flag.FlagSet, args []string) erro
 			f.BoolVar(b.p, name, false, "")
 		}
 	}
-	kernels, err := parse(f, args)
-	switch {
-	case err != nil:
-		return err
-	case panicKernel:
-		return misused("-p loads a kernel for the case of a crash, which this program does not: use kexec-tools")
-	case unload && len(kernels) == 0 && !load && !exec:
-		return c.Unload()
-	case exec && !load && !force:
-		if len(kernels) > 0 {
-			return misused("-e starts what is loaded, and takes no kernel")
+	return func(ctx context.Context, c command, kernels []string) (code int, err error) {
+		jump := func() error { return c.Jump(ctx, reboot.JumpOptions{DryRun: o.DryRun, KeepNetwork: keepUp}) }
+		switch {
+		case panicKernel:
+			return 0, misused("-p loads a kernel for the case of a crash, which this program does not: use kexec-tools")
+		case unload && len(kernels) == 0 && !load && !exec:
+			return 0, c.Unload()
+		case exec && !load && !force && len(kernels) > 0:
+			return 0, misused("-e starts what is loaded, and takes no kernel")
+		case exec && !load && !force:
+			return 0, jump()
+		case !load && !force:
+			return 0, misused("kexec-tools would load and reboot here: -l only loads, -f loads and jumps at once, kexec-reboot exec reboots in order")
+		case len(kernels) == 0:
+			return 0, misused("one kernel is needed")
 		}
-		return c.Jump(ctx, reboot.JumpOptions{DryRun: o.DryRun, KeepNetwork: keepUp})
-	case !load && !force:
-		return misused("kexec-tools would load and reboot here: -l only loads, -f loads and jumps at once, kexec-reboot exec reboots in order")
-	case len(kernels) != 1:
-		return misused("one kernel is needed, and %d were given", len(kernels))
+		if o.Kernel, err = filepath.Abs(kernels[0]); err != nil {
+			return 0, err
+		}
+		if text := o.Append; o.Cmdline == nil && !o.Reuse && text != "" { // it is all there is
+			o.Cmdline, o.Append = &text, ""
+		}
+		if err := check(o); err != nil {
+			return 0, err
+		}
+		if err := c.Load(ctx, o); err != nil || !exec && !force {
+			return 0, err
+		}
+		return 0, jump()
 	}
-	if o.Kernel, err = filepath.Abs(kernels[0]); err != nil {
-		return err
-	}
-	if text := o.Append; o.Cmdline == nil && !o.Reuse && text != "" { // it is all there is
-		o.Cmdline, o.Append = &text, ""
-	}
-	if err := check(o); err != nil {
-		return err
-	}
-	if err := c.Load(ctx, o); err != nil || !exec && !force {
-		return err
-	}
-	return c.Jump(ctx, reboot.JumpOptions{DryRun: o.DryRun, KeepNetwork: keepUp})
 }

@@ -3,9 +3,7 @@ package command
 import (
 	"context"
 	"flag"
-	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
@@ -16,8 +14,8 @@ import (
 	"github.com/alpboot/alpboot/cmds/lsboot/lsboot"
 )
 
-// A verb is one thing that alpboot does. The table of them is what --help, the
-// manual page and the completions of shells are made from.
+// A verb is one thing that alpboot or kexec-reboot does. The table of them is what
+// --help, the manual page and the completions of shells are made from.
 type verb struct {
 	name  string
 	args  string // words after the flags, as the usage has them: "[ENTRY]", "VERB [NAME] ..."
@@ -54,8 +52,9 @@ func verbs() []verb {
 		{"update", "", "replaces the alpboot that is installed by a newer one", textUpdate, updateVerb},
 		{"uninstall", "", "takes alpboot away, and nothing else", textUninstall, setup(false, install.Setup.Uninstall)},
 		{"log", "", "what is known of the last starts", textLog, noFlags(command.Log)},
-		{"good", "", "reports that this system has come up", textGood, noFlags(command.ConfirmBoot)},
-		{"slot", "VERB [WORD...]", "answers RAUC", textSlot, slotVerb},
+		goodVerb(),
+		rememberVerb(),
+		slotVerb(),
 		{"completion", "SHELL", "prints a script that completes verbs and flags", textCompletion, completionVerb},
 	}
 }
@@ -190,21 +189,46 @@ const textLog = `Prints what the boot menu remembers of the last starts, what ke
 panicked have left in EFI variables, why the watchdog has restarted the machine,
 and the end of this system's rc.log.`
 
-const textGood = `Reports to the boot menu that the system which it has started last is up, where
-its setting confirm asks for that. To be called at the end of a start.`
+// These are verbs of kexec-reboot too.
 
-const textSlot = `Answers what RAUC asks of a custom bootloader backend: get-primary, set-primary
-NAME, get-state NAME, set-state NAME good or bad, get-current. NAME, the
-bootname of a slot, is the ID or title of an entry.`
-
-func slotVerb(*flag.FlagSet) runner {
-	return func(ctx context.Context, c command, words []string) (int, error) {
-		return 0, c.Slot(ctx, words[0], words[1:]...)
-	}
+func goodVerb() verb {
+	return verb{"good", "", "reports that this system has come up", `Reports to the boot menu that the system which it has started last is up, where
+its setting confirm asks for that: in its EFI variables, or in its file on a
+volume that is mounted for writing at / or below /boot, /efi or /media. To be
+called at the end of a start.`, noFlags(command.ConfirmBoot)}
 }
 
-const textCompletion = `Prints the completions of alpboot and lsboot for a shell: bash, fish or zsh. For
-bash: eval "$(alpboot completion bash)".`
+func rememberVerb() verb {
+	return verb{"remember", "", "makes a file for what the menu remembers", `Makes the files alpboot.state.0 and alpboot.state.1 in which the boot menu
+remembers on a machine without EFI variables: beside its alpboot.conf, else
+beside its image, on a partition of a disk that is built in and mounted at / or
+below /boot, /efi or /media. The menu makes none itself.`, func(f *flag.FlagSet) runner {
+		remove := f.Bool("remove", false, "remove them")
+		dryRun := f.Bool("dry-run", false, "only print what would be done")
+		return func(ctx context.Context, c command, _ []string) (int, error) {
+			return 0, c.PrepareMemory(ctx, *remove, *dryRun)
+		}
+	}}
+}
+
+func slotVerb() verb {
+	return verb{"slot", "VERB [WORD...]", "answers RAUC", `Answers and does what RAUC asks of a custom bootloader backend: get-primary,
+set-primary NAME, get-state NAME, set-state NAME good or bad, get-current. NAME,
+the bootname of a slot, is the ID or the title of its entry; one of a system
+that is not mounted can only be named by its ID.
+
+The primary slot is the remembered default of the menu. A slot is bad when no
+tries are left for it; setting the primary slot gives it all of them.
+get-primary and get-current print the bootname, which they take from RAUC's
+system.conf.`, func(*flag.FlagSet) runner {
+		return func(ctx context.Context, c command, words []string) (int, error) {
+			return 0, c.Slot(ctx, words[0], words[1:]...)
+		}
+	}}
+}
+
+const textCompletion = `Prints the completions of alpboot, lsboot and kexec-reboot for a shell: bash,
+fish or zsh. For bash: eval "$(alpboot completion bash)".`
 
 func completionVerb(*flag.FlagSet) runner {
 	return func(_ context.Context, c command, words []string) (int, error) {
@@ -217,19 +241,29 @@ func completionVerb(*flag.FlagSet) runner {
 	}
 }
 
-// pages returns the commands as their manual pages have them.
+// pages returns the commands as their manual pages have them. What kexec-reboot(8) has
+// besides its verbs is written by hand.
 func pages() []manual.Command {
-	alpboot := manual.Command{Name: "alpboot", Section: 8, About: "what a system that alpboot boots starts next, and whether it would come back", Default: true, Text: textAlpboot,
-		More: []manual.Section{{Title: "Exit status", Text: "0 when it was done, 1 when it failed or was refused, 2 for misuse.\n\n" +
-			"The verbs list and doctor have more, which stand with them."}},
-		SeeAlso: []string{"alpboot.conf(5)", "alpboot-menu(7)", "kexec-reboot(8)", "lsboot(8)"}}
-	words := map[string][]string{"slot": {"get-primary", "set-primary", "get-state", "set-state", "get-current"}, "completion": manual.Shells()}
-	for _, v := range verbs() {
-		alpboot.Verbs = append(alpboot.Verbs, manual.Verb{Name: v.name, Args: v.args, About: v.about, Text: v.text, Flags: v.flagSet(), Words: words[v.name]})
-	}
 	var flags lsboot.Flags
-	return []manual.Command{alpboot, {Name: "lsboot", Section: 8, About: "list what can be booted", Text: lsboot.About, Args: "[TARGET...]", Flags: flags.Set(io.Discard),
-		More: []manual.Section{{Title: "Exit status", Text: strings.TrimPrefix(lsboot.Exit, "Exit status: ")}}, SeeAlso: []string{"alpboot(8)"}}}
+	return []manual.Command{
+		{Name: "alpboot", Section: 8, About: "what a system that alpboot boots starts next, and whether it would come back", Default: true, Text: textAlpboot, Verbs: manualVerbs(verbs()),
+			More: []manual.Section{{Title: "Exit status", Text: "0 when it was done, 1 when it failed or was refused, 2 for misuse.\n\n" +
+				"The verbs list and doctor have more, which stand with them."}},
+			SeeAlso: []string{"alpboot.conf(5)", "alpboot-menu(7)", "kexec-reboot(8)", "lsboot(8)"}},
+		{Name: "lsboot", Section: 8, About: "list what can be booted", Text: lsboot.About, Args: "[TARGET...]", Flags: flags.Set(io.Discard),
+			More: []manual.Section{{Title: "Exit status", Text: strings.TrimPrefix(lsboot.Exit, "Exit status: ")}}, SeeAlso: []string{"alpboot(8)"}},
+		{Name: "kexec-reboot", Section: 8, About: "restart Linux without going through the firmware", Text: textKexecReboot, Verbs: manualVerbs(kexecVerbs())},
+	}
+}
+
+// manualVerbs returns verbs as the manual page and the completions have them.
+func manualVerbs(verbs []verb) (list []manual.Verb) {
+	words := map[string][]string{"slot": {"get-primary", "set-primary", "get-state", "set-state", "get-current"},
+		"completion": manual.Shells(), "keep": {"pre-commit", "post-commit"}}
+	for _, v := range verbs {
+		list = append(list, manual.Verb{Name: v.name, Args: v.args, About: v.about, Text: v.text, Flags: v.flagSet(), Words: words[v.name]})
+	}
+	return list
 }
 
 const textAlpboot = `The command of a running system that alpboot boots. lsboot and kexec-reboot are
@@ -238,15 +272,6 @@ kexec-reboot are these commands.
 
 Entries are named by ID, title or number, as status prints them. What is changed
 is changed where the boot menu remembers it.`
-
-func verbNamed(name string) (verb, bool) {
-	all := verbs()
-	i := slices.IndexFunc(all, func(v verb) bool { return v.name == name })
-	if i < 0 {
-		return verb{}, false
-	}
-	return all[i], true
-}
 
 // least and most are how many words a verb takes after its flags.
 func (v verb) least() int {
@@ -273,19 +298,6 @@ func (v verb) flagSet() *flag.FlagSet {
 	return f
 }
 
-// usage returns how the verb is called.
-func (v verb) usage() string {
-	words := []string{"alpboot", v.name}
-	v.flagSet().VisitAll(func(f *flag.Flag) {
-		if name, _ := flag.UnquoteUsage(f); name != "" {
-			words = append(words, "[--"+f.Name+" "+name+"]")
-		} else {
-			words = append(words, "[--"+f.Name+"]")
-		}
-	})
-	return strings.Join(append(words, strings.Fields(v.args)...), " ")
-}
-
 // fold breaks a usage into lines of at most width characters, between its words.
 func fold(usage string, width int) string {
 	var b strings.Builder
@@ -307,18 +319,4 @@ func fold(usage string, width int) string {
 		column += len(part)
 	}
 	return b.String()
-}
-
-// help prints all that there is to know about the verb.
-func (v verb) help(w io.Writer) {
-	fmt.Fprintf(w, "%s\n\n%s\n", fold("Usage: "+v.usage(), 80), v.text)
-	first := true
-	v.flagSet().VisitAll(func(f *flag.Flag) {
-		name, usage := flag.UnquoteUsage(f)
-		if first {
-			fmt.Fprintln(w)
-			first = false
-		}
-		fmt.Fprintf(w, "  --%-20s %s\n", strings.TrimSpace(f.Name+" "+name), usage)
-	})
 }
