@@ -53,6 +53,9 @@ type Machine struct {
 	// Sectors returns what the disk and the partition of a filesystem begin with,
 	// where boot loaders have their first part.
 	Sectors func(m mountinfo.Mount) (disk, partition []byte)
+	// Volume returns what the filesystem of a mount is. GRUB's configurations look for
+	// it by UUID or label.
+	Volume func(m mountinfo.Mount) boot.Volume
 }
 
 // New returns the system whose files are below root, and that runs here.
@@ -63,6 +66,7 @@ func New(root string) Machine {
 		Mounts:  func() []mountinfo.Mount { return mountinfo.Read(os.DirFS(root)) },
 		Open:    func(dir string) Files { return mounted{esp.Mounted(dir)} },
 		Sectors: func(m mountinfo.Mount) (disk, partition []byte) { return sectors(root, m) },
+		Volume:  func(m mountinfo.Mount) boot.Volume { return volume(root, m) },
 	}
 }
 
@@ -457,7 +461,7 @@ func (l loader) isStarted(disk, partition []byte) bool {
 // list returns the entries of the configuration with files, whose names are from
 // dir, in the place of those that are there.
 func (c *config) list(files map[string][]byte) (boot.Listing, error) {
-	l, err := c.format.Parse(c.over(files), boot.Volume{Device: c.mount.Source, Type: c.mount.Type}, nil)
+	l, err := c.format.Parse(c.over(files), c.m.Volume(c.mount), nil)
 	if err != nil {
 		return l, fmt.Errorf("%s: %w", c.path(), err)
 	}

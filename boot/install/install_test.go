@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/efivar"
@@ -115,6 +116,7 @@ func systems() []system {
 		{"syslinux without a menu", with(boot, "boot/syslinux/syslinux.cfg", "PROMPT 0\nDEFAULT lts\nAPPEND quiet\nLABEL virt\nLINUX /boot/vmlinuz-virt\nLABEL lts\nLINUX /boot/vmlinuz-lts"), []string{"/"}, "lts", "boot/syslinux/syslinux.cfg", "", false},
 		{"ONTIMEOUT", with(boot, "boot/extlinux/extlinux.conf", "UI menu.c32\nTIMEOUT 20\nLABEL virt\nMENU DEFAULT\nLINUX ../vmlinuz-virt\nLABEL lts\nLINUX ../vmlinuz-lts\nONTIMEOUT lts\n"), []string{"/"}, "lts", "boot/extlinux/extlinux.conf", "", false},
 		{"GRUB as grub-mkconfig sets it up", with(boot, "boot/grub/grub.cfg", grubCfg+sourcesCustom), []string{"/"}, "Linux lts", "boot/grub/custom.cfg", "", false},
+		{"GRUB that looks for the volume", with(boot, "boot/grub/grub.cfg", strings.ReplaceAll(grubCfg, "\tlinux", "\tsearch --no-floppy --fs-uuid --set=root 6d1f2a6e-0000-4000-8000-000000000001\n\tlinux")+sourcesCustom), []string{"/"}, "Linux lts", "boot/grub/custom.cfg", "", false},
 		{"GRUB with something of its own", with(boot, "boot/grub/grub.cfg", grubCfg+sourcesCustom, "boot/grub/custom.cfg", "set timeout=5\nset default=virt"), []string{"/"}, "Linux virt", "boot/grub/custom.cfg", "", false},
 		{"GRUB by hand", with(boot, "boot/grub/grub.cfg", "set default=lts\n"+grubCfg[len("set default=\"1\"\n"):]), []string{"/"}, "Linux lts", "boot/grub/grub.cfg", "", false},
 		{"limine", with(boot, "boot/limine/limine.conf", limineConf), []string{"/", "/boot"}, "Linux lts", "boot/limine/limine.conf", "", false},
@@ -151,6 +153,9 @@ func (o on) machine() Machine {
 		return list
 	}
 	m.Sectors = func(mountinfo.Mount) ([]byte, []byte) { return nil, nil }
+	m.Volume = func(m mountinfo.Mount) boot.Volume {
+		return boot.Volume{Device: m.Source, Type: m.Type, UUID: "6d1f2a6e-0000-4000-8000-000000000001"}
+	}
 	m.Open = o.open
 	if o.files != nil {
 		m.Open = o.files

@@ -13,7 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/device/mountinfo"
+	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/payload/esp"
 )
 
@@ -80,6 +82,24 @@ func sectors(root string, m mountinfo.Mount) (disk, partition []byte) {
 		return b, b
 	}
 	return head(filepath.Base(filepath.Dir(sys)), track), head(filepath.Base(sys), 512)
+}
+
+// volume is [Machine.Volume]. One that cannot be read may be any that is looked for.
+func volume(root string, m mountinfo.Mount) boot.Volume {
+	v := boot.Volume{Device: m.Source}
+	f, err := os.Open(filepath.Join(root, m.Source))
+	if err != nil {
+		return v
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return v
+	}
+	if sb, err := superblock.Probe(f, size); err == nil {
+		v.Type, v.UUID, v.Label = sb.Type, sb.UUID, sb.Label
+	}
+	return v
 }
 
 // overlay is a filesystem with files in the place of those that are there.
