@@ -24,23 +24,27 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	fs.IntVar(&o.memory, "memory", 512, "memory of the machine, in MiB")
 	fs.StringVar(&o.parameters, "append", "", "further `PARAMETERS` for the menu's kernel, such as alpboot.timeout=-1")
 	picture := fs.String("picture", "", "write a picture of the machine's screen with the menu to this PNG `FILE`, and show nothing here")
+	film := fs.String("film", "", "write a film of a start to this GIF `FILE`, of a machine with two systems, and show nothing here")
 	if err := fs.Parse(args); err != nil || fs.NArg() > 0 {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
 		}
-		fmt.Fprintln(stderr, "usage: run [--disk FILE | --iso FILE] [--memory MIB] [--append PARAMETERS]")
+		fmt.Fprintln(stderr, "usage: run [--disk FILE | --iso FILE] [--memory MIB] [--append PARAMETERS] [--picture FILE | --film FILE]")
 		return 2
 	}
 	a, err := assets.Open(stdout)
-	if err == nil {
-		var options vm.Options
-		if options, err = o.options(a, stdout); err == nil {
-			if *picture != "" {
-				err = takePicture(options, *picture)
-			} else {
-				err = show(options, stdin, stdout, stderr)
-			}
-		}
+	var options vm.Options
+	if err == nil && *film == "" {
+		options, err = o.options(a, stdout)
+	}
+	switch {
+	case err != nil:
+	case *film != "":
+		err = makeFilm(a, stdout, *film)
+	case *picture != "":
+		err = takePicture(options, *picture)
+	default:
+		err = show(options, stdin, stdout, stderr)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "run:", err)
