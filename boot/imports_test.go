@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"boot/module":            {"boot/device/superblock"},
 	"boot/lasttime":          {"boot/pstore", "boot/watchdog"},
 	"boot/manual":            {},
+	"boot/pointer":           {},
 	"boot/pstore":            {},
 	"boot/sysinfo":           {},
 	"boot/watchdog":          {},
@@ -56,7 +57,7 @@ var arrows = map[string][]string{
 	"boot/install":     {"boot/payload/...", "boot/device/mountinfo", "boot/device/superblock", "boot/format/...", "boot/kernel"},
 	"boot/session": {
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
-		"boot/keymap", "boot/lasttime", "boot/menu", "boot/remember", "boot/settings", "boot/sysinfo", "boot/watchdog",
+		"boot/keymap", "boot/lasttime", "boot/menu", "boot/pointer", "boot/remember", "boot/settings", "boot/sysinfo", "boot/watchdog",
 	},
 	"boot/doctor": {"boot/choice", "boot/device/superblock", "boot/format/fstab", "boot/kernel", "boot/module", "boot/payload/efi", "boot/payload/esp", "boot/payload/inspect", "boot/settings"},
 	"boot/keep":   {"boot/device/mountinfo", "boot/format/kept", "boot/kernel"},

@@ -235,6 +235,18 @@ func (m Model) selected() (boot.Entry, bool) {
 	return boot.Entry{}, false
 }
 
+// Beeps returns how often a console shall beep for the marked entry, for a person who
+// does not see it: its number. It is 0 where none shall be heard, as before all
+// disks have answered: numbers may change until then.
+func (m Model) Beeps() int {
+	const most = 20
+	if !m.config.Beep || !m.inventory.Settled || m.booting.id != "" {
+		return 0
+	}
+	it, _ := m.selectedItem()
+	return min(it.number, most)
+}
+
 // selectAt selects the item at place i of items, or the nearest one.
 func (m Model) selectAt(items []item, i int) Model {
 	if len(items) == 0 {
@@ -254,28 +266,49 @@ func (m Model) selectID(id string) Model {
 	return m
 }
 
-func (l list) paint(m Model, p *painter) {
-	top, height := 1, bodyHeight(p.Size)
-	for _, text := range m.above(p.charset, p.Size.W-2*margin, height) {
-		p.line(top, line{{text, Bad}})
-		top, height = top+1, height-1
-	}
-	items := m.items()
-	selected := m.selection(items)
-	rows := m.rows(p, items, selected)
-	if n := summaryHeight(p.Size); n > 0 && len(items) > 0 {
-		height -= n + 1
+// listed is the list as it is on a screen.
+type listed struct {
+	above       []string // lines above it
+	items       []item
+	selected    int // of these
+	rows        []row
+	top, height int // where rows are
+	first       int // of these rows
+	summary     int // rows below, 0 for none
+}
+
+// lay lays the list out for p.
+func (m Model) lay(p *painter) listed {
+	s := listed{top: 1, height: bodyHeight(p.Size), items: m.items()}
+	s.above = m.above(p.charset, p.Size.W-2*margin, s.height)
+	s.top, s.height = s.top+len(s.above), s.height-len(s.above)
+	s.selected = m.selection(s.items)
+	s.rows = m.rows(p, s.items, s.selected)
+	if n := summaryHeight(p.Size); n > 0 && len(s.items) > 0 {
+		s.summary = n
+		s.height -= n + 1
 		if p.Size.H >= usual { // the details under the list
-			height = min(height, len(rows)+1)
-		}
-		p.fill(top+height, p.charset.glyphs().rule, Dim)
-		for i, l := range m.summary(items[selected], p.Size.W-2*margin, n, p.charset) {
-			p.line(top+height+1+i, l)
+			s.height = min(s.height, len(s.rows)+1)
 		}
 	}
-	p.scrolled(top, height, scroll(rows, selected, height), len(rows), func(y, i int) {
-		p.line(y, rows[i].line)
-		if p.Size.W >= widest && len(items) > 0 && rows[i].item == selected {
+	s.first = scroll(s.rows, s.selected, s.height)
+	return s
+}
+
+func (l list) paint(m Model, p *painter) {
+	s := m.lay(p)
+	for i, text := range s.above {
+		p.line(1+i, line{{text, Bad}})
+	}
+	if s.summary > 0 {
+		p.fill(s.top+s.height, p.charset.glyphs().rule, Dim)
+		for i, l := range m.summary(s.items[s.selected], p.Size.W-2*margin, s.summary, p.charset) {
+			p.line(s.top+s.height+1+i, l)
+		}
+	}
+	p.scrolled(s.top, s.height, s.first, len(s.rows), func(y, i int) {
+		p.line(y, s.rows[i].line)
+		if p.Size.W >= widest && len(s.items) > 0 && s.rows[i].item == s.selected {
 			p.restyle(y, Selected)
 		}
 	})

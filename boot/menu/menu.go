@@ -62,6 +62,8 @@ type Config struct {
 	NoSettingsFile string                        // why there is none, as a sentence
 	Accepts        func(name, value string) bool // whether a value of a setting can be written; nil for any
 
+	Beep bool // consoles beep as [Model.Beeps] has it
+
 	// Hidden lets the screen be blank but for one line until a key is typed, or
 	// until something needs to be seen: a failure, or that there is nothing to
 	// boot by itself. The key does nothing else.
@@ -83,6 +85,13 @@ type KeyMsg struct {
 	Size Size
 
 	Console string // device of the console it was typed on, such as /dev/ttyS0
+}
+
+// TapMsg is a touch of a screen.
+type TapMsg struct {
+	At      Point
+	Size    Size   // of the screen
+	Console string // its device
 }
 
 // PasteMsg is text pasted in one piece. Line ends in it are white space and
@@ -220,10 +229,14 @@ type File struct {
 // done now: then the model has a message with the reason.
 type RequestMsg struct{ Action Action }
 
+// ChangeMsg changes a setting, as the page of the settings does: nothing is written.
+type ChangeMsg struct{ Change Change }
+
 // ShellDoneMsg means that the shell has ended, with Error ("" for none).
 type ShellDoneMsg struct{ Error string }
 
 func (KeyMsg) isMsg()           {}
+func (TapMsg) isMsg()           {}
 func (PasteMsg) isMsg()         {}
 func (TickMsg) isMsg()          {}
 func (ConfigMsg) isMsg()        {}
@@ -241,6 +254,7 @@ func (LogMsg) isMsg()           {}
 func (SystemMsg) isMsg()        {}
 func (InspectedMsg) isMsg()     {}
 func (RequestMsg) isMsg()       {}
+func (ChangeMsg) isMsg()        {}
 func (ShellDoneMsg) isMsg()     {}
 
 // Action is what shall be done outside: one of the types below. A nil Action

@@ -114,7 +114,7 @@ func New(c Config) Model { return Model{config: c, hidden: c.Hidden, handOn: c.H
 func (m Model) Update(msg Msg) (Model, Action) {
 	if m.hidden {
 		switch msg.(type) {
-		case KeyMsg, PasteMsg:
+		case KeyMsg, TapMsg, PasteMsg:
 			m.hidden = false
 			return m.touch(), nil
 		}
@@ -130,6 +130,8 @@ func (m Model) update(msg Msg) (Model, Action) {
 	switch msg := msg.(type) {
 	case KeyMsg:
 		return m.key(msg)
+	case TapMsg:
+		return m.tap(msg)
 	case PasteMsg:
 		m = m.touch()
 		if w, ok := m.page().(writer); ok {
@@ -181,6 +183,8 @@ func (m Model) update(msg Msg) (Model, Action) {
 		m.answers++
 	case RequestMsg:
 		return m.request(msg.Action)
+	case ChangeMsg:
+		return m.touch().change(msg.Change), nil
 	case ShellDoneMsg:
 		m.countdown.key()
 		m.shells = max(0, m.shells-1)

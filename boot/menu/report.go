@@ -2,6 +2,7 @@ package menu
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
@@ -95,6 +96,23 @@ func (m Model) Report(cs Charset) Report {
 		}
 	}
 	return n
+}
+
+// Settings returns the settings that can be written, with the values that they shall
+// have, and the changes that make them so.
+func (m Model) Settings() ([]Setting, []Change) {
+	all := slices.Clone(m.config.Settings)
+	for i, s := range all {
+		if v, changed := m.changed(s); changed {
+			all[i].Value, all[i].Source = v, textChanged
+		}
+	}
+	return all, m.changes
+}
+
+// SettingsFile returns where changes are written to; "" for nowhere, for the reason why.
+func (m Model) SettingsFile(cs Charset) (file, why string) {
+	return clean(m.config.SettingsFile, cs), clean(m.config.NoSettingsFile, cs)
 }
 
 // Details returns all that is known of the row with that ID, broken into lines of

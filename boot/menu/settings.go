@@ -24,6 +24,8 @@ type Change struct{ Name, Value string }
 // String is a line for people: what is written may have quotes.
 func (c Change) String() string { return c.Name + " = " + c.Value }
 
+const textChanged = "changed, not written yet"
+
 // settings is the page of the settings that can be written. What was changed there is
 // kept in the model until it is written.
 type settings struct{ picked int }
@@ -122,7 +124,7 @@ func (st settings) paint(m Model, p *painter) {
 		v, changed := m.changed(s)
 		source := s.Source
 		if changed {
-			source = "changed, not written yet"
+			source = textChanged
 		}
 		rows = append(rows, pad(s.Name, names)+"  "+pad(clean(v, p.charset), values)+"  "+clean(source, p.charset))
 	}
@@ -227,15 +229,35 @@ func (ty typed) keys(m Model) []binding {
 
 func (ty typed) keep(m Model) Model {
 	value := strings.TrimSpace(ty.text)
-	if ty.setting.Name == "theme" {
-		if _, err := ParseTheme(value); err != nil {
-			return m.warn("%v.", err)
-		}
-	}
-	if accepts := m.config.Accepts; accepts != nil && !accepts(ty.setting.Name, value) {
-		return m.warn("That is not understood, or not taken from a file on a volume.")
+	if why := m.config.refuses(ty.setting, value); why != "" {
+		return m.warn("%s", why)
 	}
 	return m.back().makeChange(ty.setting, value)
+}
+
+// refuses returns why a setting cannot have a value, as a sentence; "" when it can.
+func (c Config) refuses(s Setting, value string) string {
+	if s.Name == "theme" {
+		if _, err := ParseTheme(value); err != nil {
+			return err.Error() + "."
+		}
+	}
+	if c.Accepts != nil && !c.Accepts(s.Name, value) {
+		return "That is not understood, or not taken from a file on a volume."
+	}
+	return ""
+}
+
+// change takes a value for the setting with that name.
+func (m Model) change(c Change) Model {
+	i := slices.IndexFunc(m.config.Settings, func(s Setting) bool { return s.Name == c.Name })
+	if i < 0 {
+		return m
+	}
+	if why := m.config.refuses(m.config.Settings[i], c.Value); why != "" {
+		return m.warn("%s", why)
+	}
+	return m.makeChange(m.config.Settings[i], c.Value).say("%s, not written yet.", c)
 }
 
 func (ty typed) to(m Model, text string) Model { return m.set(typed{ty.setting, text}) }

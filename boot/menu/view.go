@@ -2,7 +2,6 @@ package menu
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -141,28 +140,75 @@ func (m Model) host() string {
 	return host
 }
 
-// paintFooter paints the keys of the page, as many as there is room for. Those
-// of the list end with the last one, which is help.
-func (m Model) paintFooter(p *painter) {
-	var shown []line
-	room := p.Size.W - 2*margin
-	item := func(b binding) line {
-		key, _, _ := strings.Cut(b.keys, " ")
-		return line{{key, KeyName}, {" " + b.foot + "  ", Normal}}
-	}
-	size := func(l line) int { return width(l[0].text) + width(l[1].text) }
-	bs := m.page().keys(m)
-	var last line
+// footer returns the keys of the page that there is room for in w columns. Those of
+// the list end with the last one, which is help.
+func (m Model) footer(w int) []binding {
+	room := w - 2*margin
+	all := m.page().keys(m)
+	var shown, last []binding
 	if l, ok := m.page().(list); ok && !l.filtering {
-		last = item(bs[len(bs)-1])
-		bs = bs[:len(bs)-1]
-		room -= size(last) - 2
+		all, last = all[:len(all)-1], all[len(all)-1:]
+		room -= width(last[0].footText()) - 2
 	}
-	for _, b := range bs {
-		if i := item(b); b.foot != "" && size(i) <= room {
-			room -= size(i)
-			shown = append(shown, i)
+	for _, b := range all {
+		if n := width(b.footText()); b.foot != "" && n <= room {
+			room -= n
+			shown = append(shown, b)
 		}
 	}
-	p.line(p.Size.H-1, slices.Concat(append(shown, last)...))
+	return append(shown, last...)
+}
+
+// footKey is the key that a binding has in the footer, footText that with its word.
+func (b binding) footKey() string {
+	key, _, _ := strings.Cut(b.keys, " ")
+	return key
+}
+
+func (b binding) footText() string { return b.footKey() + " " + b.foot + "  " }
+
+func (m Model) paintFooter(p *painter) {
+	var l line
+	for _, b := range m.footer(p.Size.W) {
+		l = append(l, span{b.footKey(), KeyName}, span{" " + b.foot + "  ", Normal})
+	}
+	p.line(p.Size.H-1, l)
+}
+
+// tap does what is under a finger: a row of the list is selected and, if it is
+// selected already, chosen; a key of the footer is pressed.
+func (m Model) tap(t TapMsg) (Model, Action) {
+	if m.shells > 0 {
+		return m, nil // it is on the screen
+	}
+	frame := m.frame(t.Size)
+	x, y := t.At.X-(t.Size.W-frame.W)/2, t.At.Y-(t.Size.H-frame.H)/2
+	touched := m.touch()
+	if y == frame.H-1 {
+		at := margin
+		for _, b := range m.footer(frame.W) {
+			if from := at; x >= from && x < from+width(b.footText()) {
+				m, action := b.do(touched, KeyMsg{Size: frame, Console: t.Console})
+				m.list.moved = false
+				return m, action
+			}
+			at += width(b.footText())
+		}
+		return touched, nil
+	}
+	if _, ok := m.page().(list); !ok {
+		return touched, nil
+	}
+	s := m.lay(newPainter(frame, UTF8))
+	i := y - s.top + s.first
+	if y < s.top || y >= s.top+s.height || i >= len(s.rows) || s.rows[i].item < 0 {
+		return touched, nil
+	}
+	if item := s.rows[i].item; item != s.selected || !m.typed {
+		touched.list.moved = false
+		return touched.selectAt(s.items, item), nil
+	}
+	touched, action := touched.enter(KeyMsg{})
+	touched.list.moved = false
+	return touched, action
 }

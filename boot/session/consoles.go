@@ -8,6 +8,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/pointer"
 	"github.com/alpboot/alpboot/boot/settings"
 )
 
@@ -91,6 +92,32 @@ func (s *session) resume() {
 		c.Resume() // what is wrong with it is shown by its silence
 	}
 }
+
+// startPointer has a touch of the machine's own screen count as one of what is there.
+func (s *session) startPointer() {
+	i := slices.IndexFunc(s.Consoles, func(c Console) bool { return c.Device == screen })
+	if i < 0 || s.Pointer == nil {
+		return
+	}
+	d, ok := s.Consoles[i].Display.(interface{ Size() menu.Size })
+	if !ok {
+		return // lines of text
+	}
+	s.wg.Go(func() {
+		pointer.Follow(s.ctx, s.Root, s.Pointer, func(x, y float64) {
+			s.later(func() {
+				if !s.leaving {
+					size := d.Size()
+					at := menu.Point{X: min(int(x*float64(size.W)), size.W-1), Y: min(int(y*float64(size.H)), size.H-1)}
+					s.update(menu.TapMsg{At: at, Size: size, Console: screen})
+				}
+			})
+		})
+	})
+}
+
+// screen is the console that is on the machine's own screen.
+const screen = "/dev/tty1"
 
 // shell runs a shell on a console. No disk is in use meanwhile.
 func (s *session) shell(device string) {

@@ -27,6 +27,7 @@ import (
 	"github.com/alpboot/alpboot/boot/format/all"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/pointer"
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/settings"
 	"github.com/alpboot/alpboot/boot/watchdog"
@@ -159,12 +160,15 @@ func (c *screenshot) typed(msg menu.KeyMsg) {
 func (c *screenshot) Close() error { close(c.events); return nil }
 func (c *screenshot) Err() error   { return nil }
 
-// text returns the screen, with every run of white space as one blank.
-func (c *screenshot) text() string {
+// view returns the screen.
+func (c *screenshot) view() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return strings.Join(strings.Fields(c.model.View(menu.Size{W: 100, H: 40}, menu.ASCII).String()), " ")
+	return c.model.View(menu.Size{W: 100, H: 40}, menu.ASCII).String()
 }
+
+// text returns the screen, with every run of white space as one blank.
+func (c *screenshot) text() string { return strings.Join(strings.Fields(c.view()), " ") }
 
 // efiVariables take their time, and some cannot be read.
 type efiVariables struct {
@@ -207,7 +211,8 @@ type fixture struct {
 	session *session
 	files   fstest.MapFS // of the image, sysfs and procfs
 
-	dog *boottest.Watchdog // nil: it cannot be opened
+	dog     *boottest.Watchdog // nil: it cannot be opened
+	pointer func(name string) (pointer.Device, error)
 
 	mu       sync.Mutex
 	unlocked [][]byte      // passphrases that were tried
@@ -332,8 +337,11 @@ func (b *fixture) start(cmdline string) {
 		Machine: b, Root: b.files, Kexec: b.hw, KexecAllowed: true,
 		Firmware: Firmware{Vars: b.vars, ReadOnly: b.vars.Fail != nil, Store: remember.SystemdBoot{Store: remember.EFI{Vars: b.vars}, Vars: b.vars}},
 		Settings: settings.Read(b.files, "alpboot.method=file "+cmdline), Cmdline: cmdline,
-		Consoles: []Console{{b.screen, "/dev/ttyS0"}}, Log: &LogBuffer{},
+		Consoles: []Console{{b.screen, "/dev/ttyS0"}}, Log: &LogBuffer{}, Pointer: b.pointer,
 	})
+	if b.pointer != nil {
+		b.session.Consoles[0] = Console{sized{b.screen}, screen}
+	}
 	ended, left := make(chan struct{}), make(chan struct{})
 	b.hw.left = left
 	go func() { b.session.run(ctx); close(ended) }()
@@ -398,7 +406,7 @@ func (b *fixture) shows(texts ...string) {
 	b.t.Helper()
 	for _, text := range texts {
 		if got := b.screen.text(); !strings.Contains(got, text) {
-			b.t.Errorf("the screen lacks %q:\n%s", text, b.screen.model.View(menu.Size{W: 100, H: 40}, menu.ASCII))
+			b.t.Errorf("the screen lacks %q:\n%s", text, b.screen.view())
 		}
 	}
 }

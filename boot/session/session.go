@@ -25,6 +25,7 @@ import (
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/keymap"
 	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/pointer"
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/settings"
 	"github.com/alpboot/alpboot/boot/version"
@@ -88,9 +89,10 @@ type Config struct {
 	Kexec        kexec.Syscalls
 	KexecAllowed bool
 	Firmware     Firmware
-	Settings     settings.Settings // of the image and the kernel parameters
-	Cmdline      string            // of the running kernel
-	Consoles     []Console         // closed at the end
+	Settings     settings.Settings                         // of the image and the kernel parameters
+	Cmdline      string                                    // of the running kernel
+	Consoles     []Console                                 // closed at the end
+	Pointer      func(name string) (pointer.Device, error) // opens what is touched; nil where that is left out
 	Log          *LogBuffer
 	Notes        []error // what is wrong with the machine, to be shown
 }
@@ -214,6 +216,7 @@ func (s *session) begin() {
 	s.readFirmware()
 	s.readWatchdogs()
 	s.startButtons()
+	s.startPointer()
 	s.startKeymap(nil)
 	s.view.start = func() *discover.Scan { return s.Machine.Scan(s.ctx, s.asked) }
 	s.view.begin()
@@ -451,6 +454,7 @@ func (s *session) configuration() menu.Config {
 		Keymaps:         s.keymaps.names,
 		HandOn:          s.asked.HandOn,
 		Hidden:          s.asked.Hidden,
+		Beep:            s.asked.Beep,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ import (
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
 	"github.com/alpboot/alpboot/boot/menu"
+	"github.com/alpboot/alpboot/boot/pointer"
 	"github.com/alpboot/alpboot/boot/remember"
 )
 
@@ -745,6 +747,70 @@ func TestButtons(t *testing.T) {
 			}
 		})
 	}
+}
+
+// touchscreen is one with axes from 0 to 100.
+type touchscreen struct {
+	events chan []byte
+	closed chan struct{}
+}
+
+func (d *touchscreen) Axis(uint16) (value, least, most int32, err error) { return 0, 0, 100, nil }
+func (d *touchscreen) Close() error                                      { close(d.closed); return nil }
+func (d *touchscreen) Read(b []byte) (int, error) {
+	select {
+	case e := <-d.events:
+		return copy(b, e), nil
+	case <-d.closed:
+		return 0, io.EOF
+	}
+}
+
+// touch has it touched.
+func (d *touchscreen) touch(x, y int32) {
+	var b []byte
+	for _, e := range [][3]int32{{3, 0, x}, {3, 1, y}, {1, 0x14a, 1}, {0, 0, 0}, {1, 0x14a, 0}, {0, 0, 0}} {
+		b = append(b, make([]byte, 16)...)
+		b = binary.NativeEndian.AppendUint16(b, uint16(e[0]))
+		b = binary.NativeEndian.AppendUint16(b, uint16(e[1]))
+		b = binary.NativeEndian.AppendUint32(b, uint32(e[2]))
+	}
+	d.events <- b
+}
+
+// sized is a screen with a size.
+type sized struct{ *screenshot }
+
+func (sized) Size() menu.Size { return menu.Size{W: 100, H: 50} }
+
+// What is touched on the machine's own screen is selected, and touched again it boots.
+func TestTouch(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *fixture) {
+		const dir = "sys/devices/input5/event3"
+		b.files["sys/class/input/event3"] = boottest.Link("../../devices/input5/event3")
+		b.files[dir+"/device/capabilities/abs"] = boottest.File("3\n")
+		b.files[dir+"/device/capabilities/key"] = boottest.File("400 0 0 0 0 0\n")
+		d := &touchscreen{make(chan []byte), make(chan struct{})}
+		b.pointer = func(name string) (pointer.Device, error) {
+			if name != "event3" {
+				t.Errorf("%s was opened", name)
+			}
+			return d, nil
+		}
+		b.start(byHand)
+		row := int32(-1)
+		for i, line := range strings.Split(b.screen.model.View(menu.Size{W: 100, H: 50}, menu.ASCII).String(), "\n") {
+			if strings.Contains(line, "Linux virt") {
+				row = int32(i)
+			}
+		}
+		d.touch(20, 2*row+1)
+		b.wait(time.Second)
+		b.did()
+		d.touch(20, 2*row+1)
+		b.wait(5 * time.Second)
+		b.did(bootedVirt()...)
+	})
 }
 
 func TestSnapshots(t *testing.T) {

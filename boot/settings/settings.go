@@ -72,6 +72,7 @@ type Settings struct {
 	Title          string          // in the header of the menu, instead of ours
 	Theme          string          // for package menu, not checked here
 	Keymap         string          // keyboard layout, by a name of Alpine's bkeymaps; "us" is the kernel's own
+	Beep           bool            // for a person who does not see the screen
 	Snapshots      bool            // list snapshots as well
 	Shell          bool            // the menu opens a shell when asked
 	Method         string          // of kexec: Auto, File or Load

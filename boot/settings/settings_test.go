@@ -225,7 +225,7 @@ func TestValues(t *testing.T) {
 func TestTable(t *testing.T) {
 	other := map[string]string{
 		"timeout": "12", "default": Last, "rearm": "0", "hidden": "yes", "ui": Line, "title": "rack 3 # left", "consoles": "ttyS0", "color": Mono, "charset": ASCII,
-		"theme": "title=white/blue+bold,heading=bright-red," + strings.Repeat("bar=green,", 20), "keymap": "fr/fr", "snapshots": "yes", "shell": "no", "method": Load, "console-policy": Replace,
+		"theme": "title=white/blue+bold,heading=bright-red," + strings.Repeat("bar=green,", 20), "beep": "yes", "keymap": "fr/fr", "snapshots": "yes", "shell": "no", "method": Load, "console-policy": Replace,
 		"hand-on-passphrase": "yes", "device-limit": "3", "settle": "0", "remember": "PARTUUID=ab-01:/s", "remember-last": "yes", "confirm": "2",
 		"exhausted": "poweroff", "exhausted-pause": "1,2", "removable": "no", "watchdog": "300", "watchdog-by-hand": "yes",
 		"settings-volume": "PARTLABEL=x y:/z",

@@ -57,6 +57,8 @@ func table() []setting {
 			func(s *Settings) *string { return &s.Title }).fromVolume(),
 		text("theme", "", "ROLE=FOREGROUND/BACKGROUND+ATTRIBUTE with commas between several, or mono", "Colours of the parts of the menu, where they differ from the built-in ones.",
 			func(s *Settings) *string { return &s.Theme }).fromVolume(),
+		yesNo("beep", "no", "Beeps as often as the number of the marked entry, when another one is marked: for a person who does not see the screen. By the speaker of the machine, and on serial lines by that of the terminal.",
+			func(s *Settings) *bool { return &s.Beep }).fromVolume(),
 		{
 			name: "keymap", def: "us", volume: true,
 			takes: "the name of a layout as in Alpine's /usr/share/bkeymaps, such as de or de-nodeadkeys",

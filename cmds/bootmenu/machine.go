@@ -21,6 +21,7 @@ import (
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/keymap"
 	"github.com/alpboot/alpboot/boot/module"
+	"github.com/alpboot/alpboot/boot/pointer"
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/session"
 	"github.com/alpboot/alpboot/boot/settings"
@@ -78,6 +79,7 @@ func show(devices []string) error {
 		Settings:     asked,
 		Cmdline:      cmdline,
 		Consoles:     consoles,
+		Pointer:      func(name string) (pointer.Device, error) { return pointer.Open("/dev/input/" + name) },
 		Log:          buffer,
 		Notes:        notes,
 	})

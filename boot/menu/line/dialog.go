@@ -1,6 +1,7 @@
 package line
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,6 +29,7 @@ type dialog struct {
 	asks    question
 	subject menu.Row // what the question is about
 	handOn  bool
+	setting menu.Setting     // likewise
 	once    bool             // of a default, while there is no place to remember it
 	place   menu.MemoryPlace // where it could be
 }
@@ -49,6 +51,8 @@ const (
 	cmdline
 	power
 	memory
+	value
+	write
 )
 
 // ending stands in for an ID where nothing is left to start.
@@ -240,9 +244,64 @@ func (c *Console) typed(b []byte) {
 			return
 		}
 		c.ask(menu.SetDefault{ID: c.subject.ID, Once: c.once, Make: c.place})
+	case value:
+		switch text {
+		case "":
+			c.back()
+			return
+		case none:
+			text = ""
+		}
+		c.server.Post(menu.ChangeMsg{Change: menu.Change{Name: c.setting.Name, Value: text}})
+	case write:
+		if text != "y" && text != "yes" {
+			c.back()
+			return
+		}
+		_, changes := c.model.Settings()
+		c.ask(menu.SaveSettings{Changes: changes})
 	default:
 		c.command(text)
 	}
+}
+
+// none is what is typed for a value that is empty.
+const none = `""`
+
+// settings lists the settings, or begins to change or write some, as what asks.
+func (c *Console) settings(what string) {
+	c.touch()
+	if c.model == nil {
+		return
+	}
+	all, changes := c.model.Settings()
+	file, why := c.model.SettingsFile(c.o.Charset)
+	n, err := strconv.Atoi(what)
+	switch {
+	case err == nil && n >= 1 && n <= len(all):
+		c.setting, c.asks = all[n-1], value
+		c.sayf("%s: %s It takes %s. It is %s now. Type another value, %s for none; an empty line goes back:",
+			c.setting.Name, c.setting.Help, c.setting.Takes, c.shown(c.setting), none)
+	case what == "w" && file == "":
+		c.say(why)
+	case what == "w" && len(changes) > 0:
+		for _, ch := range changes {
+			c.say("  " + menu.Clean(ch.String(), c.o.Charset))
+		}
+		c.sayf("Write that to %s? The other lines of the file stay. y or n:", file)
+		c.asks = write
+	default:
+		for i, s := range all {
+			c.sayf("%4d  %s = %s (%s)", i+1, s.Name, c.shown(s), menu.Clean(s.Source, c.o.Charset))
+		}
+		c.sayf("o NUMBER changes one, o w writes what was changed to %s.", cmp.Or(file, "a file"))
+		c.prompt()
+	}
+}
+
+// shown returns the value of a setting as it can be typed.
+func (c *Console) shown(s menu.Setting) string {
+	return cmp.Or(menu.Clean(s.Value, c.o.Charset), none)
 }
 
 func (c *Console) back() {
@@ -326,6 +385,8 @@ func (c *Console) command(text string) {
 		}
 		c.sayf("r restart, o power off%s; anything else goes back:", more)
 		c.asks = power
+	case "o":
+		c.settings(argument)
 	case "e", "i", "t", "d":
 		r, n, ok := c.row(argument)
 		if !ok {
@@ -431,6 +492,7 @@ d NUMBER  make it the default; d NUMBER once for the next boot only
 c         stop loading
 l         notes and log
 m         what is known about this machine
+o         settings; o NUMBER changes one, o w writes what was changed
 r         scan all disks again
 s         open a shell; leaving it comes back here
 p         restart or power off

@@ -93,7 +93,12 @@ func inventory() boot.Inventory {
 
 func newMachine(t *testing.T) *machine {
 	r, w := io.Pipe()
-	m := &machine{t: t, in: w, out: newOutput(), echo: true, model: menu.New(menu.Config{FallbackTimeout: 5 * time.Second, Rearm: 5 * time.Minute, Firmware: true, Others: []menu.Other{{Number: 4, Title: "Windows Boot Manager"}, {Number: 1, Title: "EFI Internal Shell"}}, CmdlineLimit: 200})}
+	m := &machine{t: t, in: w, out: newOutput(), echo: true, model: menu.New(menu.Config{FallbackTimeout: 5 * time.Second, Rearm: 5 * time.Minute, Firmware: true, Others: []menu.Other{{Number: 4, Title: "Windows Boot Manager"}, {Number: 1, Title: "EFI Internal Shell"}}, CmdlineLimit: 200,
+		SettingsFile: "/alpboot.conf on /dev/sda1", Accepts: func(_, value string) bool { return value != "soon" },
+		Settings: []menu.Setting{
+			{Name: "timeout", Value: "auto", Takes: "whole seconds", Help: "How long the countdown lasts.", Source: "built in"},
+			{Name: "title", Takes: "a line of text", Help: "What the header shows.", Source: "kernel parameter", Overridden: true},
+		}})}
 	m.c = start("/dev/ttyS0", r, m.out, Options{Echo: func(on bool) { m.echo = on }}, "\r\n", func() error { return nil })
 	t.Cleanup(func() { w.Close(); m.c.Close() })
 	m.update(menu.TickMsg{Now: noon})
@@ -172,6 +177,12 @@ func TestDialog(t *testing.T) {
 		{name: "power", lines: []string{"p", "f"}, want: []string{"menu.FirmwareSetup{}"}, shows: []string{"r restart, o power off, f firmware setup,"}},
 		{name: "what else the firmware starts", lines: []string{"p", "2"}, want: []string{"menu.StartOther{Other:{Number:1 Title:EFI Internal Shell}}"}, shows: []string{"1 Windows Boot Manager, 2 EFI"}},
 		{name: "not offered", lines: []string{"p", "a"}, shows: []string{"Nothing was done."}},
+		{name: "settings", lines: []string{"o"}, shows: []string{"1  timeout = auto (built in)", `2  title = "" (kernel parameter)`, "o NUMBER changes one, o w writes what was changed to /alpboot.conf on"}},
+		{name: "a setting is changed, and written when that is confirmed", lines: []string{"o 1", "20", "o w", "y"}, want: []string{"menu.SaveSettings{Changes:[timeout = 20]}"},
+			shows: []string{"timeout: How long the countdown lasts. It takes whole seconds. It is auto now.", "timeout = 20, not written yet.", "  timeout = 20", "Write that to /alpboot.conf on /dev/sda1?"}},
+		{name: "what was changed is shown", lines: []string{"o 2", `""`, "o 1", "20", "o"}, shows: []string{"1  timeout = 20 (changed, not written yet)", `2  title = "" (changed, not written yet)`}},
+		{name: "a value that is not taken", lines: []string{"o 1", "soon", "o w"}, shows: []string{"That is not understood", "1  timeout = auto"}},
+		{name: "settings stay as they are", lines: []string{"o 1", "", "o 1", "20", "o w", "no"}, shows: []string{"Nothing was done.", "Write that to", "Nothing was done."}},
 		{name: "stop loading", lines: []string{"1", "c"}, want: []string{`boot lts "root=/dev/sda2 quiet"`, "menu.Cancel{}"}},
 		{name: "help", lines: []string{"?"}, shows: []string{"NUMBER    boot"}},
 		{name: "a line without end", lines: []string{strings.Repeat("9", 9000)}, shows: []string{"This line is too long and was ignored."}},

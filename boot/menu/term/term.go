@@ -61,6 +61,7 @@ type Console struct {
 	shown  menu.Screen // what is on the terminal
 	locked []bool      // cells that tcell is not to touch
 	paused bool
+	bell   bell
 }
 
 // patience is how long a terminal has for the last bytes before it is given up.
@@ -92,6 +93,7 @@ func start(name string, l line, serial bool, o Options) (*Console, error) {
 		charset: menu.ASCII,
 		looks:   looks(o.Theme, o.Mono || os.Getenv("NO_COLOR") != ""),
 		lost:    make(chan error, 1),
+		bell:    newBell(),
 	}
 	if o.Charset == UTF8 || o.Charset == Auto && !serial {
 		c.charset = menu.UTF8
@@ -123,7 +125,7 @@ func (c *Console) Suspend(last string) error {
 		if c.paused {
 			return nil
 		}
-		c.paused = true
+		c.paused, c.bell.left = true, 0
 		limit(c.line)
 		err := c.screen.Suspend()
 		if last != "" {
@@ -203,6 +205,8 @@ func (c *Console) serve() error {
 			return err
 		case <-c.server.Wake():
 			c.draw()
+		case <-c.bell.timer.C:
+			c.bell.ring(c.line)
 		}
 	}
 }
@@ -221,6 +225,7 @@ func (c *Console) draw() {
 	if m == nil {
 		return
 	}
+	c.bell.mark(m.Beeps())
 	c.mu.Lock()
 	if c.style != nil {
 		c.style()
