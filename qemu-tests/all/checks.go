@@ -126,23 +126,28 @@ func (c *checks) sources(ctx context.Context, packages []goPackage) {
 // units runs the unit and golden tests, with the race detector where something
 // runs side by side. The seeds of fuzz targets are among them.
 func (c *checks) units(ctx context.Context, packages []goPackage) {
-	var plain, raced []string
+	var plain, long, raced []string
 	c.shortened = map[string]bool{}
 	for _, p := range packages {
 		if p.ImportPath == machines || len(p.TestGoFiles)+len(p.XTestGoFiles) == 0 {
 			continue
 		}
-		concurrent, long := p.concurrent(), p.long()
+		concurrent := p.concurrent()
+		c.shortened[p.ImportPath] = p.long()
 		if concurrent {
 			raced = append(raced, p.ImportPath)
 		}
 		// What takes long, such as building images, would take ten times as long
-		// with the race detector.
-		if !concurrent || c.level >= standard && long {
+		// with the race detector. It comes first, so that the end has work for
+		// all processors.
+		switch {
+		case c.level >= standard && p.long():
+			long = append(long, p.ImportPath)
+		case !concurrent:
 			plain = append(plain, p.ImportPath)
 		}
-		c.shortened[p.ImportPath] = long
 	}
+	plain = append(long, plain...)
 	// go vet has seen them all.
 	args := []string{"-vet=off", "-timeout=20m"}
 	quick := append(args, "-short")
@@ -156,18 +161,22 @@ func (c *checks) units(ctx context.Context, packages []goPackage) {
 	if c.level >= standard {
 		c.shortened = nil
 	}
-	c.test(ctx, nil, slices.Concat(args, plain)...)
+	c.test(ctx, c.more(), slices.Concat(args, plain)...)
+}
+
+// more returns what has tests run in full, in their environment.
+func (c *checks) more() []string {
+	if c.level >= everything {
+		return []string{"ALPBOOT_TEST_ALL=1"}
+	}
+	return nil
 }
 
 // virtualMachines runs the tests that start virtual machines, and prints which
 // took longest.
 func (c *checks) virtualMachines(ctx context.Context) {
 	c.progress("virtual machines")
-	var env []string
-	if c.level >= everything {
-		env = []string{"ALPBOOT_TEST_ALL=1"}
-	}
-	c.test(ctx, env, "-vet=off", "-count=1", "-timeout=80m", machines)
+	c.test(ctx, c.more(), "-vet=off", "-count=1", "-timeout=80m", machines)
 	slices.SortFunc(c.machines, func(a, b timing) int { return cmp.Compare(b.used, a.used) })
 	c.progress("the tests in virtual machines that used most processor time:")
 	for _, m := range c.machines[:min(10, len(c.machines))] {
