@@ -198,6 +198,12 @@ func (r *release) documentation() ([]content, error) {
 		for _, f := range files {
 			f.from, f.mode = "@completion/"+shell, 0o644
 			list = append(list, f)
+			// bash and fish look for a file with the name of the command.
+			for _, other := range []string{"lsboot", "kexec-reboot"} {
+				if base := path.Base(f.name); shell != "zsh" {
+					list = append(list, content{name: path.Join(path.Dir(f.name), strings.Replace(base, "alpboot", other, 1)), link: base, only: f.only})
+				}
+			}
 		}
 	}
 	return list, nil
@@ -285,6 +291,11 @@ has the boot images, alpboot install, which puts one in place, and what a
 running system needs to reboot by kexec and to come back from a bad start.`
 )
 
+// compression is that of .deb and .rpm. Of 26.7 MB of programs and image it makes 14.4
+// MB in 4 seconds, as nfpm's xz does in 53; gzip makes 15.1 MB. dpkg reads it since
+// 1.21.18, rpm since 4.14.
+const compression = "zstd:best"
+
 // installPacker puts nfpm into a directory, and returns its path.
 func installPacker(ctx context.Context, dir string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "install", nfpm)
@@ -305,9 +316,9 @@ func (r *release) pack(ctx context.Context, format, arch string, list []content,
 	}
 	switch format {
 	case deb:
-		config.Deb = map[string]any{"compression": "xz"}
+		config.Deb = map[string]any{"compression": compression}
 	case rpm:
-		config.RPM = map[string]any{"buildhost": "alpboot", "group": "System Environment/Base", "summary": summary, "compression": "xz"}
+		config.RPM = map[string]any{"buildhost": "alpboot", "group": "System Environment/Base", "summary": summary, "compression": compression}
 	case apk:
 		config.Release = "0" // abuild counts from there
 		config.Depends = []string{"kernel-hooks"}

@@ -153,6 +153,7 @@ func testTwice(t *testing.T, first, second *release) {
 	t.Setenv("GOFLAGS", "-trimpath=false")
 	t.Setenv("LC_ALL", "C")
 	t.Setenv("XZ_OPT", "-0")
+	t.Setenv("GOMAXPROCS", "1")
 	old := syscall.Umask(0o077)
 	b := files(t, made(t, second))
 	syscall.Umask(old)
