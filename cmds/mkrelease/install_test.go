@@ -41,7 +41,7 @@ func newRoot(t *testing.T) root {
 		t.Fatal(err)
 	}
 	r.write("bin/busybox", b, 0o755)
-	for _, name := range []string{"sh", "cat", "mkdir", "timeout", "echo", "run-parts", "rm"} {
+	for _, name := range []string{"sh", "cat", "mkdir", "timeout", "echo", "run-parts", "rm", "env"} {
 		r.link("bin/"+name, "busybox")
 	}
 	for _, name := range []string{"var/log", "tmp", "dev"} {
@@ -319,25 +319,36 @@ func (r root) unpack(p, before apkPackage) {
 	}
 }
 
-// apkRun runs a script as apk does: by its name with the version, and apk 3 with
-// two variables more.
-func (r root) apkRun(p apkPackage, script string, args ...string) string {
+// An apkTool is how a version of apk-tools calls what packages bring.
+type apkTool struct {
+	root
+	version int // 2 or 3
+}
+
+// script runs a script of a package, which apk 2 and 3 put into a directory and call
+// with versions; apk 3 has two variables more.
+func (r apkTool) script(p apkPackage, script string, args ...string) string {
 	r.Helper()
 	b, ok := p.scripts["."+script]
 	if !ok {
+		r.Errorf("the package has no %s", script)
 		return ""
 	}
 	name := "lib/apk/exec/" + p.info["pkgname"] + "-" + p.info["pkgver"] + "." + script
 	r.write(name, b, 0o755)
-	out := r.run(append([]string{"/" + name}, args...)...)
+	call := append([]string{"/" + name}, args...)
+	if r.version == 3 {
+		call = append([]string{"/bin/env", "APK_PACKAGE=" + p.info["pkgname"], "APK_SCRIPT=" + script}, call...)
+	}
+	out := r.run(call...)
 	os.RemoveAll(r.path("lib/apk"))
 	return out
 }
 
 // commitHooks runs the hooks of apk: apk 2 reads the first directory, apk 3 both.
-func (r root) commitHooks(phase string) {
+func (r apkTool) commitHooks(phase string) {
 	r.Helper()
-	for _, dir := range []string{"etc/apk/commit_hooks.d", "lib/apk/commit_hooks.d"} {
+	for _, dir := range []string{"etc/apk/commit_hooks.d", "lib/apk/commit_hooks.d"}[:r.version-1] {
 		list, _ := os.ReadDir(r.path(dir))
 		for _, d := range list {
 			if !strings.HasPrefix(d.Name(), ".") {
@@ -368,8 +379,8 @@ func (r root) kernelTrigger(flavour, newer, older string) (out string) {
 }
 
 // Alpine, as apk 2 and apk 3 go about it.
-func testAlpine(t *testing.T, older, newer string) {
-	r := newRoot(t)
+func testAlpine(t *testing.T, older, newer string, version int) {
+	r := apkTool{newRoot(t), version}
 	one := readAPK(t, filepath.Join(older, "alpboot-1.2.3-r0.x86_64.apk"))
 	next := readAPK(t, filepath.Join(newer, "alpboot-1.3.0-r0.x86_64.apk"))
 	if one.info["pkgname"] != "alpboot" || one.info["pkgver"] != "1.2.3-r0" || one.info["arch"] != "x86_64" || one.info["depend"] != "kernel-hooks" {
@@ -394,13 +405,13 @@ func testAlpine(t *testing.T, older, newer string) {
 			t.Errorf("the package lacks what kexec-reboot install puts in place:\n%s", out.String())
 		}
 	}
-	r.says("installed", r.apkRun(one, "post-install", "1.2.3-r0"), hint)
+	r.says("installed", r.script(one, "post-install", "1.2.3-r0"), hint)
 	r.commitHooks("post-commit")
 	r.calls("installed", "kexec-reboot keep post-commit")
 
 	r.commitHooks("pre-commit")
 	r.unpack(next, one)
-	r.apkRun(next, "post-upgrade", "1.3.0-r0", "1.2.3-r0")
+	r.script(next, "post-upgrade", "1.3.0-r0", "1.2.3-r0")
 	r.commitHooks("post-commit")
 	r.calls("upgraded", "kexec-reboot keep pre-commit", update, "kexec-reboot keep post-commit")
 
@@ -422,32 +433,71 @@ func testAlpine(t *testing.T, older, newer string) {
 	r.calls("removed", update, doctor)
 	r.write("usr/share/kernel/lts/kernel.release", []byte("6.12.3-0-lts\n"), 0o644)
 	r.fails("no room")
-	r.says("a build that fails", r.apkRun(next, "post-upgrade", "1.3.0-r0", "1.2.3-r0"), "no room", "apk fix alpboot", "run: alpboot update")
+	r.says("a build that fails", r.script(next, "post-upgrade", "1.3.0-r0", "1.2.3-r0"), "no room", "apk fix alpboot", "run: alpboot update")
 	r.calls("a build that fails", "mkpayload uki --kernel /boot/vmlinuz-lts --modules /lib/modules/6.12.3-0-lts --initramfs /usr/share/alpboot/initramfs.cpio.xz "+
 		"-o /var/lib/alpboot/alpboot.efi --cmdline quiet a=b --sign k,c --microcode /boot/amd-ucode.img", update)
 	r.fails("")
 
 	r.commitHooks("pre-commit")
-	r.apkRun(next, "pre-deinstall", "1.3.0-r0")
+	r.script(next, "pre-deinstall", "1.3.0-r0")
 	r.calls("removing", "kexec-reboot keep pre-commit", uninstall)
 	r.unpack(apkPackage{}, next)
 	r.commitHooks("post-commit")
 	r.calls("removed")
 }
 
-// The APKBUILD installs what the package of a release has, but for what only one
-// of them has.
+// abuild runs a function of the APKBUILD as abuild does: by busybox's shell, which
+// has read the file, in the directory of the source. What abuild itself brings is
+// only recorded, and so is the go command.
+func abuild(t *testing.T, function, srcdir, builddir, pkgdir string) (calls string) {
+	t.Helper()
+	boottest.NeedTools(t, "busybox")
+	log := filepath.Join(t.TempDir(), "calls")
+	cmd := exec.Command("busybox", "sh", "-euc", `
+default_prepare() { echo default_prepare >>"$log"; }
+go() {
+	echo "go $*" >>"$log"
+	case $1 in
+	env) echo arm64 ;;
+	build) while [ "$1" != -o ]; do shift; done; printf '#!/bin/sh\necho "$0 $*" >>"$log"\n' >"$2"; chmod +x "$2" ;;
+	esac
+}
+. "$srcdir"/APKBUILD
+`+function)
+	cmd.Dir = builddir
+	cmd.Env = append(os.Environ(), "srcdir="+srcdir, "builddir="+builddir, "pkgdir="+pkgdir, "log="+log, "CARCH=aarch64", "CI=yes")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", function, err, out)
+	}
+	b, err := os.ReadFile(log)
+	if err != nil && function != "package" {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// The APKBUILD builds what its package function installs, which is what the package
+// of a release has, but for what only one of them has.
 func TestAPKBUILD(t *testing.T) {
 	src := filepath.Join("..", "..")
 	abs, err := filepath.Abs(src)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What build leaves in a copy of the tree.
 	tree, pkgdir := t.TempDir(), t.TempDir()
 	for _, name := range []string{"boot", "cmds", "docs", "README.md"} {
 		if err := os.Symlink(filepath.Join(abs, name), filepath.Join(tree, name)); err != nil {
 			t.Fatal(err)
+		}
+	}
+	srcdir := filepath.Join(abs, alpine)
+	calls := abuild(t, "prepare; build", srcdir, tree, pkgdir)
+	for _, want := range []string{
+		"default_prepare\n", "go mod download\n", "/boot/version.Version=1.0.0 ./cmds/alpboot\n", "/boot/version.Version=1.0.0 ./cmds/mkpayload\n",
+		"./mkpayload initramfs --arch arm64 -o initramfs.cpio.xz\n",
+	} {
+		if !strings.Contains(calls, want) {
+			t.Errorf("build does not call %q but\n%s", want, calls)
 		}
 	}
 	for name, text := range map[string]string{
@@ -457,12 +507,7 @@ func TestAPKBUILD(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("sh", "-euc", `srcdir=$1; . "$srcdir"/APKBUILD; package`, "sh", filepath.Join(abs, alpine))
-	cmd.Dir = tree
-	cmd.Env = append(os.Environ(), "pkgdir="+pkgdir)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("package: %v\n%s", err, out)
-	}
+	abuild(t, "package", srcdir, tree, pkgdir)
 	got := map[string]string{}
 	err = filepath.WalkDir(pkgdir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -475,8 +520,14 @@ func TestAPKBUILD(t *testing.T) {
 		what := fmt.Sprintf("%v", info.Mode().Perm())
 		if to, err := os.Readlink(name); err == nil {
 			what = to
+			if _, err := os.Stat(name); err != nil {
+				t.Errorf("a link leads nowhere: %v", err)
+			}
 		}
 		name = strings.TrimPrefix(name, pkgdir)
+		if service := strings.HasPrefix(name, "/etc/init.d/"); strings.HasPrefix(name, "/etc/") && strings.HasSuffix(what, "x") && !service {
+			t.Errorf("%s is a program in /etc", name)
+		}
 		got[strings.TrimSuffix(name, ".gz")] = what
 		return nil
 	})
@@ -500,6 +551,11 @@ func TestAPKBUILD(t *testing.T) {
 		}
 		want[strings.TrimSuffix(c.name, ".gz")] = what
 	}
+	for _, page := range []string{"man8/alpboot.8", "man7/alpboot-menu.7", "man5/alpboot.conf.5", "man1/mkpayload.1", "man8/kexec-reboot.8", "man8/lsboot.8"} {
+		if want["/usr/share/man/"+page] == "" {
+			t.Errorf("a release lacks the manual page %s", page)
+		}
+	}
 	for name, what := range got {
 		if !strings.HasPrefix(name, "/usr/share/doc/") && want[name] != what {
 			t.Errorf("the APKBUILD installs %s (%s), a release %q", name, what, want[name])
@@ -512,17 +568,75 @@ func TestAPKBUILD(t *testing.T) {
 	}
 }
 
-// What check runs is there.
-func TestAPKBUILDCheck(t *testing.T) {
-	b, err := os.ReadFile("alpine/APKBUILD")
+// What aports asks of an APKBUILD: its fields, the files that it names, and
+// subpackages whose files its package function installs.
+func TestAPKBUILDFields(t *testing.T) {
+	boottest.NeedTools(t, "busybox")
+	out, err := payload.Run(t.Context(), aportDir, "busybox", "sh", "-euc", `srcdir=/src
+. ./APKBUILD
+for name in pkgname pkgver pkgrel pkgdesc url arch license depends makedepends install subpackages source options; do
+	eval "echo $name: \$$name"
+done`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(b), "check() {\n")
-	line, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
-	_, args, ok := strings.Cut(line, "go test -short ")
+	field := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		field[name] = value
+	}
+	if d := field["pkgdesc"]; d == "" || len(d) > 128 || strings.HasSuffix(d, ".") {
+		t.Errorf("pkgdesc is %q", d)
+	}
+	if !isVersion.MatchString(field["pkgver"]) || field["pkgrel"] != "0" || field["license"] != ownLicense || field["url"] != projectURL || field["arch"] != "x86_64 aarch64" {
+		t.Errorf("the fields are %q", field)
+	}
+	for _, word := range []string{"-doc", "-openrc", "-bash-completion", "-zsh-completion", "-fish-completion"} {
+		if !slices.Contains(strings.Fields(field["subpackages"]), "alpboot"+word) {
+			t.Errorf("there is no subpackage %s", word)
+		}
+	}
+	for _, name := range strings.Fields(field["install"]) {
+		b, err := os.ReadFile(filepath.Join(aportDir, name))
+		if err != nil || !strings.HasPrefix(string(b), "#!/bin/sh\n") || !strings.HasPrefix(name, "alpboot.") {
+			t.Errorf("the script %s: %v", name, err)
+		}
+	}
+	for _, name := range strings.Fields(field["source"])[1:] {
+		if _, err := os.Stat(filepath.Join(aportDir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(aportDir, "APKBUILD"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, line := range strings.Split(strings.TrimSuffix(string(b), "\n"), "\n") {
+		if strings.TrimRight(line, " \t") != line || strings.HasPrefix(line, " ") {
+			t.Errorf("line %d of the APKBUILD has spaces where aports has tabs or nothing", n+1)
+		}
+	}
+	for _, function := range []string{"prepare", "build", "check", "package"} {
+		if !strings.Contains(string(b), "\n"+function+"() {\n") {
+			t.Errorf("there is no %s()", function)
+		}
+	}
+}
+
+// aportDir is the directory of the APKBUILD, from here.
+const aportDir = "alpine"
+
+// check runs tests that are there, of nearly all packages, and skips what the machine
+// that builds cannot do.
+func TestAPKBUILDCheck(t *testing.T) {
+	abs, err := filepath.Abs(aportDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := abuild(t, "check", abs, filepath.Join("..", ".."), t.TempDir())
+	args, ok := strings.CutPrefix(calls, "go test -short ")
 	if !ok {
-		t.Fatalf("check runs %q", line)
+		t.Fatalf("check runs %q", calls)
 	}
 	out, err := payload.Run(t.Context(), filepath.Join("..", ".."), "go", append([]string{"list"}, strings.Fields(args)...)...)
 	if err != nil || len(strings.Fields(string(out))) < 50 {

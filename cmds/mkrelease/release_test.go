@@ -141,7 +141,8 @@ func TestRelease(t *testing.T) {
 	})
 	t.Run("debian", func(t *testing.T) { testDebian(t, older.dir, newer.dir) })
 	t.Run("fedora", func(t *testing.T) { testFedora(t, older.dir, newer.dir) })
-	t.Run("alpine", func(t *testing.T) { testAlpine(t, older.dir, newer.dir) })
+	t.Run("apk 2", func(t *testing.T) { testAlpine(t, older.dir, newer.dir, 2) })
+	t.Run("apk 3", func(t *testing.T) { testAlpine(t, older.dir, newer.dir, 3) })
 }
 
 // A release that is made twice is the same to the byte, whatever the user, the time
