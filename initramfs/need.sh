@@ -50,6 +50,8 @@ test         minisign            minisign          minisign
 test         ssh-keygen          openssh-client    openssh-keygen
 test         busybox             busybox-static    busybox-static
 test         groff               groff-base        groff
+test         fish                fish              fish
+test         zsh-static          zsh-static        -
 test         blkid               util-linux        blkid
 test         losetup             mount             losetup
 test         mkswap              util-linux        util-linux

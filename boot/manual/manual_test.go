@@ -2,7 +2,9 @@ package manual
 
 import (
 	"flag"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -100,27 +102,56 @@ func TestBash(t *testing.T) {
 	}
 }
 
-// The other shells are not at hand everywhere: their scripts have every verb and
-// flag, with quotes that end.
-func TestOtherShells(t *testing.T) {
-	for shell, want := range map[string][]string{
-		"fish": {"complete -c tool-x -f -n __fish_use_subcommand -a show -d 'shows it: all'\n", "complete -c tool-x -n '__fish_seen_subcommand_from go' -l to -r -d 'into NAME, it\\'s said'\n", "-a 'here there'\n"},
-		"zsh":  {"#compdef tool-x\n", `'show:shows it\: all'`, `'--to=[into NAME, it'\''s said]:name:_files'`, "'1:word:(here there)'"},
+// What fish completes is asked of fish itself.
+func TestFish(t *testing.T) {
+	boottest.NeedTools(t, "fish")
+	script := filepath.Join(t.TempDir(), "script.fish")
+	if err := os.WriteFile(script, []byte(Completion("fish", tool(), Command{Name: "one", Flags: tool().Verbs[1].Flags})), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"tool-x s":      "show\tshows it: all\n",
+		"tool-x go h":   "here\n",
+		"tool-x go --":  "--json\tprint an object\n--to\tinto NAME, it's said\n",
+		"tool-x show x": "",
+		"one --j":       "--json\tprint an object\n",
 	} {
-		got := Completion(shell, tool())
-		for _, text := range want {
-			if !strings.Contains(got, text) {
-				t.Errorf("%s lacks %q:\n%s", shell, text, got)
-			}
-		}
-		if path, err := exec.LookPath(shell); err == nil {
-			cmd := exec.Command(path, "-n")
-			cmd.Stdin = strings.NewReader(got)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%s: %v\n%s", shell, err, out)
-			}
+		cmd := exec.Command("fish", "--no-config", "-c", "source $argv[1]; complete -C $argv[2]", script, line)
+		cmd.Dir = t.TempDir() // without files that it could complete
+		cmd.Env = append(os.Environ(), "HOME="+cmd.Dir)
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != want {
+			t.Errorf("%s: got %q, want %q (%v)", line, out, want, err)
 		}
 	}
+}
+
+// What zsh is to complete, by the functions of its completion system that the script
+// calls.
+func TestZsh(t *testing.T) {
+	zsh, err := exec.LookPath("zsh-static")
+	if err != nil {
+		zsh = "zsh"
+		boottest.NeedTools(t, zsh)
+	}
+	script := `_arguments() { print -rl -- "$@" }; _describe() { print -r -- "$1"; print -rl -- "${(@P)2}" }
+complete() { local service=$1 CURRENT=$#; local -a words=("$@")
+` + Completion("zsh", tool(), Command{Name: "one", Flags: tool().Verbs[1].Flags}) + "}\n" + `complete "$@"`
+	const flags = "--help[describe it]\n--json[print an object]\n--to=[into NAME, it's said]:name:_files\n"
+	for line, want := range map[string]string{
+		"tool-x s":      "verb\nshow:shows it\\: all\ngo:goes\n",
+		"tool-x go h":   flags + "1:word:(here there)\n",
+		"tool-x show x": "--help[describe it]\n",
+		"one -":         flags,
+		"other -":       "",
+	} {
+		cmd := exec.Command(zsh, append([]string{"-f", "-c", script, "zsh"}, strings.Fields(line)...)...)
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != want {
+			t.Errorf("%s: got %q, want %q (%v)", line, out, want, err)
+		}
+	}
+}
+
+func TestOtherShells(t *testing.T) {
 	if Completion("csh", tool()) != "" {
 		t.Error("a shell that is not known")
 	}

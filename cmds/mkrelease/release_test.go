@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -138,6 +139,22 @@ func TestRelease(t *testing.T) {
 	})
 	t.Run("verify", func(t *testing.T) {
 		verifies(t, standin(t, "", programs, packer), filepath.Join(newer.dir, "alpboot_1.3.0-1_amd64.deb"))
+	})
+	t.Run("verify what differs", func(t *testing.T) {
+		const name = "alpboot-1.3.0-x86_64.tar.gz"
+		b, err := os.ReadFile(filepath.Join(newer.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)/2] ^= 1
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("%s DIFFERS from what this checkout makes, from byte %d on", name, len(b)/2)
+		if err := verifyFile(t.Context(), *standin(t, "", programs, packer), file); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("a byte is flipped: %v", err)
+		}
 	})
 	t.Run("debian", func(t *testing.T) { testDebian(t, older.dir, newer.dir) })
 	t.Run("fedora", func(t *testing.T) { testFedora(t, older.dir, newer.dir) })
