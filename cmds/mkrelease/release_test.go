@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"debug/buildinfo"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/payload"
@@ -259,6 +262,83 @@ func checkSPDX(t *testing.T, all map[string][]byte) {
 			t.Errorf("the copyright file has no %q", want)
 		}
 	}
+}
+
+// What the list has of a file with programs is what the programs themselves state, which
+// are taken out of that file.
+func TestModules(t *testing.T) {
+	if testing.Short() {
+		t.Skip("linking the real programs takes half a minute")
+	}
+	packer, programs := needPacker(t), t.TempDir()
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", programs, "./cmds/alpboot", "./cmds/mkpayload")
+	cmd.Dir = filepath.Join("..", "..")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	r := made(t, standin(t, "1.2.3", programs, packer))
+	all := files(t, r)
+	listed := contentsOf(t, all["alpboot-1.2.3.spdx.json"])
+	modules := func(program []byte) map[string]bool {
+		t.Helper()
+		info, err := buildinfo.Read(bytes.NewReader(program))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := map[string]bool{"go " + info.GoVersion: true}
+		for _, m := range info.Deps {
+			list[m.Path+" "+m.Version] = true
+		}
+		return list
+	}
+	apk := readAPK(t, filepath.Join(r.dir, "alpboot-1.2.3-r0.x86_64.apk")).files
+	both := modules(apk["usr/sbin/alpboot"].content)
+	maps.Copy(both, modules(apk["usr/bin/mkpayload"].content))
+	for _, tt := range []struct {
+		file string
+		want map[string]bool
+		more []string // parts of the image in it
+	}{
+		{"alpboot-1.2.3-x86_64.tar.gz", modules(untar(t, all["alpboot-1.2.3-x86_64.tar.gz"])["alpboot-1.2.3-x86_64/alpboot"].content), nil},
+		{"mkpayload-1.2.3-x86_64.tar.gz", modules(untar(t, all["mkpayload-1.2.3-x86_64.tar.gz"])["mkpayload-1.2.3-x86_64/mkpayload"].content), nil},
+		{"alpboot-1.2.3-r0.x86_64.apk", both, []string{partImage, partLinux, partStub}},
+		{"alpboot_1.2.3-1_amd64.deb", both, []string{partImage, partLinux, partStub}},
+		{"alpboot-1.2.3-1.x86_64.rpm", both, []string{partImage, partLinux, partStub}},
+	} {
+		want := maps.Clone(tt.want)
+		for _, part := range forProcessor("amd64", tt.more) {
+			for _, c := range r.parts[part] {
+				want[c.name+" "+c.version] = true
+			}
+		}
+		if len(want) < 5 {
+			t.Errorf("%s has only %v", tt.file, want)
+		}
+		if d := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(slices.Values(listed[tt.file]))); d != "" {
+			t.Errorf("%s (-what is in it +what is listed):\n%s", tt.file, d)
+		}
+	}
+}
+
+// contentsOf returns what a list has of each file: names and versions.
+func contentsOf(t *testing.T, list []byte) map[string][]string {
+	t.Helper()
+	var doc spdxDocument
+	if err := json.Unmarshal(list, &doc); err != nil {
+		t.Fatal(err)
+	}
+	ids, contents := map[string]spdxPackage{}, map[string][]string{}
+	for _, p := range doc.Packages {
+		ids[p.ID] = p
+	}
+	for _, rel := range doc.Relationships {
+		if rel.Type == spdxContains {
+			of := ids[rel.From].File
+			contents[of] = append(contents[of], ids[rel.To].Name+" "+ids[rel.To].Version)
+		}
+	}
+	return contents
 }
 
 // checkAport asserts that the checksums of the APKBUILD are those of the files.
