@@ -95,7 +95,7 @@ func (r *release) make(ctx context.Context) (err error) {
 // released only as it is there.
 func (r *release) identify(ctx context.Context) error {
 	git := func(args ...string) string {
-		out, _ := payload.Run(ctx, r.src.Dir, "git", args...) // a source archive has no git
+		out, _ := r.src.Git(ctx, args...) // a source archive has none
 		return strings.TrimSpace(string(out))
 	}
 	tag := git("describe", "--tags", "--exact-match", "--match=v[0-9]*")
@@ -162,7 +162,7 @@ func (r *release) write(name string, b []byte, parts ...string) error {
 // shared makes what is not for one processor: the source, and licences.
 func (r *release) shared(ctx context.Context) error {
 	name := "alpboot-" + r.version
-	out, err := payload.Run(ctx, r.src.Dir, "git", "archive", "--format=tar", "--prefix="+name+"/", "HEAD")
+	out, err := r.src.Git(ctx, "archive", "--format=tar", "--prefix="+name+"/", "HEAD")
 	if err != nil {
 		return fmt.Errorf("packing the source: %w", err)
 	}
@@ -269,7 +269,7 @@ func (r *release) forArch(ctx context.Context, arch string) error {
 	from := filepath.Join(r.payloads, display[0])
 	if r.payloads == "" {
 		from = filepath.Join(r.src.Build(arch), "release")
-		make := all.Everything{Arch: arch, Dir: from, Source: os.Getenv("KERNEL_SRC"), Flash: "firmware"}
+		make := all.Everything{Arch: arch, Version: r.version, Dir: from, Source: os.Getenv("KERNEL_SRC"), Flash: "firmware"}
 		if err := make.Make(ctx, r.out); err != nil {
 			return err
 		}

@@ -36,6 +36,7 @@ const (
 // Everything is what all payloads are made of, and where they go.
 type Everything struct {
 	Arch      string // as GOARCH spells it
+	Version   string // of alpboot; "" for that of the checkout
 	Kernel    string // instead of our own
 	Modules   string // of that, for the UKIs
 	Initramfs string // instead of the one that is built
@@ -187,11 +188,11 @@ func (e *Everything) steps(ctx context.Context, out payload.Output) []step {
 		file, input := v.asked, v.asked
 		if file == "" {
 			file, input = path(v.name), v.name
-			im := initramfs.Image{Arch: e.Arch, Minimal: v.minimal, Compress: "xz", Output: file}
+			im := initramfs.Image{Arch: e.Arch, Version: e.Version, Minimal: v.minimal, Compress: "xz", Output: file}
 			steps = append(steps, step{file: v.name, make: func() error { return im.Write(ctx, out) }})
 		}
 		p := payload.Parts{Arch: e.Arch, Kernel: kernelFile, Initramfs: file, Cmdline: payload.DefaultCmdline(e.Arch)}
-		u := uki.Image{Parts: p, Stub: stub, Modules: e.Modules, Sign: e.Sign, Output: path(v.uki)}
+		u := uki.Image{Parts: p, Version: e.Version, Stub: stub, Modules: e.Modules, Sign: e.Sign, Output: path(v.uki)}
 		steps = append(steps, step{file: v.uki, inputs: []string{kernelInput, input, stub}, make: func() error { return u.Write(ctx, out) }, why: noUKI})
 		if v.minimal || e.Arch != "amd64" {
 			continue
@@ -238,7 +239,9 @@ func (e *Everything) steps(ctx context.Context, out payload.Output) []step {
 // describe writes SHA256SUMS and manifest.json.
 func (e *Everything) describe(ctx context.Context, out payload.Output) error {
 	m := manifest{Version: "unknown", Arch: payload.Unames()[e.Arch], LeftOut: e.leftOut}
-	if src, err := checkout.Find(ctx); err == nil {
+	if e.Version != "" {
+		m.Version = e.Version
+	} else if src, err := checkout.Find(ctx); err == nil {
 		m.Version = src.Version(ctx)
 	}
 	var sums strings.Builder

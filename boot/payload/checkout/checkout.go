@@ -38,7 +38,7 @@ func Find(ctx context.Context) (Checkout, error) {
 // Version returns the version of the checkout: from git, else the
 // newest release in CHANGELOG.md, as an unpacked archive has no history.
 func (s Checkout) Version(ctx context.Context) string {
-	if out, err := payload.Run(ctx, s.Dir, "git", "describe", "--always", "--tags", "--dirty"); err == nil {
+	if out, err := s.Git(ctx, "describe", "--always", "--tags", "--dirty"); err == nil {
 		version := strings.TrimSpace(string(out))
 		if tag := strings.TrimPrefix(version, "v"); tag != "" && tag[0] >= '0' && tag[0] <= '9' {
 			version = tag
@@ -50,6 +50,15 @@ func (s Checkout) Version(ctx context.Context) string {
 		return string(m[1])
 	}
 	return "dev"
+}
+
+// Git runs git on the checkout and returns its standard output. An archive that was
+// unpacked inside of another repository is none.
+func (s Checkout) Git(ctx context.Context, args ...string) ([]byte, error) {
+	if _, err := os.Stat(filepath.Join(s.Dir, ".git")); err != nil {
+		return nil, fmt.Errorf("no git repository: %w", err)
+	}
+	return payload.Run(ctx, s.Dir, "git", args...)
 }
 
 // Build returns the directory that what is built for a processor goes to.

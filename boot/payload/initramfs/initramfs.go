@@ -72,6 +72,7 @@ func ParseExtraFile(s string) (ExtraFile, error) {
 // Image is what an initramfs consists of, and the file that it becomes.
 type Image struct {
 	Arch     string // as GOARCH spells it
+	Version  string // of alpboot; "" for that of the checkout
 	Minimal  bool   // without a shell
 	Compress string // xz, zstd or none
 	Kernel   string // image of a distribution's kernel whose modules to pack, or ""
@@ -136,7 +137,10 @@ func (im Image) Write(ctx context.Context, out payload.Output) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	version := src.Version(ctx)
+	version := im.Version
+	if version == "" {
+		version = src.Version(ctx)
+	}
 	out.Progress("compiling the commands of alpboot %s for %s", version, im.Arch)
 	bb := busybox{goarch: im.Arch, commands: commands, version: version, source: src}
 	binary, err := bb.build(ctx, dir)

@@ -65,6 +65,7 @@ func NoStub(path, arch string) string {
 // Image is what a unified kernel image consists of, and the file that it becomes.
 type Image struct {
 	payload.Parts
+	Version   string // of alpboot; "" for that of the checkout, or of this program
 	Stub      string // file, or "" for the one of StubFor
 	Modules   string // directory of the kernel's modules to add, or ""
 	OSRelease string // file, or "" for ours
@@ -147,6 +148,8 @@ func (u Image) Build(ctx context.Context, out payload.Output) (p *efi.Program, r
 			return nil, "", err
 		}
 		text = string(b)
+	} else if u.Version != "" {
+		text = initramfs.OSRelease(u.Version)
 	} else if src, err := checkout.Find(ctx); err == nil {
 		text = initramfs.OSRelease(src.Version(ctx))
 	}
