@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"path"
-	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -366,13 +365,13 @@ func (m *machine) regexp(c *simple, args []string) int {
 	if !ok || len(rest) != 2 || len(rest[0]) > maxPattern {
 		return errBadArgument
 	}
-	pattern, err := regexp.CompilePOSIX(rest[0])
+	p, err := parsePattern(rest[0])
 	if err != nil {
 		m.noteAt(c.file, c.line, fmt.Sprintf("The pattern %s cannot be used: %v.", boot.Quote(rest[0]), err))
 		return errBadArgument
 	}
-	m.steps -= len(rest[1]) / 100
-	groups := pattern.FindStringSubmatch(rest[1])
+	groups, steps := p.find(rest[1])
+	m.steps -= steps / 100
 	if groups == nil {
 		return errTestFailure
 	}
