@@ -24,7 +24,7 @@ import (
 // How a film looks. What does not change for longer than longest is cut: an
 // emulated machine takes its time.
 const (
-	perSecond = 10
+	perSecond = 5
 	longest   = 1200 * time.Millisecond
 	ending    = 5 * time.Second // of the last picture
 	maxFilm   = 1 << 20         // bytes
@@ -66,7 +66,7 @@ func makeFilm(a *assets.Assets, progress io.Writer, file string) error {
 // filmed returns the machine: Alpine on its own disk, and Debian on one that
 // answers later.
 func filmed(a *assets.Assets, progress io.Writer) (vm.Options, error) {
-	const options = "console=ttyS0,115200 console=tty0 no_timer_check"
+	const options = "console=ttyS0,115200 console=tty0 quiet no_timer_check"
 	in, err := demoInstall(a, options)
 	if err != nil {
 		return vm.Options{}, err
@@ -109,7 +109,7 @@ menuentry 'Debian GNU/Linux (recovery mode)' {
 		}
 		drives = append(drives, vm.Drive{File: file, Bus: d.bus})
 	}
-	o, err := demo{memory: 2048, parameters: "console=tty0 alpboot.timeout=20"}.machine(a, drives)
+	o, err := demo{memory: 2048, parameters: "console=tty0 quiet alpboot.timeout=20"}.machine(a, drives)
 	o.Display = vm.VGA
 	return o, err
 }
