@@ -315,6 +315,11 @@ func TestHealthy(t *testing.T) {
 				return string(payloadtest.Archive(t, cpio.StaticFile("kernel/x86/microcode/GenuineIntel.bin", "code", 0o644))) + text
 			})
 		},
+		"files added to what is packed": func(m *machine) {
+			m.change("boot/initramfs-lts", func(text string) string {
+				return text + strings.Repeat("\x00", -len(text)&3) + string(payloadtest.Archive(t, cpio.StaticFile("etc/added", "x", 0o644)))
+			})
+		},
 		"packed by lz4, which is not unpacked here": func(m *machine) {
 			m.change("boot/initramfs-lts", func(string) string { return "\x02\x21\x4c\x18 all of it" })
 		},

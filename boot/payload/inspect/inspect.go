@@ -256,11 +256,12 @@ func (r *Report) archive(b []byte) string {
 		}
 		var rest []byte
 		raw, err := initramfs.Unpack(kind, b)
-		if i := bytes.LastIndex(b, []byte("\xfd7zXZ\x00")); err != nil && i > 0 {
-			// The modules that mkpayload adds, at a multiple of four.
-			rest = b[i:]
-			for n := i; err != nil && n > max(0, i-4) && (n == i || b[n] == 0); n-- {
+		// What comes after it, at a multiple of four: the modules that mkpayload adds, and
+		// files that somebody has added, not packed.
+		for _, i := range []int{bytes.LastIndex(b, []byte("\xfd7zXZ\x00")), bytes.Index(b, []byte("070701"))} {
+			for n := i; err != nil && !errors.Is(err, initramfs.ErrFilter) && n > max(0, i-4) && (n == i || b[n] == 0); n-- {
 				raw, err = initramfs.Unpack(kind, b[:n])
+				rest = b[i:]
 			}
 		}
 		if errors.Is(err, initramfs.ErrFilter) {

@@ -27,10 +27,13 @@ func TestFile(t *testing.T) {
 		"half-xz":      payloadtest.Compressed(t, ".xz", good)[:100],
 		"other-kernel": payloadtest.Initramfs(t, "5.15.0"),
 		// As mkpayload uki --modules leaves them.
-		"xz-xz":  slices.Concat(payloadtest.Compressed(t, ".xz", good), payloadtest.Compressed(t, ".xz", payloadtest.Initramfs(t, "more"))),
-		"zst-xz": slices.Concat(payloadtest.Compressed(t, ".zst", good), []byte{0, 0}, payloadtest.Compressed(t, ".xz", payloadtest.Initramfs(t, "more"))),
-		"gz-xz":  slices.Concat(payloadtest.Compressed(t, ".gz", good), []byte{0, 0, 0}, payloadtest.Compressed(t, ".xz", payloadtest.Initramfs(t, "more"))),
-		"escape": payloadtest.Archive(t, cpio.StaticFile("a\x1b[2Jb", "x", 0o644)),
+		"xz-xz":    slices.Concat(payloadtest.Compressed(t, ".xz", good), payloadtest.Compressed(t, ".xz", payloadtest.Initramfs(t, "more"))),
+		"zst-xz":   slices.Concat(payloadtest.Compressed(t, ".zst", good), []byte{0, 0}, payloadtest.Compressed(t, ".xz", payloadtest.Initramfs(t, "more"))),
+		"gz-xz":    slices.Concat(payloadtest.Compressed(t, ".gz", good), []byte{0, 0, 0}, payloadtest.Compressed(t, ".xz", payloadtest.Initramfs(t, "more"))),
+		"gz-cpio":  slices.Concat(payloadtest.Compressed(t, ".gz", good), []byte{0, 0, 0}, payloadtest.Initramfs(t, "more")),
+		"zst-cpio": slices.Concat(payloadtest.Compressed(t, ".zst", good), payloadtest.Initramfs(t, "more")),
+		"xz-cpio":  slices.Concat(payloadtest.Compressed(t, ".xz", good), []byte{0}, payloadtest.Initramfs(t, "more")),
+		"escape":   payloadtest.Archive(t, cpio.StaticFile("a\x1b[2Jb", "x", 0o644)),
 		"cut-kernel": func() []byte {
 			b := payloadtest.EFIProgram(payloadtest.BzImage(payloadtest.Release), payloadtest.MachineAMD64, "")
 			binary.LittleEndian.PutUint32(b[0x40+24+144:], 0x8000) // signatures
@@ -101,6 +104,9 @@ func TestFile(t *testing.T) {
 		{file: "xz-xz", kind: "initramfs", commands: "bootmenu init bootmenu init", want: []string{"xz, ", "8 files", "lib/modules/more/"}},
 		{file: "zst-xz", kind: "initramfs", commands: "bootmenu init bootmenu init", want: []string{"zstd and xz, ", "8 files", "lib/modules/more/"}},
 		{file: "gz-xz", kind: "initramfs", commands: "bootmenu init bootmenu init", want: []string{"gzip and xz, ", "8 files", "lib/modules/more/"}},
+		{file: "gz-cpio", kind: "initramfs", commands: "bootmenu init bootmenu init", want: []string{"gzip and cpio, ", "8 files", "lib/modules/more/"}},
+		{file: "zst-cpio", kind: "initramfs", commands: "bootmenu init bootmenu init", want: []string{"zstd and cpio, ", "8 files", "lib/modules/more/"}},
+		{file: "xz-cpio", kind: "initramfs", commands: "bootmenu init bootmenu init", want: []string{"xz and cpio, ", "8 files", "lib/modules/more/"}},
 		{file: "escape", kind: "initramfs", want: []string{"a?[2Jb"}, lacks: "\x1b"},
 		{file: "initramfs.xz", kind: "initramfs", commands: "bootmenu init", want: []string{"bbin/bb", "1001 bytes"}},
 		{file: "with-ucode", kind: "initramfs", commands: "bootmenu init", want: []string{"cpio and zstd", "5 files", "AuthenticAMD.bin"}},
