@@ -7,8 +7,12 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	"github.com/alpboot/alpboot/boot/settings"
 )
 
 // pages returns the texts of all pages by their names.
@@ -19,7 +23,11 @@ func pages(t *testing.T) map[string]string {
 		t.Fatalf("no pages: %v", err)
 	}
 	texts := map[string]string{}
-	for _, name := range append(names, "../README.md", "../CONTRIBUTING.md") {
+	more, err := filepath.Glob("howto/*.md")
+	if err != nil || len(more) == 0 {
+		t.Fatalf("no how-tos: %v", err)
+	}
+	for _, name := range slices.Concat(names, more, []string{"../README.md", "../CONTRIBUTING.md"}) {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -66,6 +74,53 @@ func TestLinks(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+	}
+}
+
+// TestSample asserts that each setting of the sample that settings.md begins with is
+// understood, those that are commented out too, in a file on a volume.
+func TestSample(t *testing.T) {
+	_, sample, _ := strings.Cut(pages(t)["settings.md"], "```ini\n")
+	sample, _, ok := strings.Cut(sample, "```")
+	if !ok {
+		t.Fatal("there is no sample")
+	}
+	n := 0
+	for line := range strings.Lines(sample) {
+		line = strings.TrimPrefix(line, "# ")
+		name, _, ok := strings.Cut(line, " = ")
+		if !ok {
+			continue
+		}
+		n++
+		s := settings.Read(fstest.MapFS{"etc/alpboot.conf": {Data: []byte(line)}}, "")
+		i := slices.IndexFunc(s.Values(), func(v settings.Value) bool { return v.Name == name })
+		if len(s.Notes) > 0 || i < 0 || s.Values()[i].Value == "" {
+			t.Errorf("%q: %v", line, s.Notes)
+		}
+	}
+	if n < 8 {
+		t.Errorf("only %d settings", n)
+	}
+}
+
+// TestGlossary asserts that the glossary has its words in order, and explains those
+// that the settings, keys and pages use.
+func TestGlossary(t *testing.T) {
+	last := ""
+	for line := range strings.Lines(pages(t)["glossary.md"]) {
+		word, ok := strings.CutPrefix(line, "| ")
+		if !ok || strings.HasPrefix(word, "word |") {
+			continue
+		}
+		word, _, _ = strings.Cut(word, " |")
+		if strings.ToLower(word) <= last {
+			t.Errorf("%q comes after %q", word, last)
+		}
+		last = strings.ToLower(word)
+	}
+	if last == "" {
+		t.Error("no words")
 	}
 }
 

@@ -30,6 +30,7 @@ var long = []string{
 	"TestUnattendedExhausted",
 	"TestUnattendedManyStarts",
 	"TestUnattendedTries",
+	"TestHowTo",
 	"TestOpenRCInstallAndReboot",
 	"TestInstallTry",
 	"TestInstallBesideExtlinux",

@@ -66,6 +66,15 @@ func Get(cache string, more ...string) (System, error) {
 	return System{dir, init}, err
 }
 
+// Packages returns a directory with packages of Debian unpacked, for their files
+// alone. It stays in cache.
+func Packages(cache string, names ...string) (string, error) {
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", err
+	}
+	return unpacked(cache, names)
+}
+
 // candidate are the lines of apt-cache policy with a package's name and the
 // version to download.
 var candidate = regexp.MustCompile(`(?m)^(\S+):\n(?:  .*\n)*?  Candidate: (\S+)$`)
