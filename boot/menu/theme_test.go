@@ -96,7 +96,7 @@ func svg(s Screen, theme Theme) string {
 	const w, h = 9, 18
 	normal := [...]string{Black: "000", Red: "a00", Green: "0a0", Yellow: "a50", Blue: "00a", Magenta: "a0a", Cyan: "0aa", White: "aaa"}
 	bright := [...]string{Black: "555", Red: "f55", Green: "5f5", Yellow: "ff5", Blue: "55f", Magenta: "f5f", Cyan: "5ff", White: "fff"}
-	var b strings.Builder
+	var b, texts strings.Builder // what stands on a background comes after it
 	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"monospace\" font-size=\"15\">\n<rect width=\"100%%\" height=\"100%%\"/>\n", s.Size.W*w, s.Size.H*h)
 	for y := range s.Size.H {
 		for x := 0; x < s.Size.W; {
@@ -127,11 +127,11 @@ func svg(s Screen, theme Theme) string {
 			for _, at := range regexp.MustCompile(`\S+(?: \S+)*`).FindAllStringIndex(text, -1) {
 				word := text[at[0]:at[1]]
 				n := len([]rune(word))
-				fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" textLength=\"%d\" lengthAdjust=\"spacingAndGlyphs\" fill=\"#%s\"%s>%s</text>\n",
+				fmt.Fprintf(&texts, "<text x=\"%d\" y=\"%d\" textLength=\"%d\" lengthAdjust=\"spacingAndGlyphs\" fill=\"#%s\"%s>%s</text>\n",
 					(from+len([]rune(text[:at[0]])))*w, y*h+14, n*w, fg, more, html.EscapeString(word))
 			}
 		}
 	}
-	b.WriteString("</svg>\n")
+	b.WriteString(texts.String() + "</svg>\n")
 	return b.String()
 }
