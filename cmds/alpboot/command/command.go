@@ -178,7 +178,8 @@ func (p program) describe(w io.Writer, v verb) {
 // alpboot returns the command of a running system.
 func alpboot() program {
 	return program{"alpboot", verbs(), "alpboot [VERB] [FLAG...] [WORD...]", `Without a verb it is status. alpboot VERB --help describes a verb and its flags,
-alpboot(8) all of them. alpboot lsboot and alpboot kexec-reboot are these
-commands, where their links are missing. Exit status: 0 done, 1 failed or
-refused, 2 misuse; list and doctor have more.`}
+alpboot(8) all of them. kexec-reboot loads kernels by hand and puts services in
+place; alpboot kexec-reboot and alpboot lsboot are these commands, where their
+links are missing. Exit status: 0 done, 1 failed or refused, 2 misuse; list and
+doctor have more.`}
 }

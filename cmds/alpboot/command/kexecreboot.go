@@ -58,7 +58,7 @@ func kexecVerbs() []verb {
 		{"uninstall", "", "undoes what install did", textNoServices, uninstallVerb},
 		goodVerb(),
 		{"health", "", "does that once the system is up, or restarts", textHealth, healthVerb},
-		{"keep", "pre-commit|post-commit", "keeps the kernel that an upgrade replaces", textKeep, keepVerb},
+		{"keep", "PHASE", "keeps the kernel that an upgrade replaces", textKeep, keepVerb},
 		rememberVerb(),
 		slotVerb(),
 	}
@@ -103,8 +103,8 @@ func loadVerb(f *flag.FlagSet) runner {
 	var o reboot.Options
 	loadFlags(f, &o)
 	f.StringVar(&o.Entry, "entry", "", "the entry with this `ID`, title or number in status")
-	f.Func("kernel", "this kernel `FILE`", func(v string) (err error) { o.Kernel, err = filepath.Abs(v); return err })
-	f.Func("cmdline", "`TEXT` as the kernel command line", func(v string) error { o.Cmdline = &v; return nil })
+	f.Func("kernel", "the kernel in `FILE`", func(v string) (err error) { o.Kernel, err = filepath.Abs(v); return err })
+	f.Func("cmdline", "with `TEXT` as the kernel command line", func(v string) error { o.Cmdline = &v; return nil })
 	conf := f.Bool("conf", false, "what the service kexec-load has in its environment")
 	limit := f.Duration("limit", 0, "fail after this `TIME`, such as 60s")
 	return func(ctx context.Context, c command, _ []string) (int, error) {
@@ -235,13 +235,13 @@ func parse(f *flag.FlagSet, args []string) (words []string, err error) {
 
 // loadFlags adds to f what load and kexec-tools have in common.
 func loadFlags(f *flag.FlagSet, o *reboot.Options) {
-	f.Func("initrd", "with this `FILE`; again for more, in their order", func(v string) error {
+	f.Func("initrd", "with the initrd in `FILE`; again for more", func(v string) error {
 		name, err := filepath.Abs(v)
 		o.Initrds = append(o.Initrds, name)
 		return err
 	})
-	f.BoolVar(&o.Reuse, "reuse-cmdline", false, "the command line of the running kernel")
-	f.StringVar(&o.Append, "append", "", "and these `WORDS` after it")
+	f.BoolVar(&o.Reuse, "reuse-cmdline", false, "with the command line of the running kernel")
+	f.StringVar(&o.Append, "append", "", "add `WORDS` to the command line")
 	f.BoolVar(&o.NoModules, "no-modules", false, "even a kernel whose modules are not in /lib/modules")
 	f.BoolVar(&o.DryRun, "dry-run", false, "only print what would be loaded")
 	for _, m := range []struct {
