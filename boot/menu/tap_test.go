@@ -88,7 +88,7 @@ func TestTapElsewhere(t *testing.T) {
 	}
 	m, _ = run(m, text("s"))
 	tap = tapped(t, m, Size{80, 24}, "linux-virt")
-	if m, actions = run(m, tap, tap); len(actions) > 0 {
+	if _, actions = run(m, tap, tap); len(actions) > 0 {
 		t.Errorf("in a shell: asked for %q", asked(actions))
 	}
 	// Wherever it is, and whatever the size.

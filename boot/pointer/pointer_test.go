@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -139,24 +141,53 @@ func TestUsable(t *testing.T) {
 	}
 }
 
+// changing is a sysfs that changes while it is read.
+type changing struct {
+	mu    sync.Mutex
+	files fstest.MapFS // never changed in place
+}
+
+func (c *changing) now() fstest.MapFS {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.files
+}
+
+func (c *changing) change(do func(fstest.MapFS)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.files = maps.Clone(c.files)
+	do(c.files)
+}
+
+func (c *changing) Open(name string) (fs.File, error)      { return c.now().Open(name) }
+func (c *changing) ReadLink(name string) (string, error)   { return c.now().ReadLink(name) }
+func (c *changing) Lstat(name string) (fs.FileInfo, error) { return c.now().Lstat(name) }
+
 // Devices that come later are read, too, those that are gone are forgotten, and all
 // are closed at the end. One that cannot be opened is tried again.
 func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		files := fstest.MapFS{}
+		root := &changing{files: files}
 		sysfs(files, 0, absXY, keyTouch, "2")
 		sysfs(files, 1, "0", keyLeft, "0")
 		devices := map[string]*script{}
 		opened := map[string]int{}
 		busy := true
 		var taps []string
+		device := func(name string) *script {
+			mu.Lock()
+			defer mu.Unlock()
+			return devices[name]
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		tapped := bytes.Join([][]byte{event(1, buttonTouch, 1), event(0, 0, 0)}, nil)
 		go func() {
 			defer close(ended)
-			Follow(ctx, files, func(name string) (Device, error) {
+			Follow(ctx, root, func(name string) (Device, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				opened[name]++
@@ -182,21 +213,22 @@ func TestFollow(t *testing.T) {
 			}
 		}
 		wait(10*time.Second, "one at the start", 1, "map[event0:1]")
-		sysfs(files, 2, absXY, keyTouch, "2")
+		root.change(func(files fstest.MapFS) { sysfs(files, 2, absXY, keyTouch, "2") })
 		wait(3*time.Second, "one that is busy", 1, "map[event0:1 event2:1]")
 		mu.Lock()
 		busy = false
 		mu.Unlock()
 		wait(10*time.Second, "and then not", 2, "map[event0:1 event2:2]")
-		close(devices["event0"].pieces)
-		delete(files, "sys/class/input/event0")
+		first := device("event0")
+		close(first.pieces)
+		root.change(func(files fstest.MapFS) { delete(files, "sys/class/input/event0") })
 		wait(10*time.Second, "one is gone", 2, "map[event0:1 event2:2]")
 		select {
-		case <-devices["event0"].closed:
+		case <-first.closed:
 		default:
 			t.Error("what is gone was not closed")
 		}
-		sysfs(files, 0, absXY, keyTouch, "2")
+		root.change(func(files fstest.MapFS) { sysfs(files, 0, absXY, keyTouch, "2") })
 		wait(10*time.Second, "it comes back", 3, "map[event0:2 event2:2]")
 		cancel()
 		<-ended
