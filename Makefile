@@ -63,7 +63,7 @@ test-all:
 
 bench:
 	$(NEED) build kernel run payloads stick bench
-	@go run ./qemu-tests/bench -o $(OUT)/bench.json
+	@go run ./qemu-tests/bench $(if $(filter all,$(BENCH)),--all --runs 5) $(if $(AGAINST),--against '$(AGAINST)') -o $(OUT)/bench.json
 
 # All files of a release in dist/, for x86_64 and arm64, and one of them built
 # again and compared. docs/release.md
@@ -96,7 +96,7 @@ help:
 	@echo 'make check           the sources and the unit tests: three minutes, neither root rights nor QEMU'
 	@echo 'make test            that, and every feature in virtual machines: twenty minutes; uses the kernel of make kernel if there is one'
 	@echo 'make test-all        that, and arm64, further kernels, fuzzing, long random tests: over two hours'
-	@echo 'make bench           $(OUT)/bench.json: times and sizes beside those of u-root'
+	@echo 'make bench           $(OUT)/bench.json: times and sizes beside those of u-root: ten minutes; an hour with BENCH=all'
 	@echo 'make release         dist/, the files of a release; VERSION=1.0.0 before there is a tag, RELEASE_KEY=FILE to sign'
 	@echo 'make verify FILE=F   builds a file of a release again, and compares'
 	@echo 'make clean           removes build/ and dist/'

@@ -246,6 +246,9 @@ type Inventory struct {
 	// Settled is true when every device has answered or has been given up, and
 	// no new one has come for a while: from then on a default may be booted.
 	Settled bool
+
+	// SettledBy is why no disk is waited for any more, as part of a sentence.
+	SettledBy string
 }
 
 // System is what is installed on a volume, as its files have it.
@@ -257,10 +260,11 @@ type System struct {
 // VolumeStatus is what discovery knows about one volume besides its entries.
 type VolumeStatus struct {
 	Volume  Volume
-	Busy    bool   // still being read
-	Locked  bool   // encrypted: a passphrase unlocks it
-	Overdue bool   // it has not answered in time, and still may
-	Problem string // why nothing of it could be used, as a sentence that names the device
+	Busy    bool          // still being read
+	Locked  bool          // encrypted: a passphrase unlocks it
+	Overdue bool          // it has not answered in time, and still may
+	Took    time.Duration // how long reading it took from its turn on; 0 until then
+	Problem string        // why nothing of it could be used, as a sentence that names the device
 	Notes   []Note
 
 	System System // that its entries boot, where that is known to be one

@@ -38,6 +38,7 @@ var arrows = map[string][]string{
 	"boot/manual":            {},
 	"boot/pointer":           {},
 	"boot/pstore":            {},
+	"boot/chart":             {},
 	"boot/sysinfo":           {},
 	"boot/watchdog":          {},
 

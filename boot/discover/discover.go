@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -89,6 +90,10 @@ type Scanner struct {
 	// Settle is how long no event must have come before an inventory counts as
 	// settled. Without Events it does not matter.
 	Settle time.Duration
+
+	// Awaited returns what may still bring in a disk, "" for nothing: then no
+	// inventory waits for Settle. [device.Awaited]; nil when that is not known.
+	Awaited func() string
 
 	// Ready is closed when the drivers of all devices have been loaded: before
 	// that no inventory counts as settled. Nil when nothing is to be loaded.
@@ -214,6 +219,36 @@ func (sc *Scan) Open(vol boot.Volume, name string) (fs.File, error) {
 			return fail(fs.ErrClosed)
 		}
 	}
+}
+
+// ReadAhead reads up to len(b) bytes of a file from off on, and returns how many, so
+// that they are in memory when they are needed. Unlike a file that is open it keeps
+// nobody from unmounting the volume, or writing to it, once it returns.
+func (sc *Scan) ReadAhead(vol boot.Volume, name string, b []byte, off int64) (int, error) {
+	at := (*view)(nil)
+	if !sc.call(func(st *state) {
+		if v := st.vols[vol.Device]; v != nil && (vol.UUID == "" || vol.UUID == v.status.Volume.UUID) {
+			at = v.view
+		}
+	}) {
+		return 0, fs.ErrClosed
+	}
+	if at == nil {
+		return 0, errGone
+	}
+	if err := at.enter(); err != nil {
+		return 0, err
+	}
+	defer at.leave()
+	f, err := at.FS.Open(name)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	if r, ok := f.(io.ReaderAt); ok {
+		return r.ReadAt(b, off)
+	}
+	return 0, errors.ErrUnsupported
 }
 
 // Filesystems returns the volumes of an inventory that can be read, with their

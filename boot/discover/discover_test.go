@@ -287,6 +287,76 @@ func TestSlowDeviceHoldsBackNobody(t *testing.T) {
 	})
 }
 
+// Nobody waits for a disk where none can come.
+func TestSettlesWhenNothingCanCome(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		until time.Duration // from then on nothing can come
+		plug  time.Duration // when another disk comes; 0 for never
+		want  time.Duration
+		by    string
+		lists string
+	}{
+		{name: "from the start", want: 0, by: "nothing can bring in another disk", lists: "Linux lts"},
+		{name: "soon", until: 300 * time.Millisecond, want: 300 * time.Millisecond, by: "nothing can bring in another disk", lists: "Linux lts"},
+		{name: "too late", until: time.Minute, want: time.Second, by: "no device has come for 1s", lists: "Linux lts"},
+		{name: "a disk comes", until: 700 * time.Millisecond, plug: 650 * time.Millisecond, want: 700 * time.Millisecond,
+			by: "nothing can bring in another disk", lists: "Linux lts, Linux virt"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := hardware.New(alpine("/dev/sda1", "u1", "lts"))
+				m.Latency = 0
+				start := time.Now()
+				s := listener(m)
+				s.Awaited = func() string {
+					if time.Since(start) < tt.until {
+						return "a USB device may bring in a disk"
+					}
+					return ""
+				}
+				if tt.plug > 0 {
+					time.AfterFunc(tt.plug, func() { m.Plug(alpine("/dev/sdb1", "u2", "virt")) })
+				}
+				sc := s.Start(t.Context())
+				defer sc.Stop()
+				inv := settled(t, sc)
+				if took := time.Since(start); took < tt.want || took > tt.want+pace || inv.SettledBy != tt.by || titles(inv) != tt.lists {
+					t.Errorf("%q had settled after %v, as %s; want %q, %v, %s", titles(inv), took, inv.SettledBy, tt.lists, tt.want, tt.by)
+				}
+			})
+		})
+	}
+}
+
+// lateEvent is a machine whose second disk is there before its event.
+type lateEvent struct {
+	*hardware.Machine
+	there *bool
+}
+
+func (m lateEvent) Devices() ([]device.Block, []error) {
+	all, errs := m.Machine.Devices()
+	if !*m.there {
+		all = all[:1]
+	}
+	return all, errs
+}
+
+func TestDiskBeforeItsEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := lateEvent{hardware.New(alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u2", "virt")), new(bool)}
+		s := listener(m.Machine)
+		s.Machine = m
+		s.Awaited = func() string { *m.there = true; return "" }
+		sc := s.Start(t.Context())
+		defer sc.Stop()
+		if got := titles(settled(t, sc)); got != "Linux lts, Linux virt" {
+			t.Errorf("it has settled with %s", got)
+		}
+	})
+}
+
 func TestHotplug(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := hardware.New(alpine("/dev/sda1", "u1", "lts"))

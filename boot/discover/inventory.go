@@ -96,7 +96,7 @@ func (st *state) checkVolume(e *boot.Entry) {
 // status returns what is known of v besides its entries.
 func (st *state) status(v *volume) boot.VolumeStatus {
 	status := v.status
-	status.Size, status.Model = v.block.Size, v.block.Model
+	status.Size, status.Model, status.Took = v.block.Size, v.block.Model, v.took
 	status.Busy = v.busy()
 	if m := v.member; m != nil && status.Problem == "" && st.problems[m.Path] != "" {
 		status.Problem = sentence("%s", st.problems[m.Path])

@@ -62,13 +62,15 @@ type volume struct {
 	block  device.Block // Path is what a user calls it
 	node   string       // what the machine calls it
 	phase  phase
-	since  time.Time // when the phase began
-	probed           // what probing found; until then, status has what is known before
-	mount  *mount    // of its filesystem; nil until probing begins
-	job    *job      // that probes or parses it, or did last
-	parsed *parsed   // what the formats read last; nil until then
-	again  bool      // they are to read it again
-	writes []*write  // that wait for it to be ready
+	since  time.Time     // when the phase began
+	began  time.Time     // when probing did, the first time
+	took   time.Duration // from then on until it was read
+	probed               // what probing found; until then, status has what is known before
+	mount  *mount        // of its filesystem; nil until probing begins
+	job    *job          // that probes or parses it, or did last
+	parsed *parsed       // what the formats read last; nil until then
+	again  bool          // they are to read it again
+	writes []*write      // that wait for it to be ready
 
 	// Until what was written to is mounted again: what ends when it is, or cannot
 	// be, or is overdue, and the outcome for who asked.
@@ -165,6 +167,12 @@ func (st *state) to(v *volume, p phase) {
 	}
 	v.phase, v.since = p, time.Now()
 	st.changed = true
+	switch {
+	case p == probing && v.began.IsZero():
+		v.began = v.since
+	case (p == ready || p == failed) && v.took == 0:
+		v.took = v.since.Sub(v.began)
+	}
 	if p == overdue || p == failed || p == gone {
 		reason := errGone
 		if p == overdue {

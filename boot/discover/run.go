@@ -59,6 +59,8 @@ type state struct {
 
 	relistAt time.Time // when the devices are to be listed again; the zero Time for not
 	quietAt  time.Time // from when on no event counts as recent
+	quietBy  string    // why that is so
+	askedAt  time.Time // when it was last asked what may still bring in a disk
 	loading  bool      // drivers are still being loaded
 
 	// The inventory that is offered to whoever listens.
@@ -102,7 +104,7 @@ func (sc *Scan) run(ctx context.Context) {
 	var events <-chan device.Event
 	if s.Events != nil { // before listing, so that no device falls between the two
 		events, st.eventsErr = s.Events(ctx)
-		st.quietAt = st.quietAt.Add(s.Settle)
+		st.awaitQuiet()
 	}
 	st.findOwn()
 	st.list()
@@ -135,7 +137,7 @@ func (sc *Scan) run(ctx context.Context) {
 			do(st)
 		case <-ready:
 			ready, st.loading = nil, false
-			st.quietAt = time.Now().Add(s.Settle)
+			st.awaitQuiet()
 		case ev, ok := <-events:
 			if ok {
 				st.event(ev)
@@ -259,6 +261,11 @@ func (st *state) carryOut(p plan) bool {
 // if nothing happens before, or that something changed and is to be planned for.
 func (st *state) publish(p plan, now time.Time) (wake time.Time, again bool) {
 	wake = earlier(p.wake, st.relistAt)
+	if asks, at := st.asksWhatComes(p, now); asks && st.nothingComes() {
+		return wake, true
+	} else if !at.IsZero() {
+		wake = earlier(wake, at)
+	}
 	quiet := !st.loading && st.relistAt.IsZero() && !now.Before(st.quietAt)
 	if st.awaitsOwn(now) {
 		quiet, wake = false, earlier(wake, st.ownBy)
@@ -281,7 +288,9 @@ func (st *state) publish(p plan, now time.Time) (wake time.Time, again bool) {
 		}
 	case st.changed || settled != st.inventory.Settled:
 		st.inventory = st.makeInventory()
-		st.inventory.Settled = settled
+		if st.inventory.Settled = settled; settled {
+			st.inventory.SettledBy = st.quietBy
+		}
 		st.changed, st.out = false, st.inventories
 		took := time.Since(now)
 		st.paceAt = now.Add(took + min(max(pace, 10*took), maxPace))
@@ -289,9 +298,40 @@ func (st *state) publish(p plan, now time.Time) (wake time.Time, again bool) {
 	return wake, false
 }
 
+// awaitQuiet has no inventory count as settled until nothing has come for a while.
+func (st *state) awaitQuiet() {
+	st.quietAt = time.Now().Add(st.scanner.Settle)
+	st.quietBy = fmt.Sprintf("no device has come for %v", st.scanner.Settle)
+}
+
+// asksWhatComes reports whether what may still bring in a disk is to be asked now,
+// else when, if ever: all else has settled by then.
+func (st *state) asksWhatComes(p plan, now time.Time) (asks bool, at time.Time) {
+	if st.scanner.Awaited == nil || p.busy || st.loading || !st.relistAt.IsZero() || !now.Before(st.quietAt) {
+		return false, time.Time{}
+	}
+	if at = st.askedAt.Add(pace); now.Before(at) {
+		return false, at
+	}
+	st.askedAt = now
+	return true, now.Add(pace)
+}
+
+// nothingComes has nobody wait for quiet when nothing can bring in a disk any more. It
+// reports whether that is so. One that has come since the devices were listed last is
+// there by now, whether or not its event is.
+func (st *state) nothingComes() bool {
+	if st.scanner.Awaited() != "" {
+		return false
+	}
+	st.list()
+	st.quietAt, st.quietBy = time.Now(), "nothing can bring in another disk"
+	return true
+}
+
 // event takes in a uevent.
 func (st *state) event(ev device.Event) {
-	st.quietAt = time.Now().Add(st.scanner.Settle)
+	st.awaitQuiet()
 	if ev.Subsystem != "block" && !ev.Lost {
 		return
 	}

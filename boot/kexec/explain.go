@@ -160,6 +160,10 @@ func shortOfMemory(root fs.FS, errno syscall.Errno, p *plan, m Method) string {
 	return fmt.Sprintf("memory ran out: loading takes about %d MiB in large pieces, and %d MiB are free in smaller ones", up(peak), free/mib)
 }
 
+// Available returns how many bytes of memory can be had on the machine whose root
+// directory is root, 0 when that is not known.
+func Available(root fs.FS) uint64 { return meminfo(root, "MemAvailable") }
+
 // meminfo returns a line of /proc/meminfo in bytes, 0 when it is not there.
 func meminfo(root fs.FS, key string) uint64 {
 	for line := range strings.Lines(text(root, "proc/meminfo")) {

@@ -50,7 +50,7 @@ func (p part) mapped() (b []byte, unmap func(), err error) {
 
 const (
 	progressEvery = 100 * time.Millisecond
-	copyStep      = 128 << 10 // what is copied before it is checked whether to go on
+	copyStep      = 512 << 10 // what is copied before it is checked whether to go on; a disk reads so much at once
 )
 
 func (l *Loader) progress(stage string, done, total int64) {

@@ -52,7 +52,7 @@ func FingerprintOf(ctx context.Context, e boot.Entry, open func(name string) (*o
 // copyUntil copies r to w until it ends, or ctx does.
 func copyUntil(ctx context.Context, w io.Writer, r io.Reader) error {
 	for {
-		_, err := io.CopyN(w, r, 8*copyStep)
+		_, err := io.CopyN(w, r, 2*copyStep)
 		switch {
 		case err == io.EOF:
 			return nil

@@ -137,6 +137,7 @@ func (s *session) load(j *job) {
 		return
 	}
 	s.loader.job = j
+	s.ahead.end()
 	j.scan = s.view.scan
 	j.counting = s.counting(j)
 	j.ctx, j.cancel = context.WithCancel(s.ctx)
@@ -231,6 +232,7 @@ func (s *session) loaded(j *job, err error) {
 			s.later(func() { s.ended(j, errors.New("the machine is restarting already")) })
 		})
 	case err == nil:
+		s.log.Info(j.entry.ID + " is loaded")
 		s.jump(j)
 	case j.ctx.Err() == nil && s.view.stopped(j.scan) && j.choice != nil && (errors.Is(err, fs.ErrClosed) || errors.Is(err, context.Canceled)):
 		// Its disk was unmounted for a shell or a rescan: once more, when it is back.

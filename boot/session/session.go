@@ -127,6 +127,7 @@ type session struct {
 	memory  *memory
 	secrets secrets
 	loader  loader
+	ahead   ahead
 	keymaps keymaps
 	guard   guard
 	last    lastTime
@@ -327,8 +328,11 @@ func (s *session) logInventory() {
 		case v.Problem != "":
 			s.logOnce(slog.LevelWarn, v.Problem)
 		case v.Volume.Type != "":
-			s.logOnce(slog.LevelInfo, fmt.Sprintf("%s holds %s", v.Volume.Device, v.Volume.Type))
+			s.logOnce(slog.LevelInfo, fmt.Sprintf("%s holds %s, read in %v", v.Volume.Device, v.Volume.Type, v.Took.Round(100*time.Microsecond)))
 		}
+	}
+	if inv := s.view.inventory; inv.Settled && inv.SettledBy != "" {
+		s.logOnce(slog.LevelInfo, "the disks are complete: "+inv.SettledBy)
 	}
 	for _, e := range s.view.inventory.Entries {
 		s.logOnce(slog.LevelDebug, fmt.Sprintf("entry %s on %s: %s", e.ID, e.Volume.Device, e.Title))
@@ -363,6 +367,7 @@ func (s *session) show() {
 		s.logOnce(slog.LevelInfo, fmt.Sprintf("the default is %s: %s", s.choice.ID, s.choice.Because))
 	}
 	s.warnUncounted()
+	s.readAhead()
 	wait := s.choice.Wait
 	if !inv.Settled { // the screen says so already
 		wait = ""

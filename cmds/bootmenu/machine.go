@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/session"
 	"github.com/alpboot/alpboot/boot/settings"
+	"github.com/alpboot/alpboot/boot/sysinfo"
 	"github.com/alpboot/alpboot/boot/version"
 	"github.com/alpboot/alpboot/boot/watchdog"
 )
@@ -51,6 +53,11 @@ func show(devices []string) error {
 	buffer := &session.LogBuffer{}
 	log := slog.New(buffer)
 	log.Info("alpboot " + version.String() + " starts")
+	var running unix.Timespec
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &running)
+	if took := sysinfo.FirmwareTook(root, time.Duration(running.Nano())); took > 0 {
+		log.Info(fmt.Sprintf("the firmware took %v until this kernel began", took.Round(time.Millisecond)))
+	}
 	if len(devices) == 0 {
 		devices = consoleDevices(root, asked.Consoles)
 	}
@@ -145,6 +152,9 @@ func (m machine) Scan(ctx context.Context, asked settings.Settings) *discover.Sc
 		Ready:   m.driversReady,
 		Settle:  asked.Settle,
 		Limit:   asked.DeviceLimit,
+	}
+	if m.drivers.Empty() && asked.Settle <= settings.DefaultSettle { // somebody who wants to wait for longer knows why
+		scanner.Awaited = func() string { return device.Awaited(hardware.Sysfs, asked.Settle) }
 	}
 	return scanner.Start(ctx)
 }

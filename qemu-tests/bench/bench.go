@@ -27,6 +27,13 @@ type subject struct {
 	choose     []vm.Key // what boots the first entry
 
 	complete func(entries int) vm.Condition // that the list shows so many
+
+	// When it is counted.
+	unattended string                                 // parameters with which the default starts by itself
+	handed     string                                 // what it writes when it gives the console to the target
+	waits      time.Duration                          // how long it counts down all the same
+	loads      bool                                   // loading is counted too
+	completeOn func(entries int) func(vm.Screen) bool // nil where no list is counted
 }
 
 // mark is a moment on the way.
@@ -64,13 +71,50 @@ type Report struct {
 	Loads      []Load       `json:"loads"`
 	Lines      []Line       `json:"lines"`
 	Payloads   []Way        `json:"payloads"`
+	Counted    []Counted    `json:"counted"`
 }
 
-func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progress io.Writer) error {
+// plan is what is measured.
+type plan struct {
+	runs    int
+	memory  bool
+	all     bool   // what takes an hour too
+	against string // directory of another checkout, that is counted too
+	keep    bool   // the counts for the next release
+	output  string
+}
+
+// keptFile is where they are, in the checkout.
+const keptFile = "qemu-tests/bench/release.json"
+
+func bench(a *assets.Assets, p plan, stdout, progress io.Writer) error {
 	subjects, kernel, err := prepare(a)
 	if err != nil {
 		return err
 	}
+	r := Report{Machine: thisMachine(), Kernel: size(kernel)}
+	if err := r.count(a, kernel, subjects, p, progress); err != nil {
+		return err
+	}
+	r.countedTable(stdout)
+	if p.runs > 0 {
+		if err := r.time(a, kernel, subjects, p, stdout, progress); err != nil {
+			return err
+		}
+	}
+	if err := writeJSON(p.output, r); err != nil {
+		return err
+	}
+	file := filepath.Join(a.Root(), keptFile)
+	if p.keep {
+		return r.keep(file)
+	}
+	return r.compare(file, stdout)
+}
+
+// time measures by the clock, beside what was counted.
+func (r *Report) time(a *assets.Assets, kernel string, subjects []subject, p plan, stdout, progress io.Writer) error {
+	runs, memory := p.runs, p.memory && p.all
 	drive, err := benchDisk(a)
 	if err != nil {
 		return err
@@ -79,7 +123,6 @@ func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progr
 		return vm.Options{Kernel: kernel, Initrd: s.initrd, Cmdline: "console=ttyS0,115200 " + s.parameters,
 			CPUs: 2, Drives: []vm.Drive{{File: drive}}, Dir: a.Path("bench", "logs", filepath.Base(s.initrd))}
 	}
-	r := Report{Machine: thisMachine(), Kernel: size(kernel)}
 	for _, s := range subjects {
 		r.Results = append(r.Results, Result{Name: s.name, Initramfs: size(s.initrd), Median: map[string]int64{}})
 	}
@@ -114,24 +157,28 @@ func bench(a *assets.Assets, runs int, memory bool, output string, stdout, progr
 			})
 		}
 	}
-	if r.Partitions, err = benchPartitions(a, kernel, subjects, min(runs, 3), progress); err != nil {
-		return err
-	}
-	if err := r.handovers(a, runs, progress); err != nil {
-		return err
-	}
-	if r.Payloads, err = benchPayloads(a, runs, progress); err != nil {
-		return err
-	}
 	if r.Lines, err = benchLine(a, kernel, subjects, progress); err != nil {
 		return err
 	}
+	if p.all {
+		if r.Partitions, err = benchPartitions(a, kernel, subjects, min(runs, 3), progress); err != nil {
+			return err
+		}
+		if err := r.handovers(a, runs, progress); err != nil {
+			return err
+		}
+		if r.Payloads, err = benchPayloads(a, runs, progress); err != nil {
+			return err
+		}
+	}
 	r.table(stdout)
 	r.lineTable(stdout)
-	r.handoverTables(stdout)
-	fmt.Fprintln(stdout)
-	r.waysTable(stdout, runs)
-	return writeJSON(output, r)
+	if p.all {
+		r.handoverTables(stdout)
+		fmt.Fprintln(stdout)
+		r.waysTable(stdout, runs)
+	}
+	return nil
 }
 
 // writeJSON writes figures to a file.
@@ -162,15 +209,18 @@ func prepare(a *assets.Assets) ([]subject, string, error) {
 		return nil, "", err
 	}
 	// " alpboot " stands in the menu's header, and not on any command line.
-	alpboot := subject{parameters: "alpboot.timeout=-1", frame: " alpboot ", list: "Linux lts", choose: []vm.Key{vm.Enter}, complete: entryCount}
+	alpboot := subject{parameters: "alpboot.timeout=-1", frame: " alpboot ", list: "Linux lts", choose: []vm.Key{vm.Enter}, complete: entryCount,
+		unattended: "alpboot.timeout=0", handed: "Starting ", completeOn: entriesOn}
 	ours, oursFull := alpboot, alpboot
-	ours.name, ours.initrd = "alpboot, minimal", minimal
+	ours.name, ours.initrd, ours.loads = "alpboot, minimal", minimal, true
+	oursFull.completeOn = nil // as of the other one
 	oursFull.name, oursFull.initrd = "alpboot, with shell", full
 	return []subject{ours, oursFull, {
 		name: "u-root v0.16.0 boot", initrd: uroot, choose: []vm.Key{"1", vm.Enter},
 		// It prints the configuration before, so that the title alone means nothing.
 		frame: "Enter a number to boot", list: "01. Linux lts",
 		complete: func(int) vm.Condition { return vm.InLog("Enter a number to boot") }, // it draws nothing before
+		waits:    10 * time.Second,
 	}}, kernel, nil
 }
 

@@ -1,17 +1,19 @@
 // Bench measures how fast the menu appears and boots, beside u-root's own boot
 // command in an initramfs built the same way, with the same kernel and the same
-// disk, in turns. It prints a table for docs/benchmarks.md and writes the
+// disk. It prints tables for docs/benchmarks.md and writes the
 // figures to build/x86_64/bench.json. It is what make bench calls.
 //
-// Times are taken outside of the machine, when a line or a screen arrives on
-// its serial port, and count from the start of QEMU. Memory is the smallest
-// size of the machine, in steps of 8 MiB, with which the target is reached. The
-// list is also timed with more and more partitions, up to 256 on two disks.
-// Then comes what loading a kernel and jumping to it takes, beside u-root's kexec
-// command and kexec-tools; and the ways from firmware to the menu, beside GRUB,
-// for docs/payloads.md. The menus on a slow serial line are compared, too. Only
-// when it is asked for, the tests that boot a target on all kinds of machines and
-// firmware are timed, one machine at a time.
+// First it counts: the time in a machine follows from the instructions that it
+// executes, so that each run has the same figures however busy the host is. They are
+// compared with those of the last release, and fail when one is worse by a
+// twentieth. Then it measures by the clock, outside of the machine, when a line or a
+// screen arrives on its serial port: read the ratios.
+//
+// With --all come the smallest memory that boots, in steps of 8 MiB, lists of up
+// to 256 partitions on two disks, what loading a kernel and jumping to it takes,
+// beside u-root's kexec command and kexec-tools, and the ways from firmware to the
+// menu, beside GRUB, for docs/payloads.md. Only when it is asked for, the tests that
+// boot a target on all kinds of machines and firmware are timed, one machine at a time.
 package main
 
 import (
@@ -28,14 +30,17 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	runs := fs.Int("runs", 5, "how often each is started")
+	runs := fs.Int("runs", 3, "how often each is started, to be measured by the clock; 0 only counts")
 	output := fs.String("o", "", "`FILE` for the figures (default build/x86_64/bench.json, of the checkout)")
-	memory := fs.Bool("memory", true, "find the smallest memory too")
+	memory := fs.Bool("memory", true, "with --all, find the smallest memory too")
+	everything := fs.Bool("all", false, "measure what takes an hour, too")
+	against := fs.String("against", "", "count the image of the checkout in `DIRECTORY`, too")
+	keep := fs.Bool("keep", false, "keep what was counted, for the next release to be compared with")
 	handover := fs.Bool("handover", false, "measure only loading a kernel and jumping to it, and write no file")
 	ways := fs.Bool("payloads", false, "measure only the ways from firmware to the menu, and write build/x86_64/payloads.json")
 	tests := fs.Bool("machines", false, "measure only how long the tests take from power on to menu and target, and write build/x86_64/machines.json")
 	line := fs.Bool("line", false, "measure only the menus on a line of 9600 baud, and write no file")
-	if err := fs.Parse(args); err != nil || fs.NArg() > 0 || *runs < 1 {
+	if err := fs.Parse(args); err != nil || fs.NArg() > 0 || *runs < 0 {
 		return 2
 	}
 	a, err := assets.Open(stderr)
@@ -65,7 +70,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		case *ways:
 			err = payloads(a, *runs, *output, stdout, stderr)
 		default:
-			err = bench(a, *runs, *memory, *output, stdout, stderr)
+			err = bench(a, plan{*runs, *memory, *everything, *against, *keep, *output}, stdout, stderr)
 		}
 	}
 	if err != nil {

@@ -99,10 +99,14 @@ func measureList(o vm.Options, complete vm.Condition) (int64, error) {
 	return (to - from).Milliseconds(), err
 }
 
-// entryCount is how the menu shows its number of entries.
-func entryCount(n int) vm.Condition {
+// entryCount is that the menu shows so many entries.
+func entryCount(n int) vm.Condition { return vm.ScreenIs(fmt.Sprintf("%d entries", n), entriesOn(n)) }
+
+// entriesOn returns what finds that on a screen.
+func entriesOn(n int) func(vm.Screen) bool {
+	text := fmt.Sprintf("%d entries", n)
 	if n == 1 {
-		return vm.OnScreen("1 entry")
+		text = "1 entry"
 	}
-	return vm.OnScreen(fmt.Sprintf("%d entries", n))
+	return func(s vm.Screen) bool { return s.Contains(text) }
 }

@@ -30,6 +30,11 @@ type Options struct {
 	Flash    Flash  // flash chips with UEFI firmware instead of Firmware
 	TPM      string // path of the control socket of a running swtpm(8); no TPM
 
+	// Clock is the library of [BuildClock]: then time in the machine is counted in
+	// instructions, and is the same however busy the host is. Its drives cannot be
+	// written to, and their files must be on a tmpfs, so that none is waited for.
+	Clock string
+
 	Dir   string   // where the logs go; a new temporary directory
 	Extra []string // further arguments for QEMU
 }
@@ -108,10 +113,13 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Serials, 1)
 	setDefault(&o.Arch, "x86_64")
 	setDefault(&o.Machine, "q35")
+	if o.Clock != "" && o.CPUs > 1 {
+		return o, fmt.Errorf("a machine that is counted has one processor, not %d", o.CPUs)
+	}
 	if o.Arch != "x86_64" {
 		return o, fmt.Errorf("architecture %s is not supported", o.Arch)
 	}
-	for _, f := range []string{o.Kernel, o.Initrd, o.Firmware, o.Flash.Code, o.Flash.Vars, o.TPM} {
+	for _, f := range []string{o.Kernel, o.Initrd, o.Firmware, o.Flash.Code, o.Flash.Vars, o.TPM, o.Clock} {
 		if f == "" {
 			continue
 		}
@@ -173,6 +181,9 @@ func (o Options) args() []string {
 		"-m", strconv.Itoa(o.Memory), "-smp", strconv.Itoa(o.CPUs),
 		"-display", "none",
 	}
+	if o.Clock != "" {
+		args = append(args, counted()...)
+	}
 	if !o.Resets {
 		args = append(args, "-no-reboot")
 	}
@@ -215,6 +226,9 @@ func (o Options) args() []string {
 		// QEMU takes a comma in a value when it is doubled.
 		spec := "if=none,id=" + id + ",format=" + d.Format + ",file=" + strings.ReplaceAll(d.File, ",", ",,")
 		switch {
+		case o.Clock != "":
+			// Each read is done before the processor goes on.
+			spec += ",readonly=on,cache.direct=on,aio=native"
 		case d.Access == ReadOnly || d.Bus == CD:
 			spec += ",readonly=on"
 		case d.Access == Snapshot:
@@ -244,6 +258,9 @@ func (o Options) args() []string {
 			ports++
 		default:
 			device = "virtio-blk-pci"
+			if o.Clock != "" {
+				device += ",ioeventfd=off"
+			}
 		}
 		args = append(args, "-drive", spec, "-device", device+",drive="+id)
 	}

@@ -108,6 +108,9 @@ func Launch(o Options) (*VM, error) {
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = stderr, stderr
+	if o.Clock != "" {
+		cmd.Env = append(os.Environ(), "LD_PRELOAD="+o.Clock, "ALPBOOT_CLOCK="+filepath.Join(m.dir, clockFile))
+	}
 	// QEMU shall not outlive a test that is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	m.start = time.Now()

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -268,6 +270,29 @@ func TestRebootFails(t *testing.T) {
 	f := withMemory(t, remember.State{})
 	f.Run = func(string, ...string) error { return errors.New("boom") }
 	if _, stderr := f.ask(t, exitFailed, "reboot"); !strings.Contains(stderr, "boom") || f.exists("/run/kexec-reboot.failed") {
+		t.Errorf("says %q", stderr)
+	}
+}
+
+// A log that the menu has saved is shown as a chart, and drawn.
+func TestChart(t *testing.T) {
+	f := newFake(t, alpine())
+	dir := t.TempDir()
+	log, picture := filepath.Join(dir, "alpboot-log.txt"), filepath.Join(dir, "start.svg")
+	if err := os.WriteFile(log, []byte("Log:\nDEBUG     1.250 kernel: Run /init as init process\nINFO      1.400 alpboot 1.0 starts\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := f.ask(t, exitDone, "log", "--chart", "--svg", picture, log)
+	if !strings.Contains(out, "1.250 s  kernel") || !strings.Contains(out, "0.150 s  first process") {
+		t.Errorf("it prints\n%s", out)
+	}
+	if b, err := os.ReadFile(picture); err != nil || !strings.Contains(string(b), ">first process<") {
+		t.Errorf("it draws %q, %v", b, err)
+	}
+	if err := os.WriteFile(log, []byte("nothing"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr := f.ask(t, exitFailed, "log", "--chart", log); !strings.Contains(stderr, "nothing about a start") {
 		t.Errorf("says %q", stderr)
 	}
 }

@@ -51,7 +51,7 @@ func verbs() []verb {
 		{"install", "", "makes alpboot what this machine starts next", textInstall, setup(true, install.Setup.Install)},
 		{"update", "", "replaces the alpboot that is installed by a newer one", textUpdate, updateVerb},
 		{"uninstall", "", "takes alpboot away, and nothing else", textUninstall, setup(false, install.Setup.Uninstall)},
-		{"log", "", "what is known of the last starts", textLog, noFlags(command.Log)},
+		{"log", "[FILE]", "what is known of the last starts", textLog, logVerb},
 		goodVerb(),
 		rememberVerb(),
 		slotVerb(),
@@ -187,7 +187,26 @@ func rebootVerb(f *flag.FlagSet) runner {
 
 const textLog = `Prints what the boot menu remembers of the last starts, what kernels that
 panicked have left in EFI variables, why the watchdog has restarted the machine,
-and the end of this system's rc.log.`
+and the end of this system's rc.log.
+
+With --chart or --svg, FILE is a log that the menu has saved (l and w there):
+when what ran in that start, from the firmware until the disks were complete.`
+
+func logVerb(f *flag.FlagSet) runner {
+	asText := f.Bool("chart", false, "print when what ran in the start that FILE is of")
+	svg := f.String("svg", "", "draw that as a picture, in `PICTURE`")
+	return func(ctx context.Context, c command, words []string) (int, error) {
+		switch {
+		case !*asText && *svg == "" && len(words) > 0:
+			return 0, misused("FILE goes with --chart or --svg")
+		case !*asText && *svg == "":
+			return 0, c.Log(ctx)
+		case len(words) != 1:
+			return 0, misused("--chart and --svg take a log that the menu has saved")
+		}
+		return 0, showChart(c.Stdout, words[0], *asText, *svg)
+	}
+}
 
 // These are verbs of kexec-reboot too.
 

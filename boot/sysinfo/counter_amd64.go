@@ -1,0 +1,4 @@
+package sysinfo
+
+// counter returns the processor's counter of time (TSC), which is 0 at a reset.
+func counter() uint64
