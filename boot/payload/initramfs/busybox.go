@@ -43,6 +43,10 @@ func (b busybox) build(ctx context.Context, dir string) (string, error) {
 		return "", fmt.Errorf("generating the source of the commands: %w\n%s", err, log.String())
 	}
 
+	if err := trim(filepath.Join(dir, "src")); err != nil {
+		return "", err
+	}
+
 	main := filepath.Join(dir, "src/bb.u-root.com/bb")
 	goLine := strings.Join(strings.SplitN(b.source.GoVersion, ".", 3)[:2], ".")
 	godebug := fmt.Sprintf("//go:debug default=go%s\n\npackage main\n", goLine)
