@@ -47,6 +47,9 @@ func Awaited(sysfs fs.FS, settle time.Duration) string {
 			return fmt.Sprintf("a controller (%s) may bring in a disk", driver)
 		}
 	}
+	if drives, _ := fs.Glob(sysfs, "class/block/sr*"); len(drives) > 0 { // it reads its medium only when it is opened
+		return "a drive may have a medium"
+	}
 	return awaitedOnUSB(sysfs, settle)
 }
 

@@ -25,6 +25,7 @@ func TestAwaited(t *testing.T) {
 		{name: "SAS", files: []map[string]string{{ahci + "proc_name": "mpt3sas\n", ahci + "state": "running\n"}}, want: "mpt3sas"},
 		{name: "NVMe", files: []map[string]string{{"class/nvme/nvme0/state": "live\n"}}},
 		{name: "NVMe on its way", files: []map[string]string{{"class/nvme/nvme0/state": "connecting\n"}}, want: "nvme0 is connecting"},
+		{name: "a CD drive", files: []map[string]string{sata, {"class/block/sr0/size": "0\n"}}, want: "medium"},
 		{name: "memory cards", files: []map[string]string{{"class/mmc_host/mmc0/uevent": ""}}, want: "memory cards"},
 		{name: "Hyper-V", files: []map[string]string{{"bus/vmbus/devices/00/uevent": ""}}, want: "Hyper-V"},
 		{name: "a bus with nothing on it", files: []map[string]string{{"bus/xen/drivers/vbd/uevent": ""}}},

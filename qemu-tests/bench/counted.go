@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -336,7 +337,11 @@ const tolerance = 0.05
 // versions of QEMU count otherwise, so that nothing can be compared.
 func (r Report) compare(file string, w io.Writer) error {
 	b, err := os.ReadFile(file)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		fmt.Fprintf(w, "\nNo figures of a release are kept to be compared with: --keep writes %s.\n", keptFile)
+		return nil
+	case err != nil:
 		return err
 	}
 	var before kept

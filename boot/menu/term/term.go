@@ -48,6 +48,7 @@ type Console struct {
 
 	name    string
 	line    line
+	serial  bool
 	screen  tcell.Screen
 	charset menu.Charset
 	looks   [menu.Styles]tcell.Style
@@ -59,6 +60,7 @@ type Console struct {
 
 	// These belong to run.
 	shown  menu.Screen // what is on the terminal
+	keysAt time.Time   // when the last row is shown at the latest that the first screen is without
 	locked []bool      // cells that tcell is not to touch
 	paused bool
 	bell   bell
@@ -78,7 +80,7 @@ func Open(dev string, o Options) (*Console, error) {
 }
 
 func start(name string, l line, serial bool, o Options) (*Console, error) {
-	s, err := tcell.NewTerminfoScreenFromTtyTerminfo(l, terminal(serial))
+	s, err := tcell.NewTerminfoScreenFromTtyTerminfo(shorter{l}, terminal(serial))
 	if err != nil {
 		l.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -98,7 +100,7 @@ func start(name string, l line, serial bool, o Options) (*Console, error) {
 	if o.Charset == UTF8 || o.Charset == Auto && !serial {
 		c.charset = menu.UTF8
 	}
-	c.size = c.lineSize()
+	c.size, c.serial = c.lineSize(), serial
 	go c.run()
 	return c, nil
 }
@@ -241,6 +243,9 @@ func (c *Console) draw() {
 	c.mu.Unlock()
 	s := m.View(size, c.charset)
 	old := c.shown
+	if c.serial && c.withoutKeys(s, old) && !fresh {
+		return
+	}
 	c.shown = s
 	if fresh || s.Size != old.Size {
 		c.line.ask()
@@ -254,12 +259,35 @@ func (c *Console) draw() {
 	}
 }
 
+// keysAfter is how long the first screen on a serial line stays without its last row:
+// mostly the list is there by then, which has other keys.
+const keysAfter = 500 * time.Millisecond
+
+// withoutKeys leaves the last row of the first screen blank, and reports whether
+// there is nothing else to be drawn yet.
+func (c *Console) withoutKeys(s, old menu.Screen) bool {
+	last := s.Cells[len(s.Cells)-s.Size.W:]
+	switch {
+	case old.Cells == nil && c.keysAt.IsZero():
+		c.keysAt = time.Now().Add(keysAfter)
+		time.AfterFunc(keysAfter, c.server.Nudge)
+		for i := range last {
+			last[i] = menu.Cell{Rune: ' '}
+		}
+	case s.Size == old.Size && time.Now().Before(c.keysAt):
+		rest := len(s.Cells) - s.Size.W
+		return slices.Equal(s.Cells[:rest], old.Cells[:rest])
+	}
+	return false
+}
+
 // paint hands s to tcell, which sends the cells that differ from what it sent
 // before. Clearing its screen first would make them all differ. Three things
 // that it does not know save a slow line a lot:
 //
 //   - On a screen just cleared, for which old is nil, blank cells need not be
-//     sent. They are locked until something else is to be shown there.
+//     sent, but for the few between two words. They are locked until something else
+//     is to be shown there.
 //   - What is blank up to the end of a row is erased by one sequence.
 //   - Where few cells between two that differ are the same, sending them is
 //     shorter than going around them.
@@ -274,7 +302,7 @@ func (c *Console) paint(s menu.Screen, old []menu.Cell) {
 	last := -1 // the last cell that differs
 	for i, cell := range s.Cells {
 		x, y := i%w, i/w
-		blank := c.blank(cell)
+		blank := c.blank(cell) && !(old == nil && c.shortBlank(s, i))
 		switch {
 		case old == nil && blank:
 			c.lock(i, w)
@@ -286,7 +314,7 @@ func (c *Console) paint(s menu.Screen, old []menu.Cell) {
 		if !differs(i) || c.locked[i] {
 			continue
 		}
-		if last >= 0 && last/w == y && i-last <= shortGap && sameStyle(s.Cells[last:i+1]) {
+		if last >= 0 && last/w == y && i-last <= shortGap && (sameStyle(s.Cells[last:i]) || sameStyle(s.Cells[last+1:i+1])) {
 			for j := last + 1; j < i; j++ {
 				// There is no other way to have a cell sent.
 				c.screen.LockRegion(j%w, y, 1, 1, true)
@@ -307,6 +335,20 @@ func (c *Console) paint(s menu.Screen, old []menu.Cell) {
 // which usual text has a look of its own none does.
 func (c *Console) blank(cell menu.Cell) bool {
 	return cell == menu.Cell{Rune: ' '} && c.looks[menu.Normal] == tcell.StyleDefault
+}
+
+// shortBlank reports whether the cell i is one of a few blanks between two words:
+// sending them is shorter than going around them.
+func (c *Console) shortBlank(s menu.Screen, i int) bool {
+	row := s.Cells[i/s.Size.W*s.Size.W:][:s.Size.W]
+	from, to := i%s.Size.W, i%s.Size.W
+	for from > 0 && c.blank(row[from-1]) {
+		from--
+	}
+	for to < len(row) && c.blank(row[to]) {
+		to++
+	}
+	return from > 0 && to < len(row) && to-from <= shortGap
 }
 
 // lock keeps tcell from sending the cell i of a screen of width w.
