@@ -5,19 +5,22 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alpboot/alpboot/boot"
 )
 
-// FirmwareTook returns how long the machine whose root directory is root took from its reset until the kernel
-// began, which has run for so long; 0 when that is not known.
+// FirmwareTook returns how long the machine whose root directory is root took from
+// its reset until the kernel began, which has run for so long; 0 when that is not
+// known.
 func FirmwareTook(root fs.FS, running time.Duration) time.Duration {
-	return beforeKernel(machine{root}.text("proc/cpuinfo"), counter(), running)
+	return beforeKernel(root, counter(), running)
 }
 
-// beforeKernel is that with the processor's counter, which a processor as in
-// /proc/cpuinfo counts up.
-func beforeKernel(cpuinfo string, counter uint64, running time.Duration) time.Duration {
+// beforeKernel is that with what the processor has counted.
+func beforeKernel(root fs.FS, counter uint64, running time.Duration) time.Duration {
 	const most = time.Hour // a counter that does not begin at a reset
-	for line := range strings.Lines(cpuinfo) {
+	cpuinfo, _ := boot.ReadFile(root, "proc/cpuinfo", maxFile)
+	for line := range strings.Lines(string(cpuinfo)) {
 		key, value, _ := strings.Cut(line, ":")
 		if strings.TrimSpace(key) != "cpu MHz" {
 			continue

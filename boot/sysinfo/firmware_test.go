@@ -25,7 +25,8 @@ func TestBeforeKernel(t *testing.T) {
 		{"no number", "cpu MHz: fast\n", 10e9, 2 * time.Second, 0},
 		{"no such processor", "cpu MHz: 0.0001\n", 10e9, 2 * time.Second, 0},
 	} {
-		if got := beforeKernel(tt.cpuinfo, tt.counter, tt.running); got != tt.want {
+		root := fstest.MapFS{"proc/cpuinfo": boottest.File(tt.cpuinfo)}
+		if got := beforeKernel(root, tt.counter, tt.running); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
