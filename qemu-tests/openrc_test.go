@@ -16,7 +16,6 @@ import (
 	"github.com/alpboot/alpboot/qemu-tests/openrc"
 	"github.com/alpboot/alpboot/qemu-tests/target"
 	"github.com/alpboot/alpboot/qemu-tests/vm"
-	"github.com/u-root/u-root/pkg/cpio"
 )
 
 const (
@@ -145,26 +144,25 @@ var openrcKernel = sync.OnceValues(func() (o vm.Options, err error) {
 	return startedKernel()
 })
 
-// startedKernel is Debian's kernel, with an initramfs that starts the system with the
-// modules of that kernel and of no other.
-var startedKernel = sync.OnceValues(func() (o vm.Options, err error) {
-	var menu string
-	if o.Kernel, menu, err = made.MenuOnDebian(); err != nil {
-		return o, err
-	}
-	program := made.Path("openrc", "starter")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "./qemu-tests/openrc/starter")
-	cmd.Dir, cmd.Env = made.Root(), append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return o, fmt.Errorf("building the starter: %w\n%s", err, out)
-	}
-	b, err := os.ReadFile(program)
+// startedKernel is Debian's kernel, with an initramfs that starts the system.
+func startedKernel() (vm.Options, error) {
+	k, err := newerKernel()
+	return vm.Options{Kernel: k.Image, Initrd: k.Initramfs}, err
+}
+
+// The two kernels of Debian's that the system is started on.
+var (
+	newerKernel = sync.OnceValues(func() (openrc.Kernel, error) { return kernelToStart(debian.Newer) })
+	olderKernel = sync.OnceValues(func() (openrc.Kernel, error) { return kernelToStart(debian.Older) })
+)
+
+func kernelToStart(l debian.Line) (openrc.Kernel, error) {
+	k, err := made.Debian(l)
 	if err != nil {
-		return o, err
+		return openrc.Kernel{}, err
 	}
-	o.Initrd = made.Path("openrc", "initrd")
-	return o, appendArchive(o.Initrd, menu, cpio.StaticFile("init", string(b), 0o755))
-})
+	return openrc.Start(made.Root(), k, made.Path("openrc", "initramfs-"+k.Release))
+}
 
 // needOpenRC skips a test where the system cannot be made; in CI that is a failure.
 func needOpenRC(t *testing.T) {
@@ -225,20 +223,30 @@ func (m machine) sh(command string) string {
 	return out
 }
 
-// shCode runs a command and returns what it has printed, and its exit code.
+// shCode runs a command and returns what it has printed, without messages of the
+// kernel, and its exit code.
 func (m machine) shCode(command string) (out, code string) {
+	m.t.Helper()
+	return m.shWithin(commandLimit, command)
+}
+
+// shWithin is shCode for a command that takes longer.
+func (m machine) shWithin(limit time.Duration, command string) (out, code string) {
 	m.t.Helper()
 	before := len(m.Serial(0).Log())
 	// What is typed is echoed, and must not be taken for the answer.
 	m.Type(vm.Key("echo be''gin; " + flavoured(command) + "; echo e''nd=$?.\r"))
-	m.Await(commandLimit, vm.LogAfter(before, "\r\nend="))
-	m.Await(commandLimit, vm.LogAfter(before+strings.Index(m.Serial(0).Log()[before:], "\r\nend="), "."))
+	m.Await(limit, vm.LogAfter(before, "\r\nend="))
+	m.Await(limit, vm.LogAfter(before+strings.Index(m.Serial(0).Log()[before:], "\r\nend="), "."))
 	log := m.Serial(0).Log()[before:]
 	_, log, _ = strings.Cut(log, "begin\r\n")
 	out, log, _ = strings.Cut(log, "end=")
 	code, _, _ = strings.Cut(log, ".")
-	return strings.ReplaceAll(out, "\r\n", "\n"), code
+	return ofKernel.ReplaceAllString(strings.ReplaceAll(out, "\r\n", "\n"), ""), code
 }
+
+// ofKernel is a message that the kernel has written in between.
+var ofKernel = regexp.MustCompile(`(?m)^\[ *[0-9]+\.[0-9]{6}\] .*\n`)
 
 // notIn fails when the log holds a text.
 func (m machine) notIn(text string) {

@@ -79,7 +79,7 @@ func startPayload(t *testing.T, o vm.Options) machine {
 // startAnother is startPayload for a test whose previous machine was stopped.
 func startAnother(t *testing.T, o vm.Options) machine {
 	t.Helper()
-	o.Memory = 1024
+	o.Memory = max(o.Memory, 1024)
 	o.Dir = made.Path("qemu-tests", t.Name())
 	return machine{vm.Start(t, o), t}
 }

@@ -175,7 +175,7 @@ func (s System) Write(d Disks, root, boot string) error {
 			return err
 		}
 	}
-	if err := mkfs(root, top, 64); err != nil {
+	if err := mkfs(root, top, 160); err != nil {
 		return err
 	}
 	top = filepath.Join(work, "boot")

@@ -73,6 +73,17 @@ func moduleRecords(kernelFile, dir string, out payload.Output) ([]cpio.Record, e
 // another one, with the modules that the menu needs on this kernel; dir is their
 // directory, and arch is the kernel's processor.
 func PackModules(ctx context.Context, kernelFile, dir, arch string, out payload.Output) ([]byte, error) {
+	raw, err := ModuleArchive(kernelFile, dir, out)
+	if err != nil {
+		return nil, err
+	}
+	var packed bytes.Buffer
+	err = pack(ctx, compressorFor("xz", arch), bytes.NewReader(raw), &packed)
+	return packed.Bytes(), err
+}
+
+// ModuleArchive returns the archive of [PackModules] before it is packed.
+func ModuleArchive(kernelFile, dir string, out payload.Output) ([]byte, error) {
 	records, err := moduleRecords(kernelFile, dir, out)
 	if err != nil {
 		return nil, fmt.Errorf("packing kernel modules: %w", err)
@@ -81,12 +92,9 @@ func PackModules(ctx context.Context, kernelFile, dir, arch string, out payload.
 	if err := addRecords(files, records); err != nil {
 		return nil, err
 	}
-	var raw, packed bytes.Buffer
-	if err := writeArchive(&raw, files); err != nil {
-		return nil, err
-	}
-	err = pack(ctx, compressorFor("xz", arch), &raw, &packed)
-	return packed.Bytes(), err
+	var raw bytes.Buffer
+	err = writeArchive(&raw, files)
+	return raw.Bytes(), err
 }
 
 // Release reads the release, as uname -r prints it, from a kernel image.

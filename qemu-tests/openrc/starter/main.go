@@ -6,11 +6,12 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot/module"
 )
 
 func main() {
@@ -28,14 +29,22 @@ func start() error {
 			return fmt.Errorf("mounting %s: %w", m.at, err)
 		}
 	}
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return err
+	}
+	modules, err := module.Open(os.DirFS("/"), unix.ByteSliceToString(uts.Release[:]))
+	if err != nil {
+		return err
+	}
 	for _, name := range []string{"virtio_pci", "virtio_blk", "ext4"} {
-		if out, err := exec.Command("/bbin/modprobe", name).CombinedOutput(); err != nil {
-			return fmt.Errorf("modprobe %s: %w\n%s", name, err, out)
+		if err := modules.Load(name); err != nil {
+			return fmt.Errorf("loading %s: %w", name, err)
 		}
 	}
 	// What the system may want to mount later, where the root filesystem has no modules.
 	for _, name := range []string{"vfat", "nls_cp437", "nls_ascii", "nls_iso8859-1", "nls_utf8", "efivarfs"} {
-		exec.Command("/bbin/modprobe", name).Run() // without it that mount fails
+		modules.Load(name) // without it that mount fails
 	}
 	cmdline, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
