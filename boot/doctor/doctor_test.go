@@ -315,6 +315,16 @@ func TestHealthy(t *testing.T) {
 				return string(payloadtest.Archive(t, cpio.StaticFile("kernel/x86/microcode/GenuineIntel.bin", "code", 0o644))) + text
 			})
 		},
+		"on trial": func(m *machine) {
+			m.option(3, "alpboot (trial)", `\EFI\alpboot\trial.efi`)
+			m.order(2)
+			m.vars.Values["BootNext"] = string(efivar.AppendNumbers(nil, []uint16{3}))
+		},
+		"a start on trial": func(m *machine) {
+			m.option(3, "alpboot (trial)", `\EFI\alpboot\trial.efi`)
+			m.order(2)
+			m.vars.Values["BootCurrent"] = string(efivar.AppendNumbers(nil, []uint16{3}))
+		},
 		"files added to what is packed": func(m *machine) {
 			m.change("boot/initramfs-lts", func(text string) string {
 				return text + strings.Repeat("\x00", -len(text)&3) + string(payloadtest.Archive(t, cpio.StaticFile("etc/added", "x", 0o644)))

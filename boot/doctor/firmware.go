@@ -155,15 +155,29 @@ func (x *examination) withoutOption(options []option) {
 	}
 	for _, o := range options {
 		if o.starts() {
-			x.find(Warning, "firmware", install, "The firmware's boot order has no alpboot: it starts %s.", o.name())
-			return
+			file, there = o.name(), true
+			break
 		}
 	}
-	if there {
+	switch {
+	case !there:
+		x.find(Broken, "firmware", install, "The firmware has nothing to start: no boot option names a file that is there.")
+	case !x.onTrial():
 		x.find(Warning, "firmware", install, "The firmware's boot order has no alpboot: it starts %s.", file)
-		return
 	}
-	x.find(Broken, "firmware", install, "The firmware has nothing to start: no boot option names a file that is there.")
+}
+
+// onTrial reports whether this start or the next one is that of an image which is
+// tried: the boot order gets it once the system says good.
+func (x *examination) onTrial() bool {
+	for _, name := range []string{"BootNext", "BootCurrent"} {
+		if b, err := x.Vars.Get(name, efivar.Global); err == nil && len(b) == 2 {
+			if o, err := efivar.Option(x.Vars, efivar.Numbers(b)[0]); err == nil && esp.Names(o, esp.Trial) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // image checks alpboot's own image.
