@@ -6,7 +6,7 @@ import (
 )
 
 // A pattern is an extended regular expression of POSIX, as the command regexp takes
-// it. Package regexp has more than GRUB has, and would be 1 % of the image.
+// it. Package regexp has more than GRUB has, and would be 3 % of the minimal image.
 type pattern struct {
 	root   *expr
 	groups int

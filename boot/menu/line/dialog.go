@@ -278,6 +278,8 @@ func (c *Console) settings(what string) {
 	file, why := c.model.SettingsFile(c.o.Charset)
 	n, err := strconv.Atoi(what)
 	switch {
+	case len(all) == 0:
+		c.say("They are not known yet.")
 	case err == nil && n >= 1 && n <= len(all):
 		c.setting, c.asks = all[n-1], value
 		c.sayf("%s: %s It takes %s. It is %s now. Type another value, %s for none; an empty line goes back:",
