@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"image/gif"
 	"image/png"
+	"os"
 	"testing"
 	"time"
 )
@@ -83,6 +84,21 @@ func TestFilm(t *testing.T) {
 	}
 	if i := g.Image[1]; i.Rect.Dx() > 9 || i.Rect.Dy() > 9 {
 		t.Errorf("what has not changed is stored again: %v", i.Rect)
+	}
+}
+
+// The film of README.md is there, is small enough for a page, and moves.
+func TestFilmOfREADME(t *testing.T) {
+	b, err := os.ReadFile("../../docs/film.gif")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := gif.DecodeAll(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b) > maxFilm || len(g.Image) < 10 || g.Config.Width < 640 {
+		t.Errorf("it has %d bytes and %d pictures, %d wide", len(b), len(g.Image), g.Config.Width)
 	}
 }
 
