@@ -44,7 +44,7 @@ func Failed(ctx context.Context, scan *discover.Scan, inv boot.Inventory, asked 
 		if t, tried := w.State.Try(e.ID); !tried || t.Left > 0 {
 			continue
 		}
-		w.Fingerprints[e.ID], _ = kexec.FingerprintOf(ctx, e, scan.FilesOf(e)) // what cannot be read has not been replaced)
+		w.Fingerprints[e.ID], _ = kexec.FingerprintOf(ctx, e, scan.FilesOf(e)) // what cannot be read has not been replaced
 		failed[e.ID] = w.HasFailed(e)
 	}
 	return failed, nil
