@@ -246,10 +246,14 @@ func inList(release string) string {
 // selected waits until the row that the menu marks holds text.
 func (m machine) selected(text string) {
 	m.t.Helper()
-	m.Await(drawLimit, vm.ScreenIs(fmt.Sprintf("%q selected", text), func(s vm.Screen) bool {
+	m.Await(drawLimit, isSelected(text))
+}
+
+func isSelected(text string) vm.Condition {
+	return vm.ScreenIs(fmt.Sprintf("%q selected", text), func(s vm.Screen) bool {
 		y := rowOf(s, text)
 		return y >= 0 && strings.ContainsAny(string([]rune(s.Lines()[y] + "  ")[:2]), "►>")
-	}))
+	})
 }
 
 // want is what a target must say.
