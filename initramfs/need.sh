@@ -86,6 +86,7 @@ test         swtpm               swtpm             swtpm
 everything   qemu-system-aarch64 qemu-system-arm   qemu-system-aarch64
 everything   rauc                rauc              -
 everything   dbus-daemon         dbus-daemon       -
+everything   debootstrap         debootstrap       debootstrap
 bench        xorriso             xorriso           xorriso
 bench        grub-mkrescue       grub-common       -
 bench        /usr/lib/grub/x86_64-efi/linux.mod  grub-efi-amd64-bin  -

@@ -97,10 +97,15 @@ func newInstallation(t *testing.T, rootDevice, fstab string, boot map[string]ope
 	return in
 }
 
-// direct starts the system by QEMU instead of a boot loader, up to its shell.
+// direct starts the system by QEMU instead of a boot loader, up to its shell: on the
+// kernel at hand, which is up the soonest.
 func (in installation) direct(t *testing.T, o vm.Options) machine {
 	t.Helper()
-	o.Kernel, o.Initrd, o.Cmdline = in.older.Image, in.older.Initramfs, in.parameters
+	kernel, err := openrcKernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Kernel, o.Initrd, o.Cmdline = kernel.Kernel, kernel.Initrd, in.parameters
 	m := startAnother(t, o)
 	m.Await(bootedLimit, vm.OnScreen("console#"))
 	return m
@@ -116,6 +121,7 @@ func (m machine) installs(arguments string) string {
 	}
 	out := m.sh(strings.TrimSpace("alpboot install " + arguments))
 	m.t.Logf("from the package to installed: %.1f s", time.Since(begin).Seconds())
+	m.healthy()
 	return out
 }
 
@@ -205,7 +211,6 @@ func TestInstallBesideExtlinux(t *testing.T) {
 		t.Errorf("alpboot update prints %q", out)
 	}
 	m.sh("ls /boot/alpboot/bzImage-* /etc/update-extlinux.d/alpboot.conf")
-	m.healthy()
 	m.off()
 
 	m = startAnother(t, o)
@@ -268,12 +273,12 @@ func TestInstallTry(t *testing.T) {
 	m = startAnother(t, o)
 	m.boots(in.older)
 	m.Await(0, vm.InLog(`"alpboot (trial)" from HD(1,GPT,`))
+	m.healthy()
 	out, _ = m.shCode("alpboot good")
 	if !strings.Contains(out, "The alpboot that was on trial stays: the firmware starts it from now on") {
 		t.Errorf("alpboot good prints %q", out)
 	}
 	m.sh("test -f /boot/EFI/alpboot/alpboot.efi && ! test -f /boot/EFI/alpboot/trial.efi")
-	m.healthy()
 	m.upgrades(in)
 	m = m.restarts(t, o)
 	m.boots(in.newer)

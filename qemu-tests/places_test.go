@@ -26,6 +26,8 @@ func sideBySide() int {
 // take their places before the others do, so that none of them is still at its
 // beginning when all else is done.
 var long = []string{
+	"TestDebianGRUB",
+	"TestDebianSystemdBoot",
 	"TestPreviousKernelAfterABadUpgrade",
 	"TestUnattendedExhausted",
 	"TestUnattendedManyStarts",

@@ -90,15 +90,12 @@ func fetch(cache, name, version string, whole func(tree string) error) (dir stri
 		return "", err
 	}
 	defer os.RemoveAll(work)
-	if err := run(work, "apt-get", "download", "-q", name+"="+version); err != nil {
-		return "", fmt.Errorf("downloading Debian's package %s (if its lists are old, run apt-get update as root): %w", name, err)
-	}
-	debs, err := filepath.Glob(filepath.Join(work, "*.deb"))
-	if err != nil || len(debs) != 1 {
-		return "", fmt.Errorf("apt-get download %s left %d packages", name, len(debs))
+	deb, err := download(work, name, version)
+	if err != nil {
+		return "", err
 	}
 	tree := filepath.Join(work, "tree")
-	if err := run(work, "dpkg-deb", "-x", debs[0], tree); err != nil {
+	if err := run(work, "dpkg-deb", "-x", deb, tree); err != nil {
 		return "", err
 	}
 	if err := whole(tree); err != nil {
@@ -109,6 +106,18 @@ func fetch(cache, name, version string, whole func(tree string) error) (dir stri
 		return "", err
 	}
 	return dir, nil
+}
+
+// download gets a package into dir.
+func download(dir, name, version string) (deb string, err error) {
+	if err := run(dir, "apt-get", "download", "-q", name+"="+version); err != nil {
+		return "", fmt.Errorf("downloading Debian's package %s (if its lists are old, run apt-get update as root): %w", name, err)
+	}
+	debs, err := filepath.Glob(filepath.Join(dir, "*.deb"))
+	if err != nil || len(debs) != 1 {
+		return "", fmt.Errorf("apt-get download %s left %d packages", name, len(debs))
+	}
+	return debs[0], nil
 }
 
 // dependency is the line of apt-cache depends that names the kernel package.

@@ -47,6 +47,7 @@ type FS struct {
 	UUID    string   // for vfat eight hexadecimal digits, as mkfs.vfat -i takes them
 	Options []string // further arguments for its mkfs
 	Files   []File
+	Tree    string  // a directory of this machine that it holds instead of Files, with owners and modes
 	Patches []Patch // written over the finished filesystem, to damage it
 
 	// Subvolumes are directories of a btrfs that shall be subvolumes. The disk can
@@ -174,6 +175,9 @@ func (fs FS) write(file string, size int, work string) error {
 		if err := file.stage(tree); err != nil {
 			return err
 		}
+	}
+	if fs.Tree != "" {
+		tree = fs.Tree
 	}
 	if err := fs.make(file, tree); err != nil {
 		return fmt.Errorf("making %s: %w", fs.Type, err)
