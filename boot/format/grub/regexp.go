@@ -61,8 +61,7 @@ func class(name string) string {
 	return ""
 }
 
-// maxRepeat is RE_DUP_MAX, as far as anybody uses it.
-const maxRepeat = 255
+const maxRepeat = 255 // of one part of a pattern: regcomp(3) takes more
 
 // patternReader parses a pattern.
 type patternReader struct {
@@ -246,8 +245,7 @@ type matching struct {
 	best   []int
 }
 
-// maxMatch is how many steps a search may take: some patterns take for ever.
-const maxMatch = 200_000
+const maxMatch = 200_000 // steps of a search: some patterns take for ever
 
 // find returns what of text the pattern and each of its groups match, nil when it
 // does not match, and how many steps that took.
