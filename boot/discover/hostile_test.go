@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/boottest/hostile"
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/superblock"
@@ -53,16 +52,6 @@ type usage struct {
 	inventory  boot.Inventory
 }
 
-// used returns the processor time that this process has used.
-func used(t *testing.T) time.Duration {
-	t.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // scan examines count volumes that are all the directory dir.
 func scan(t *testing.T, dir string, count int) (u usage) {
 	t.Helper()
@@ -86,7 +75,7 @@ func scan(t *testing.T, dir string, count int) (u usage) {
 			}
 		}
 	}()
-	began := used(t)
+	began := boottest.ProcessorTime(t)
 	scanner := discover.Scanner{Machine: directories{dir, count}, Formats: all.Formats(nil), Limit: time.Hour}
 	sc := scanner.Start(t.Context())
 	for u.inventory = range sc.Inventories() {
@@ -94,7 +83,7 @@ func scan(t *testing.T, dir string, count int) (u usage) {
 			break
 		}
 	}
-	u.took = used(t) - began
+	u.took = boottest.ProcessorTime(t) - began
 	close(stop)
 	<-stopped
 	runtime.GC()

@@ -347,9 +347,9 @@ func TestHostile(t *testing.T) {
 		"loader/entries/trees.conf":    boottest.File("linux k\n" + strings.Repeat("devicetree x\n", 5000)),
 		"loader/entries/sort-key.conf": boottest.File("linux k\nsort-key " + strings.Repeat("x", 60000) + "\n"),
 	}
-	start := time.Now()
+	start := boottest.ProcessorTime(t)
 	l := parse(t, fsys)
-	if took := time.Since(start); took > 5*time.Second {
+	if took := boottest.ProcessorTime(t) - start; took > 5*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	for _, e := range l.Entries {
