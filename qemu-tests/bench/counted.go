@@ -156,7 +156,7 @@ func (c *counter) start(s subject, image string) (map[string]int64, error) {
 // load counts from the end of a countdown to the first instruction of a target of
 // 17.5 MB.
 func (c *counter) load(s subject, image string) (int64, error) {
-	console, moments, err := c.run(s.name+" loading", c.kernel, s.initrd, "loglevel=4 alpboot.timeout=3 alpboot.default=2", vm.InLog(firstByte), image)
+	console, moments, err := c.run(s.name+" loading", c.kernel, s.initrd, "loglevel=4 alpboot.timeout=3 alpboot.default=\"Linux stub\"", vm.InLog(firstByte), image)
 	if err != nil {
 		return 0, err
 	}
