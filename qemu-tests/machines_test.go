@@ -150,7 +150,7 @@ func TestTPM(t *testing.T) {
 	m.run("echo TPM $(cat /sys/class/tpm/tpm0/tpm_version_major).0", "TPM 2.0")
 	before := len(m.Serial(0).Log())
 	m.Type("exit\r")
-	m.Await(drawLimit, vm.LogAfter(before, "reading"))
+	m.Await(drawLimit, vm.LogAfter(before, "Linux lts"))
 	m.without("reading")
 	m.bootsTarget(w)
 	m.Await(0, vm.InLog("TPMEventLog=")) // the target knows what was measured
