@@ -171,10 +171,8 @@ func (x *examination) withoutOption(options []option) {
 // tried: the boot order gets it once the system says good.
 func (x *examination) onTrial() bool {
 	for _, name := range []string{"BootNext", "BootCurrent"} {
-		if b, err := x.Vars.Get(name, efivar.Global); err == nil && len(b) == 2 {
-			if o, err := efivar.Option(x.Vars, efivar.Numbers(b)[0]); err == nil && esp.Names(o, esp.Trial) {
-				return true
-			}
+		if o, ok := efivar.OptionIn(x.Vars, name); ok && esp.Names(o, esp.Trial) {
+			return true
 		}
 	}
 	return false

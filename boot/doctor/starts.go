@@ -58,10 +58,8 @@ func WhatStarts(m Machine) Starts {
 	if len(names) > 0 {
 		s.Firmware += "; it starts " + strings.Join(names, ", then ")
 	}
-	if b, err := x.Vars.Get("BootNext", efivar.Global); err == nil && len(b) == 2 {
-		if o, err := efivar.Option(x.Vars, efivar.Numbers(b)[0]); err == nil {
-			s.Firmware += fmt.Sprintf("; at the next start %q, once", boot.Clean(o.Description))
-		}
+	if o, ok := efivar.OptionIn(x.Vars, "BootNext"); ok {
+		s.Firmware += fmt.Sprintf("; at the next start %q, once", boot.Clean(o.Description))
 	}
 	return s
 }

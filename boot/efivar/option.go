@@ -77,14 +77,25 @@ func Option(vars Variables, number uint16) (LoadOption, error) {
 	return ParseLoadOption(b)
 }
 
-// bootCurrent returns the number of the boot option that this system was started
-// by, if the firmware has left it.
-func bootCurrent(vars Variables) (uint16, bool) {
-	b, err := vars.Get("BootCurrent", Global)
+// numberIn returns the number of a boot option that a variable has: BootCurrent, that
+// of the one by which this system was started, or BootNext. Either may be missing.
+func numberIn(vars Variables, name string) (uint16, bool) {
+	b, err := vars.Get(name, Global)
 	if err != nil || len(b) != 2 {
 		return 0, false
 	}
 	return Numbers(b)[0], true
+}
+
+// OptionIn returns the boot option whose number the variable BootCurrent or BootNext
+// has, if there is one.
+func OptionIn(vars Variables, name string) (LoadOption, bool) {
+	n, ok := numberIn(vars, name)
+	if !ok {
+		return LoadOption{}, false
+	}
+	o, err := Option(vars, n)
+	return o, err == nil
 }
 
 // Others returns the boot options that a user can choose in the firmware's own
@@ -95,7 +106,7 @@ func Others(vars Variables) ([]BootOption, error) {
 	if err != nil {
 		return nil, err
 	}
-	current, isKnown := bootCurrent(vars)
+	current, isKnown := numberIn(vars, "BootCurrent")
 	var all []BootOption
 	for _, n := range order {
 		if isKnown && n == current {
@@ -249,10 +260,8 @@ func StartedFrom(vars Variables) string {
 			return uuid
 		}
 	}
-	if n, ok := bootCurrent(vars); ok {
-		if o, err := Option(vars, n); err == nil {
-			return o.Partition.UUID()
-		}
+	if o, ok := OptionIn(vars, "BootCurrent"); ok {
+		return o.Partition.UUID()
 	}
 	return ""
 }

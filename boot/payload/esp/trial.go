@@ -77,18 +77,8 @@ func (s Setup) try(p place, program []byte, out payload.Output) error {
 // OnTrial reports whether the running system was started by an image that was
 // installed to be tried.
 func OnTrial(vars efivar.Variables) bool {
-	o, ok := current(vars)
+	o, ok := efivar.OptionIn(vars, "BootCurrent")
 	return ok && Names(o, Trial)
-}
-
-// current returns the boot entry that firmware has started.
-func current(vars efivar.Variables) (efivar.LoadOption, bool) {
-	b, err := vars.Get("BootCurrent", efivar.Global)
-	if err != nil || len(b) < 2 {
-		return efivar.LoadOption{}, false // without UEFI nothing is tried
-	}
-	o, err := efivar.Option(vars, efivar.Numbers(b)[0])
-	return o, err == nil
 }
 
 // Commit makes the image that was installed to be tried the one that firmware
@@ -97,8 +87,8 @@ func current(vars efivar.Variables) (efivar.LoadOption, bool) {
 // is up.
 func Commit(m Machine, efivars string, out payload.Output) (bool, error) {
 	vars := m.Variables(efivars)
-	o, ok := current(vars)
-	tried := OnTrial(vars)
+	o, ok := efivar.OptionIn(vars, "BootCurrent") // without UEFI nothing is tried
+	tried := ok && Names(o, Trial)
 	if !ok || !tried && !Names(o, Current) {
 		return false, nil
 	}
