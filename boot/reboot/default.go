@@ -2,6 +2,7 @@ package reboot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/alpboot/alpboot/boot"
@@ -90,14 +91,20 @@ func withOnce(w choice.Wants, state remember.State) choice.Wants {
 // kept returns what is remembered, or an error where the menu remembers nothing.
 func (s *System) kept(b *bootMenu) (remember.State, error) {
 	state, err := b.store.Load()
-	if err != nil || state.Kept {
-		return state, err
+	if err == nil && !state.Kept {
+		err = errors.New("the boot menu " + s.remembersNothing(b))
 	}
+	return state, err
+}
+
+// remembersNothing returns, to follow "the boot menu", that nothing is remembered, and
+// what makes it so.
+func (s *System) remembersNothing(b *bootMenu) string {
 	instead := ""
 	if b.asked.Remember == settings.Auto && len(b.places()) > 0 {
 		instead = fmt.Sprintf(": %s remember makes a file for it", s.name())
 	}
-	return state, fmt.Errorf("the boot menu remembers nothing here (%s)%s", b.store.Where(), instead)
+	return fmt.Sprintf("remembers nothing here (%s)%s", b.store.Where(), instead)
 }
 
 // named returns the entry that want names, if it can be booted.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/lasttime"
@@ -56,9 +55,8 @@ func (s *System) sayStarts(b *bootMenu) error {
 	if err != nil {
 		return err
 	}
-	if _, nothing := s.kept(b); nothing != nil {
-		text := nothing.Error()
-		s.say("%s.", strings.ToUpper(text[:1])+text[1:])
+	if !state.Kept {
+		s.say("The boot menu %s.", s.remembersNothing(b))
 		return nil
 	}
 	if last := cmp.Or(state.Trying, state.Last); last != "" {
