@@ -196,7 +196,7 @@ func (sc *Scan) Open(vol boot.Volume, name string) (fs.File, error) {
 		var written <-chan struct{}
 		silent := false
 		if !sc.call(func(st *state) {
-			if v := st.vols[vol.Device]; v != nil && (vol.UUID == "" || vol.UUID == v.status.Volume.UUID) {
+			if v := st.find(vol); v != nil {
 				at, written, silent = v.view, v.written, v.late()
 			}
 		}) {
@@ -221,13 +221,22 @@ func (sc *Scan) Open(vol boot.Volume, name string) (fs.File, error) {
 	}
 }
 
+// find returns the volume that is meant by vol, nil where it is not there: by its
+// device and, if vol has one, its UUID, as another medium may be in a drive by now.
+func (st *state) find(vol boot.Volume) *volume {
+	if v := st.vols[vol.Device]; v != nil && (vol.UUID == "" || vol.UUID == v.status.Volume.UUID) {
+		return v
+	}
+	return nil
+}
+
 // ReadAhead reads up to len(b) bytes of a file from off on, and returns how many, so
 // that they are in memory when they are needed. Unlike a file that is open it keeps
 // nobody from unmounting the volume, or writing to it, once it returns.
 func (sc *Scan) ReadAhead(vol boot.Volume, name string, b []byte, off int64) (int, error) {
-	at := (*view)(nil)
+	var at *view
 	if !sc.call(func(st *state) {
-		if v := st.vols[vol.Device]; v != nil && (vol.UUID == "" || vol.UUID == v.status.Volume.UUID) {
+		if v := st.find(vol); v != nil {
 			at = v.view
 		}
 	}) {
