@@ -115,18 +115,13 @@ func (st settings) paint(m Model, p *painter) {
 	w := p.Size.W - 2*margin
 	var rows []string
 	names, values := 0, 0
-	for _, s := range m.config.Settings {
-		v, _ := m.changed(s)
-		names, values = max(names, width(s.Name)), max(values, width(clean(v, p.charset)))
+	all, _ := m.Settings()
+	for _, s := range all {
+		names, values = max(names, width(s.Name)), max(values, width(clean(s.Value, p.charset)))
 	}
 	values = min(values, 24)
-	for _, s := range m.config.Settings {
-		v, changed := m.changed(s)
-		source := s.Source
-		if changed {
-			source = textChanged
-		}
-		rows = append(rows, pad(s.Name, names)+"  "+pad(clean(v, p.charset), values)+"  "+clean(source, p.charset))
+	for _, s := range all {
+		rows = append(rows, pad(s.Name, names)+"  "+pad(clean(s.Value, p.charset), values)+"  "+clean(s.Source, p.charset))
 	}
 	var below []line
 	if s, ok := st.setting(m); ok {
