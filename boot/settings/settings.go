@@ -22,9 +22,6 @@ import (
 	"github.com/alpboot/alpboot/boot/cmdline"
 )
 
-// DefaultSettle is Settle where nobody has set it. What is more is waited for in any case.
-const DefaultSettle = time.Second
-
 // FallbackTimeout is how long the countdown lasts when neither the settings nor
 // the configuration of the default entry have.
 const FallbackTimeout = 5 * time.Second

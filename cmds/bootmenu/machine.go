@@ -153,7 +153,7 @@ func (m machine) Scan(ctx context.Context, asked settings.Settings) *discover.Sc
 		Settle:  asked.Settle,
 		Limit:   asked.DeviceLimit,
 	}
-	if m.drivers.Empty() && asked.Settle <= settings.DefaultSettle { // somebody who wants to wait for longer knows why
+	if m.drivers.Empty() && asked.Settle <= settings.Default().Settle { // somebody who wants to wait for longer knows why
 		scanner.Awaited = func() string { return device.Awaited(hardware.Sysfs, asked.Settle) }
 	}
 	return scanner.Start(ctx)
