@@ -55,7 +55,7 @@ var arrows = map[string][]string{
 
 	"boot/payload/...": {"boot/payload/...", "boot/kernel/...", "boot/module", "boot/remember", "initramfs"},
 	"boot/payload/esp": {"boot/payload/...", "boot/remember", "boot/device/mountinfo"},
-	"boot/install":     {"boot/payload/...", "boot/device/mountinfo", "boot/device/superblock", "boot/format/...", "boot/kernel"},
+	"boot/install":     {"boot/payload/...", "boot/device/...", "boot/format/...", "boot/kernel"},
 	"boot/session": {
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
 		"boot/keymap", "boot/lasttime", "boot/menu", "boot/pointer", "boot/remember", "boot/settings", "boot/sysinfo", "boot/watchdog",

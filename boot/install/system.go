@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/mountinfo"
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/payload/esp"
@@ -87,16 +88,12 @@ func sectors(root string, m mountinfo.Mount) (disk, partition []byte) {
 // volume is [Machine.Volume]. One that cannot be read may be any that is looked for.
 func volume(root string, m mountinfo.Mount) boot.Volume {
 	v := boot.Volume{Device: m.Source}
-	f, err := os.Open(filepath.Join(root, m.Source))
+	f, err := device.Open(filepath.Join(root, m.Source))
 	if err != nil {
 		return v
 	}
 	defer f.Close()
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return v
-	}
-	if sb, err := superblock.Probe(f, size); err == nil {
+	if sb, err := superblock.Probe(f, f.Size); err == nil {
 		v.Type, v.UUID, v.Label = sb.Type, sb.UUID, sb.Label
 	}
 	return v
