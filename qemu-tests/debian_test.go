@@ -157,7 +157,7 @@ func (m machine) bootsDebian(k debian.Kernel) {
 	m.t.Helper()
 	m.Await(menuLimit, vm.ScreenIs("the menu with "+debianEntry+" selected", func(s vm.Screen) bool {
 		return slices.ContainsFunc(s.Lines(), func(line string) bool { // the heading has that name too
-			return strings.Contains(line, debianEntry) && strings.ContainsAny(string([]rune(line + "  ")[:2]), "►>")
+			return strings.Contains(line, debianEntry) && isMarked(line)
 		})
 	}))
 	before := len(m.Serial(0).Log())

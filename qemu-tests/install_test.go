@@ -3,7 +3,6 @@ package qemutests
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -48,11 +47,9 @@ func newInstallation(t *testing.T, rootDevice, fstab string, boot map[string]ope
 	if in.newer, err = newerKernel(); err != nil {
 		t.Fatal(err)
 	}
-	program := made.Path("qemu-tests", t.Name(), "alpboot")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./cmds/alpboot")
-	cmd.Dir, cmd.Env = made.Root(), append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building alpboot: %v\n%s", err, out)
+	program, err := madeAlpboot()
+	if err != nil {
+		t.Fatal(err)
 	}
 	packaging := filepath.Join(made.Root(), "cmds", "mkrelease")
 	d := openrc.Disks{

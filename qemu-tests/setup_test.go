@@ -252,8 +252,13 @@ func (m machine) selected(text string) {
 func isSelected(text string) vm.Condition {
 	return vm.ScreenIs(fmt.Sprintf("%q selected", text), func(s vm.Screen) bool {
 		y := rowOf(s, text)
-		return y >= 0 && strings.ContainsAny(string([]rune(s.Lines()[y] + "  ")[:2]), "►>")
+		return y >= 0 && isMarked(s.Lines()[y])
 	})
+}
+
+// isMarked reports whether a row of the menu has the mark of the selected one.
+func isMarked(row string) bool {
+	return strings.ContainsAny(string([]rune(row + "  ")[:2]), "►>")
 }
 
 // want is what a target must say.
