@@ -32,7 +32,7 @@ func TestBootCounters(t *testing.T) {
 	k := kernelOf(t, debian.Newer)
 	files := map[string]string{"flavour": "arch"}
 	initrd := initramfs(t, target.Gzip, files)
-	const cmdline = "console=ttyS0,115200"
+	const cmdline = targetOptions
 
 	dir := t.TempDir()
 	release, archive := filepath.Join(dir, "os-release"), filepath.Join(dir, "initramfs")

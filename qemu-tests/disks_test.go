@@ -71,7 +71,7 @@ menuentry 'GRUB on btrfs' --class gnu-linux --class os $menuentry_id_option 'gnu
 	else
 	  search --no-floppy --fs-uuid --set=root %[1]s
 	fi
-	linux	/@/boot/vmlinuz-lts root=UUID=%[1]s ro rootflags=subvol=@  quiet
+	linux	/@/boot/vmlinuz-lts root=UUID=%[1]s ro rootflags=subvol=@  quiet no_timer_check
 	initrd	/@/boot/intel-ucode.img /@/boot/initramfs-lts
 }
 `
@@ -83,7 +83,8 @@ const isoGrub = "set timeout=1\n\nmenuentry \"%s\" {\nlinux\t/boot/vmlinuz-lts %
 func kinds(t *testing.T, whole, small system) []kind {
 	t.Helper()
 	uuid := func(n int) string { return fmt.Sprintf("00000000-1111-4222-8333-%012d", n) }
-	root := func(n int) string { return "root=UUID=" + uuid(n) + " quiet" }
+	guessed := func(n int) string { return "root=UUID=" + uuid(n) + " quiet" }
+	root := func(n int) string { return guessed(n) + " no_timer_check" } // see targetOptions
 	ext4 := func(n int, files []disk.File, in ...disk.Volume) disk.FS {
 		return disk.FS{Type: "ext4", UUID: uuid(n), Files: files, In: in}
 	}
@@ -99,7 +100,7 @@ func kinds(t *testing.T, whole, small system) []kind {
 	}
 	isoFile := filepath.Join(t.TempDir(), "alpine.iso")
 	if err := (disk.Layout{Partitions: []disk.Partition{{FS: disk.FS{Type: "iso9660", Label: "alpine-std 3.23.0 x86_64",
-		Files: isoFiles(whole, "ISO in a file", "modules=loop,squashfs quiet")}}}}).Write(isoFile); err != nil {
+		Files: isoFiles(whole, "ISO in a file", "modules=loop,squashfs quiet no_timer_check")}}}}).Write(isoFile); err != nil {
 		t.Fatal(err)
 	}
 	mirror := func(version string, n int, title string) []disk.Layout {
@@ -113,7 +114,7 @@ func kinds(t *testing.T, whole, small system) []kind {
 		{name: "MBR with extlinux", title: "MBR and extlinux", bus: vm.SATA, root: root(1),
 			drives: one(disk.MBR, 16, ext4(1, withConf(small, "MBR and extlinux", root(1))))},
 		{name: "GRUB on btrfs", title: "GRUB on btrfs", bus: vm.Virtio, boots: true, needs: "btrfs",
-			root: "root=UUID=" + uuid(2) + " ro rootflags=subvol=@ quiet",
+			root: "root=UUID=" + uuid(2) + " ro rootflags=subvol=@ quiet no_timer_check",
 			drives: one(disk.GPT, 160, disk.FS{Type: "btrfs", UUID: uuid(2), Subvolumes: []string{"@"}, Files: whole.in("@/boot/",
 				disk.File{Path: "@/etc/fstab", Data: []byte("UUID=" + uuid(2) + "\t/\tbtrfs\trw,subvol=@\t0 0\n")},
 				disk.File{Path: "@/boot/grub/grub.cfg", Data: fmt.Appendf(nil, grubCfg, uuid(2))})})},
@@ -134,7 +135,7 @@ func kinds(t *testing.T, whole, small system) []kind {
 					ukitest.Section{Name: ".linux", Data: whole.kernel})})}}}}}},
 		{name: "ext4 on the whole disk", title: "Whole disk", bus: vm.USB, root: "root=LABEL=/ quiet",
 			drives: []disk.Layout{{Partitions: []disk.Partition{{Size: 16, FS: disk.FS{Type: "ext4", Label: "/", UUID: uuid(8), Files: withConf(small, "Whole disk", "root=LABEL=/ quiet")}}}}}},
-		{name: "ISO in a file", title: "ISO in a file", bus: vm.Virtio, boots: true, root: "modules=loop,squashfs quiet",
+		{name: "ISO in a file", title: "ISO in a file", bus: vm.Virtio, boots: true, root: "modules=loop,squashfs quiet no_timer_check",
 			drives: one(disk.MBR, 96, disk.FS{Type: "vfat", UUID: "0000AB09", Files: []disk.File{{Path: "iso/alpine.iso", From: isoFile}}})},
 		{name: "ISO on a CD", title: "ISO on a disc", bus: vm.CD, root: "modules=loop,squashfs,sd-mod quiet",
 			drives: []disk.Layout{{Partitions: []disk.Partition{{FS: disk.FS{Type: "iso9660", Label: "alpine-ext 3.23.0 x86_64",
@@ -142,7 +143,7 @@ func kinds(t *testing.T, whole, small system) []kind {
 		{name: "limine on FAT", title: "By limine", bus: vm.Virtio, root: root(11),
 			drives: one(disk.GPT, 40, disk.FS{Type: "vfat", UUID: "0000AB11", Files: small.in("", disk.File{Path: "limine/limine.conf",
 				Data: fmt.Appendf(nil, "timeout: 1\n\n/By limine\n    protocol: linux\n    kernel_path: boot():/vmlinuz-lts\n    module_path: boot():/intel-ucode.img\n    module_path: boot():/initramfs-lts\n    kernel_cmdline: %s\n", root(11))})})},
-		{name: "no configuration", title: "No config Linux", bus: vm.Virtio, root: root(12),
+		{name: "no configuration", title: "No config Linux", bus: vm.Virtio, root: guessed(12),
 			drives: one(disk.MBR, 16, ext4(12, small.in("boot/",
 				disk.File{Path: "etc/fstab", Data: []byte("UUID=" + uuid(12) + "\t/\text4\trw,relatime\t0 1\n")},
 				disk.File{Path: "etc/os-release", Data: []byte("ID=alpine\nPRETTY_NAME=\"No config Linux\"\n")})))},

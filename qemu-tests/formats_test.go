@@ -33,16 +33,16 @@ func TestFormats(t *testing.T) {
 			{Path: "initramfs-lts", Data: main},
 			{Path: "intel-ucode.img", Data: first},
 			{Path: "limine/limine.conf", Data: []byte("timeout: 1\n\n/Alpine by limine\n    protocol: linux\n    kernel_path: boot():/vmlinuz-lts\n" +
-				"    module_path: boot():/intel-ucode.img\n    module_path: boot():/initramfs-lts\n    kernel_cmdline: quiet via=limine\n")},
-			{Path: "loader/entries/alpine.conf", Data: []byte("title Alpine by entry\nlinux /vmlinuz-lts\ninitrd /intel-ucode.img\ninitrd /initramfs-lts\noptions quiet\noptions via=bls\n")},
+				"    module_path: boot():/intel-ucode.img\n    module_path: boot():/initramfs-lts\n    kernel_cmdline: quiet no_timer_check via=limine\n")},
+			{Path: "loader/entries/alpine.conf", Data: []byte("title Alpine by entry\nlinux /vmlinuz-lts\ninitrd /intel-ucode.img\ninitrd /initramfs-lts\noptions quiet no_timer_check\noptions via=bls\n")},
 		}}},
 	}}
 	for _, tt := range []struct {
 		format, title, cmdline string
 		again                  bool // other tests have its meaning, but for a detail
 	}{
-		{"bls", "Alpine by entry", "quiet via=bls", true},
-		{"limine", "Alpine by limine", "quiet via=limine", false},
+		{"bls", "Alpine by entry", "quiet no_timer_check via=bls", true},
+		{"limine", "Alpine by limine", "quiet no_timer_check via=limine", false},
 	} {
 		if tt.again && !everything() {
 			continue

@@ -50,7 +50,7 @@ func TestLayouts(t *testing.T) {
 			case tt.bus == vm.CD:
 				cmdline = disk.ISOCmdline
 			case tt.name == "one root without configuration": // what alpboot makes gets the menu's consoles
-				cmdline += " console=tty0 console=ttyS0,115200"
+				cmdline += menuConsoles
 			}
 			m := start(t, anyKernel, "alpboot.timeout=0", vm.Drive{File: write(t, tt.layout(in)), Bus: tt.bus})
 			m.target(want{k, cmdline, files})

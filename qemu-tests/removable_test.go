@@ -274,7 +274,7 @@ func TestOwnStickIsBuiltIn(t *testing.T) {
 	needOwnKernel(t, "Debian's kernel for virtual machines has no USB")
 	t.Parallel()
 	s, lts := wholeSystem(t)
-	uki := makePayload(t, "own.efi", "uki", "--cmdline", "console=ttyS0,115200 "+unattended)
+	uki := makePayload(t, "own.efi", "uki", "--cmdline", targetOptions+" "+unattended)
 	stick := disk.Layout{Table: disk.GPT, Partitions: []disk.Partition{
 		{Size: 34, Type: "U", FS: disk.FS{Type: "vfat", UUID: "0000AB23", Files: []disk.File{{Path: "EFI/BOOT/BOOTX64.EFI", From: uki}}}},
 		{Size: 84, FS: disk.FS{Type: "ext4", UUID: "00000000-1111-4222-8333-000000000024", Files: s.in("", disk.File{Path: "extlinux.conf", Data: extlinux("On the stick", optionsStick)})}},

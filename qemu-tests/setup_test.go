@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,10 @@ const (
 // no_timer_check a kernel panics where the host is so busy that an emulated timer
 // does not tick while the kernel checks it.
 const targetOptions = "console=ttyS0,115200 no_timer_check"
+
+// menuConsoles are the menu's own, at the end of a command line that alpboot made
+// itself. No configuration adds no_timer_check to that.
+const menuConsoles = " console=tty0 console=ttyS0,115200"
 
 // roomy is the memory in MiB of machines in which one kernel follows another.
 // QEMU takes minutes where a kernel unpacks itself, at a random place, over code
@@ -271,6 +276,9 @@ type want struct {
 // target waits for the target's report and checks all of it.
 func (m machine) target(w want) {
 	m.t.Helper()
+	if !slices.Contains(strings.Fields(w.cmdline), "no_timer_check") && !strings.HasSuffix(w.cmdline, menuConsoles) {
+		m.t.Errorf("the command line %q lacks no_timer_check: see targetOptions", w.cmdline)
+	}
 	m.Await(targetLimit, vm.InLog(report.LastLine))
 	m.AwaitEnd(time.Minute)
 	r, err := report.Parse(m.Serial(0).Log())

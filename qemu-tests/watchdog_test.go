@@ -53,7 +53,7 @@ func badAndGood(t *testing.T, bad disk.Kernel) (vm.Drive, debian.Kernel) {
 	bad.Flavour = "lts"
 	good := kernelOf(t, debian.Older)
 	in := disk.Install{
-		Options: "console=ttyS0,115200 panic=5",
+		Options: targetOptions + " panic=5",
 		Kernels: []disk.Kernel{bad, {Flavour: "virt", Image: good.Image, Initramfs: initramfs(t, target.Gzip, map[string]string{"flavour": "virt"})}},
 	}
 	return vm.Drive{File: write(t, disk.GPTDisk(in)), Access: vm.Writeable}, good
@@ -154,7 +154,7 @@ func TestWatchdogTakenOver(t *testing.T) {
 	t.Parallel()
 	k := kernelOf(t, debian.Newer)
 	in := disk.Install{
-		Options: "console=ttyS0,115200",
+		Options: targetOptions,
 		Kernels: []disk.Kernel{{Flavour: "lts", Image: k.Image, Initramfs: targetImage(t, target.Image{
 			End: report.Feed, Compression: target.Gzip, Programs: modulesOf(t, k, "watchdog", "i6300esb"),
 		})}},
