@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hinshun/vt10x"
+	"golang.org/x/sys/unix"
 )
 
 // Console is the far end of one serial port: a terminal of 80 columns and 24
@@ -69,14 +70,60 @@ func (c *Console) send(b []byte) {
 	}
 }
 
+// cable connects a serial port of QEMU to a [Console]. It is two named pipes, and
+// these hold more than the machine writes in a while in which the host does not let
+// us read. In a socket there is room for some three hundred bytes that come one by
+// one; then the port stands still, the machine drops what it sends, gives its
+// terminal up, or, where its clock skips what it sleeps, is reset by its watchdog.
+type cable struct {
+	out, in *os.File // what the machine writes, and what is typed
+	end     *os.File // keeps out from ending before QEMU does
+}
+
+// room is how many bytes wait in a cable: as many as anybody may ask for.
+const room = 1 << 20
+
+// newCable makes the pipes of QEMU's "-chardev pipe,path=".
+func newCable(path string) (*cable, error) {
+	for _, name := range []string{path + ".in", path + ".out"} {
+		if err := unix.Mkfifo(name, 0o600); err != nil {
+			return nil, &fs.PathError{Op: "mkfifo", Path: name, Err: err}
+		}
+	}
+	w := &cable{}
+	for _, o := range []struct {
+		file **os.File
+		name string
+		mode int
+	}{{&w.out, path + ".out", os.O_RDONLY}, {&w.end, path + ".out", os.O_WRONLY}, {&w.in, path + ".in", os.O_RDWR}} {
+		f, err := os.OpenFile(o.name, o.mode|unix.O_NONBLOCK, 0)
+		if err != nil {
+			w.unplug()
+			return nil, err
+		}
+		*o.file = f
+	}
+	if _, err := unix.FcntlInt(w.out.Fd(), unix.F_SETPIPE_SZ, room); err != nil {
+		w.unplug()
+		return nil, fmt.Errorf("making room in a pipe: %w", err)
+	}
+	return w, nil
+}
+
+func (w *cable) unplug() {
+	for _, f := range []*os.File{w.out, w.in, w.end} {
+		f.Close() // those that are nil return an error
+	}
+}
+
 // serve carries bytes between the port and the emulator until the port closes.
-func (c *Console) serve(conn net.Conn) {
+func (c *Console) serve(w *cable) {
 	done := make(chan struct{})
 	go func() {
 		for {
 			select {
 			case b := <-c.typed:
-				if _, err := conn.Write(b); err != nil {
+				if _, err := w.in.Write(b); err != nil {
 					return
 				}
 			case <-done:
@@ -86,13 +133,13 @@ func (c *Console) serve(conn net.Conn) {
 	}()
 	buf := make([]byte, 4096)
 	for {
-		n, err := conn.Read(buf)
+		n, err := w.out.Read(buf)
 		if n > 0 {
 			c.feed(buf[:n], c.vm.Since())
 		}
 		if err != nil {
 			close(done)
-			conn.Close()
+			w.unplug()
 			return
 		}
 	}

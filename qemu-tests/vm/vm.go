@@ -58,8 +58,9 @@ func Launch(o Options) (*VM, error) {
 		return nil, err
 	}
 
-	// QEMU connects to our sockets, so that no byte is lost before we listen.
-	// Their names must be short (108 bytes), which those of a log directory may not be.
+	// QEMU connects to our sockets and opens our pipes, so that no byte is lost before
+	// we listen. The names of sockets must be short (108 bytes), which those of a log
+	// directory may not be.
 	sockets, err := os.MkdirTemp("", "vm")
 	if err != nil {
 		return nil, err
@@ -75,31 +76,32 @@ func Launch(o Options) (*VM, error) {
 	}
 
 	args := o.args()
-	var listeners []*net.UnixListener
+	var cables []*cable
 	defer func() {
-		for _, l := range listeners {
-			l.Close()
+		for _, c := range cables {
+			c.unplug()
 		}
 	}()
 	for i := range max(o.Serials, 0) {
 		name := fmt.Sprintf("serial%d", i)
-		l, err := listen(name)
+		pipe := filepath.Join(sockets, name)
+		wire, err := newCable(pipe)
 		if err != nil {
 			return nil, err
 		}
-		listeners = append(listeners, l)
+		cables = append(cables, wire)
 		c, err := newConsole(m, name)
 		if err != nil {
 			return nil, err
 		}
 		m.consoles = append(m.consoles, c)
-		args = append(args, "-chardev", "socket,id="+name+",path="+l.Addr().String(), "-serial", "chardev:"+name)
+		args = append(args, "-chardev", "pipe,id="+name+",path="+pipe, "-serial", "chardev:"+name)
 	}
 	l, err := listen("qmp")
 	if err != nil {
 		return nil, err
 	}
-	listeners = append(listeners, l)
+	defer l.Close()
 	args = append(args, "-qmp", "unix:"+l.Addr().String())
 
 	stderr, err := os.Create(filepath.Join(m.dir, "qemu.log"))
@@ -124,26 +126,13 @@ func Launch(o Options) (*VM, error) {
 	go func() {
 		err := cmd.Wait()
 		stderr.Close()
-		for _, l := range listeners {
-			l.SetDeadline(time.Now()) // nobody will come any more
-		}
+		l.SetDeadline(time.Now()) // nobody will come any more
 		exited <- err
 	}()
 
-	var serving sync.WaitGroup
-	for i, c := range m.consoles {
-		conn, acceptErr := listeners[i].Accept()
-		if acceptErr != nil {
-			err = acceptErr
-			break
-		}
-		serving.Go(func() { c.serve(conn) })
-	}
+	conn, err := l.Accept()
 	if err == nil {
-		var conn net.Conn
-		if conn, err = l.Accept(); err == nil {
-			m.monitor, err = newMonitor(conn)
-		}
+		m.monitor, err = newMonitor(conn)
 	}
 	if err != nil {
 		m.process.Kill()
@@ -155,9 +144,18 @@ func Launch(o Options) (*VM, error) {
 		return nil, fmt.Errorf("QEMU did not start: %w\n%s\n%s", err, strings.TrimSpace(string(output)), ShellQuote(args))
 	}
 
+	var serving sync.WaitGroup
+	plugged := cables
+	cables = nil // not to be unplugged by us
+	for i, c := range m.consoles {
+		serving.Go(func() { c.serve(plugged[i]) })
+	}
 	go func() {
 		err := <-exited
 		m.ran, m.used = m.Since(), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()
+		for _, c := range plugged {
+			c.end.Close()
+		}
 		serving.Wait()
 		m.exitErr = errEnded
 		if err != nil {

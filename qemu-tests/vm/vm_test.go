@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -156,6 +157,59 @@ func TestMachineLifeWithoutAKernel(t *testing.T) {
 	m.AwaitEnd(30 * time.Second)
 	if _, err := w.Result(time.Second); !errors.Is(err, errEnded) {
 		t.Errorf("a wait on a machine that has ended returns %v, want %v", err, errEnded)
+	}
+}
+
+// What the machine writes while nobody reads does not hold it up, and is not lost. It
+// writes 20,000 bytes and powers itself off.
+func TestNobodyReads(t *testing.T) {
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("no qemu-system-x86_64")
+	}
+	const bytes = 20_000
+	sector := make([]byte, 1<<20)
+	copy(sector, []byte{
+		0xfa,                                 // cli
+		0xb9, bytes & 0xff, bytes >> 8 & 255, // mov cx, bytes
+		0xba, 0xfd, 0x03, // mov dx, line status
+		0xec,       // in al, dx
+		0xa8, 0x20, // test al, holding register empty
+		0x74, 0xfb, // jz in
+		0xba, 0xf8, 0x03, // mov dx, holding register
+		0xb0, 'x', // mov al, 'x'
+		0xee,       // out dx, al
+		0xe2, 0xf0, // loop mov dx
+		0xba, 0x04, 0x06, // mov dx, power management
+		0xb8, 0x00, 0x20, // mov ax, sleep: off
+		0xef,       // out dx, ax
+		0xf4,       // hlt
+		0xeb, 0xfd, // jmp hlt
+	})
+	sector[510], sector[511] = 0x55, 0xaa
+	file := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(file, sector, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m := Start(t, Options{Memory: 64, Drives: []Drive{{File: file, Bus: SATA}}})
+	c := m.Serial(0)
+	c.mu.Lock() // whoever feeds it waits
+	limit := time.Now().Add(time.Minute)
+	for m.process.Signal(syscall.Signal(0)) == nil && time.Now().Before(limit) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	held := m.process.Signal(syscall.Signal(0)) == nil
+	c.mu.Unlock()
+	if held {
+		t.Error("the machine waits until somebody reads")
+	}
+	if err := m.WaitEnd(time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(c.Log(), "x"); n != bytes {
+		t.Errorf("%d of %d bytes came", n, bytes)
 	}
 }
 
