@@ -249,6 +249,10 @@ type Inventory struct {
 
 	// SettledBy is why no disk is waited for any more, as part of a sentence.
 	SettledBy string
+
+	// Answered is true when every device that is there has answered or has been
+	// given up: another one may still come.
+	Answered bool
 }
 
 // System is what is installed on a volume, as its files have it.

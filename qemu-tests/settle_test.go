@@ -26,6 +26,6 @@ func TestNothingCanCome(t *testing.T) {
 	s, _ := wholeSystem(t)
 	m := startWith(t, "alpboot.timeout=-1", func(*vm.Options) {}, drive(t, "inside.img", pluggedInSetups(t, s)[0].inside, vm.Virtio))
 	m.row(menuLimit, "Entry inside", "default")
-	m.Type("l", "/", "disks are complete", vm.Enter)
-	m.text(drawLimit, "the disks are complete: nothing can bring in another disk")
+	m.Type("l", "/", "no disk is waited", vm.Enter)
+	m.text(drawLimit, "no disk is waited for: nothing can bring in another disk")
 }

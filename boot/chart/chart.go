@@ -67,8 +67,8 @@ func Read(log string) []Span {
 		case strings.HasPrefix(text, "the menu is shown "):
 			add("consoles", begun, at)
 			shown = at
-		case strings.HasPrefix(text, "the disks are complete: "):
-			add("disks until "+strings.TrimPrefix(text, "the disks are complete: "), shown, at)
+		case strings.HasPrefix(text, "no disk is waited for: "):
+			add("disks until "+strings.TrimPrefix(text, "no disk is waited for: "), shown, at)
 		case strings.HasPrefix(text, "booting entry="):
 			booting = at
 		default:

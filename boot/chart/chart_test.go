@@ -16,7 +16,7 @@ INFO      1.400 the firmware took 2.5s until this kernel began
 INFO      1.450 the menu is shown consoles=/dev/ttyS0
 INFO      1.520 /dev/vda1 holds ext4, read in 40ms
 INFO      1.530 /dev/vda2 holds vfat <b>, read in 5ms
-INFO      1.600 the disks are complete: nothing can bring in another disk
+INFO      1.600 no disk is waited for: nothing can bring in another disk
 INFO      1.700 booting entry=lts kernel=vmlinuz
 INFO      2.100 lts is loaded
 INFO      2.200 /dev/vda3 holds ext4, read in -5ms

@@ -52,6 +52,10 @@ type Choice struct {
 	// unattended only when State has been saved: it would be booted for ever.
 	Once bool
 
+	// Asked is set when somebody has asked for it, by the settings, in the menu or for
+	// this start, so that no disk that may still come has a better one.
+	Asked bool
+
 	// State is what to remember as soon as any entry is started: the request
 	// for this start is not in it any more.
 	State remember.State
@@ -97,6 +101,9 @@ func Default(inv boot.Inventory, w Wants) Choice {
 	inv = withoutOwn(inv)
 	held := holdBack(inv, w.Removable)
 	c := decide(held.inv, w)
+	if e, ok := Find(inv.Entries, c.ID); ok && e.Removable && w.Removable != always {
+		c.Asked = false // what is built in may still come
+	}
 	return held.explain(c).doubt(inv)
 }
 
@@ -133,6 +140,7 @@ type chooser struct {
 	inv    boot.Inventory
 	w      Wants
 	wait   string // what for, as a sentence: an entry that may still turn up, or what one starts
+	missed bool   // something was asked for that cannot be booted, or not yet
 	choice Choice
 }
 
@@ -164,6 +172,7 @@ func (c *chooser) choose() {
 			return
 		}
 		c.take(*first, one)
+		c.choice.Asked = one.asked && first.entry.ID == one.entry.ID
 		return
 	}
 	switch {
@@ -273,8 +282,10 @@ func (c *chooser) once() (boot.Entry, bool) {
 			return e, false
 		}
 		if usable(e, found, state.Next) {
+			c.choice.Asked = !isNumber(state.Next)
 			return e, true
 		}
+		c.missed = true
 	}
 	if state.OneShot != "" {
 		e, found := findLoader(c.inv.Entries, state.OneShot, false)
@@ -285,8 +296,10 @@ func (c *chooser) once() (boot.Entry, bool) {
 		if found { // what only systemd-boot knows is left to it
 			c.choice.State.OneShot = ""
 			if usable(e, found, state.OneShot) {
+				c.choice.Asked = !c.missed
 				return e, true
 			}
+			c.missed = true
 		}
 	}
 	if c.inv.Settled { // what is not asked for any more can be asked for again
@@ -324,6 +337,7 @@ func onceKey(e boot.Entry) string {
 type candidate struct {
 	entry   boot.Entry
 	because string // that is so, to follow "because"
+	asked   bool   // by the settings or in the menu, and nothing before it
 }
 
 // candidates yields Default's 2 to 6 that can be booted, the best first, and notes
@@ -331,18 +345,18 @@ type candidate struct {
 // cannot be known yet what comes next.
 func (c *chooser) candidates(yield func(candidate) bool) {
 	seen := map[string]bool{}
-	more := func(e boot.Entry, because string) bool {
+	more := func(e boot.Entry, because string, asked bool) bool {
 		if seen[e.ID] {
 			return true
 		}
 		seen[e.ID] = true
-		if e.Problem == "" && !yield(candidate{e, because}) {
+		if e.Problem == "" && !yield(candidate{e, because, asked}) {
 			return false
 		}
 		for _, p := range c.inv.Entries {
 			if !e.Previous && !seen[p.ID] && p.Problem == "" && c.replaced(p, e) {
 				seen[p.ID] = true
-				if !yield(candidate{p, fmt.Sprintf("it is the kernel before that of %s", e.Name())}) {
+				if !yield(candidate{p, fmt.Sprintf("it is the kernel before that of %s", e.Name()), false}) {
 					return false
 				}
 			}
@@ -373,15 +387,16 @@ func (c *chooser) candidates(yield func(candidate) bool) {
 		default:
 			met = true // notes are about what comes before it
 		}
-		if ok && !more(e, asked.because) {
+		if ok && !more(e, asked.because, !c.missed && !isNumber(asked.id)) {
 			return
 		}
+		c.missed = true
 	}
 	for _, want := range []struct {
 		pattern string
 		skipBad bool
 	}{{c.w.State.LoaderPreferred, true}, {c.w.State.LoaderDefault, false}} {
-		if e, ok := findLoader(c.inv.Entries, want.pattern, want.skipBad); ok && !more(e, "systemd-boot's variables name it") {
+		if e, ok := findLoader(c.inv.Entries, want.pattern, want.skipBad); ok && !more(e, "systemd-boot's variables name it", false) {
 			return
 		}
 	}
@@ -395,7 +410,7 @@ func (c *chooser) candidates(yield func(candidate) bool) {
 		case e.Guessed:
 			because = "no configuration has another one"
 		}
-		if !more(e, because) {
+		if !more(e, because, false) {
 			return
 		}
 	}
@@ -464,10 +479,7 @@ func rank(e, last boot.Entry) int {
 // Find returns the entry that want names: by ID, else title, else number; one that
 // is built in, if it is one of them.
 func Find(entries []boot.Entry, want string) (boot.Entry, bool) {
-	number, err := strconv.Atoi(want)
-	if err != nil {
-		number = 0
-	}
+	number, _ := strconv.Atoi(want)
 	for _, removable := range []bool{false, true} {
 		for _, matches := range []func(i int, e boot.Entry) bool{
 			func(_ int, e boot.Entry) bool { return e.ID == want },
@@ -486,6 +498,13 @@ func Find(entries []boot.Entry, want string) (boot.Entry, bool) {
 		}
 	}
 	return boot.Entry{}, false
+}
+
+// isNumber reports whether an entry is asked for by its place in the list, which is
+// another one's when further disks have come.
+func isNumber(want string) bool {
+	_, err := strconv.Atoi(want)
+	return err == nil
 }
 
 // findLoader returns the first entry that systemd-boot may know and that pattern

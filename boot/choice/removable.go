@@ -102,6 +102,6 @@ func (c Choice) doubt(inv boot.Inventory) Choice {
 		c.Wait = fmt.Sprintf("%s is not booted by itself: %s", inv.Entries[i].Title, inv.Entries[i].Suspect)
 		c.Notes = append(c.Notes, c.Wait)
 	}
-	c.ID, c.Once, c.Because = "", false, ""
+	c.ID, c.Once, c.Asked, c.Because = "", false, false, ""
 	return c
 }

@@ -139,6 +139,17 @@ func (s *Scanner) Start(ctx context.Context) *Scan {
 // the scan ends.
 func (sc *Scan) Inventories() <-chan boot.Inventory { return sc.inventories }
 
+// Enough has nobody wait for another disk at the start of the scan, and is for
+// whoever knows what to do without one; why is for [boot.Inventory.SettledBy]. Devices
+// that are there are waited for all the same, and so are those that come later.
+func (sc *Scan) Enough(why string) {
+	sc.call(func(st *state) {
+		if now := time.Now(); st.inventory.Answered && !st.changed && now.Before(st.quietAt) {
+			st.letGo(why)
+		}
+	})
+}
+
 // Settled waits until every device has answered, or its time is up, and returns
 // what is known then.
 func (sc *Scan) Settled() boot.Inventory {

@@ -329,6 +329,41 @@ func TestSettlesWhenNothingCanCome(t *testing.T) {
 	}
 }
 
+// Who knows what to do without a further disk does not wait for one, but for what is
+// there; one that comes later is found all the same.
+func TestEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := lateEvent{hardware.New(alpine("/dev/sda1", "u1", "lts"), alpine("/dev/sdb1", "u2", "virt")), new(bool)}
+		m.Latency = 50 * time.Millisecond
+		start := time.Now()
+		s := listener(m.Machine)
+		s.Machine = m
+		sc := s.Start(t.Context())
+		defer sc.Stop()
+		early := true
+		for inv := range sc.Inventories() {
+			switch {
+			case early && !inv.Answered:
+				sc.Enough("too early") // it has not answered yet: this counts for nothing
+			case early:
+				early = false
+				*m.there = true // its event has not come yet
+				sc.Enough("that is enough")
+			case inv.Settled:
+				if took := time.Since(start); took >= time.Second || inv.SettledBy != "that is enough" || titles(inv) != "Linux lts, Linux virt" {
+					t.Errorf("%q had settled after %v, as %s", titles(inv), took, inv.SettledBy)
+				}
+				m.Plug(alpine("/dev/sdc1", "u3", "edge"))
+				synctest.Wait()
+				if inv := settled(t, sc); titles(inv) != "Linux lts, Linux virt, Linux edge" || inv.SettledBy != "no device has come for 1s" {
+					t.Errorf("later: %q, as %s", titles(inv), inv.SettledBy)
+				}
+				return
+			}
+		}
+	})
+}
+
 // lateEvent is a machine whose second disk is there before its event.
 type lateEvent struct {
 	*hardware.Machine

@@ -266,28 +266,30 @@ func (st *state) publish(p plan, now time.Time) (wake time.Time, again bool) {
 	} else if !at.IsZero() {
 		wake = earlier(wake, at)
 	}
-	quiet := !st.loading && st.relistAt.IsZero() && !now.Before(st.quietAt)
+	answered := !p.busy && !st.loading && st.relistAt.IsZero()
 	if st.awaitsOwn(now) {
-		quiet, wake = false, earlier(wake, st.ownBy)
+		answered, wake = false, earlier(wake, st.ownBy)
 	}
-	if now.Before(st.quietAt) {
+	quiet := !now.Before(st.quietAt)
+	if !quiet {
 		wake = earlier(wake, st.quietAt)
 	}
-	if !p.busy && quiet && !st.complete {
+	if answered && quiet && !st.complete {
 		// Nothing more comes: sets must do with the members that are there.
 		st.complete, st.changed = true, true
 		st.assemble()
 		return wake, true
 	}
-	settled := !p.busy && quiet
+	settled := answered && quiet
 	switch {
-	case st.changed && !settled && now.Before(st.paceAt):
+	case st.changed && !answered && now.Before(st.paceAt):
 		wake = earlier(wake, st.paceAt)
 		if st.inventory.Settled {
 			st.out = nil // it is closed
 		}
-	case st.changed || settled != st.inventory.Settled:
+	case st.changed || settled != st.inventory.Settled || answered != st.inventory.Answered:
 		st.inventory = st.makeInventory()
+		st.inventory.Answered = answered
 		if st.inventory.Settled = settled; settled {
 			st.inventory.SettledBy = st.quietBy
 		}
@@ -318,15 +320,20 @@ func (st *state) asksWhatComes(p plan, now time.Time) (asks bool, at time.Time) 
 }
 
 // nothingComes has nobody wait for quiet when nothing can bring in a disk any more. It
-// reports whether that is so. One that has come since the devices were listed last is
-// there by now, whether or not its event is.
+// reports whether that is so.
 func (st *state) nothingComes() bool {
 	if st.scanner.Awaited() != "" {
 		return false
 	}
-	st.list()
-	st.quietAt, st.quietBy = time.Now(), "nothing can bring in another disk"
+	st.letGo("nothing can bring in another disk")
 	return true
+}
+
+// letGo has nobody wait for quiet. One that has come since the devices were listed
+// last is there by now, whether or not its event is.
+func (st *state) letGo(why string) {
+	st.list()
+	st.quietAt, st.quietBy = time.Now(), why
 }
 
 // event takes in a uevent.

@@ -54,6 +54,7 @@ func (s *session) readFirmware() {
 			}
 			s.configure()
 			s.show()
+			s.letGo()
 		})
 	})
 }

@@ -128,6 +128,7 @@ type session struct {
 	secrets secrets
 	loader  loader
 	ahead   ahead
+	enough  enough
 	keymaps keymaps
 	guard   guard
 	last    lastTime
@@ -317,6 +318,7 @@ func (s *session) take(inv boot.Inventory) {
 	}
 	s.lookForLog()
 	s.show()
+	s.letGo()
 	s.bootPending()
 }
 
@@ -332,7 +334,7 @@ func (s *session) logInventory() {
 		}
 	}
 	if inv := s.view.inventory; inv.Settled && inv.SettledBy != "" {
-		s.logOnce(slog.LevelInfo, "the disks are complete: "+inv.SettledBy)
+		s.logOnce(slog.LevelInfo, "no disk is waited for: "+inv.SettledBy)
 	}
 	for _, e := range s.view.inventory.Entries {
 		s.logOnce(slog.LevelDebug, fmt.Sprintf("entry %s on %s: %s", e.ID, e.Volume.Device, e.Title))

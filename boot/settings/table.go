@@ -77,7 +77,7 @@ func table() []setting {
 			func(s *Settings) *bool { return &s.HandOn }),
 		seconds("device-limit", "10", 1, 600, "How long a device may take to answer before it is reported. An answer that comes later counts all the same.",
 			func(s *Settings) *time.Duration { return &s.DeviceLimit }),
-		seconds("settle", "1", 0, 600, "How long no new device must have come before the countdown starts. Up to 1, that is waited for only where something may still bring in a disk, such as USB.",
+		seconds("settle", "1", 0, 600, "How long no new device must have come before the countdown starts. Up to 1, that is waited for only where something may still bring in a disk, such as USB, and the default was not asked for or is not there.",
 			func(s *Settings) *time.Duration { return &s.Settle }),
 		{
 			name: "remember", def: Auto, takes: "auto, efi, off, or a file on a volume such as UUID=1234-ABCD:/alpboot.state (also LABEL=, PARTUUID=, PARTLABEL=)",
