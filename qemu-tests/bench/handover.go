@@ -172,7 +172,7 @@ func handoverDisk(a *assets.Assets) (string, error) {
 	file := a.Path("bench", "handover.img")
 	return file, disk.SeparateBoot(disk.Install{Kernels: []disk.Kernel{
 		{Flavour: "lts", Image: k.Image, Initramfs: initrd},
-		{Flavour: "stub", Image: stubFile},
+		{Flavour: "stub", Image: stubFile, Initramfs: initrd}, // an entry without its initrd cannot be booted
 	}}).Write(file)
 }
 
