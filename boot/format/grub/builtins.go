@@ -49,6 +49,15 @@ const (
 	loaders = `chainloader pxechainloader ntldr freedos truecrypt appleloader`
 )
 
+// builtin returns GRUB's command of that name, nil where it has none. Of many
+// volumes few have a configuration, so that the table is made when it is needed.
+func (r *reader) builtin(name string) builtin {
+	if r.builtins == nil {
+		r.builtins = builtins()
+	}
+	return r.builtins[name]
+}
+
 // builtins returns the table of GRUB's commands by name. It is made for each
 // reader: a variable of the package would be made for every program that the
 // package is linked into.
@@ -139,7 +148,7 @@ func builtins() map[string]builtin {
 
 // lookup returns GRUB's own command of that name, nil when there is none.
 func (m *machine) lookup(name string) builtin {
-	if run := m.builtins[name]; run != nil {
+	if run := m.builtin(name); run != nil {
 		return run
 	}
 	for _, system := range [...][2]string{

@@ -166,10 +166,9 @@ type reader struct {
 
 func newReader(fsys fs.FS, vol boot.Volume) *reader {
 	return &reader{
-		volumes:  []boot.MountedVolume{{Volume: vol, FS: fsys}},
-		builtins: builtins(),
-		configs:  map[string]bool{},
-		disks:    map[string]string{}, subvolumes: map[int][]string{},
+		volumes: []boot.MountedVolume{{Volume: vol, FS: fsys}},
+		configs: map[string]bool{},
+		disks:   map[string]string{}, subvolumes: map[int][]string{},
 		noted:     map[string]bool{},
 		bytesLeft: maxTotal, filesLeft: maxFiles, stepsLeft: maxSteps,
 		textLeft: maxText, looksLeft: maxLooks, itemsLeft: maxItems,
