@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -14,5 +15,33 @@ func TestSlower(t *testing.T) {
 	errs := slower(before, now)
 	if len(errs) != 1 || !strings.Contains(errs[0].Error(), "init to first frame took 0.001 s") {
 		t.Errorf("got %v", errs)
+	}
+}
+
+// What a release has kept is compared with: a run that is as fast passes, one that is
+// slower by more than a twentieth fails, and another QEMU counts otherwise.
+func TestKeptIsCompared(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "release.json")
+	report := func(qemu string, us int64) Report {
+		return Report{Machine: Machine{QEMU: qemu}, Counted: []Counted{{"alpboot, minimal", map[string]int64{"frame": us}}}}
+	}
+	var out strings.Builder
+	if err := report("7.2", 1).compare(file, &out); err != nil || !strings.Contains(out.String(), "--keep") {
+		t.Errorf("before anything is kept: %v, %q", err, out.String())
+	}
+	if err := report("7.2", 1000).keep(file); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		qemu string
+		us   int64
+		ok   bool
+	}{{"7.2", 1000, true}, {"7.2", 1050, true}, {"7.2", 1060, false}, {"9.0", 2000, true}} {
+		if err := report(tt.qemu, tt.us).compare(file, &out); (err == nil) != tt.ok {
+			t.Errorf("QEMU %s, %d us: %v", tt.qemu, tt.us, err)
+		}
+	}
+	if !strings.Contains(out.String(), "not compared") {
+		t.Errorf("it does not write that nothing was compared: %q", out.String())
 	}
 }

@@ -36,6 +36,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	everything := fs.Bool("all", false, "measure what takes an hour, too")
 	against := fs.String("against", "", "count the image of the checkout in `DIRECTORY`, too")
 	keep := fs.Bool("keep", false, "keep what was counted, for the next release to be compared with")
+	lists := fs.Bool("partitions", false, "count only how long lists of 1, 64 and 256 partitions take, and write no file")
 	handover := fs.Bool("handover", false, "measure only loading a kernel and jumping to it, and write no file")
 	ways := fs.Bool("payloads", false, "measure only the ways from firmware to the menu, and write build/x86_64/payloads.json")
 	tests := fs.Bool("machines", false, "measure only how long the tests take from power on to menu and target, and write build/x86_64/machines.json")
@@ -70,7 +71,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		case *ways:
 			err = payloads(a, *runs, *output, stdout, stderr)
 		default:
-			err = bench(a, plan{*runs, *memory, *everything, *against, *keep, *output}, stdout, stderr)
+			err = bench(a, plan{*runs, *memory, *everything, *against, *keep, *lists, *output}, stdout, stderr)
 		}
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 /* Notes the time in the machine each time that QEMU sends something from its
  * first serial port: a line "BYTES NANOSECONDS INSTRUCTIONS" in the file
- * ALPBOOT_CLOCK, of which the first is how many bytes have been sent so far. QEMU
+ * ALPBOOT_CLOCK, of which the first is how many bytes have been sent when these are,
+ * too. It is there before anybody can see the bytes, who may end QEMU then. QEMU
  * sends while its processor waits, so that the time is exact. It has no command
  * that returns its virtual clock, but it exports the functions. */
 #define _GNU_SOURCE
@@ -37,16 +38,22 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 	static ssize_t (*next)(int, const struct msghdr *, int);
 	static int out = -1;
 	static long long sent;
+	long long all;
+	size_t i;
 	ssize_t n;
 
 	if (!next)
 		next = (ssize_t(*)(int, const struct msghdr *, int))dlsym(RTLD_NEXT, "sendmsg");
+	if (!qemu_clock_get_ns || !icount_get_raw || !is_serial(fd))
+		return next(fd, m, flags);
+	if (out < 0)
+		out = open(getenv("ALPBOOT_CLOCK"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	all = sent;
+	for (i = 0; i < m->msg_iovlen; i++)
+		all += m->msg_iov[i].iov_len;
+	dprintf(out, "%lld %lld %lld\n", all, (long long)qemu_clock_get_ns(VIRTUAL), (long long)icount_get_raw());
 	n = next(fd, m, flags);
-	if (n > 0 && qemu_clock_get_ns && icount_get_raw && is_serial(fd)) {
-		if (out < 0)
-			out = open(getenv("ALPBOOT_CLOCK"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (n > 0)
 		sent += n;
-		dprintf(out, "%lld %lld %lld\n", sent, (long long)qemu_clock_get_ns(VIRTUAL), (long long)icount_get_raw());
-	}
 	return n;
 }
