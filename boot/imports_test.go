@@ -19,13 +19,13 @@ import (
 const ours = "github.com/alpboot/alpboot/"
 
 // leaves are packages that everybody may import. They import nothing of ours.
-var leaves = []string{"boot", "boot/cmdline", "boot/efivar", "boot/version"}
+var leaves = []string{"boot", "boot/cmdline", "boot/cpio", "boot/efivar", "boot/version"}
 
 // arrows are what packages may import of ours, besides leaves. A name that ends
 // in /... is a package and all below it, unless one of these has a line of its own.
 var arrows = map[string][]string{
 	"boot":         {},
-	"boot/cmdline": {}, "boot/efivar": {}, "boot/version": {},
+	"boot/cmdline": {}, "boot/cpio": {}, "boot/efivar": {}, "boot/version": {},
 
 	"boot/device/...":        {"boot/device/..."},
 	"boot/device/superblock": {"boot/device/table"},
@@ -40,6 +40,7 @@ var arrows = map[string][]string{
 	"boot/pstore":            {},
 	"boot/chart":             {},
 	"boot/sysinfo":           {},
+	"boot/tpm":               {},
 	"boot/watchdog":          {},
 
 	"boot/choice":   {"boot/remember"},
@@ -48,6 +49,7 @@ var arrows = map[string][]string{
 
 	"boot/discover": {"boot/device/...", "boot/format/...", "boot/kernel/..."},
 	"boot/kexec":    {"boot/kernel/..."},
+	"boot/measure":  {"boot/kernel", "boot/kexec", "boot/tpm"},
 	"boot/list":     {"boot/choice", "boot/device/...", "boot/discover", "boot/kexec", "boot/list/readonly", "boot/remember", "boot/settings"},
 
 	"boot/list/readonly": {"boot/device/superblock"},
@@ -58,13 +60,13 @@ var arrows = map[string][]string{
 	"boot/install":     {"boot/payload/...", "boot/device/...", "boot/format/...", "boot/kernel"},
 	"boot/session": {
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
-		"boot/keymap", "boot/lasttime", "boot/menu", "boot/pointer", "boot/remember", "boot/settings", "boot/sysinfo", "boot/watchdog",
+		"boot/keymap", "boot/lasttime", "boot/measure", "boot/menu", "boot/pointer", "boot/remember", "boot/settings", "boot/sysinfo", "boot/tpm", "boot/watchdog",
 	},
 	"boot/doctor": {"boot/choice", "boot/device/superblock", "boot/format/fstab", "boot/kernel", "boot/module", "boot/payload/efi", "boot/payload/esp", "boot/payload/inspect", "boot/settings"},
 	"boot/keep":   {"boot/device/mountinfo", "boot/format/kept", "boot/kernel"},
 	"boot/reboot": {
 		"boot/choice", "boot/device/...", "boot/discover", "boot/doctor", "boot/format/all", "boot/format/kept", "boot/keep", "boot/kernel/...", "boot/kexec",
-		"boot/lasttime", "boot/payload", "boot/payload/esp", "boot/remember", "boot/settings",
+		"boot/lasttime", "boot/measure", "boot/payload", "boot/payload/esp", "boot/remember", "boot/settings", "boot/tpm",
 	},
 
 	"cmds/...": {"boot/...", "cmds/...", "initramfs"},
@@ -74,6 +76,7 @@ var arrows = map[string][]string{
 	"boot/boottest/hostile":        {"boot/boottest", "boot/format/uki/ukitest"},
 	"boot/device/luks/lukstest":    {},
 	"boot/format/uki/ukitest":      {"boot/boottest"},
+	"boot/tpm/tpmtest":             {"boot/boottest"},
 	"boot/menu/term/testdata/demo": {"boot/menu/...", "boot/device/superblock"},
 	"cmds/lsboot/layouttest":       {"boot/boottest", "boot/device/superblock", "boot/format/uki/ukitest", "qemu-tests/disk"},
 }

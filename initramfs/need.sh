@@ -83,6 +83,7 @@ test         flex                flex              flex
 test         bison               bison             bison
 test         dtc                 device-tree-compiler  dtc
 test         swtpm               swtpm             swtpm
+test         tpm2_pcrread        tpm2-tools        tpm2-tools
 everything   qemu-system-aarch64 qemu-system-arm   qemu-system-aarch64
 everything   rauc                rauc              -
 everything   dbus-daemon         dbus-daemon       -

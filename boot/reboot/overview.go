@@ -49,6 +49,9 @@ func (s *System) Overview(ctx context.Context) error {
 	}
 	row("last", "%s", last)
 	row("memory", "%s", b.store.Where())
+	if text := s.measured(); text != "" {
+		row("measured", "%s", text)
+	}
 	s.say("\nA reboot from here:")
 	s.status(ctx, b, m.Wants)
 	return nil

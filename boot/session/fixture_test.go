@@ -30,6 +30,7 @@ import (
 	"github.com/alpboot/alpboot/boot/pointer"
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/settings"
+	"github.com/alpboot/alpboot/boot/tpm/tpmtest"
 	"github.com/alpboot/alpboot/boot/watchdog"
 )
 
@@ -212,6 +213,7 @@ type fixture struct {
 	files   fstest.MapFS // of the image, sysfs and procfs
 
 	dog     *boottest.Watchdog // nil: it cannot be opened
+	tpm     *tpmtest.Fake      // nil: it cannot be opened
 	pointer func(name string) (pointer.Device, error)
 
 	mu       sync.Mutex
@@ -322,6 +324,12 @@ func (b *fixture) Watchdog(name string) (watchdog.Running, error) {
 		return nil, errors.New("it is in use")
 	}
 	return b.dog, nil
+}
+func (b *fixture) TPM(string) (io.ReadWriteCloser, error) {
+	if b.tpm == nil {
+		return nil, errors.New("it is in use")
+	}
+	return b.tpm.Open(), nil
 }
 func (b *fixture) Restart() error  { b.hw.note("restart"); return errors.New("the machine stays") }
 func (b *fixture) PowerOff() error { b.hw.note("power off"); return nil }

@@ -76,7 +76,7 @@ func aboutInitrd(r readerAt, size int64) (string, error) { return kernel.Identif
 func (s *session) systemLines() func() []string {
 	asked, memory := s.asked, "A default is remembered in "+s.memory.store.Where()
 	return func() []string {
-		lines := sysinfo.Lines(s.Root, "alpboot "+version.String(), memory)
+		lines := sysinfo.Lines(s.Root, slices.Concat([]string{"alpboot " + version.String(), memory}, s.pcrLines())...)
 		head := false
 		for _, v := range asked.Values() {
 			if v.Source == (settings.Source{}) {

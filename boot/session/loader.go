@@ -57,6 +57,7 @@ type job struct {
 	saveErr       error
 
 	counting counting
+	measure  measuring
 }
 
 // boot loads an entry and, when that has worked, starts it. While its disk is
@@ -140,6 +141,7 @@ func (s *session) load(j *job) {
 	s.ahead.end()
 	j.scan = s.view.scan
 	j.counting = s.counting(j)
+	j.measure = s.measure
 	j.ctx, j.cancel = context.WithCancel(s.ctx)
 	name := path.Base(j.entry.Kernel)
 	s.update(menu.StatusMsg{Text: fmt.Sprintf("Loading %s ...", name)})
@@ -247,6 +249,7 @@ func (s *session) loaded(j *job, err error) {
 func (s *session) release(j *job) {
 	j.cancel()
 	s.loader.job = nil
+	s.measure = j.measure
 	if j.saveErr != nil {
 		s.log.Warn("what is booted was not remembered", "error", j.saveErr)
 	}
@@ -287,6 +290,9 @@ func (s *session) jump(j *job) {
 	loader := &kexec.Loader{Kernel: s.Kexec, Root: s.Root}
 	text := fmt.Sprintf("Starting %s. The screen may stay dark for a moment.%s", boot.Clean(j.entry.Name()), j.watched)
 	if p := j.counting.problem(); p != "" {
+		text = p + " " + text
+	}
+	if p := j.measure.problem(); p != "" {
 		text = p + " " + text
 	}
 	s.depart(text, j.cmdline, j.commit, func() error { return s.exec(loader, j.watched) }, func(err error) {
@@ -406,6 +412,11 @@ func (j *job) loadFiles(loader *kexec.Loader) error {
 		return err
 	}
 	t.Cmdline = j.cmdline
+	// Not what is added below: a digest of the passphrase would help to guess it.
+	events, err := j.measure.digest(j.ctx, t, func(done, total int64) { loader.Progress("Measuring", done, total) })
+	if err != nil {
+		return err
+	}
 	if j.passphrase != nil {
 		archive := luks.Archive(j.passphrase)
 		defer clear(archive)
@@ -417,5 +428,5 @@ func (j *job) loadFiles(loader *kexec.Loader) error {
 		t.Initrds = append(t.Initrds, f)
 		defer f.WriteAt(make([]byte, len(archive)), 0)
 	}
-	return loader.Load(j.ctx, t)
+	return j.measure.load(j.ctx, loader, t, events)
 }

@@ -10,6 +10,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -44,6 +45,8 @@ type Machine interface {
 	KernelMessages(on bool)
 	// Watchdog opens a watchdog by its name, which starts it.
 	Watchdog(name string) (watchdog.Running, error)
+	// TPM opens a TPM by its name.
+	TPM(name string) (io.ReadWriteCloser, error)
 	// HandOver leaves the machine as the next kernel, or the firmware, wants it.
 	// What is in the way of that is logged.
 	HandOver(log *slog.Logger)
@@ -131,6 +134,7 @@ type session struct {
 	enough  enough
 	keymaps keymaps
 	guard   guard
+	measure measuring
 	last    lastTime
 
 	fingerprints fingerprints
@@ -150,6 +154,7 @@ func newSession(c Config) *session {
 		failed: map[string]bool{}, passed: map[string]bool{}, reported: map[string]bool{},
 		memory: &memory{store: &remember.Nowhere{}},
 	}
+	s.measure = measuring{root: c.Root, open: c.Machine.TPM, log: s.log}
 	for _, n := range c.Notes {
 		s.notes = append(s.notes, sentence(n))
 	}

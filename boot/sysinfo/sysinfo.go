@@ -164,7 +164,14 @@ func (m machine) firmware() []string {
 		if version != "" {
 			version = "version " + version
 		}
-		add("TPM", n, version, m.text("sys/class/tpm/"+n+"/device/description"))
+		banks := m.list("sys/class/tpm/"+n, func(n string) bool { return strings.HasPrefix(n, "pcr-") })
+		for i, b := range banks {
+			banks[i] = strings.TrimPrefix(b, "pcr-")
+		}
+		if len(banks) > 0 {
+			banks = []string{"PCRs by " + strings.Join(banks, " and ")}
+		}
+		add("TPM", append([]string{n, version, m.text("sys/class/tpm/" + n + "/device/description")}, banks...)...)
 	}
 	return lines
 }

@@ -54,6 +54,8 @@ func TestLines(t *testing.T) {
 				efi + "SecureBoot-" + efivar.Global:    "\x06\x00\x00\x00\x01",
 				efi + "SetupMode-" + efivar.Global:     "\x06\x00\x00\x00\x00",
 				"sys/class/tpm/tpm0/tpm_version_major": "2\n",
+				"sys/class/tpm/tpm0/pcr-sha1/0":        "00\n",
+				"sys/class/tpm/tpm0/pcr-sha256/0":      "00\n",
 				"sys/class/tpm/tpmrm0/dev":             "1\n",
 				"proc/cpuinfo":                         "processor\t: 0\nmodel name\t: Intel(R) Core(TM) i5-8265U CPU @ 1.60GHz\n\nprocessor\t: 1\nmodel name\t: other\n",
 				"proc/meminfo":                         "MemTotal:       16169236 kB\nMemFree:        1 kB\nMemAvailable:   15961340 kB\n",
@@ -83,7 +85,7 @@ Machine: LENOVO, 20Q0, ThinkPad X390
 Version: LENOVO, N2JET91W, 01/02/2023
 Kind: UEFI, 64 bits
 Secure Boot: on
-TPM: tpm0, version 2
+TPM: tpm0, version 2, PCRs by sha1 and sha256
 Processor and memory:
 2 processors, Intel(R) Core(TM) i5-8265U CPU @ 1.60GHz
 15 GiB of memory, 15 GiB available

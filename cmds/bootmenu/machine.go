@@ -27,6 +27,7 @@ import (
 	"github.com/alpboot/alpboot/boot/session"
 	"github.com/alpboot/alpboot/boot/settings"
 	"github.com/alpboot/alpboot/boot/sysinfo"
+	"github.com/alpboot/alpboot/boot/tpm"
 	"github.com/alpboot/alpboot/boot/version"
 	"github.com/alpboot/alpboot/boot/watchdog"
 )
@@ -174,6 +175,9 @@ func (machine) HandOver(log *slog.Logger)  { handOver(log) }
 
 // Watchdog implements [session.Machine].
 func (machine) Watchdog(name string) (watchdog.Running, error) { return openWatchdog(name) }
+
+// TPM implements [session.Machine].
+func (machine) TPM(name string) (io.ReadWriteCloser, error) { return tpm.Open("/dev/" + name) }
 
 func (machine) Restart() error  { return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) }
 func (machine) PowerOff() error { return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF) }

@@ -1,20 +1,18 @@
 package luks
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/cpio"
 )
 
 // keyFile is where Alpine's initramfs looks for a key by itself.
 const keyFile = "/crypto_keyfile.bin"
 
 // Archive returns an initrd, to be loaded after those of the entry, that holds
-// the passphrase as /crypto_keyfile.bin, mode 0400: an uncompressed cpio
-// archive in newc format (Documentation/driver-api/early-userspace/buffer-format.rst
-// of the kernel), whose length is a multiple of 4. The caller clears it when it
-// has been loaded.
+// the passphrase as /crypto_keyfile.bin, mode 0400. The caller
+// clears it when it has been loaded.
 //
 // With the command line of [ForTarget], Alpine's initramfs opens the volume
 // with it and asks nobody: initramfs-init (mkinitfs since 3.4) passes
@@ -28,21 +26,8 @@ const keyFile = "/crypto_keyfile.bin"
 // Debian's cryptsetup-initramfs a key file in its own /cryptroot/crypttab, which
 // an archive cannot add to.
 func Archive(passphrase []byte) []byte {
-	var b []byte
-	add := func(name string, mode int, data []byte) {
-		links := 1
-		b = fmt.Appendf(b, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%s\x00",
-			0, mode, 0, 0, links, 0, len(data), 0, 0, 0, 0, len(name)+1, 0, name)
-		b = pad(b)
-		b = pad(append(b, data...))
-	}
-	add(strings.TrimPrefix(keyFile, "/"), 0o100400, passphrase)
-	add("TRAILER!!!", 0, nil)
-	return b
+	return cpio.Archive(cpio.File{Name: strings.TrimPrefix(keyFile, "/"), Mode: 0o400, Data: passphrase})
 }
-
-// pad fills up to a multiple of 4 bytes.
-func pad(b []byte) []byte { return append(b, make([]byte, -len(b)&3)...) }
 
 // ForTarget reports whether the Alpine system that is booted with cmdline will ask
 // for the passphrase of the LUKS volume vol, and returns the command line that has
