@@ -27,8 +27,7 @@ type measuring struct {
 	silent bool            // the TPM has not answered, and is not asked again
 }
 
-// tpmLimit is how long a TPM may take for what it is asked at a time. One takes 10 to
-// 50 ms for an event.
+// tpmLimit is how long a TPM may take for what it is asked at a time.
 const tpmLimit = 3 * time.Second
 
 // ask has do ask the TPM, if there is one, and reports whether that worked. What does
@@ -38,7 +37,9 @@ func (m *measuring) ask(do func(ctx context.Context, d *tpm.Device) error) bool 
 	if name == "" {
 		return false
 	}
-	if !m.silent {
+	if m.silent {
+		m.err = fmt.Errorf("the TPM has not answered before: %w", tpm.ErrNoAnswer)
+	} else {
 		m.err = askTPM(name, m.open, do)
 		m.silent = errors.Is(m.err, tpm.ErrNoAnswer)
 	}
@@ -82,8 +83,9 @@ func (m *measuring) digest(ctx context.Context, t kexec.Target, progress func(do
 // finds the log in its initramfs, and in it what is in the PCRs: where one cannot be
 // extended t is loaded again, with another log.
 func (m *measuring) load(ctx context.Context, loader *kexec.Loader, t kexec.Target, events []measure.Event) error {
+	readable := len(t.Initrds) > 0 || len(events) > 2 // a unified kernel image has its own
 	for {
-		err := m.loadWithLog(ctx, loader, t, events)
+		err := m.loadWithLog(ctx, loader, t, events, readable)
 		if err != nil || len(events) == 0 {
 			return err
 		}
@@ -104,11 +106,11 @@ func (m *measuring) load(ctx context.Context, loader *kexec.Loader, t kexec.Targ
 	}
 }
 
-// loadWithLog loads t with the log that the PCRs have when events are in them. A
-// system without an initrd could not read it.
-func (m *measuring) loadWithLog(ctx context.Context, loader *kexec.Loader, t kexec.Target, events []measure.Event) error {
+// loadWithLog loads t with the log that the PCRs have when events are in them, if it
+// is readable: a system without an initrd would never see it.
+func (m *measuring) loadWithLog(ctx context.Context, loader *kexec.Loader, t kexec.Target, events []measure.Event, readable bool) error {
 	log := append(m.inherited(), measure.Log(append(m.events[:len(m.events):len(m.events)], events...))...)
-	if len(log) > 0 && len(t.Initrds) > 0 {
+	if len(log) > 0 && readable {
 		f, err := kexec.MemFile("tpm2-measure.log", bytes.NewReader(measure.Archive(log)))
 		if err != nil {
 			return fmt.Errorf("passing the log of what was measured to the system: %w", err)

@@ -189,6 +189,16 @@ func TestTPMFails(t *testing.T) {
 				if got := whats(b.handedLog()); !slices.Equal(got, tt.has) {
 					t.Errorf("the log has %q, want %q", got, tt.has)
 				}
+				if tt.name != "hangs" {
+					return
+				}
+				b.press(menu.KeyHome) // the jump has failed
+				b.burst(menu.KeyEnter)
+				b.wait(2 * time.Second)
+				b.did(booted...)
+				if !strings.HasPrefix(b.screen.last, failed+"the TPM has not answered before: it does not answer. Starting") {
+					t.Errorf("the last line of the next start is %q", b.screen.last)
+				}
 			})
 		})
 	}

@@ -1,5 +1,6 @@
 // Package tpm asks a TPM 2.0 for what a boot loader needs of it: which banks of
-// PCRs it has, the value of a PCR, and that one is extended. It marshals the
+// PCRs it has, the value of a PCR, that one is extended, and a secret that was
+// sealed to PCRs. It marshals the
 // commands itself ("Trusted Platform Module Library", parts 2 and 3, of the
 // Trusted Computing Group), as a library for all of them is twenty times as large.
 //
@@ -72,9 +73,17 @@ const (
 	codePCRExtend     = 0x182 // TPM_CC_PCR_Extend
 	codeGetCapability = 0x17a // TPM_CC_GetCapability
 	codePCRRead       = 0x17e // TPM_CC_PCR_Read
+	codeCreatePrimary = 0x131 // TPM_CC_CreatePrimary
+	codeLoad          = 0x157 // TPM_CC_Load
+	codeUnseal        = 0x15e // TPM_CC_Unseal
+	codeFlush         = 0x165 // TPM_CC_FlushContext
+	codeStartSession  = 0x176 // TPM_CC_StartAuthSession
+	codePolicyPCR     = 0x17f // TPM_CC_PolicyPCR
 
 	capabilityPCRs = 5          // TPM_CAP_PCRS
 	passwordHandle = 0x40000009 // TPM_RS_PW
+	ownerHandle    = 0x40000001 // TPM_RH_OWNER
+	nullHandle     = 0x40000007 // TPM_RH_NULL
 )
 
 const (
@@ -159,7 +168,7 @@ type Digest struct {
 // it is.
 func (d *Device) Extend(ctx context.Context, pcr int, digests []Digest) error {
 	body := be.AppendUint32(nil, uint32(pcr)) // its handle
-	body = appendPassword(body)
+	body = appendAuth(body, passwordHandle)
 	body = be.AppendUint32(body, uint32(len(digests)))
 	for _, x := range digests {
 		body = append(be.AppendUint16(body, uint16(x.Algorithm)), x.Sum...)
@@ -174,10 +183,11 @@ func (d *Device) Extend(ctx context.Context, pcr int, digests []Digest) error {
 	return nil
 }
 
-// appendPassword appends the authorization by an empty password.
-func appendPassword(b []byte) []byte {
+// appendAuth appends the authorization by a session: passwordHandle for an empty
+// password, or a policy without one, which ends with the command.
+func appendAuth(b []byte, session uint32) []byte {
 	b = be.AppendUint32(b, 9) // bytes that follow
-	b = be.AppendUint32(b, passwordHandle)
+	b = be.AppendUint32(b, session)
 	return append(b, 0, 0, 0, 0, 0) // no nonce, no attributes, no password
 }
 
@@ -210,7 +220,7 @@ func (d *Device) run(ctx context.Context, tag uint16, code uint32, body []byte) 
 		if got.err != nil {
 			return nil, got.err
 		}
-		return parse(got.answer, tag == tagSessions)
+		return parse(got.answer, tag == tagSessions, code == codeCreatePrimary || code == codeLoad)
 	case <-ctx.Done():
 		close(abandoned)
 		d.lost = ErrNoAnswer
@@ -250,8 +260,8 @@ func exchange(rw io.ReadWriter, command []byte) ([]byte, error) {
 var errAnswer = errors.New("its answer makes no sense")
 
 // parse returns the parameters of an answer, or what the TPM has against the
-// command.
-func parse(answer []byte, sessions bool) (*reader, error) {
+// command. In one to a command with sessions a handle is no parameter.
+func parse(answer []byte, sessions, handle bool) (*reader, error) {
 	r := &reader{rest: answer}
 	tag, size, code := r.uint16(), r.uint32(), Code(r.uint32())
 	switch {
@@ -262,12 +272,16 @@ func parse(answer []byte, sessions bool) (*reader, error) {
 	case !sessions && tag == tagNoSessions:
 		return r, nil
 	case sessions && tag == tagSessions:
+		p := &reader{}
+		if handle {
+			p.handle = r.uint32()
+		}
 		// What authorizes the answer follows. A password authorizes none.
-		parameters := r.next(int(r.uint32()))
+		p.rest = r.next(int(r.uint32()))
 		if r.bad {
 			return nil, errAnswer
 		}
-		return &reader{rest: parameters}, nil
+		return p, nil
 	}
 	return nil, errAnswer
 }
@@ -277,8 +291,9 @@ var be = binary.BigEndian
 // reader reads an answer from front to back. Beyond its end there are zeros, and bad
 // is set.
 type reader struct {
-	rest []byte
-	bad  bool
+	rest   []byte
+	bad    bool
+	handle uint32 // that comes before the parameters
 }
 
 func (r *reader) next(n int) []byte {

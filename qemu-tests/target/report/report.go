@@ -9,6 +9,7 @@
 //	banner "Linux version 6.12.117+deb12-cloud-amd64 ..."
 //	cmdline "root=UUID=... quiet"
 //	file "who" "lts\n"
+//	measured "sys/class/tpm/tpm0/pcr-sha256/8" "0000...\n"
 //	=== end of target ===
 package report
 
@@ -40,6 +41,13 @@ const (
 	Modules     = "modules" // a directory of modules to load, in the order of their names
 )
 
+// The files of [Report.Measured].
+const (
+	PCR8       = "sys/class/tpm/tpm0/pcr-sha256/8"
+	PCR9       = "sys/class/tpm/tpm0/pcr-sha256/9"
+	MeasureLog = "alpboot/tpm2-measure.log"
+)
+
 // End is what a target does after its report.
 type End string
 
@@ -58,8 +66,12 @@ type Report struct {
 	Banner  string            // the kernel's first line, as in its log
 	Cmdline string            // exactly as the kernel got it
 	Files   map[string]string // content of each file of Payload, by its path there, and of KeyFile
-	End     End               // not part of the text
-	Confirm string            // DEVICE TYPE FILE of a [remember.File]; "" not to confirm; not part of the text
+	// Measured is the content of those files that have to do with a TPM, by their
+	// paths: PCRs 8 and 9, and the log that the menu hands on.
+	Measured map[string]string
+
+	End     End    // not part of the text
+	Confirm string // DEVICE TYPE FILE of a [remember.File]; "" not to confirm; not part of the text
 }
 
 // Collect reads a report from the root filesystem of a running target. What
@@ -77,7 +89,12 @@ func Collect(root fs.FS) (Report, error) {
 		Release: read("proc/sys/kernel/osrelease"),
 		Banner:  read("proc/version"),
 		Cmdline: read("proc/cmdline"),
-		Files:   map[string]string{},
+		Files:   map[string]string{}, Measured: map[string]string{},
+	}
+	for _, name := range []string{PCR8, PCR9, MeasureLog} {
+		if b, err := fs.ReadFile(root, name); err == nil {
+			r.Measured[name] = string(b)
+		}
 	}
 	err := fs.WalkDir(root, Payload, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -110,6 +127,9 @@ func (r Report) String() string {
 	for _, n := range slices.Sorted(maps.Keys(r.Files)) {
 		fmt.Fprintf(&b, "file %q %q\n", n, r.Files[n])
 	}
+	for _, n := range slices.Sorted(maps.Keys(r.Measured)) {
+		fmt.Fprintf(&b, "measured %q %q\n", n, r.Measured[n])
+	}
 	fmt.Fprintf(&b, "%s\n", LastLine)
 	return b.String()
 }
@@ -125,7 +145,7 @@ func Parse(log string) (Report, error) {
 	if !ok {
 		return Report{}, errors.New("the report of the target has no end")
 	}
-	r := Report{Files: map[string]string{}}
+	r := Report{Files: map[string]string{}, Measured: map[string]string{}}
 	for line := range strings.Lines(text) {
 		var values []string
 		key, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
@@ -147,6 +167,8 @@ func Parse(log string) (Report, error) {
 			r.Cmdline = values[0]
 		case key == "file" && len(values) == 2:
 			r.Files[values[0]] = values[1]
+		case key == "measured" && len(values) == 2:
+			r.Measured[values[0]] = values[1]
 		default:
 			return Report{}, fmt.Errorf("line %q of the target's report is not understood", line)
 		}

@@ -16,12 +16,17 @@ func TestReportComesBackAsItWasWritten(t *testing.T) {
 		"payload/who":               {Data: []byte("lts\nsecond line \"quoted\"\n")},
 		"payload/deep/er":           {Data: []byte("")},
 		"crypto_keyfile.bin":        {Data: []byte("secret")},
+		PCR8:                        {Data: []byte("00FF\n")},
+		MeasureLog:                  {Data: []byte("\x1e{}\n")},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.Files["crypto_keyfile.bin"] != "secret" || len(r.Files) != 3 {
 		t.Errorf("the files are %q", r.Files)
+	}
+	if r.Measured[PCR8] != "00FF\n" || r.Measured[MeasureLog] != "\x1e{}\n" || len(r.Measured) != 2 {
+		t.Errorf("measured is %q", r.Measured)
 	}
 	log := "old noise\r\n" + strings.ReplaceAll(r.String(), "\n", "\r\n") + "reboot: Power down\r\n"
 	got, err := Parse(log)
