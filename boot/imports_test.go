@@ -36,9 +36,11 @@ var arrows = map[string][]string{
 	"boot/module":            {"boot/device/superblock"},
 	"boot/lasttime":          {"boot/pstore", "boot/watchdog"},
 	"boot/manual":            {},
+	"boot/manifest":          {},
 	"boot/pointer":           {},
 	"boot/pstore":            {},
 	"boot/chart":             {},
+	"boot/signature":         {},
 	"boot/sysinfo":           {},
 	"boot/tpm":               {},
 	"boot/watchdog":          {},
@@ -60,13 +62,13 @@ var arrows = map[string][]string{
 	"boot/install":     {"boot/payload/...", "boot/device/...", "boot/format/...", "boot/kernel"},
 	"boot/session": {
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
-		"boot/keymap", "boot/lasttime", "boot/measure", "boot/menu", "boot/pointer", "boot/remember", "boot/settings", "boot/sysinfo", "boot/tpm", "boot/watchdog",
+		"boot/keymap", "boot/lasttime", "boot/manifest", "boot/measure", "boot/menu", "boot/pointer", "boot/remember", "boot/settings", "boot/signature", "boot/sysinfo", "boot/tpm", "boot/watchdog",
 	},
 	"boot/doctor": {"boot/choice", "boot/device/superblock", "boot/format/fstab", "boot/kernel", "boot/module", "boot/payload/efi", "boot/payload/esp", "boot/payload/inspect", "boot/settings"},
 	"boot/keep":   {"boot/device/mountinfo", "boot/format/kept", "boot/kernel"},
 	"boot/reboot": {
 		"boot/choice", "boot/device/...", "boot/discover", "boot/doctor", "boot/format/all", "boot/format/kept", "boot/keep", "boot/kernel/...", "boot/kexec",
-		"boot/lasttime", "boot/measure", "boot/payload", "boot/payload/esp", "boot/remember", "boot/settings", "boot/tpm",
+		"boot/lasttime", "boot/manifest", "boot/measure", "boot/payload", "boot/payload/esp", "boot/remember", "boot/settings", "boot/signature", "boot/tpm",
 	},
 
 	"cmds/...": {"boot/...", "cmds/...", "initramfs"},
@@ -77,6 +79,7 @@ var arrows = map[string][]string{
 	"boot/device/luks/lukstest":    {},
 	"boot/format/uki/ukitest":      {"boot/boottest"},
 	"boot/tpm/tpmtest":             {"boot/boottest"},
+	"boot/signature/signaturetest": {},
 	"boot/menu/term/testdata/demo": {"boot/menu/...", "boot/device/superblock"},
 	"cmds/lsboot/layouttest":       {"boot/boottest", "boot/device/superblock", "boot/format/uki/ukitest", "qemu-tests/disk"},
 }

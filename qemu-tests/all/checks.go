@@ -185,12 +185,13 @@ func (c *checks) virtualMachines(ctx context.Context) {
 }
 
 // fuzzTime returns how long a fuzz target of a package runs: ALPBOOT_FUZZ, else ten
-// minutes for the configurations that are read from disks, and one for others.
+// minutes for the configurations that are read from disks and for what decides whether
+// they count, and one for others.
 func fuzzTime(pkg string) string {
 	switch d := os.Getenv("ALPBOOT_FUZZ"); {
 	case d != "":
 		return d
-	case strings.Contains(pkg, "/boot/format/"):
+	case strings.Contains(pkg, "/boot/format/"), strings.HasSuffix(pkg, "/boot/manifest"), strings.HasSuffix(pkg, "/boot/signature"):
 		return "10m"
 	}
 	return "1m"
