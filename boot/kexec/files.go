@@ -2,6 +2,7 @@ package kexec
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -205,4 +206,41 @@ func MemFile(name string, r io.Reader) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// ErrChanged is what [Loader.Sealed] returns for a file that is not the one that was
+// signed.
+var ErrChanged = errors.New("it was changed after it was signed")
+
+// Sealed returns a copy of f in memory that nobody can change any more, if it has that
+// size and hash, else [ErrChanged]. The hash is that of the copy: a disk that returns
+// something else when it is read again gains nothing. Closing the copy frees the memory.
+func (l *Loader) Sealed(ctx context.Context, f *os.File, size int64, sum [sha256.Size]byte) (*os.File, error) {
+	switch p, err := wholeFile(f); {
+	case err != nil:
+		return nil, err
+	case p.size != size:
+		return nil, ErrChanged
+	}
+	c, err := memfile(f.Name())
+	if err != nil {
+		return nil, fmt.Errorf("copying %s into memory: %w", f.Name(), err)
+	}
+	buf := make([]byte, copyStep)
+	hash := sha256.New()
+	err = copyPart(l.count(ctx, c, "Reading", size), part{f, 0, size}, buf)
+	if err == nil {
+		err = seal(c)
+	}
+	if err == nil {
+		err = copyPart(l.count(ctx, hash, "Checking", size), part{c, 0, size}, buf)
+	}
+	if err == nil && [sha256.Size]byte(hash.Sum(nil)) != sum {
+		err = ErrChanged
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }

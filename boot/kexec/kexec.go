@@ -98,7 +98,7 @@ type Loader struct {
 	// and at most every 100 ms between them, from the goroutine that called
 	// Load. Done and total count bytes; total is 0 when it is not known. Stages
 	// are "Unpacking", "Reading" and "Loading", which is the system call and
-	// does not report how far it is.
+	// does not report how far it is; of Sealed "Reading" and "Checking".
 	Progress func(stage string, done, total int64)
 }
 

@@ -2,6 +2,7 @@ package kexec
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"unsafe"
@@ -91,13 +92,23 @@ func random(n int) []byte {
 	return b
 }
 
-// memfile returns an unnamed file in memory.
+// memfile returns an unnamed file in memory. The kernel's name for it has a limit, and
+// is the same for all.
 func memfile(name string) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	fd, err := unix.MemfdCreate("alpboot", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+// seal has the kernel refuse to change a file of memfile from now on.
+func seal(f *os.File) error {
+	const all = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, all); err != nil {
+		return fmt.Errorf("sealing a copy in memory: %w", err)
+	}
+	return nil
 }
 
 // mapFile maps size bytes of f at off, a multiple of the page size.
