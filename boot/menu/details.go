@@ -17,7 +17,7 @@ func (d details) keys(m Model, _ pager) []binding {
 	e, isEntry := m.selected()
 	it, any := m.selectedItem()
 	edit := binding{keys: "e", foot: "edit", help: helpEdit, do: updates(Model.edit)}
-	if any && it.entry == nil {
+	if any && it.entry == nil || m.config.Locked != "" {
 		edit.foot = ""
 	}
 	bs := []binding{edit}

@@ -50,6 +50,9 @@ func (f form) keys(Model) []binding {
 
 // edit shows the form for the selected entry, with the draft that there is of it.
 func (m Model) edit() Model {
+	if m.config.Locked != "" {
+		return m.warn("%s", m.config.Locked)
+	}
 	e, ok := m.selected()
 	if !ok {
 		return m

@@ -47,7 +47,7 @@ func (l list) keys(m Model) []binding {
 	}
 	// Of what means nothing for a fold the footer has the keys all the same:
 	// moving them would cost a slow line more than moving the selection does.
-	some := len(m.inventory.Entries) > 0
+	some, open := len(m.inventory.Entries) > 0, m.config.Locked == ""
 	enter := foot(some, "boot")
 	if some && selected && it.entry == nil {
 		enter = "open" // as long as boot, for the same reason
@@ -59,8 +59,8 @@ func (l list) keys(m Model) []binding {
 	}
 	bs := []binding{
 		{keys: "Enter", foot: enter, help: "boot the selected entry", do: Model.enter},
-		{keys: "e", foot: foot(some, "edit"), help: helpEdit, do: updates(Model.edit)},
-		{keys: "s", foot: "shell", help: "open a shell; leaving it comes back here", do: Model.shell},
+		{keys: "e", foot: foot(some && open, "edit"), help: helpEdit, do: updates(Model.edit)},
+		{keys: "s", foot: foot(open, "shell"), help: "open a shell; leaving it comes back here", do: Model.shell},
 		{keys: "p", foot: "power", help: "restart or power off", do: opens(power{})},
 		{keys: "i", foot: foot(some, "details"), help: "all that is known about it", do: Model.details},
 		{keys: "r", foot: "rescan", help: "scan all disks again", do: Model.rescan},
@@ -146,8 +146,15 @@ func (m Model) escape(KeyMsg) (Model, Action) {
 }
 
 func (m Model) shell(k KeyMsg) (Model, Action) {
+	return m.askShell(Shell{Console: k.Console})
+}
+
+func (m Model) askShell(a Shell) (Model, Action) {
+	if m.config.Locked != "" {
+		return m.warn("%s", m.config.Locked), nil
+	}
 	m.shells++
-	return m, Shell{Console: k.Console}
+	return m, a
 }
 
 func (m Model) rescan(KeyMsg) (Model, Action) {

@@ -62,6 +62,10 @@ type Config struct {
 	NoSettingsFile string                        // why there is none, as a sentence
 	Accepts        func(name, value string) bool // whether a value of a setting can be written; nil for any
 
+	// Locked is why nothing can be edited and no shell opened, as a sentence; "" where
+	// both can.
+	Locked string
+
 	Beep bool // consoles beep as [Model.Beeps] has it
 
 	// Hidden lets the screen be blank but for one line until a key is typed, or

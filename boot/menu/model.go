@@ -264,7 +264,7 @@ func (m Model) request(a Action) (Model, Action) {
 	case Rescan:
 		return m.rescan(KeyMsg{})
 	case Shell:
-		m.shells++
+		return m.askShell(a)
 	}
 	return m, a
 }
@@ -277,6 +277,8 @@ func (m Model) boot(e boot.Entry, edited, unattended bool) (Model, Action) {
 		return m.warn("Another entry is being booted already."), nil
 	case e.Kernel == "":
 		return m.warn("%s cannot be booted: it has no kernel.", title(e)), nil
+	case edited && m.config.Locked != "":
+		return m.warn("%s", m.config.Locked), nil
 	case edited && limit > 0 && len(e.Cmdline) > limit:
 		return m.warn("The command line has %d bytes, but the kernel takes only %d. Shorten it.", len(e.Cmdline), limit), nil
 	}

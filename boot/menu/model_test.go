@@ -565,6 +565,7 @@ func TestScreens(t *testing.T) {
 	kept.Memory = "It is kept in EFI variables."
 	placed := all
 	placed.MemoryPlaces = []MemoryPlace{{"/dev/sda1", "EFI/alpboot/alpboot.state"}}
+	locked := func(c *Config) { c.Locked = "This is locked." }
 	writable := func(c *Config) {
 		c.Settings, c.SettingsFile = someSettings(), "/alpboot.conf on /dev/sda1"
 		c.Accepts = func(name, value string) bool { return value != "autox" }
@@ -615,6 +616,12 @@ func TestScreens(t *testing.T) {
 		{name: "or undone", config: writable, msgs: []any{all, text("ojj"), key(KeyEnter), key(KeyUp), key(KeyEnter), text("u")}, shows: "snapshots  no ", without: "not written yet"},
 		{name: "nothing to write", config: writable, msgs: []any{all, text("ow")}, shows: "Nothing was changed."},
 		{name: "nowhere to write", config: func(c *Config) { writable(c); c.SettingsFile, c.NoSettingsFile = "", "There is no FAT." }, msgs: []any{all, text("ow")}, shows: "There is no FAT."},
+		{name: "nothing is edited where only what is signed starts", config: locked, msgs: []any{all, text("e")}, shows: "This is locked.", without: "edit"},
+		{name: "from the details neither", config: locked, msgs: []any{all, text("ie")}, want: []Action{Inspect{lts()}}, shows: "This is locked.", without: "edit"},
+		{name: "what was edited does not start", config: locked, msgs: []any{all, RequestMsg{Boot{Entry: lts(), Edited: true}}}, shows: "This is locked."},
+		{name: "no shell is opened there", config: locked, msgs: []any{all, text("s")}, shows: "This is locked."},
+		{name: "however it is asked for", config: locked, msgs: []any{all, RequestMsg{Shell{}}}, shows: "This is locked."},
+		{name: "what is signed starts there", config: locked, msgs: []any{all, key(KeyEnter)}, want: []Action{Boot{Entry: lts()}}},
 		{name: "firmware setup", config: func(c *Config) { c.Firmware = true }, msgs: []any{all, text("pf")}, want: []Action{FirmwareSetup{}}},
 		{name: "not offered", msgs: []any{all, text("pfa")}, without: "setup of the firmware"},
 		{name: "alpboot again", config: func(c *Config) { c.Relaunch = true }, msgs: []any{all, text("pa")}, want: []Action{Relaunch{}}},

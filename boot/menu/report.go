@@ -31,6 +31,7 @@ type Report struct {
 	Memory   string        // where a default is remembered; "" for nowhere
 	Places   []MemoryPlace // as in [InventoryMsg]
 
+	Locked             string  // as in [Config], fit for the console
 	Firmware, Relaunch bool    // as in [Config]
 	Others             []Other // as in [Config], fit for the console
 }
@@ -50,6 +51,7 @@ func (m Model) Report(cs Charset) Report {
 		Settled: m.inventory.Settled, Default: m.defaultID, Wait: clean(m.wait, cs), Counting: m.countdown.on,
 		Booting: m.booting.id, Status: clean(m.activity(), cs), Message: clean(m.message.text, cs), Messages: m.messages,
 		Hidden: m.hidden, Answers: m.answers,
+		Locked: clean(m.config.Locked, cs),
 		Memory: clean(m.memory, cs), Places: m.places, Firmware: m.config.Firmware, Relaunch: m.config.Relaunch,
 	}
 	for _, o := range m.config.Others {

@@ -42,7 +42,8 @@ type target struct {
 
 	always func(what string) // called for each of these
 
-	initrd        string // what was loaded last
+	kernel        string // what was loaded last
+	initrd        string
 	cmdline       string
 	loadErr       error
 	bad           int           // how many loads fail first, because a disk cannot be read
@@ -90,7 +91,11 @@ func (h *target) FileLoad(kernel, initrd *os.File, cmdline string) error {
 	}); err != nil {
 		return err
 	}
-	h.cmdline, h.initrd = cmdline, ""
+	b, err := io.ReadAll(io.NewSectionReader(kernel, 0, 1<<20))
+	if err != nil {
+		return err
+	}
+	h.kernel, h.cmdline, h.initrd = string(b), cmdline, ""
 	if initrd != nil {
 		b, err := io.ReadAll(io.NewSectionReader(initrd, 0, 1<<20))
 		if err != nil {

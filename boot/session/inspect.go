@@ -19,9 +19,12 @@ import (
 
 // inspect reads what kind of files an entry has, and what its kernel may lack.
 func (s *session) inspect(e boot.Entry) {
-	scan, volumes := s.view.scan, s.view.volumes()
+	scan, volumes, found := s.view.scan, s.view.volumes(), s.view.entry(e)
 	s.wg.Go(func() {
 		msg := menu.InspectedMsg{ID: e.ID, Notes: kernel.Lacks(s.Root, scan.FS(e.Volume), e, volumes)}
+		if about := s.trust.about(scan, found); about != "" {
+			msg.Notes = append(msg.Notes, about)
+		}
 		if e.Kernel != "" {
 			msg.Files = append(msg.Files, inspectFile(scan, e.Volume, e.Kernel, aboutKernel))
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
@@ -42,6 +43,7 @@ type job struct {
 	cmdline    string     // for the kernel
 	passphrase []byte     // for the target; nil for none. Wiped when it is loaded
 	watched    watched
+	verdict    verdict
 
 	// What is to be remembered of the start, and what was before. With first it
 	// must be saved before anything else happens that what was asked for at this
@@ -84,6 +86,7 @@ func (s *session) boot(a menu.Boot) {
 	j.first = s.choice.Once && e.ID == s.choice.ID
 	j.cmdline, j.passphrase = s.secrets.handOn(e, s.view.volumes())
 	j.watched = s.watch(a)
+	j.verdict = s.trust.judge(a.Entry, s.withConsoles([]boot.Entry{j.found})[0])
 	s.log.Info("booting", "entry", a.Entry.ID, "kernel", a.Entry.Kernel, "on", a.Entry.Volume.Device, "initrds", a.Entry.Initrds, "cmdline", j.cmdline, "unattended", a.Unattended)
 	s.load(j)
 }
@@ -226,6 +229,9 @@ func (j *job) undo() {
 
 // loaded starts what was loaded, or shows why there is nothing to start.
 func (s *session) loaded(j *job, err error) {
+	if j.verdict.wrong != "" {
+		s.log.Warn(j.verdict.wrong, "entry", j.entry.ID)
+	}
 	switch {
 	case err == nil && s.leaving:
 		s.wg.Go(func() {
@@ -234,7 +240,7 @@ func (s *session) loaded(j *job, err error) {
 			s.later(func() { s.ended(j, errors.New("the machine is restarting already")) })
 		})
 	case err == nil:
-		s.log.Info(j.entry.ID + " is loaded")
+		s.log.Info(strings.TrimSpace(j.entry.ID + " is loaded. " + j.verdict.signed))
 		s.jump(j)
 	case j.ctx.Err() == nil && s.view.stopped(j.scan) && j.choice != nil && (errors.Is(err, fs.ErrClosed) || errors.Is(err, context.Canceled)):
 		// Its disk was unmounted for a shell or a rescan: once more, when it is back.
@@ -289,8 +295,10 @@ func (s *session) ended(j *job, err error) {
 func (s *session) jump(j *job) {
 	loader := &kexec.Loader{Kernel: s.Kexec, Root: s.Root}
 	text := fmt.Sprintf("Starting %s. The screen may stay dark for a moment.%s", boot.Clean(j.entry.Name()), j.watched)
-	if p := j.counting.problem(); p != "" {
-		text = p + " " + text
+	for _, p := range []string{j.counting.problem(), j.verdict.wrong} {
+		if p != "" {
+			text = p + " " + text
+		}
 	}
 	if p := j.measure.problem(); p != "" {
 		text = p + " " + text
@@ -406,7 +414,7 @@ func (s *session) depart(text, line string, commit, how func() error, done func(
 
 // loadFiles loads the kernel and initrds of a job.
 func (j *job) loadFiles(loader *kexec.Loader) error {
-	t, done, err := kexec.Open(j.entry, j.scan.FilesOf(j.entry))
+	t, done, err := j.openFiles(loader)
 	defer done()
 	if err != nil {
 		return err

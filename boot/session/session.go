@@ -136,6 +136,7 @@ type session struct {
 	guard   guard
 	measure measuring
 	last    lastTime
+	trust   trust
 
 	fingerprints fingerprints
 }
@@ -158,6 +159,9 @@ func newSession(c Config) *session {
 	for _, n := range c.Notes {
 		s.notes = append(s.notes, sentence(n))
 	}
+	var notes []string
+	s.trust, notes = readTrust(c.Root, c.Settings.Verify)
+	s.notes = append(s.notes, notes...)
 	return s
 }
 
@@ -314,6 +318,7 @@ func (s *session) take(inv boot.Inventory) {
 	if !s.asked.Snapshots {
 		inv.Entries = slices.DeleteFunc(slices.Clone(inv.Entries), func(e boot.Entry) bool { return e.Snapshot })
 	}
+	inv.Entries = s.trust.mark(inv.Entries)
 	s.view.take(inv)
 	s.logInventory()
 	s.unlockAgain()
@@ -467,6 +472,7 @@ func (s *session) configuration() menu.Config {
 		HandOn:          s.asked.HandOn,
 		Hidden:          s.asked.Hidden,
 		Beep:            s.asked.Beep,
+		Locked:          s.trust.locked(),
 	}
 }
 

@@ -88,7 +88,10 @@ func (s *session) readVolumes() {
 		for _, v := range filesystems {
 			names = append(names, keymap.Names(v.FS)...)
 		}
-		self := ownImage(s.Root, filesystems)
+		var self *boot.Entry
+		if !s.trust.enforces() { // its own image may have been replaced
+			self = ownImage(s.Root, filesystems)
+		}
 		current(func() {
 			s.keymaps.names, s.self = withOwn(names), self
 			s.configure()
@@ -179,7 +182,10 @@ func (s *session) saveSettings(a menu.SaveSettings) {
 
 // noSettingsFile is why settings cannot be written, as a sentence.
 func (s *session) noSettingsFile() string {
-	if s.volumes.noFile == "" {
+	switch {
+	case s.trust.enforces():
+		return textLocked
+	case s.volumes.noFile == "":
 		return "The volumes have not been read yet."
 	}
 	return s.volumes.noFile

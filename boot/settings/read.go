@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,12 +14,14 @@ import (
 )
 
 const (
-	prefix    = "alpboot."
-	imagePath = "etc/alpboot.conf"
+	prefix = "alpboot."
 
 	maxFile = 16 << 10 // bytes
 	maxLine = 1024
 )
+
+// ImageFile is where an image has its settings.
+const ImageFile = "etc/alpboot.conf"
 
 // volumePaths are where alpboot.conf is on a volume that no setting names.
 var volumePaths = [...]string{"EFI/alpboot/alpboot.conf", "alpboot.conf"}
@@ -27,14 +30,31 @@ var volumePaths = [...]string{"EFI/alpboot/alpboot.conf", "alpboot.conf"}
 // kernel command line line.
 func Read(image fs.FS, line string) Settings {
 	s := Default()
-	switch b, err := boot.ReadFile(image, imagePath, maxFile); {
+	switch b, err := boot.ReadFile(image, ImageFile, maxFile); {
 	case err == nil:
-		s.readFile(imageFile, "/"+imagePath, b)
+		s.readFile(imageFile, "/"+ImageFile, b)
 	case !errors.Is(err, fs.ErrNotExist):
 		s.note("", fmt.Sprintf("The settings in the image cannot be used: %v.", err))
 	}
 	s.readCmdline(line)
+	if s.Verify == Enforce { // nobody has signed what is typed into a shell, or what a volume has
+		s.Shell, s.SettingsVolume, s.SettingsFile = false, Off, Place{}
+		s.sources = maps.Clone(s.sources)
+		for _, name := range []string{"shell", "settings-volume"} {
+			s.sources[name] = Source{parameter, "verify = enforce"}
+		}
+	}
 	return s
+}
+
+// Check returns what is wrong with a file of settings for an image, in sentences.
+func Check(text []byte) []string {
+	s := Default()
+	if len(text) > maxFile {
+		s.note("", fmt.Sprintf("It has more than %d bytes.", maxFile))
+	}
+	s.readFile(imageFile, "line", text)
+	return s.Notes
 }
 
 // readCmdline takes the settings out of a kernel command line. A parameter that

@@ -13,6 +13,7 @@
 package settings
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ const FallbackTimeout = 5 * time.Second
 // What the settings of a few words can be.
 const (
 	Auto = "auto" // Color, Charset, Method, Remember and SettingsVolume: alpboot finds out
-	Off  = "off"  // Remember and SettingsVolume: nowhere
+	Off  = "off"  // Remember and SettingsVolume: nowhere. Verify: nothing has to be signed
 
 	Screen = "screen" // UI: a menu to move about in
 	Line   = "line"   // UI: numbered lines, for teletypes, scripts and screen readers
@@ -50,6 +51,9 @@ const (
 	Wait      = "wait"
 	PowerOff  = "poweroff"
 	OpenShell = "shell"
+
+	Warn    = "warn"    // Verify: what is not signed starts, and that is said
+	Enforce = "enforce" // Verify: what is not signed does not start
 
 	Ask = "ask" // Removable: only when nothing built in can start
 	Yes = "yes" // Removable: as any other
@@ -88,6 +92,7 @@ type Settings struct {
 	ExhaustedPause []time.Duration // before that: for each time in a row one, the last from then on
 	Removable      string          // whether what is not built in starts unattended: Ask, Yes or No
 	Watchdog       time.Duration   // for the system to take it over; 0 for none
+	Verify         string          // whether what starts must be signed: Off, Warn or Enforce
 	WatchdogByHand bool            // also for an entry that is chosen by hand
 	SettingsVolume string          // Auto, Off, or File for the one that SettingsFile names
 	SettingsFile   Place
@@ -215,6 +220,10 @@ func (s *Settings) take(src Source, name, value, written string) {
 		return
 	}
 	if src.layer < s.sources[f.name].layer {
+		return
+	}
+	if f.rises && slices.Index(f.words, value) < slices.Index(f.words, f.get(s)) {
+		s.note(where, fmt.Sprintf("%s does not count: %s has %s, which can only be made stricter.", boot.Clean(written), s.sources[f.name], f.get(s)))
 		return
 	}
 	f.set(s, value)

@@ -30,7 +30,7 @@ func image(conf string) fs.FS {
 	if conf == "" {
 		return fstest.MapFS{}
 	}
-	return fstest.MapFS{imagePath: {Data: []byte(conf)}}
+	return fstest.MapFS{ImageFile: {Data: []byte(conf)}}
 }
 
 func TestRead(t *testing.T) {
@@ -80,6 +80,11 @@ func TestRead(t *testing.T) {
 		{name: "a pause of nothing", cmdline: "alpboot.exhausted-pause=1,0", notes: []string{"up to 8 numbers"}},
 		{name: "a watchdog that bites at once", cmdline: "alpboot.watchdog=5", notes: []string{"from 30 to 600"}},
 		{name: "rearm below zero", cmdline: "alpboot.rearm=-1", notes: []string{"whole seconds from 0"}},
+		{name: "only what is signed", cmdline: "alpboot.verify=enforce alpboot.shell alpboot.settings-volume=LABEL=X:/y", want: []string{"shell=no", "verify=enforce", "settings-volume=off"}},
+		{name: "a parameter makes that stricter", conf: "verify = warn\n", cmdline: "alpboot.verify=enforce", want: []string{"shell=no", "verify=enforce", "settings-volume=off"}},
+		{name: "and never weaker", conf: "verify = enforce\n", cmdline: "alpboot.verify=off", want: []string{"shell=no", "verify=enforce", "settings-volume=off"},
+			notes: []string{"alpboot.verify=off does not count: /etc/alpboot.conf:1 has enforce, which can only be made stricter."}},
+		{name: "nor a second one", cmdline: "alpboot.verify=warn alpboot.verify=off", want: []string{"verify=warn"}, notes: []string{"does not count: kernel parameter has warn"}},
 		{name: "control characters", conf: "default = a\x1b[2Jb\n", notes: []string{"default = a [2Jb"}},
 	}
 	for _, tt := range tests {
@@ -227,7 +232,7 @@ func TestTable(t *testing.T) {
 		"timeout": "12", "default": Last, "rearm": "0", "hidden": "yes", "ui": Line, "title": "rack 3 # left", "consoles": "ttyS0", "color": Mono, "charset": ASCII,
 		"theme": "title=white/blue+bold,heading=bright-red," + strings.Repeat("bar=green,", 20), "beep": "yes", "keymap": "fr/fr", "snapshots": "yes", "shell": "no", "method": Load, "console-policy": Replace,
 		"hand-on-passphrase": "yes", "device-limit": "3", "settle": "0", "remember": "PARTUUID=ab-01:/s", "remember-last": "yes", "confirm": "2",
-		"exhausted": "poweroff", "exhausted-pause": "1,2", "removable": "no", "watchdog": "300", "watchdog-by-hand": "yes",
+		"exhausted": "poweroff", "exhausted-pause": "1,2", "removable": "no", "watchdog": "300", "watchdog-by-hand": "yes", "verify": Warn,
 		"settings-volume": "PARTLABEL=x y:/z",
 	}
 	for _, f := range table() {

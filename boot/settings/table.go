@@ -19,6 +19,7 @@ type setting struct {
 	help   string   // a sentence or two, as in the documentation
 	volume bool     // a file on a volume may set it too
 	words  []string // all that it takes; nil where that is no list
+	rises  bool     // of these, one never takes the place of a later one
 
 	set func(*Settings, string) error // without an effect when it fails
 	get func(*Settings) string        // what set takes
@@ -110,6 +111,8 @@ func table() []setting {
 		},
 		yesNo("watchdog-by-hand", "no", "The watchdog is started for an entry that is chosen by hand, too.",
 			func(s *Settings) *bool { return &s.WatchdogByHand }).fromVolume(),
+		oneOf("verify", Off, "Whether what starts must be signed: its files and its command line are in an alpboot.manifest, which a key in the image has signed (alpboot sign). With warn something else starts all the same, and the menu says so. With enforce it does not, nothing can be edited, no shell is opened and no settings are read from a volume. A kernel parameter can only make it stricter than the image has it.",
+			func(s *Settings) *string { return &s.Verify }, Off, Warn, Enforce).onlyRising(),
 		{
 			name: "settings-volume", def: Auto, takes: "auto, off, or a file on a volume such as UUID=1234-ABCD:/alpboot.conf (also LABEL=, PARTUUID=, PARTLABEL=)",
 			help: "The file on a volume that is read for settings. With auto one on a disk that is built in: see below. Named here it may lie on any disk.",
@@ -130,6 +133,11 @@ var errValue = errors.New("not understood")
 
 func (f setting) fromVolume() setting {
 	f.volume = true
+	return f
+}
+
+func (f setting) onlyRising() setting {
+	f.rises = true
 	return f
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/settings"
 )
 
 // The first process of the image mounts what everything else stands on and
@@ -72,8 +73,8 @@ func pid1() {
 			unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 		},
 	}
-	if !hasShell() {
-		i.shell = nil
+	if asked, _ := readSettings(os.DirFS("/")); !hasShell() || asked.Verify == settings.Enforce {
+		i.shell = nil // the machine is restarted instead
 	}
 	if len(notes) > 0 {
 		i.print(notes...)

@@ -448,6 +448,10 @@ func (c *Console) withRow(what string, r menu.Row, n int, once bool) {
 		c.choose(r, n, true)
 	case "e":
 		c.touch()
+		if c.report.Locked != "" {
+			c.say(c.report.Locked)
+			return
+		}
 		c.subject, c.asks = r, cmdline
 		c.say("Type the whole command line, or + and what is to be added to it; an empty line goes back. It is now:")
 		c.say(menu.Clean(r.Entry.Cmdline, c.o.Charset)) // in one line: what it has for line ends is text

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -136,6 +137,23 @@ func (m *machine) typed(lines ...string) {
 		case <-time.After(2 * time.Second):
 			m.t.Fatalf("nothing comes of %q:\n%s", l, m.out.String())
 		}
+	}
+}
+
+// Where only what is signed starts, nothing is edited and no shell opened.
+func TestLocked(t *testing.T) {
+	m := newMachine(t)
+	m.update(menu.ConfigMsg{Config: menu.Config{FallbackTimeout: 5 * time.Second, Locked: "This is locked."}})
+	m.update(menu.InventoryMsg{Inventory: inventory(), Default: "lts"})
+	m.out.await(t, "Enter alone")
+	m.typed("e 1")
+	m.out.await(t, "This is locked.")
+	m.typed("s")
+	m.out.await(t, "This is locked.")
+	m.typed("1")
+	m.out.await(t, "Booting Alpine Linux")
+	if want := []string{`boot lts "root=/dev/sda2 quiet"`}; !slices.Equal(m.actions, want) {
+		t.Errorf("asked for %q, want %q", m.actions, want)
 	}
 }
 
