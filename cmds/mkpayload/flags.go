@@ -8,13 +8,18 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/checkout"
+	"github.com/alpboot/alpboot/boot/payload/initramfs"
 	"github.com/alpboot/alpboot/boot/payload/linux"
+	"github.com/alpboot/alpboot/boot/settings"
+	"github.com/alpboot/alpboot/boot/signature"
 )
 
 // flagSet is the flags of a verb.
@@ -68,6 +73,37 @@ func (f *flagSet) parts(p *payload.Parts) {
 	f.StringVar(&p.Kernel, "kernel", "", "kernel image `FILE` (default build/ARCH/vmlinuz, of the checkout)")
 	f.StringVar(&p.Initramfs, "initramfs", "", "initramfs `FILE` (default build/ARCH/initramfs.cpio.xz, of the checkout)")
 	f.StringVar(&p.Cmdline, "cmdline", "", "kernel command line (default for amd64: "+payload.DefaultCmdline("amd64")+")")
+}
+
+// own adds the flags for what the owner of a machine puts into its image.
+// Keys gets the keys among it, unless it is nil.
+func (f *flagSet) own(files *[]initramfs.ExtraFile, keys *[]signature.Key) {
+	checked := func(name, path string, check func(b []byte) error) error {
+		b, err := os.ReadFile(name)
+		if err == nil {
+			err = check(b)
+		}
+		*files = append(*files, initramfs.ExtraFile{Source: name, Path: path})
+		return err
+	}
+	f.Func("key", "add a public key, `FILE` of minisign, ssh-keygen or abuild-keygen: what it has signed may start where the setting verify asks for that; may be repeated", func(name string) error {
+		base := filepath.Base(name)
+		return checked(name, path.Join(signature.Dir, base), func(b []byte) error {
+			k, err := signature.ParseKey(base, b)
+			if keys != nil {
+				*keys = append(*keys, k)
+			}
+			return err
+		})
+	})
+	f.Func("settings", "add `FILE` as the image's own alpboot.conf", func(name string) error {
+		return checked(name, settings.ImageFile, func(b []byte) error {
+			if notes := settings.Check(b); len(notes) > 0 {
+				return errors.New(strings.Join(notes, " "))
+			}
+			return nil
+		})
+	})
 }
 
 // linux adds the flags for a build of Linux.

@@ -22,6 +22,10 @@ func TestRun(t *testing.T) {
 		{name: "help of a verb", args: []string{"kernel", "--help"}, wantStderr: "-source"},
 		{name: "unknown verb", args: []string{"rom"}, wantCode: 2, wantStderr: `no verb "rom"`},
 		{name: "unknown flag of the verb that is meant", args: []string{"--nope"}, wantCode: 2, wantStderr: "-nope"},
+		{name: "a key that is none", args: []string{"initramfs", "--key", "main.go"}, wantCode: 2, wantStderr: "the key main.go: it is none of minisign, SSH or abuild"},
+		{name: "a key that a minimal image does not take", args: []string{"initramfs", "--minimal", "--key", "testdata/ssh.pub"}, wantCode: 2, wantStderr: "a minimal image takes keys of minisign only"},
+		{name: "no such key", args: []string{"uki", "--key", "absent.pub"}, wantCode: 2, wantStderr: "absent.pub"},
+		{name: "a slip in the settings", args: []string{"uki", "--settings", "testdata/slip.conf"}, wantCode: 2, wantStderr: "line:2: verify = enforced is not understood: it takes off, warn or enforce."},
 		{name: "stray argument", args: []string{"initramfs", "out.cpio"}, wantCode: 2, wantStderr: `"out.cpio"`},
 		{name: "modules of what", args: []string{"--modules", "/lib/modules"}, wantCode: 2, wantStderr: "needs --kernel"},
 		{name: "arch", args: []string{"--arch", "vax"}, wantCode: 1, wantStderr: `unknown --arch "vax"`},
@@ -59,7 +63,8 @@ func TestDryRun(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"initramfs", "--minimal", "--arch", "arm64", "--files", "main.go:etc/main.go"}, []string{"go build for arm64: bootmenu\n", "  main.go as etc/main.go\n", "  xz "}},
+		{[]string{"initramfs", "--minimal", "--arch", "arm64", "--files", "main.go:etc/main.go", "--key", "testdata/owner.pub", "--settings", "testdata/alpboot.conf"},
+			[]string{"go build for arm64: bootmenu\n", "  main.go as etc/main.go\n", "  testdata/owner.pub as etc/alpboot/keys/owner.pub\n", "  testdata/alpboot.conf as etc/alpboot.conf\n", "  xz "}},
 		{[]string{"kernel", "--source", ".", "--cache", ".", "--jobs", "3"}, []string{"  Linux for x86_64 from .", "by 3 compilers: make bzImage"}},
 		{append([]string{"uki", "--stub", "new-stub", "--os-release", "release", "--microcode", "microcode", "--splash", "splash", "--cmdline", "a=b"}, parts...), []string{".osrel    8 bytes\n", ".cmdline  3 bytes\n", ".splash ", ".ucode "}},
 		{append([]string{"coreboot", "--rom", "test.rom", "--cmdline", "a=b"}, parts...), []string{"-f vmlinuz -I initramfs -C a=b -c none\n"}},

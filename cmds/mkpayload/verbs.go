@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
@@ -20,6 +21,7 @@ import (
 	"github.com/alpboot/alpboot/boot/payload/linux"
 	"github.com/alpboot/alpboot/boot/payload/stick"
 	"github.com/alpboot/alpboot/boot/payload/uki"
+	"github.com/alpboot/alpboot/boot/signature"
 )
 
 // verbs lists what mkpayload does; the first one is meant when none is named.
@@ -51,10 +53,15 @@ func initramfsVerb(f *flagSet) runner {
 		im.Files = append(im.Files, file)
 		return err
 	})
+	var keys []signature.Key
+	f.own(&im.Files, &keys)
 	f.written(&im.Output, &im.DryRun, "ARCH/initramfs.cpio.xz")
 	return func(ctx context.Context, out payload.Output) error {
 		if im.Kernel == "" && f.given("modules") {
 			return misuse("--modules needs --kernel, to know for which kernel")
+		}
+		if im.Minimal && slices.ContainsFunc(keys, func(k signature.Key) bool { return !k.IsMinisign() }) {
+			return misuse("--key: a minimal image takes keys of minisign only")
 		}
 		return im.Write(ctx, out)
 	}
@@ -106,6 +113,7 @@ func ukiVerb(f *flagSet) runner {
 	f.parts(&u.Parts)
 	f.StringVar(&u.Stub, "stub", "", "EFI stub `FILE` (default "+uki.Stub("amd64")+" or the like)")
 	f.StringVar(&u.Modules, "modules", "", "add the modules that the menu needs on --kernel, of a distribution: `DIR` lib/modules/RELEASE, or its parent")
+	f.own(&u.Files, nil)
 	f.StringVar(&u.OSRelease, "os-release", "", "os-release `FILE` that names the image in boot menus (default: alpboot and its version)")
 	f.StringVar(&u.Microcode, "microcode", "", "microcode `FILE` for the processor, an uncompressed cpio archive")
 	f.StringVar(&u.Splash, "splash", "", "picture `FILE` to show meanwhile, a BMP")

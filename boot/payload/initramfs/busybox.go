@@ -19,6 +19,7 @@ import (
 type busybox struct {
 	goarch   string
 	commands []string // import paths
+	minimal  bool
 	version  string
 	source   checkout.Checkout
 }
@@ -30,8 +31,12 @@ type busybox struct {
 // which a program gets the GODEBUG defaults of Go 1.20 unless it states
 // otherwise: old timers, panic(nil), weak TLS. And it always rebuilds all.
 func (b busybox) build(ctx context.Context, dir string) (string, error) {
+	tags := []string{"tcell_minimal", "alpboot_image"}
+	if b.minimal {
+		tags = append(tags, "alpboot_minimal")
+	}
 	env := golang.Default(golang.DisableCGO(), golang.WithGOOS("linux"), golang.WithGOARCH(b.goarch),
-		golang.WithBuildTag("tcell_minimal", "alpboot_image"), golang.WithWorkingDir(b.source.Dir))
+		golang.WithBuildTag(tags...), golang.WithWorkingDir(b.source.Dir))
 	var log lineLog
 	err := bb.BuildBusybox(&log, &bb.Opts{
 		Env:          env,

@@ -69,6 +69,24 @@ func ParseExtraFile(s string) (ExtraFile, error) {
 	return ExtraFile{source, to}, nil
 }
 
+// Archive returns files as an archive that can follow one of [Image], to add to it or
+// to take the place of its files.
+func Archive(list []ExtraFile) ([]byte, error) {
+	files := uinitramfs.NewFiles()
+	for _, f := range list {
+		b, err := os.ReadFile(f.Source)
+		if err != nil {
+			return nil, err
+		}
+		if err := addRecords(files, []cpio.Record{cpio.StaticFile(f.Path, string(b), 0o644)}); err != nil {
+			return nil, fmt.Errorf("adding %s: %w", f.Source, err)
+		}
+	}
+	var raw bytes.Buffer
+	err := writeArchive(&raw, files)
+	return raw.Bytes(), err
+}
+
 // Image is what an initramfs consists of, and the file that it becomes.
 type Image struct {
 	Arch     string // as GOARCH spells it
@@ -142,7 +160,7 @@ func (im Image) Write(ctx context.Context, out payload.Output) error {
 		version = src.Version(ctx)
 	}
 	out.Progress("compiling the commands of alpboot %s for %s", version, im.Arch)
-	bb := busybox{goarch: im.Arch, commands: commands, version: version, source: src}
+	bb := busybox{goarch: im.Arch, commands: commands, minimal: im.Minimal, version: version, source: src}
 	binary, err := bb.build(ctx, dir)
 	if err != nil {
 		return err

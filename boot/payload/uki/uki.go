@@ -65,13 +65,14 @@ func NoStub(path, arch string) string {
 // Image is what a unified kernel image consists of, and the file that it becomes.
 type Image struct {
 	payload.Parts
-	Version   string // of alpboot; "" for that of the checkout, or of this program
-	Stub      string // file, or "" for the one of StubFor
-	Modules   string // directory of the kernel's modules to add, or ""
-	OSRelease string // file, or "" for ours
-	Microcode string // file, or ""
-	Splash    string // file, or ""
-	Sign      string // KEY,CERT, or ""
+	Version   string                // of alpboot; "" for that of the checkout, or of this program
+	Stub      string                // file, or "" for the one of StubFor
+	Modules   string                // directory of the kernel's modules to add, or ""
+	Files     []initramfs.ExtraFile // to add to the initramfs
+	OSRelease string                // file, or "" for ours
+	Microcode string                // file, or ""
+	Splash    string                // file, or ""
+	Sign      string                // KEY,CERT, or ""
 	Output    string
 	DryRun    bool
 }
@@ -139,6 +140,14 @@ func (u Image) Build(ctx context.Context, out payload.Output) (p *efi.Program, r
 		}
 		// The kernel unpacks one archive after the other, each from a multiple of four.
 		initrd = slices.Concat(initrd, make([]byte, -len(initrd)&3), packed)
+	}
+
+	if u.Files != nil {
+		own, err := initramfs.Archive(u.Files)
+		if err != nil {
+			return nil, "", err
+		}
+		initrd = slices.Concat(initrd, make([]byte, -len(initrd)&3), own)
 	}
 
 	text := initramfs.OSRelease(version.String())

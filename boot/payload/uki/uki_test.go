@@ -9,8 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/u-root/mkuimage/cpio"
+
 	"github.com/alpboot/alpboot/boot/kernel"
 	"github.com/alpboot/alpboot/boot/payload/efi"
+	"github.com/alpboot/alpboot/boot/payload/initramfs"
 	"github.com/alpboot/alpboot/boot/payload/inspect"
 	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 	"github.com/alpboot/alpboot/boot/payload/uki"
@@ -97,6 +100,50 @@ func TestWrite(t *testing.T) {
 				t.Errorf("initrds %q, want %q", initrds.String(), tt.wantInitrd)
 			}
 		})
+	}
+}
+
+// What the owner adds follows as an archive of its own, from a multiple of four on.
+func TestFiles(t *testing.T) {
+	t.Chdir(payloadtest.UKITree(t))
+	if err := os.WriteFile("initramfs", []byte("070701 an odd initramfs"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	u := image()
+	u.Files = []initramfs.ExtraFile{{Source: "release", Path: "etc/alpboot/keys/a.pub"}}
+	var said strings.Builder
+	if err := u.Write(t.Context(), payloadtest.Output(&said)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile("out.efi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := kernel.OpenUKI(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var initrd bytes.Buffer
+	for _, r := range made.Initrds {
+		initrd.ReadFrom(r)
+	}
+	own, ok := strings.CutPrefix(initrd.String(), "070701 an odd initramfs\x00")
+	if !ok {
+		t.Fatalf("the initramfs is %q", initrd.String())
+	}
+	records, err := cpio.ReadAllRecords(cpio.Newc.Reader(strings.NewReader(own)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, r := range records {
+		names = append(names, r.Name)
+	}
+	if got, want := strings.Join(names, " "), "etc etc/alpboot etc/alpboot/keys etc/alpboot/keys/a.pub"; got != want {
+		t.Errorf("added %s, want %s", got, want)
+	}
+	if got := string(payloadtest.RecordsFS(t, records)["etc/alpboot/keys/a.pub"].Data); got != "ID=mine\n" {
+		t.Errorf("the key has %q", got)
 	}
 }
 
