@@ -2,10 +2,12 @@ package reboot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
@@ -20,10 +22,13 @@ func (s *System) keeper(ctx context.Context) *keep.Keeper {
 	}
 }
 
+// signLimit is how long apk's hook waits for a passphrase or a touch.
+const signLimit = 2 * time.Minute
+
 // Keep does what apk's hook asks for, by the word that apk calls it with: before
 // packages are changed it keeps the running kernel, and afterwards it puts back
-// what was removed of what is kept. It prints nothing but what a user should
-// know.
+// what was removed of what is kept, and has what may start signed where a key is set
+// up for that. It prints nothing but what a user should know.
 func (s *System) Keep(ctx context.Context, when string) error {
 	k := s.keeper(ctx)
 	switch when {
@@ -34,7 +39,13 @@ func (s *System) Keep(ctx context.Context, when string) error {
 		}
 		return err
 	case "post-commit":
-		return k.After()
+		err := k.After()
+		ctx, cancel := context.WithTimeout(ctx, signLimit)
+		defer cancel()
+		if signErr := s.Sign(ctx, SignOptions{IfNeeded: true}); signErr != nil {
+			err = errors.Join(err, fmt.Errorf("what starts next is not signed: %w; run alpboot sign", signErr))
+		}
+		return err
 	}
 	return fmt.Errorf("keep is called with pre-commit or post-commit, not %q", when)
 }

@@ -54,7 +54,7 @@ func TestAlpineSettings(t *testing.T) {
 			}
 		}
 	}
-	if n != 4 {
+	if n != 6 {
 		t.Errorf("there are %d settings", n)
 	}
 }

@@ -146,6 +146,7 @@ func (r root) says(when, out string, want ...string) {
 const (
 	update    = "alpboot update --if-installed"
 	doctor    = "alpboot doctor"
+	signing   = "alpboot sign --if-needed"
 	uninstall = "kexec-reboot uninstall"
 	hint      = "alpboot install puts the boot menu in place"
 )
@@ -181,6 +182,12 @@ func testDebian(t *testing.T, older, newer string) {
 	}
 	kernel()
 	r.calls("a kernel", update, doctor, update, doctor)
+	r.write("etc/alpboot/sign.key", nil, 0o600)
+	kernel()
+	r.calls("a kernel, where a key is set up", signing, update, doctor, signing, update, doctor)
+	if err := os.Remove(filepath.Join(r.dir, "etc/alpboot/sign.key")); err != nil {
+		t.Fatal(err)
+	}
 
 	r.fails("the disk is full")
 	r.says("a failed update", dpkg("-i", filepath.Join(newer, "alpboot_1.3.0-1_amd64.deb")), "the disk is full", "was not updated", "run: alpboot update")
@@ -423,10 +430,10 @@ func testAlpine(t *testing.T, older, newer string, version int) {
 	// On Alpine's kernel the image is built again.
 	r.write("var/lib/alpboot/alpboot.efi", []byte("image"), 0o644)
 	const update = update + " --image /var/lib/alpboot/alpboot.efi"
-	r.write("etc/kernel-hooks.d/alpboot.conf", []byte("flavor=lts cmdline='quiet a=b' sign=k,c microcode=/boot/amd-ucode.img\n"), 0o644)
+	r.write("etc/kernel-hooks.d/alpboot.conf", []byte("flavor=lts cmdline='quiet a=b' sign=k,c microcode=/boot/amd-ucode.img key=/etc/alpboot/me.pub settings=/etc/alpboot/menu.conf\n"), 0o644)
 	r.kernelTrigger("lts", "6.12.3-0", "6.12.2-0")
 	r.calls("the menu's kernel", "mkpayload uki --kernel /boot/vmlinuz-lts --modules /lib/modules/6.12.3-0-lts --initramfs /usr/share/alpboot/initramfs.cpio.xz "+
-		"-o /var/lib/alpboot/alpboot.efi --cmdline quiet a=b --sign k,c --microcode /boot/amd-ucode.img", update, doctor)
+		"-o /var/lib/alpboot/alpboot.efi --cmdline quiet a=b --sign k,c --microcode /boot/amd-ucode.img --key /etc/alpboot/me.pub --settings /etc/alpboot/menu.conf", update, doctor)
 	r.kernelTrigger("edge", "6.13.0-0", "")
 	r.calls("another kernel", update, doctor)
 	r.kernelTrigger("lts", "", "6.12.3-0")
@@ -435,7 +442,7 @@ func testAlpine(t *testing.T, older, newer string, version int) {
 	r.fails("no room")
 	r.says("a build that fails", r.script(next, "post-upgrade", "1.3.0-r0", "1.2.3-r0"), "no room", "apk fix alpboot", "run: alpboot update")
 	r.calls("a build that fails", "mkpayload uki --kernel /boot/vmlinuz-lts --modules /lib/modules/6.12.3-0-lts --initramfs /usr/share/alpboot/initramfs.cpio.xz "+
-		"-o /var/lib/alpboot/alpboot.efi --cmdline quiet a=b --sign k,c --microcode /boot/amd-ucode.img", update)
+		"-o /var/lib/alpboot/alpboot.efi --cmdline quiet a=b --sign k,c --microcode /boot/amd-ucode.img --key /etc/alpboot/me.pub --settings /etc/alpboot/menu.conf", update)
 	r.fails("")
 
 	r.commitHooks("pre-commit")

@@ -51,6 +51,7 @@ func verbs() []verb {
 		{"install", "", "makes alpboot what this machine starts next", textInstall, setup(true, install.Setup.Install)},
 		{"update", "", "replaces the alpboot that is installed by a newer one", textUpdate, updateVerb},
 		{"uninstall", "", "takes alpboot away, and nothing else", textUninstall, setup(false, install.Setup.Uninstall)},
+		{"sign", "", "signs what may start", textSign, signVerb},
 		{"log", "[FILE]", "what is known of the last starts", textLog, logVerb},
 		goodVerb(),
 		rememberVerb(),
@@ -182,6 +183,32 @@ func rebootVerb(f *flag.FlagSet) runner {
 			return 0, misused("an entry, --firmware and --to exclude one another")
 		}
 		return 0, c.Reboot(ctx, o)
+	}
+}
+
+const textSign = `Lists what the boot menu may start in alpboot.manifest: each entry of a
+configuration on what is mounted at / or below /boot, /efi or /media, with the
+hashes of its files and its command line. A program signs that, and asks for a
+passphrase itself: minisign, ssh-keygen (also by an agent or a token), or
+openssl with a key of abuild-keygen. To be called again whenever a kernel, an
+initramfs or a command line has changed; the hooks of alpboot's packages do it
+after a change of a kernel, where /etc/alpboot/sign.key is a key or a link to
+one. With ssh-keygen, FILE may be a public key whose other half an agent has.
+
+The epoch is a number that the menu logs, to be raised when what was signed
+before shall not start any more; without --epoch it stays.
+
+What is signed counts where the image of the menu has the public key (mkpayload
+uki --key) and the setting verify asks for signatures.`
+
+func signVerb(f *flag.FlagSet) runner {
+	var o reboot.SignOptions
+	f.StringVar(&o.Key, "key", "", "the key, `FILE`, in place of /etc/alpboot/sign.key")
+	f.Uint64Var(&o.Epoch, "epoch", 0, "the epoch, a `NUMBER` from 1")
+	f.BoolVar(&o.IfNeeded, "if-needed", false, "not without a key, nor what is signed already")
+	f.BoolVar(&o.DryRun, "dry-run", false, "only print what would be signed")
+	return func(ctx context.Context, c command, _ []string) (int, error) {
+		return 0, c.Sign(ctx, o)
 	}
 }
 
