@@ -1,0 +1,77 @@
+package qemutests
+
+import (
+	"crypto/sha256"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/u-root/u-root/pkg/cpio"
+
+	"github.com/alpboot/alpboot/boot/manifest"
+	"github.com/alpboot/alpboot/boot/signature"
+	"github.com/alpboot/alpboot/boot/signature/signaturetest"
+	"github.com/alpboot/alpboot/qemu-tests/disk"
+	"github.com/alpboot/alpboot/qemu-tests/vm"
+)
+
+// A menu whose image wants signatures, and has the key of its owner, refuses a kernel of
+// which one bit is another, edits nothing and opens no shell; what is as it was signed
+// starts. Kernel parameters do not change that.
+func TestSigned(t *testing.T) {
+	needQEMU(t)
+	t.Parallel()
+	owner := signaturetest.New(1)
+	in, lts, virt := twoKernels(t)
+	cmdline := in.Cmdline("UUID=" + disk.RootUUID)
+	m := &manifest.Manifest{Epoch: 1}
+	for _, k := range in.Kernels {
+		image, err := os.ReadFile(k.Image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, b := range map[string][]byte{"vmlinuz-" + k.Flavour: image, "initramfs-" + k.Flavour: k.Initramfs} {
+			m.Files = append(m.Files, manifest.File{Path: name, Size: int64(len(b)), SHA256: sha256.Sum256(b)})
+		}
+		m.Entries = append(m.Entries, manifest.Entry{Kernel: "vmlinuz-" + k.Flavour, Initrds: []string{"initramfs-" + k.Flavour}, Cmdline: cmdline})
+	}
+	changed, err := os.ReadFile(lts.Image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed[len(changed)/2] ^= 1
+	in.Kernels[0].Image = filepath.Join(t.TempDir(), "changed")
+	if err := os.WriteFile(in.Kernels[0].Image, changed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	layout := disk.GPTDisk(in)
+	boot := slices.IndexFunc(layout.Partitions, func(p disk.Partition) bool { return p.FS.UUID == disk.BootUUID })
+	layout.Partitions[boot].FS.Files = append(layout.Partitions[boot].FS.Files,
+		disk.File{Path: manifest.Name, Data: m.Bytes()}, disk.File{Path: manifest.Name + signature.Minisig, Data: []byte(owner.Sign(m.Bytes()))})
+
+	s := startWith(t, "alpboot.timeout=-1 alpboot.verify=off", func(o *vm.Options) {
+		image := filepath.Join(t.TempDir(), "initrd")
+		if err := appendArchive(image, o.Initrd,
+			cpio.StaticFile(signature.Dir+"/owner.pub", owner.Public(), 0o644),
+			cpio.StaticFile("etc/alpboot.conf", "verify = enforce\n", 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		o.Initrd = image
+	}, vm.Drive{File: write(t, layout)})
+	s.row(menuLimit, "Linux lts", inList(lts.Release), "default")
+	s.Type(vm.Enter)
+	s.text(targetLimit, "/vmlinuz-lts on /dev/vda2: it was changed after it was signed")
+	s.Type("e")
+	s.text(drawLimit, "This is locked: only what is signed starts here")
+	s.Type("x")
+	s.without("This is locked")
+	s.Type("s")
+	s.text(drawLimit, "This is locked: only what is signed starts here")
+	s.Type(vm.Home, vm.Down)
+	s.selected("Linux virt")
+	s.Type("i")
+	s.text(drawLimit, "It is signed by owner.pub, in /alpboot.manifest, epoch 1.")
+	s.Type(vm.Escape, vm.Enter)
+	s.target(want{virt, cmdline, map[string]string{"flavour": "virt"}})
+}
