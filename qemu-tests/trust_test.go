@@ -72,6 +72,8 @@ func TestSigned(t *testing.T) {
 	s.selected("Linux virt")
 	s.Type("i")
 	s.text(drawLimit, "It is signed by owner.pub, in /alpboot.manifest, epoch 1.")
-	s.Type(vm.Escape, vm.Enter)
+	s.Type(vm.Escape)
+	s.selected("Linux virt") // together with what follows, Escape would be Alt
+	s.Type(vm.Enter)
 	s.target(want{virt, cmdline, map[string]string{"flavour": "virt"}})
 }
