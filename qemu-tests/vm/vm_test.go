@@ -160,47 +160,55 @@ func TestMachineLifeWithoutAKernel(t *testing.T) {
 	}
 }
 
-// What the machine writes while nobody reads does not hold it up, and is not lost. It
-// writes 20,000 bytes and powers itself off.
-func TestNobodyReads(t *testing.T) {
+// writing is how many bytes the machine of writer writes.
+const writing = 20_000
+
+// writer returns a disk that has its machine write that many times x to its first
+// serial port, and power itself off.
+func writer(t *testing.T) Drive {
+	t.Helper()
 	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatal(err)
 		}
 		t.Skip("no qemu-system-x86_64")
 	}
-	const bytes = 20_000
 	sector := make([]byte, 1<<20)
 	copy(sector, []byte{
-		0xfa,                                 // cli
-		0xb9, bytes & 0xff, bytes >> 8 & 255, // mov cx, bytes
-		0xba, 0xfd, 0x03, // mov dx, line status
-		0xec,       // in al, dx
+		0xfa,                                      // cli
+		0xb9, writing & 0xff, writing >> 8 & 0xff, // mov cx, writing
+		0xba, 0xfd, 0x03, // next: mov dx, line status
+		0xec,       // wait: in al, dx
 		0xa8, 0x20, // test al, holding register empty
-		0x74, 0xfb, // jz in
+		0x74, 0xfb, // jz wait
 		0xba, 0xf8, 0x03, // mov dx, holding register
 		0xb0, 'x', // mov al, 'x'
 		0xee,       // out dx, al
-		0xe2, 0xf0, // loop mov dx
+		0xe2, 0xf0, // loop next
 		0xba, 0x04, 0x06, // mov dx, power management
 		0xb8, 0x00, 0x20, // mov ax, sleep: off
 		0xef,       // out dx, ax
-		0xf4,       // hlt
-		0xeb, 0xfd, // jmp hlt
+		0xf4,       // end: hlt
+		0xeb, 0xfd, // jmp end
 	})
 	sector[510], sector[511] = 0x55, 0xaa
 	file := filepath.Join(t.TempDir(), "disk.img")
 	if err := os.WriteFile(file, sector, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	m := Start(t, Options{Memory: 64, Drives: []Drive{{File: file, Bus: SATA}}})
+	return Drive{File: file}
+}
+
+// What the machine writes while nobody reads does not hold it up, and is not lost.
+func TestNobodyReads(t *testing.T) {
+	m := Start(t, Options{Memory: 64, Drives: []Drive{writer(t)}})
 	c := m.Serial(0)
 	c.mu.Lock() // whoever feeds it waits
-	limit := time.Now().Add(time.Minute)
-	for m.process.Signal(syscall.Signal(0)) == nil && time.Now().Before(limit) {
+	runs := func() bool { return m.process.Signal(syscall.Signal(0)) == nil }
+	for limit := time.Now().Add(time.Minute); runs() && time.Now().Before(limit); {
 		time.Sleep(10 * time.Millisecond)
 	}
-	held := m.process.Signal(syscall.Signal(0)) == nil
+	held := runs()
 	c.mu.Unlock()
 	if held {
 		t.Error("the machine waits until somebody reads")
@@ -208,8 +216,33 @@ func TestNobodyReads(t *testing.T) {
 	if err := m.WaitEnd(time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(c.Log(), "x"); n != bytes {
-		t.Errorf("%d of %d bytes came", n, bytes)
+	if n := strings.Count(c.Log(), "x"); n != writing {
+		t.Errorf("%d of %d bytes came", n, writing)
+	}
+}
+
+// Of a counted machine it is known when each byte was written.
+func TestMoments(t *testing.T) {
+	drive := writer(t)
+	clock := filepath.Join(t.TempDir(), "clock.so")
+	if _, err := exec.LookPath("cc"); err != nil {
+		t.Skip("no C compiler")
+	}
+	if err := BuildClock(clock); err != nil {
+		t.Fatal(err)
+	}
+	m := Start(t, Options{Memory: 64, Drives: []Drive{drive}, Clock: clock})
+	m.AwaitEnd(time.Minute)
+	all, err := m.Moments()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < writing || all[len(all)-1].Bytes != len(m.Serial(0).Log()) {
+		t.Fatalf("%d moments of %d bytes", len(all), len(m.Serial(0).Log()))
+	}
+	first, last := all[len(all)-writing], all[len(all)-1]
+	if each := (last.Instructions - first.Instructions) / writing; each < 5 || each > 50 || last.At <= first.At {
+		t.Errorf("%d instructions a byte, from %v to %v", each, first.At, last.At)
 	}
 }
 
