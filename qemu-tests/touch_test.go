@@ -1,6 +1,9 @@
 package qemutests
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -9,14 +12,15 @@ import (
 )
 
 // On a machine without a keyboard a touch of a row selects it, volume buttons move, and
-// the power button boots.
+// the power button boots. Its speaker beeps for who does not see the screen.
 func TestWithoutKeyboard(t *testing.T) {
 	needOwnKernel(t, "Debian's has no driver of the tablet in its initramfs")
 	t.Parallel()
 	in, lts, virt := twoKernels(t)
-	m := startWith(t, "alpboot.timeout=-1", func(o *vm.Options) {
-		o.Display, o.Machine = vm.VGA, "q35,i8042=off"
-		o.Extra = append(o.Extra, "-device", "virtio-tablet-pci", "-device", "pcie-root-port,id=slot1")
+	sound := filepath.Join(t.TempDir(), "speaker.wav")
+	m := startWith(t, "alpboot.timeout=-1 alpboot.beep=yes", func(o *vm.Options) {
+		o.Display, o.Machine = vm.VGA, "q35,i8042=off,pcspk-audiodev=speaker"
+		o.Extra = append(o.Extra, "-audiodev", "wav,id=speaker,path="+sound, "-device", "virtio-tablet-pci", "-device", "pcie-root-port,id=slot1")
 	}, vm.Drive{File: write(t, disk.GPTDisk(in))})
 	m.row(menuLimit, "Linux lts", inList(lts.Release), "default")
 	m.selected("Linux lts")
@@ -71,4 +75,12 @@ func TestWithoutKeyboard(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.target(want{virt, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "virt"}})
+
+	const header = 44 // bytes, before the samples
+	switch b, err := os.ReadFile(sound); {
+	case err != nil:
+		t.Error(err)
+	case len(b) <= header || len(bytes.Trim(b[header:], "\x00")) == 0:
+		t.Errorf("the speaker was silent: %d bytes of sound", len(b))
+	}
 }

@@ -58,7 +58,7 @@ func table() []setting {
 			func(s *Settings) *string { return &s.Title }).fromVolume(),
 		text("theme", "", "ROLE=FOREGROUND/BACKGROUND+ATTRIBUTE with commas between several, or mono", "Colours of the parts of the menu, where they differ from the built-in ones.",
 			func(s *Settings) *string { return &s.Theme }).fromVolume(),
-		yesNo("beep", "no", "Beeps as often as the number of the marked entry, when another one is marked: for a person who does not see the screen. It is the bell of each console: on a serial line that of the terminal, on a screen the speaker, where the kernel has its driver, which alpboot's own lacks.",
+		yesNo("beep", "no", "Beeps as often as the number of the marked entry, when another one is marked: for a person who does not see the screen. It is the bell of each console: on a serial line that of the terminal, on a screen the speaker, where the kernel has its driver, as alpboot's own for PCs has.",
 			func(s *Settings) *bool { return &s.Beep }).fromVolume(),
 		{
 			name: "keymap", def: "us", volume: true,
