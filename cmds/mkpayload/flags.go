@@ -112,6 +112,7 @@ func (f *flagSet) linux(k *linux.Build) {
 	f.StringVar(&k.Cache, "cache", "", "`DIR` that keeps what was built (default $XDG_CACHE_HOME/alpboot); bzimage keeps 2 GB more there")
 	f.IntVar(&k.Jobs, "jobs", runtime.NumCPU(), "how many compilers run at once")
 	f.BoolVar(&k.Rebuild, "rebuild", false, "build even if the same was built before")
+	f.StringVar(&k.Compress, "compress", "", "how the kernel is packed: xz, small enough for flash, or zstd, sooner unpacked (default xz; zstd for arm64)")
 }
 
 // complete fills in the parts that the user did not name.

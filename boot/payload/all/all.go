@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/alpboot/alpboot/boot/payload"
@@ -141,11 +142,35 @@ func (e *Everything) Make(ctx context.Context, out payload.Output) error {
 	return e.describe(ctx, out)
 }
 
+// inFlash is the UKI for flash chips: all in xz, which is smallest. What lies on a
+// disk is in zstd, which is unpacked sooner.
+const inFlash = "alpboot-flash.efi"
+
+// kernels are how our own kernels are packed, by the processor as GOARCH spells it.
+var kernels = map[string][]string{"amd64": {"xz", "zstd"}, "arm64": {"zstd"}}
+
+// kernelName is the file of our own kernel. The name without a suffix is of the one
+// that mkpayload kernel makes: xz, and zstd on arm64.
+func kernelName(arch, compress string) string {
+	if compress != kernels[arch][0] {
+		return "vmlinuz-" + compress
+	}
+	return "vmlinuz"
+}
+
+// variant is an initramfs, and the UKI of it.
+type variant struct {
+	named               string // an initramfs to take in its place, or ""
+	initramfs, compress string
+	uki                 string
+	minimal             bool
+	disk, flash         bool // what else lies there is of the same parts
+}
+
 // steps lists what is made, in order.
 func (e *Everything) steps(ctx context.Context, out payload.Output) []step {
 	path := func(name string) string { return filepath.Join(e.Dir, name) }
 	var steps []step
-	kernelFile, kernelInput := e.Kernel, e.Kernel
 	compiler := linux.Compiler(e.Arch)
 	build := linux.Build{Arch: payload.Unames()[e.Arch], Source: e.Source, Jobs: runtime.NumCPU(), Keep: true}
 	// The source, unless it is a tree: that has no sum.
@@ -164,10 +189,11 @@ func (e *Everything) steps(ctx context.Context, out payload.Output) []step {
 	}
 	switch {
 	case own:
-		kernelFile, kernelInput = path("vmlinuz"), "vmlinuz"
-		k := build
-		k.Output = kernelFile
-		steps = append(steps, step{file: "vmlinuz", inputs: source, make: func() error { return k.Write(ctx, out) }})
+		for _, compress := range kernels[e.Arch] {
+			k := build
+			k.Output, k.Compress = path(kernelName(e.Arch, compress)), compress
+			steps = append(steps, step{file: kernelName(e.Arch, compress), inputs: source, make: func() error { return k.Write(ctx, out) }})
+		}
 	case e.Kernel == "" && noUKI == "":
 		noUKI = fmt.Sprintf("alpboot has no kernel of its own for %s: name a distribution's with --kernel", e.Arch)
 	}
@@ -178,43 +204,56 @@ func (e *Everything) steps(ctx context.Context, out payload.Output) []step {
 	if _, err := os.Stat(stub); err != nil && noUKI == "" {
 		noUKI = uki.NoStub(stub, e.Arch)
 	}
-	for _, v := range []struct {
-		asked, name, uki string
-		minimal          bool
-	}{
-		{e.Initramfs, "initramfs.cpio.xz", "alpboot.efi", false},
-		{e.Minimal, "initramfs-minimal.cpio.xz", "alpboot-minimal.efi", true},
-	} {
-		file, input := v.asked, v.asked
+	variants := []variant{
+		{named: e.Initramfs, initramfs: "initramfs.cpio.zst", compress: "zstd", uki: "alpboot.efi", disk: true},
+		{named: e.Initramfs, initramfs: "initramfs.cpio.xz", compress: "xz", uki: inFlash, flash: true},
+		{named: e.Minimal, initramfs: "initramfs-minimal.cpio.xz", compress: "xz", uki: "alpboot-minimal.efi", minimal: true},
+	}
+	if !own { // a kernel that is named may unpack xz only, and is packed as it is
+		variants[1].uki, variants[1].disk = "alpboot.efi", true
+		variants = variants[1:]
+	}
+	for _, v := range variants {
+		file, input := v.named, v.named
 		if file == "" {
-			file, input = path(v.name), v.name
-			im := initramfs.Image{Arch: e.Arch, Version: e.Version, Minimal: v.minimal, Compress: "xz", Output: file}
-			steps = append(steps, step{file: v.name, make: func() error { return im.Write(ctx, out) }})
+			file, input = path(v.initramfs), v.initramfs
+			im := initramfs.Image{Arch: e.Arch, Version: e.Version, Minimal: v.minimal, Compress: v.compress, Output: file}
+			steps = append(steps, step{file: v.initramfs, make: func() error { return im.Write(ctx, out) }})
+		}
+		kernelFile, kernelInput := e.Kernel, e.Kernel
+		packed := ""
+		if own {
+			if packed = v.compress; !slices.Contains(kernels[e.Arch], packed) {
+				packed = kernels[e.Arch][0]
+			}
+			kernelFile, kernelInput = path(kernelName(e.Arch, packed)), kernelName(e.Arch, packed)
 		}
 		p := payload.Parts{Arch: e.Arch, Kernel: kernelFile, Initramfs: file, Cmdline: payload.DefaultCmdline(e.Arch)}
 		u := uki.Image{Parts: p, Version: e.Version, Stub: stub, Modules: e.Modules, Sign: e.Sign, Output: path(v.uki)}
 		steps = append(steps, step{file: v.uki, inputs: []string{kernelInput, input, stub}, make: func() error { return u.Write(ctx, out) }, why: noUKI})
-		if v.minimal || e.Arch != "amd64" {
-			continue
+		if v.disk && e.Arch == "amd64" {
+			builtIn := step{file: "bzImage", inputs: append([]string{input}, source...), make: func() error {
+				k := build
+				k.Output, k.Compress = path("bzImage"), packed
+				k.Initramfs, k.Cmdline = file, p.Cmdline
+				return k.Write(ctx, out)
+			}}
+			if !own {
+				builtIn.why = "an initramfs is built into our own kernel only"
+			}
+			steps = append(steps, builtIn)
 		}
-		builtIn := step{file: "bzImage", inputs: append([]string{input}, source...), make: func() error {
-			k := build
-			k.Output = path("bzImage")
-			k.Initramfs, k.Cmdline = file, p.Cmdline
-			return k.Write(ctx, out)
-		}}
-		if !own {
-			builtIn.why = "an initramfs is built into our own kernel only"
+		if v.flash && e.Arch == "amd64" {
+			c := coreboot.ROM{Parts: p, ROM: e.ROM, Output: path("coreboot.rom")}
+			rom := step{file: "coreboot.rom", inputs: []string{kernelInput, input, e.ROM}, make: func() error { return c.Write(ctx, out) }}
+			switch {
+			case e.ROM == "":
+				rom.why = "no ROM was named with --rom"
+			case kernelFile == "":
+				rom.why = noUKI
+			}
+			steps = append(steps, rom)
 		}
-		c := coreboot.ROM{Parts: p, ROM: e.ROM, Output: path("coreboot.rom")}
-		rom := step{file: "coreboot.rom", inputs: []string{kernelInput, input, e.ROM}, make: func() error { return c.Write(ctx, out) }}
-		switch {
-		case e.ROM == "":
-			rom.why = "no ROM was named with --rom"
-		case kernelFile == "":
-			rom.why = noUKI
-		}
-		steps = append(steps, builtIn, rom)
 	}
 	if e.Arch != "amd64" {
 		return steps
@@ -223,15 +262,19 @@ func (e *Everything) steps(ctx context.Context, out payload.Output) []step {
 	if _, err := os.Stat(e.Flash); err != nil && why == "" {
 		why = fmt.Sprintf("there is no %s: name UEFI firmware with --flash", filepath.Base(e.Flash))
 	}
+	image := inFlash
+	if !own {
+		image = "alpboot.efi"
+	}
 	for _, v := range []struct {
-		name, uki string
-		remove    []string
+		name   string
+		remove []string
 	}{
-		{"linuxboot.rom", "alpboot.efi", []string{"network"}},
-		{"linuxboot-slim.rom", "alpboot.efi", flash.Groups()},
+		{"linuxboot.rom", []string{"network"}},
+		{"linuxboot-slim.rom", flash.Groups()},
 	} {
-		l := flash.Firmware{Flash: e.Flash, UKI: path(v.uki), Remove: v.remove, Replace: flash.Shell, Output: path(v.name)}
-		steps = append(steps, step{file: v.name, inputs: []string{e.Flash, v.uki}, make: func() error { return l.Write(out) }, why: why})
+		l := flash.Firmware{Flash: e.Flash, UKI: path(image), Remove: v.remove, Replace: flash.Shell, Output: path(v.name)}
+		steps = append(steps, step{file: v.name, inputs: []string{e.Flash, image}, make: func() error { return l.Write(out) }, why: why})
 	}
 	return steps
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot/payload"
 	"github.com/alpboot/alpboot/boot/payload/all"
+	"github.com/alpboot/alpboot/boot/payload/linux"
 	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 )
 
@@ -109,6 +110,38 @@ func TestAll(t *testing.T) {
 		if err := tt.e.Make(t.Context(), payloadtest.Output(&said)); err != nil ||
 			!strings.Contains(said.String(), tt.made) || !strings.Contains(said.String(), tt.why) || strings.Contains(said.String(), "alpboot.efi of") {
 			t.Errorf("without a %s: %v: %s", tt.name, err, said.String())
+		}
+	}
+}
+
+// Our own kernel is packed in two ways: what lies on a disk is in zstd, and what goes
+// into flash, which has no room for that, in xz.
+func TestDiskAndFlash(t *testing.T) {
+	tree := payloadtest.UKITree(t)
+	for _, compiler := range []string{linux.Compiler("amd64"), linux.Compiler("arm64")} {
+		if err := os.WriteFile(filepath.Join(tree, compiler), []byte("#!/bin/sh\n"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", tree)
+	in := func(name string) string { return filepath.Join(tree, name) }
+	for arch, want := range map[string][]string{
+		"amd64": {
+			"alpboot.efi of vmlinuz-zstd, initramfs.cpio.zst, ", "alpboot-flash.efi of vmlinuz, initramfs.cpio.xz, ",
+			"alpboot-minimal.efi of vmlinuz, initramfs-minimal.cpio.xz, ", "bzImage of initramfs.cpio.zst",
+			"coreboot.rom of vmlinuz, initramfs.cpio.xz, ", "linuxboot.rom of " + in("stub") + ", alpboot-flash.efi\n",
+		},
+		"arm64": {"alpboot.efi of vmlinuz, initramfs.cpio.zst, ", "alpboot-flash.efi of vmlinuz, initramfs.cpio.xz, "},
+	} {
+		e := all.Everything{Arch: arch, Stub: in("stub"), ROM: in("stub"), Flash: in("stub"), Dir: in("out"), DryRun: true}
+		var printed strings.Builder
+		if err := e.Make(t.Context(), payloadtest.Output(&printed)); err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range want {
+			if !strings.Contains(printed.String(), "  "+text) {
+				t.Errorf("%s: %q is not in\n%s", arch, text, printed.String())
+			}
 		}
 	}
 }

@@ -37,11 +37,15 @@ func (b *builtin) config() string {
 // cached returns the name under which a kernel is kept, key being that of its
 // configuration, source and compiler.
 func (k Build) cached(key string) string {
-	if k.builtin == nil {
-		return "vmlinuz-" + k.Arch + "-" + key
+	name := "vmlinuz-" + k.Arch + "-" + key
+	if k.builtin != nil {
+		sum := sha256.Sum256(append(append([]byte(k.builtin.cmdline), 0), k.builtin.initramfs...))
+		name = fmt.Sprintf("bzImage-%s-%s-%x", k.Arch, key, sum[:8])
 	}
-	sum := sha256.Sum256(append(append([]byte(k.builtin.cmdline), 0), k.builtin.initramfs...))
-	return fmt.Sprintf("bzImage-%s-%s-%x", k.Arch, key, sum[:8])
+	if k.Compress != "" {
+		name += "-" + k.Compress
+	}
+	return name
 }
 
 // newBuiltin reads the initramfs that is built in.

@@ -83,3 +83,27 @@ func refusedOptions(fragment, result string) []string {
 	}
 	return refused
 }
+
+// packings are the options that decide how a kernel is packed, by the names that
+// [Build.Compress] has for them.
+var packings = map[string]string{"xz": "CONFIG_KERNEL_XZ", "zstd": "CONFIG_KERNEL_ZSTD"}
+
+// packedBy returns the fragment of a kernel that is packed in another way, or as it
+// is for "".
+func packedBy(fragment, compress string) (string, error) {
+	if compress == "" {
+		return fragment, nil
+	}
+	name, ok := packings[compress]
+	if !ok {
+		return "", fmt.Errorf("unknown --compress %q: use xz or zstd", compress)
+	}
+	var b strings.Builder
+	for line := range strings.Lines(fragment) {
+		if o, ok := parseOption(line); ok && o.value == "y" && (o.name == packings["xz"] || o.name == packings["zstd"]) {
+			line = name + "=y\n"
+		}
+		b.WriteString(line)
+	}
+	return b.String(), nil
+}

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -81,6 +82,10 @@ type Build struct {
 	Raw     bool // unpacked, for loaders that cannot do it
 	DryRun  bool
 
+	// Compress is how the kernel is packed: xz, or zstd, which is a tenth larger and
+	// unpacked in a sixth of the time; "" as its configuration has it.
+	Compress string
+
 	// Keep keeps source and products of the compiler in the cache, from which
 	// a kernel with other contents is linked in a minute.
 	Keep bool
@@ -121,6 +126,13 @@ func (k Build) Write(ctx context.Context, out payload.Output) error {
 	if err != nil {
 		return err
 	}
+	packed, err := packedBy(fragment, k.Compress)
+	if err != nil {
+		return err
+	}
+	if packed == fragment {
+		k.Compress = ""
+	}
 	if k.Source, err = Source(k.Source); err != nil {
 		return err
 	}
@@ -149,7 +161,11 @@ func (k Build) Write(ctx context.Context, out payload.Output) error {
 		}
 		k.Cache = filepath.Join(dir, "alpboot")
 	}
-	for _, tool := range append(tools, target.prefix()+"gcc", target.prefix()+"ld") {
+	needed := append(slices.Clone(tools), target.prefix()+"gcc", target.prefix()+"ld")
+	if strings.Contains(packed, packings["zstd"]+"=y") {
+		needed = append(needed, "zstd")
+	}
+	for _, tool := range needed {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is not installed: building Linux for %s needs it", tool, k.Arch)
 		}
@@ -162,7 +178,7 @@ func (k Build) Write(ctx context.Context, out payload.Output) error {
 	if _, err := os.Stat(cached); err != nil && k.Cached {
 		return fmt.Errorf("this kernel has not been built yet: %w", err)
 	} else if err != nil || k.Rebuild {
-		if err := k.compile(ctx, target, fragment, key, cached, out); err != nil {
+		if err := k.compile(ctx, target, packed, key, cached, out); err != nil {
 			return err
 		}
 	} else {
@@ -204,8 +220,9 @@ func (k Build) write(built string) (string, error) {
 	return release, payload.WriteBytes(k.Output, b)
 }
 
-// key names what is built by all that goes into it: the configuration, the
-// source, the compiler and the steps below.
+// key names what is compiled by all that goes into it: the configuration, the
+// source, the compiler and the steps below. How the result is packed, and what is
+// built in, change nothing of that.
 func (k Build) key(ctx context.Context, fragment string) (string, error) {
 	h := sha256.New()
 	// Comments may change.

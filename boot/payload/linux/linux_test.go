@@ -25,6 +25,35 @@ func TestMergeConfig(t *testing.T) {
 	}
 }
 
+// A kernel is packed in another way by the one option that says how.
+func TestPackedBy(t *testing.T) {
+	const fragment = "# xz or zstd\nCONFIG_KERNEL_XZ=y\nCONFIG_XZ_DEC_X86=y\n"
+	for _, tt := range []struct{ compress, want string }{
+		{"", fragment},
+		{"xz", fragment},
+		{"zstd", "# xz or zstd\nCONFIG_KERNEL_ZSTD=y\nCONFIG_XZ_DEC_X86=y\n"},
+	} {
+		if got, err := packedBy(fragment, tt.compress); err != nil || got != tt.want {
+			t.Errorf("%q: got %q, %v", tt.compress, got, err)
+		}
+	}
+	if _, err := packedBy(fragment, "gzip"); err == nil {
+		t.Error("gzip was taken")
+	}
+}
+
+// Kernels that differ in how they are packed are kept beside each other.
+func TestCachedNames(t *testing.T) {
+	b := &builtin{cmdline: "quiet"}
+	names := map[string]bool{}
+	for _, k := range []Build{{}, {Compress: "zstd"}, {builtin: b}, {builtin: b, Compress: "zstd"}} {
+		names[k.cached("key")] = true
+	}
+	if len(names) != 4 {
+		t.Errorf("names in the cache: %v", names)
+	}
+}
+
 func TestRefusedOptions(t *testing.T) {
 	fragment := "CONFIG_KEPT=y\nCONFIG_LOST=y\nCONFIG_MODULE=y\nCONFIG_TEXT=\"a\"\n# CONFIG_OFF is not set\n# CONFIG_UNKNOWN is not set\n# CONFIG_FORCED is not set\nCONFIG_OFF2=n\n"
 	result := "CONFIG_KEPT=y\nCONFIG_MODULE=m\nCONFIG_TEXT=\"b\"\n# CONFIG_OFF is not set\nCONFIG_FORCED=y\nCONFIG_OFF2=y\n"
