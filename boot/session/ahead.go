@@ -2,7 +2,9 @@ package session
 
 import (
 	"context"
+	"runtime"
 	"slices"
+	"syscall"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/discover"
@@ -40,15 +42,22 @@ func (s *session) readAhead() {
 	*a = ahead{s.choice.ID, s.view.scan, stop}
 	e, scan, room := inv.Entries[i], s.view.scan, int64(kexec.Available(s.Root))
 	s.wg.Go(func() {
+		// It only takes what nobody else has a use for: on a single processor the list
+		// would come a second later. The thread ends with this function.
+		runtime.LockOSThread()
+		_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, lowest)
 		if n := readAhead(ctx, scan, e, room); n > 0 {
 			s.log.Debug("read ahead of being chosen", "entry", e.ID, "bytes", n)
 		}
 	})
 }
 
+// lowest is the nice value of what may wait.
+const lowest = 19
+
 // What is read at once, and what is left free of memory.
 const (
-	aheadStep  = 1 << 20
+	aheadStep  = 128 << 10
 	aheadSpare = 48 << 20
 )
 
