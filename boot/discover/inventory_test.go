@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -13,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/boottest/hardware"
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/superblock"
@@ -150,9 +150,9 @@ func TestManyTwins(t *testing.T) {
 			e.Cmdline = strings.Repeat("0000-0001 ", 200) + "root=UUID=0000-0000 " + strings.Repeat("0000-0000 ", 200)
 		}
 	}
-	began := processorTime(t) // others may keep the machine busy
+	began := boottest.ProcessorTime(t) // others may keep the machine busy
 	inv := st.makeInventory()
-	took := processorTime(t) - began
+	took := boottest.ProcessorTime(t) - began
 	notes, warned := 0, 0
 	for _, v := range inv.Volumes {
 		for _, n := range v.Notes {
@@ -174,16 +174,6 @@ func TestManyTwins(t *testing.T) {
 	if b, _ := json.Marshal(inv); len(b) > 256<<10 {
 		t.Errorf("the volumes take %d bytes", len(b))
 	}
-}
-
-// processorTime returns how much of it this process has used.
-func processorTime(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // TestGRUBAndItsEntriesAreOneSystem asserts that entries of the Boot Loader
