@@ -200,7 +200,7 @@ func (a *allKinds) make(t *testing.T) {
 				if err := l.Write(file); err != nil {
 					t.Fatalf("%s: %v", k.name, err)
 				}
-				a.drives[k.name] = append(a.drives[k.name], vm.Drive{File: file, Bus: k.bus})
+				a.drives[k.name] = append(a.drives[k.name], vm.Drive{File: file, Bus: k.bus, Shared: true})
 			}
 		}
 		a.kinds = kinds

@@ -59,6 +59,7 @@ type Drive struct {
 	Format string // raw, qcow2; found from the content
 	Bus    Bus    // virtio
 	Access Access // Snapshot
+	Shared bool   // other machines read the image meanwhile: QEMU does not lock it
 }
 
 // Display is the kind of screen a machine has besides its serial ports.
@@ -237,6 +238,9 @@ func (o Options) args() []string {
 			// What is written outlives the machine, however that ends. That it outlives
 			// the host too would have a machine wait for the host's disk.
 			spec += ",cache=unsafe"
+		}
+		if d.Shared {
+			spec += ",file.locking=off"
 		}
 		var device string
 		switch d.Bus {
