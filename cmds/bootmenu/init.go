@@ -65,6 +65,10 @@ func pid1() {
 		},
 		shell:    startShell,
 		consoles: consoleDevices(os.DirFS("/"), nil),
+		locked: func() bool {
+			asked, _ := readSettings(os.DirFS("/"))
+			return asked.Verify == settings.Enforce
+		},
 		messages: kernelMessages,
 		quiet:    line.Has("quiet"),
 		pause:    3 * time.Second,
@@ -73,8 +77,8 @@ func pid1() {
 			unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 		},
 	}
-	if asked, _ := readSettings(os.DirFS("/")); !hasShell() || asked.Verify == settings.Enforce {
-		i.shell = nil // the machine is restarted instead
+	if !hasShell() {
+		i.shell = nil
 	}
 	if len(notes) > 0 {
 		i.print(notes...)
@@ -148,6 +152,7 @@ func consoleLevel(line cmdline.Line, level int) int {
 type supervisor struct {
 	menu     func() *exec.Cmd
 	shell    func(dev string) (*exec.Cmd, error) // nil where there is none
+	locked   func() bool                         // reports whether none is started all the same; nil for never
 	consoles []string                            // devices to report on
 	messages func(on bool)                       // of the kernel are printed on the consoles
 	quiet    bool                                // but not on the prompt of a shell
@@ -164,7 +169,7 @@ const (
 
 // run starts the menu, and starts it again when it ends. When it does so again
 // and again, it starts a shell on every console, and the menu when one of them
-// ends; without a shell it restarts the machine.
+// ends; without a shell, or with a locked one, it restarts the machine.
 func (i *supervisor) run() {
 	modes := i.modes()
 	for failed := 0; ; {
@@ -180,7 +185,7 @@ func (i *supervisor) run() {
 		case failed < tries:
 			i.print("It starts again.")
 			time.Sleep(i.pause)
-		case i.shell != nil:
+		case i.shell != nil && (i.locked == nil || !i.locked()):
 			failed = 0
 			i.print("This is a shell; exit starts the menu again.")
 			i.messages(!i.quiet)

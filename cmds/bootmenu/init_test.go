@@ -48,6 +48,10 @@ func superviseIn(dir string) {
 		restart:  func() { os.Exit(42) },
 		quiet:    os.Getenv(isQuiet) != "",
 	}
+	s.locked = func() bool {
+		_, err := os.Stat(filepath.Join(dir, "locked"))
+		return err == nil
+	}
 	s.messages = func(on bool) { s.print(fmt.Sprintf("[messages %t]", on)) }
 	if _, err := os.Stat(filepath.Join(dir, "shell")); err == nil {
 		s.shell = func(string) (*exec.Cmd, error) {
@@ -60,7 +64,7 @@ func superviseIn(dir string) {
 
 // When the menu ends, its reason is on the console and it starts again; what it
 // left running is ended and collected. When it ends again and again there is a
-// shell, and where there is none the machine restarts.
+// shell, and where there is none, or it is locked, the machine restarts.
 func TestSupervisor(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -78,20 +82,25 @@ echo "panic: menu $1" >&2
 exit 2
 `
 	for _, tt := range []struct {
-		name  string
-		shell bool
-		quiet string
-		want  []string // in this order on the console
+		name   string
+		shell  bool
+		locked bool
+		quiet  string
+		want   []string // in this order on the console
 	}{
-		{"without a shell", false, "", []string{"panic: menu 1", "the menu ended: exit status 2", "It starts again.", "panic: menu 2", "It starts again.", "panic: menu 3", "The machine restarts."}},
-		{"with a shell", true, "", []string{"[messages true]", "panic: menu 3", "This is a shell; exit starts the menu again.", "[messages true]", "shell 4 runs", "panic: menu 5", "It starts again.", "the menu ended: signal: killed"}},
-		{"with quiet", true, "yes", []string{"[messages true]", "panic: menu 3", "This is a shell; exit starts the menu again.", "[messages false]", "shell 4 runs", "[messages true]", "panic: menu 5"}},
+		{"without a shell", false, false, "", []string{"panic: menu 1", "the menu ended: exit status 2", "It starts again.", "panic: menu 2", "It starts again.", "panic: menu 3", "The machine restarts."}},
+		{"with a locked shell", true, true, "", []string{"panic: menu 3", "The machine restarts."}},
+		{"with a shell", true, false, "", []string{"[messages true]", "panic: menu 3", "This is a shell; exit starts the menu again.", "[messages true]", "shell 4 runs", "panic: menu 5", "It starts again.", "the menu ended: signal: killed"}},
+		{"with quiet", true, false, "yes", []string{"[messages true]", "panic: menu 3", "This is a shell; exit starts the menu again.", "[messages false]", "shell 4 runs", "[messages true]", "panic: menu 5"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			files := map[string]string{"menu": menu}
 			if tt.shell {
 				files["shell"] = "echo shell $1 runs >> " + filepath.Join(dir, "console") + "\n"
+			}
+			if tt.locked {
+				files["locked"] = ""
 			}
 			for name, text := range files {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o777); err != nil {
@@ -134,7 +143,7 @@ exit 2
 			if strings.Contains(shown.String(), "zombie") {
 				t.Errorf("a zombie was left: %s", &shown)
 			}
-			if tt.shell {
+			if tt.shell && !tt.locked {
 				cmd.Process.Kill()
 				<-ended
 			} else if <-ended; cmd.ProcessState.ExitCode() != 42 {
