@@ -1,14 +1,11 @@
 package qemutests
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/alpboot/alpboot/boot/tpm/tpmtest"
 	"github.com/alpboot/alpboot/qemu-tests/debian"
 	"github.com/alpboot/alpboot/qemu-tests/disk"
 	"github.com/alpboot/alpboot/qemu-tests/target"
@@ -143,7 +140,7 @@ func TestTPM(t *testing.T) {
 	uki := makePayload(t, "alpboot.efi", "uki", "--cmdline", stay)
 	alpine, w := alpineDisk(t)
 	o := fromESP(t, uki, alpine)
-	o.TPM = tpm(t)
+	o.TPM = tpmtest.Control(t)
 	m := startPayload(t, o)
 	m.row(menuLimit, "Linux lts", inList(w.kernel.Release))
 	m.shell()
@@ -154,42 +151,4 @@ func TestTPM(t *testing.T) {
 	m.without("reading")
 	m.bootsTarget(w)
 	m.Await(0, vm.InLog("TPMEventLog=")) // the target knows what was measured
-}
-
-// tpm starts an emulated TPM, and returns its control socket.
-func tpm(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "tpm") // a socket's name must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "socket")
-	cmd := exec.Command("swtpm", "socket", "--tpm2", "--terminate", "--flags", "startup-clear",
-		"--tpmstate", "dir="+dir, "--ctrl", "type=unixio,path="+socket)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-ended
-	})
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for limit := time.After(time.Minute); ; {
-		if _, err := os.Stat(socket); err == nil {
-			return socket
-		}
-		select {
-		case <-look.C:
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("swtpm ended: %v", err)
-		case <-limit:
-			t.Fatal("swtpm did not open its socket")
-		}
-	}
 }

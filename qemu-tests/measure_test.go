@@ -9,7 +9,8 @@ import (
 	"testing"
 
 	"github.com/alpboot/alpboot/boot/measure"
-	tpm2 "github.com/alpboot/alpboot/boot/tpm"
+	"github.com/alpboot/alpboot/boot/tpm"
+	"github.com/alpboot/alpboot/boot/tpm/tpmtest"
 	"github.com/alpboot/alpboot/qemu-tests/target/report"
 	"github.com/alpboot/alpboot/qemu-tests/vm"
 )
@@ -21,7 +22,7 @@ func TestMeasured(t *testing.T) {
 	needProgram(t, "swtpm", "swtpm")
 	t.Parallel()
 	alpine, w := alpineDisk(t)
-	m := startWith(t, "alpboot.timeout=-1", func(o *vm.Options) { o.TPM = tpm(t) }, alpine)
+	m := startWith(t, "alpboot.timeout=-1", func(o *vm.Options) { o.TPM = tpmtest.Control(t) }, alpine)
 	m.row(menuLimit, "Linux lts", inList(w.kernel.Release))
 	m.Type("m")
 	m.text(drawLimit, "PCR 9 (kernels and initrds): nothing was measured")
@@ -35,7 +36,7 @@ func TestMeasured(t *testing.T) {
 	if err != nil || len(events) != 3 {
 		t.Fatalf("the log is %q, %v", r.Measured[report.MeasureLog], err)
 	}
-	values := measure.Replay(events, tpm2.SHA256)
+	values := measure.Replay(events, tpm.SHA256)
 	for pcr, file := range map[int]string{8: report.PCR8, 9: report.PCR9} {
 		if got := strings.ToLower(strings.TrimSpace(r.Measured[file])); got != hex.EncodeToString(values[pcr]) || got == "" {
 			t.Errorf("PCR %d is %s, and the log makes it %x", pcr, got, values[pcr])
@@ -47,7 +48,7 @@ func TestMeasured(t *testing.T) {
 	}
 	for i, content := range [][]byte{[]byte(w.cmdline), image} {
 		sum := sha256.Sum256(content)
-		if !slices.ContainsFunc(events[i].Digests, func(d tpm2.Digest) bool { return slices.Equal(d.Sum, sum[:]) }) {
+		if !slices.ContainsFunc(events[i].Digests, func(d tpm.Digest) bool { return slices.Equal(d.Sum, sum[:]) }) {
 			t.Errorf("event %d, %s, is not the digest of that", i, events[i].What)
 		}
 	}

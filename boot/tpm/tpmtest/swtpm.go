@@ -23,17 +23,47 @@ import (
 // missing the test is skipped.
 func Start(t testing.TB) (conn io.ReadWriteCloser, tcti string) {
 	t.Helper()
-	boottest.NeedTools(t, "swtpm")
-	dir, err := os.MkdirTemp("", "tpm") // a socket's name must be short
+	socket := filepath.Join(directory(t), "socket")
+	// Tools reach it through the same socket, one after the other: one connection
+	// at a time is taken, until the process is killed.
+	run(t, func() bool {
+		c, err := net.Dial("unix", socket)
+		conn = c
+		return err == nil
+	}, "--flags", "not-need-init,startup-clear", "--tpmstate", "dir="+filepath.Dir(socket),
+		"--server", "type=unixio,path="+socket, "--ctrl", "type=unixio,path="+socket+".ctrl")
+	t.Cleanup(func() { conn.Close() })
+	return conn, socket
+}
+
+// Control starts swtpm with a TPM that has never been used, and returns its control
+// socket, for QEMU. Where swtpm is missing the test is skipped.
+func Control(t testing.TB) string {
+	t.Helper()
+	socket := filepath.Join(directory(t), "socket")
+	run(t, func() bool {
+		_, err := os.Stat(socket)
+		return err == nil
+	}, "--terminate", "--flags", "startup-clear", "--tpmstate", "dir="+filepath.Dir(socket), "--ctrl", "type=unixio,path="+socket)
+	return socket
+}
+
+// directory returns one for sockets, whose names must be short.
+func directory(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tpm")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "socket")
-	// Tools reach it through the same socket, one after the other: one connection
-	// at a time is taken, until the process is killed.
-	cmd := exec.Command("swtpm", "socket", "--tpm2", "--flags", "not-need-init,startup-clear", "--tpmstate", "dir="+dir,
-		"--server", "type=unixio,path="+socket, "--ctrl", "type=unixio,path="+socket+".ctrl")
+	return dir
+}
+
+// run starts swtpm for the time of the test, and returns when it can be reached.
+func run(t testing.TB, reached func() bool, args ...string) {
+	t.Helper()
+	boottest.NeedTools(t, "swtpm")
+	cmd := exec.Command("swtpm", append([]string{"socket", "--tpm2"}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out := &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
@@ -49,9 +79,8 @@ func Start(t testing.TB) (conn io.ReadWriteCloser, tcti string) {
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
 	for limit := time.After(time.Minute); ; {
-		if conn, err := net.Dial("unix", socket); err == nil {
-			t.Cleanup(func() { conn.Close() })
-			return conn, socket
+		if reached() {
+			return
 		}
 		select {
 		case <-look.C:
