@@ -33,6 +33,14 @@ func Visible(s string) string {
 	}, s)
 }
 
+// Counted returns a number with the word for what is counted.
+func Counted(n int, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // Clean returns text such as a title without what is not [Printable]: that and
 // white space become single spaces, and what is longer than 200 characters ends
 // in "...".

@@ -210,14 +210,14 @@ func (m Model) age(made time.Time) string {
 		return ""
 	}
 	days := int(now.Sub(made) / (24 * time.Hour))
-	ago := counted(days, "day", "days") + " old"
+	ago := boot.Counted(days, "day", "days") + " old"
 	switch {
 	case days == 0:
 		ago = "less than a day old"
 	case days > 730:
-		ago = counted(days/365, "year", "years") + " old"
+		ago = boot.Counted(days/365, "year", "years") + " old"
 	case days > 90:
-		ago = counted(days/30, "month", "months") + " old"
+		ago = boot.Counted(days/30, "month", "months") + " old"
 	}
 	return ", of " + made.UTC().Format(time.DateOnly) + " (" + ago + ")"
 }

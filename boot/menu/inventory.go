@@ -211,13 +211,5 @@ func volumeNames(vs []boot.VolumeStatus) string {
 	if n := len(s); n > most {
 		s = append(s[:most], fmt.Sprintf("and %d more", n-most))
 	}
-	return counted(len(vs), "volume", "volumes") + ": " + strings.Join(s, ", ")
-}
-
-// counted returns a number with the word for what is counted.
-func counted(n int, one, many string) string {
-	if n == 1 {
-		many = one
-	}
-	return fmt.Sprintf("%d %s", n, many)
+	return boot.Counted(len(vs), "volume", "volumes") + ": " + strings.Join(s, ", ")
 }

@@ -3,6 +3,8 @@ package menu
 import (
 	"fmt"
 	"strings"
+
+	"github.com/alpboot/alpboot/boot"
 )
 
 // The smallest console that more than one line is painted on.
@@ -104,10 +106,10 @@ func (m Model) paintHeader(p *painter) {
 	}
 	entries := len(m.inventory.Entries)
 	if entries > 0 {
-		right = counted(entries, "entry", "entries")
+		right = boot.Counted(entries, "entry", "entries")
 	}
 	if n := len(m.notes()); n > 0 {
-		join(counted(n, "note (l)", "notes (l)"))
+		join(boot.Counted(n, "note (l)", "notes (l)"))
 	}
 	var busy []string
 	for _, v := range m.inventory.Volumes {

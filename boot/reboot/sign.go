@@ -81,16 +81,9 @@ func (s *System) Sign(ctx context.Context, o SignOptions) error {
 		if err := sg.write(by.suffix); err != nil {
 			return fmt.Errorf("writing %s: %w", sg.where(), err)
 		}
-		s.say("Signed %s: %s, %s, epoch %d", sg.where(), count(len(sg.Entries), "entry", "entries"), count(len(sg.Files), "file", "files"), sg.Epoch)
+		s.say("Signed %s: %s, %s, epoch %d", sg.where(), boot.Counted(len(sg.Entries), "entry", "entries"), boot.Counted(len(sg.Files), "file", "files"), sg.Epoch)
 	}
 	return nil
-}
-
-func count(n int, one, more string) string {
-	if n == 1 {
-		more = one
-	}
-	return strconv.Itoa(n) + " " + more
 }
 
 // signing is a manifest to be signed.
