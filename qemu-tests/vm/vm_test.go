@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/alpboot/alpboot/boot/boottest"
 )
 
 // testConsole is a console without a machine behind it.
@@ -135,12 +137,7 @@ func TestKeysForAPCKeyboard(t *testing.T) {
 // A machine without anything to boot is enough to see that QEMU starts, obeys
 // and ends.
 func TestMachineLifeWithoutAKernel(t *testing.T) {
-	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no qemu-system-x86_64")
-	}
+	boottest.NeedTools(t, "qemu-system-x86_64")
 	m := Start(t, Options{Display: VGA, Memory: 64, Serials: 2})
 	picture := filepath.Join(t.TempDir(), "screen.png")
 	if err := m.Screendump(picture); err != nil {
@@ -167,12 +164,7 @@ const writing = 20_000
 // serial port, and power itself off.
 func writer(t *testing.T) Drive {
 	t.Helper()
-	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no qemu-system-x86_64")
-	}
+	boottest.NeedTools(t, "qemu-system-x86_64")
 	sector := make([]byte, 1<<20)
 	copy(sector, []byte{
 		0xfa,                                      // cli
@@ -249,12 +241,7 @@ func TestMoments(t *testing.T) {
 // What firmware writes on the screen is read from there, on a machine that has
 // nothing else.
 func TestScreenWithoutASerialPort(t *testing.T) {
-	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no qemu-system-x86_64")
-	}
+	boottest.NeedTools(t, "qemu-system-x86_64")
 	m := Start(t, Options{Display: VGA, Memory: 64, Serials: NoSerial})
 	if err := m.AwaitText(time.Minute, "SeaBIOS", func(s string) bool { return strings.Contains(s, "SeaBIOS (version ") }); err != nil {
 		t.Fatal(err)
