@@ -295,13 +295,10 @@ func (s *session) ended(j *job, err error) {
 func (s *session) jump(j *job) {
 	loader := &kexec.Loader{Kernel: s.Kexec, Root: s.Root}
 	text := fmt.Sprintf("Starting %s. The screen may stay dark for a moment.%s", boot.Clean(j.entry.Name()), j.watched)
-	for _, p := range []string{j.counting.problem(), j.verdict.wrong} {
+	for _, p := range []string{j.counting.problem(), j.verdict.wrong, j.measure.problem()} {
 		if p != "" {
 			text = p + " " + text
 		}
-	}
-	if p := j.measure.problem(); p != "" {
-		text = p + " " + text
 	}
 	s.depart(text, j.cmdline, j.commit, func() error { return s.exec(loader, j.watched) }, func(err error) {
 		if j.committed {

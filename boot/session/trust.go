@@ -179,9 +179,14 @@ func (t trust) signer(content []byte, file string, read func(suffix string) ([]b
 func (m statement) dir() string   { return path.Dir(m.name) }
 func (m statement) where() string { return "/" + m.name + " on " + m.volume.Device }
 
+// listed returns what a manifest has of an entry.
+func listed(e boot.Entry) manifest.Entry {
+	return manifest.Entry{Kernel: e.Kernel, Profile: e.Profile, Initrds: e.Initrds, Cmdline: e.Cmdline}
+}
+
 // lets returns why the manifest does not let an entry start, or nil.
 func (m statement) lets(e boot.Entry) error {
-	err := m.Allows(m.dir(), manifest.Entry{Kernel: e.Kernel, Profile: e.Profile, Initrds: e.Initrds, Cmdline: e.Cmdline})
+	err := m.Allows(m.dir(), listed(e))
 	if err != nil {
 		return fmt.Errorf("%s %w", m.where(), err)
 	}
@@ -234,9 +239,7 @@ type verdict struct {
 // judge returns what is known of a choice before its files are read. Found is the entry
 // as its disk has it, with the consoles that the settings add.
 func (t trust) judge(chosen, found boot.Entry) verdict {
-	same := chosen.Cmdline == found.Cmdline && chosen.Kernel == found.Kernel && chosen.Profile == found.Profile &&
-		slices.Equal(chosen.Initrds, found.Initrds)
-	return verdict{trust: t, edited: !same}
+	return verdict{trust: t, edited: !listed(chosen).Equal(listed(found))}
 }
 
 // openFiles opens what a job is to load.

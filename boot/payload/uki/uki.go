@@ -133,13 +133,14 @@ func (u Image) Build(ctx context.Context, out payload.Output) (p *efi.Program, r
 		return nil, "", err
 	}
 
+	// The kernel unpacks one archive after the other, each from a multiple of four.
+	add := func(archive []byte) { initrd = slices.Concat(initrd, make([]byte, -len(initrd)&3), archive) }
 	if u.Modules != "" {
 		packed, err := initramfs.PackModules(ctx, u.Kernel, u.Modules, u.Arch, out)
 		if err != nil {
 			return nil, "", err
 		}
-		// The kernel unpacks one archive after the other, each from a multiple of four.
-		initrd = slices.Concat(initrd, make([]byte, -len(initrd)&3), packed)
+		add(packed)
 	}
 
 	if u.Files != nil {
@@ -147,7 +148,7 @@ func (u Image) Build(ctx context.Context, out payload.Output) (p *efi.Program, r
 		if err != nil {
 			return nil, "", err
 		}
-		initrd = slices.Concat(initrd, make([]byte, -len(initrd)&3), own)
+		add(own)
 	}
 
 	text := initramfs.OSRelease(version.String())
