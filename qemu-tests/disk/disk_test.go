@@ -2,12 +2,14 @@ package disk
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // need skips a test when a program is missing; in CI that is a failure.
@@ -206,5 +208,39 @@ func TestVolumes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Two runs of the tests on one machine make filesystems of the same UUIDs, and
+// mount them. One waits for the other: mkfs.btrfs makes none whose UUID is on a
+// loop device.
+func TestMadeWhileMounted(t *testing.T) {
+	need(t, "mkfs.btrfs", "mount", "umount")
+	if os.Getuid() != 0 || !CanMount("btrfs") {
+		t.Skip("needs root, and a kernel that mounts btrfs")
+	}
+	dir := t.TempDir()
+	write := func(name string) error {
+		l := Layout{Partitions: []Partition{{Size: 128, FS: FS{Type: "btrfs", UUID: "2e6b3f0c-5f1d-4f0e-9d55-7a0c1b6d9e42"}}}}
+		return l.Write(filepath.Join(dir, name))
+	}
+	if err := write("first"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	if err := Mounted(filepath.Join(dir, "first"), "", dir, func(string) error {
+		go func() { done <- write("second") }()
+		select {
+		case err := <-done:
+			done <- err
+			return errors.New("it did not wait")
+		case <-time.After(time.Second):
+			return nil
+		}
+	}); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

@@ -28,7 +28,7 @@ func (fs FS) make(file, tree string) error {
 		option("-L", fs.Label)
 		option("-U", fs.UUID)
 		args = append(args, fs.Options...)
-		return tool("", "mkfs.btrfs", append(args, file)...)
+		return alone(func() error { return tool("", "mkfs.btrfs", append(args, file)...) })
 	case "xfs":
 		proto, err := protoFile(tree)
 		if err != nil {

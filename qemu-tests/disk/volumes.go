@@ -240,8 +240,35 @@ func CanMount(fstype string) bool {
 // Mounted has do work in a filesystem in a file, at a path that leads there as long as
 // do runs. options are those of mount(8) for the loop device. The filesystem is nowhere
 // in the tree by then, so that it is unmounted however this process ends: one that
-// stayed would keep mkfs.btrfs from using its UUID again.
+// stayed would keep mkfs.btrfs from using its UUID again. Of all processes on this
+// machine, one at a time has something mounted so: see [alone].
 func Mounted(file, options, work string, do func(dir string) error) error {
+	return alone(func() error { return mounted(file, options, work, do) })
+}
+
+// alone calls do while no other call of it runs, in this process or another one of
+// this machine. Filesystems of tests have UUIDs that are fixed: mkfs.btrfs makes
+// none whose UUID is on any device, loop devices of other test runs among them,
+// and the kernel mounts no two of one UUID.
+func alone(do func() error) error {
+	name := filepath.Join(os.TempDir(), "alpboot-mounted.lock")
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // which unlocks it
+	for {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("locking %s: %w", name, err)
+	}
+	return do()
+}
+
+func mounted(file, options, work string, do func(dir string) error) error {
 	dir, err := os.MkdirTemp(work, "mount-")
 	if err != nil {
 		return err
