@@ -4,6 +4,7 @@
 package measure
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -166,14 +167,50 @@ func sum(ctx context.Context, r io.Reader, algorithms []tpm.Algorithm, read func
 	return digests, nil
 }
 
-// Extend extends the PCRs by events, and returns for how many of them that worked.
+// Extend extends the PCRs by events, and returns for how many of them that worked. No
+// event is extended twice: where an answer was late, the value of the PCR has whether
+// it was extended.
 func Extend(ctx context.Context, d *tpm.Device, events []Event) (int, error) {
+	values := map[int][]byte{} // of PCRs, in the bank of the first digest
 	for i, e := range events {
-		if err := d.Extend(ctx, e.PCR, e.Digests); err != nil {
-			return i, err
+		if len(e.Digests) == 0 {
+			return i, errors.New("there is nothing to extend a PCR by")
 		}
+		first := e.Digests[0]
+		if values[e.PCR] == nil {
+			var err error
+			if values[e.PCR], err = d.Read(ctx, e.PCR, first.Algorithm); err != nil {
+				return i, err
+			}
+		}
+		want := extended(values[e.PCR], first)
+		for try := 1; ; try++ {
+			err := d.Extend(ctx, e.PCR, e.Digests)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, tpm.ErrLate) {
+				return i, err
+			}
+			now, readErr := d.Read(ctx, e.PCR, first.Algorithm)
+			if readErr == nil && bytes.Equal(now, want) {
+				break
+			}
+			if readErr != nil || try == 3 || !bytes.Equal(now, values[e.PCR]) {
+				return i, errors.Join(err, readErr)
+			}
+		}
+		values[e.PCR] = want
 	}
 	return len(events), nil
+}
+
+// extended returns what a PCR of that value is once it is extended by d.
+func extended(value []byte, d tpm.Digest) []byte {
+	h := d.New()
+	h.Write(value)
+	h.Write(d.Sum)
+	return h.Sum(nil)
 }
 
 // Replay returns what events make of the PCRs in a bank, if these were zero before.
@@ -184,13 +221,10 @@ func Replay(events []Event, a tpm.Algorithm) map[int][]byte {
 			if d.Algorithm != a {
 				continue
 			}
-			h := a.New()
 			if values[e.PCR] == nil {
-				values[e.PCR] = make([]byte, h.Size())
+				values[e.PCR] = make([]byte, a.New().Size())
 			}
-			h.Write(values[e.PCR])
-			h.Write(d.Sum)
-			values[e.PCR] = h.Sum(nil)
+			values[e.PCR] = extended(values[e.PCR], d)
 		}
 	}
 	return values

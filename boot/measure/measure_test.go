@@ -90,6 +90,35 @@ func start(t *testing.T, conn io.ReadWriteCloser, target kexec.Target) []byte {
 	return log
 }
 
+// Where the driver has given an extension up, the PCR is extended once, whether the TPM
+// has done it or not. The commands are: read PCR 8, extend it; read PCR 9, extend it
+// three times.
+func TestLate(t *testing.T) {
+	for _, late := range []string{".d", ".n", ".n.nd", "d.n", "...d", "..d.n.d", "...d.n.d.n"} {
+		f := &tpmtest.Fake{}
+		f.Late("." + late) // after the one that asks for the banks
+		start(t, f.Open(), target(t))
+	}
+	f := &tpmtest.Fake{}
+	d := tpm.New(f.Open())
+	defer d.Close()
+	list, _, err := measure.Algorithms(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := measure.Events(t.Context(), target(t), list, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Late("...n.n.n") // that of the kernel, each time
+	if n, err := measure.Extend(t.Context(), d, events); n != 1 || !errors.Is(err, tpm.ErrLate) {
+		t.Errorf("%d extended, %v", n, err)
+	}
+	if f.PCR(9) != [32]byte{} {
+		t.Error("PCR 9 was extended")
+	}
+}
+
 // TestSwtpm asserts on a real emulator, with four banks, that a log makes of the PCRs
 // what the TPM has.
 func TestSwtpm(t *testing.T) {

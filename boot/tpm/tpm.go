@@ -105,7 +105,7 @@ func (d *Device) Banks(ctx context.Context) ([]Bank, error) {
 	body := be.AppendUint32(nil, capabilityPCRs)
 	body = be.AppendUint32(body, 0) // the first property
 	body = be.AppendUint32(body, 1) // how many
-	r, err := d.run(ctx, tagNoSessions, codeGetCapability, body)
+	r, err := d.ask(ctx, codeGetCapability, body)
 	if err != nil {
 		return nil, fmt.Errorf("asking the TPM for its banks: %w", err)
 	}
@@ -127,7 +127,7 @@ func (d *Device) Banks(ctx context.Context) ([]Bank, error) {
 
 // Read returns the value of a PCR in one bank.
 func (d *Device) Read(ctx context.Context, pcr int, a Algorithm) ([]byte, error) {
-	r, err := d.run(ctx, tagNoSessions, codePCRRead, appendSelection(nil, a, pcr))
+	r, err := d.ask(ctx, codePCRRead, appendSelection(nil, a, pcr))
 	var value []byte
 	if err == nil {
 		r.uint32() // how often any PCR was changed
@@ -165,7 +165,7 @@ type Digest struct {
 }
 
 // Extend extends a PCR by digests, one for each bank. A bank without one stays as
-// it is.
+// it is. After [ErrLate] the PCR may have been extended, or not.
 func (d *Device) Extend(ctx context.Context, pcr int, digests []Digest) error {
 	body := be.AppendUint32(nil, uint32(pcr)) // its handle
 	body = appendAuth(body, passwordHandle)
@@ -190,6 +190,21 @@ func appendAuth(b []byte, session uint32) []byte {
 	b = be.AppendUint32(b, session)
 	return append(b, 0, 0, 0, 0, 0) // no nonce, no attributes, no password
 }
+
+// ask runs a command that changes nothing, and runs it again when the answer was late.
+func (d *Device) ask(ctx context.Context, code uint32, body []byte) (r *reader, err error) {
+	for range 3 {
+		if r, err = d.run(ctx, tagNoSessions, code, body); !errors.Is(err, ErrLate) {
+			break
+		}
+	}
+	return r, err
+}
+
+// ErrLate means that the driver has given up a command: Linux waits for many of
+// them no longer than 0.75 s, which a TPM that tests itself, or one of a virtual
+// machine on a busy host, may need. It can be asked again.
+var ErrLate error = unix.ETIME
 
 // run has the TPM do a command and returns the parameters of its answer. When ctx
 // ends first, the goroutine that waits for the answer is left behind, and closes

@@ -147,6 +147,23 @@ func TestFake(t *testing.T) {
 	}
 }
 
+// A command that changes nothing is run again when the driver has given it up.
+func TestLate(t *testing.T) {
+	f := &tpmtest.Fake{}
+	d := tpm.New(f.Open())
+	defer d.Close()
+	f.Late("dn.nd.ddd")
+	if banks, err := d.Banks(t.Context()); err != nil || len(banks) != 2 {
+		t.Errorf("banks %v, %v", banks, err)
+	}
+	if _, err := d.Read(t.Context(), 8, tpm.SHA256); err != nil {
+		t.Error(err)
+	}
+	if _, err := d.Read(t.Context(), 8, tpm.SHA256); !errors.Is(err, tpm.ErrLate) {
+		t.Errorf("after three times: %v", err)
+	}
+}
+
 // One that does not answer is given up when the context ends, asked for nothing more,
 // and closed when it answers after all.
 func TestNoAnswer(t *testing.T) {

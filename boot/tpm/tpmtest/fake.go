@@ -9,6 +9,8 @@ import (
 	"hash"
 	"io"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // Fake is a TPM 2.0 in memory with banks sha1 and sha256, which answers to the
@@ -20,6 +22,7 @@ type Fake struct {
 	refuse uint32        // code of an answer to PCR_Extend
 	after  int           // how many PCR_Extend work before
 	hang   chan struct{} // Read waits for it
+	late   string        // see Late
 	answer []byte
 	opened int
 }
@@ -37,6 +40,15 @@ func (f *Fake) Hang() (release func()) {
 	defer f.mu.Unlock()
 	f.hang = make(chan struct{})
 	return sync.OnceFunc(func() { close(f.hang) })
+}
+
+// Late has the driver give up some of the next commands, a letter each: d for one that
+// the TPM carries out all the same, n for one that it does not, a dot for one whose
+// answer is in time.
+func (f *Fake) Late(commands string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.late = commands
 }
 
 // Open returns the TPM, open.
@@ -95,9 +107,19 @@ func (f *Fake) value(bank uint16, pcr uint32) []byte {
 var be = binary.BigEndian
 
 // Write takes a command that is well-formed.
-func (f *Fake) Write(b []byte) (int, error) {
+func (f *Fake) Write(b []byte) (n int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.late != "" {
+		how := f.late[0]
+		f.late = f.late[1:]
+		switch how {
+		case 'n':
+			return 0, unix.ETIME
+		case 'd':
+			defer func() { n, err = 0, unix.ETIME }()
+		}
+	}
 	const noSessions, sessions = 0x8001, 0x8002
 	answer := func(tag uint16, code uint32, body []byte) {
 		f.answer = be.AppendUint16(nil, tag)
