@@ -19,13 +19,13 @@ import (
 const ours = "github.com/alpboot/alpboot/"
 
 // leaves are packages that everybody may import. They import nothing of ours.
-var leaves = []string{"boot", "boot/cmdline", "boot/cpio", "boot/efivar", "boot/version"}
+var leaves = []string{"boot", "boot/cmdline", "boot/cpio", "boot/efivar", "boot/password", "boot/version"}
 
 // arrows are what packages may import of ours, besides leaves. A name that ends
 // in /... is a package and all below it, unless one of these has a line of its own.
 var arrows = map[string][]string{
 	"boot":         {},
-	"boot/cmdline": {}, "boot/cpio": {}, "boot/efivar": {}, "boot/version": {},
+	"boot/cmdline": {}, "boot/cpio": {}, "boot/efivar": {}, "boot/password": {}, "boot/version": {},
 
 	"boot/device/...":        {"boot/device/..."},
 	"boot/device/superblock": {"boot/device/table"},

@@ -2,7 +2,6 @@ package luks
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -18,6 +17,8 @@ import (
 	"golang.org/x/crypto/blake2b"
 	//lint:ignore SA1019 LUKS1 volumes have it in their headers
 	"golang.org/x/crypto/ripemd160"
+
+	"github.com/alpboot/alpboot/boot/password"
 )
 
 // Options are for [Header.Unlock].
@@ -105,7 +106,7 @@ func (h *Header) open(ctx context.Context, s slot, passphrase []byte, memory int
 		decrypt(split[i:][:sectorSize], uint64(i/sectorSize))
 	}
 	key := merge(split, s.keySize, s.stripes, newHash(s.afHash)())
-	got, err := pbkdf2(ctx, newHash(s.digest.hash), key, s.digest.salt, s.digest.iterations, len(s.digest.value))
+	got, err := password.PBKDF2(ctx, newHash(s.digest.hash), key, s.digest.salt, s.digest.iterations, len(s.digest.value))
 	if err == nil && subtle.ConstantTimeCompare(got, s.digest.value) == 1 {
 		return key, nil
 	}
@@ -123,7 +124,7 @@ func (s *slot) deriveKey(ctx context.Context, passphrase []byte, memory int64) (
 	}
 	k := s.kdf
 	if k.kind == "pbkdf2" {
-		return pbkdf2(ctx, newHash(k.hash), passphrase, k.salt, k.iterations, s.area.keySize)
+		return password.PBKDF2(ctx, newHash(k.hash), passphrase, k.salt, k.iterations, s.area.keySize)
 	}
 	need := k.needKiB() << 10
 	if need > uint64(max(memory, 0)) || need > math.MaxInt {
@@ -134,32 +135,6 @@ func (s *slot) deriveKey(ctx context.Context, passphrase []byte, memory int64) (
 		derive = argon2.Key
 	}
 	return derive(passphrase, k.salt, uint32(k.iterations), uint32(k.memory), uint8(k.threads), uint32(s.area.keySize)), nil
-}
-
-// pbkdf2 is RFC 8018, section 5.2, as crypto/pbkdf2 has it, but it ends when
-// ctx does.
-func pbkdf2(ctx context.Context, newHash func() hash.Hash, password, salt []byte, iterations uint64, size int) ([]byte, error) {
-	const often = 1 << 14 // iterations, some milliseconds
-	mac := hmac.New(newHash, password)
-	var out, u []byte
-	for block := uint32(1); len(out) < size; block++ {
-		mac.Reset()
-		mac.Write(salt)
-		mac.Write(binary.BigEndian.AppendUint32(nil, block))
-		out = mac.Sum(out)
-		t := out[len(out)-mac.Size():]
-		u = append(u[:0], t...)
-		for i := uint64(1); i < iterations; i++ {
-			if i%often == 0 && ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			mac.Reset()
-			mac.Write(u)
-			u = mac.Sum(u[:0])
-			subtle.XORBytes(t, t, u)
-		}
-	}
-	return out[:size], nil
 }
 
 // merge undoes the anti-forensic splitting of a key: LUKS1 On-Disk Format,
