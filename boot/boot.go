@@ -175,6 +175,8 @@ type Entry struct {
 	// booted unattended; nil when it has no such setting, negative to wait forever.
 	Timeout *time.Duration
 
+	Lock *Lock // passwords that its own configuration asks for; nil for none
+
 	Guessed bool     // no configuration file set the command line: it was synthesised
 	Suspect string   // why it may start another system than its own, or none, as a sentence: it is not booted unattended
 	Problem string   // why it cannot be booted, as a sentence; "" when it can

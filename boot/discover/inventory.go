@@ -351,7 +351,8 @@ func sameConf(a, b *boot.Entry) bool {
 
 // merge adds to first what another configuration asks for that boots the same:
 // that it is the default, or that of the next boot. How long to wait goes with
-// it. GRUB knows the variables in a file of the Boot Loader Specification.
+// it. So do its passwords. GRUB knows the variables in a file of the Boot Loader
+// Specification.
 func merge(first, other *boot.Entry) {
 	if sameConf(first, other) && first.Format == "bls" {
 		first.Cmdline, first.Initrds, first.Problem, first.Notes = other.Cmdline, other.Initrds, other.Problem, other.Notes
@@ -363,6 +364,9 @@ func merge(first, other *boot.Entry) {
 		first.Conf = other.Conf // by which systemd-boot calls it
 	}
 	first.Default = first.Default || other.Default
+	if first.Lock == nil || first.Removable && !other.Removable {
+		first.Lock = other.Lock
+	}
 	if first.Once == "" {
 		first.Once = other.Once
 	}

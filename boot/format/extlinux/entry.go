@@ -10,6 +10,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/password"
 )
 
 // list returns the entries of a configuration that has been read and is in
@@ -224,12 +225,12 @@ func (p *parser) entriesOf(l *label, submenu []string) []boot.Entry {
 			dir, _ = cutWord(l.append)
 		}
 		name, _ := cutWord(l.image)
-		return p.opened(l.src, name, dir, boot.Within(submenu, clean(l.title)))
+		return p.locked(l, p.opened(l.src, name, dir, boot.Within(submenu, clean(l.title))))
 	case isMenu(file):
 		if !l.hasAppend { // the global one is not about files
 			_, args = cutWord(l.image)
 		}
-		return p.opened(l.src, args, "", boot.Within(submenu, clean(l.title)))
+		return p.locked(l, p.opened(l.src, args, "", boot.Within(submenu, clean(l.title))))
 	case l.kind == kindNone && !p.exists(file, l.src):
 		p.notes.Add(l.src, fmt.Sprintf("Label %s names no kernel: it is left out.", boot.Quote(l.name)))
 		return nil
@@ -244,11 +245,50 @@ func (p *parser) entriesOf(l *label, submenu []string) []boot.Entry {
 		Problem: l.broken,
 		Notes:   slices.Clone(l.notes),
 	}
-	if l.password {
-		e.Notes = append(e.Notes, "Its own menu asks for a password before it boots this (MENU PASSWD); alpboot does not.")
+	if e.Lock = p.lock(l); l.password != nil {
+		e.Notes = append(e.Notes, "Its own menu asks for a password before it boots this (MENU PASSWD), and so does alpboot.")
 	}
 	p.fill(&e, l, file, args)
 	return []boot.Entry{e}
+}
+
+// lock returns who may start and edit a label (com32/menu/menumain.c). When a timeout
+// is over, syslinux starts the default without any password.
+func (p *parser) lock(l *label) *boot.Lock {
+	if p.master == "" && l.password == nil {
+		return nil
+	}
+	var own, master []boot.Secret
+	if l.password != nil && *l.password != "" {
+		own = []boot.Secret{secret(*l.password)}
+	}
+	if p.master != "" {
+		master = []boot.Secret{secret(p.master)}
+	}
+	k := &boot.Lock{Asks: l.password != nil, Start: slices.Concat(own, master), Edit: master, Unattended: true}
+	if master == nil {
+		k.Edit = own
+	}
+	return k
+}
+
+// locked returns the entries of a configuration that a label opens: who may not open it
+// does not start them either.
+func (p *parser) locked(l *label, es []boot.Entry) []boot.Entry {
+	for i := range es {
+		if es[i].Lock == nil {
+			es[i].Lock = p.lock(l)
+		}
+	}
+	return es
+}
+
+// secret returns a password as syslinux has it: $ANYTHING$ begins a hash.
+func secret(text string) boot.Secret {
+	if len(text) > 2 && text[0] == '$' && text[2] == '$' {
+		return boot.Secret(text)
+	}
+	return boot.Secret(password.Plain + text)
 }
 
 // opened returns the entries of the configuration files that args names.

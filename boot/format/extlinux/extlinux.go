@@ -6,7 +6,7 @@
 // (boot/pxe_utils.c). What only draws the menu is skipped. Entries that hand
 // over to the firmware, to a boot sector or to a syslinux module are listed
 // with a Problem; those that reboot, power off or test memory are left out.
-// Device trees, passwords and SYSAPPEND are not acted on, and mentioned in a
+// Passwords are the Lock of an entry. Device trees and SYSAPPEND are not acted on, and mentioned in a
 // note. KASLRSEED needs nothing: kexec passes new random numbers to each kernel.
 //
 // A FIT image (KERNEL image.itb#conf) is named, and not taken apart: what is in it

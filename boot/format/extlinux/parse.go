@@ -43,7 +43,7 @@ type label struct {
 	broken    string // why it cannot be used
 	hidden    bool
 	disabled  bool
-	password  bool
+	password  *string // of MENU PASSWD
 	sysappend *uint64
 	notes     []string
 }
@@ -96,6 +96,7 @@ type parser struct {
 	def        setting // DEFAULT
 	ui         setting // UI
 	onTimeout  setting // ONTIMEOUT
+	master     string  // MENU MASTER PASSWD
 	noImplicit bool    // IMPLICIT 0: DEFAULT must name a label
 	timeout    *time.Duration
 	total      time.Duration
@@ -271,11 +272,11 @@ func (p *parser) menuLine(src boot.Source, word, rest string) {
 		p.image(kindMenu, rest)
 	case "passwd":
 		if p.label != nil {
-			p.label.password = true
+			p.label.password = &rest
 		}
 	case "master":
 		if w, _ := cutWord(rest); strings.EqualFold(w, "passwd") {
-			p.notes.Add(src, "This menu is protected by a password (MENU MASTER PASSWD), for which alpboot does not ask.")
+			_, p.master = cutWord(rest)
 		}
 	case "separator":
 		p.endLabel()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/format/bls"
+	"github.com/alpboot/alpboot/boot/password"
 )
 
 // builtin runs one of GRUB's own commands with its arguments, and returns what
@@ -21,8 +22,8 @@ type builtin func(m *machine, c *simple, args []string) int
 const (
 	// They ask or set up something that makes no difference to what is booted.
 	withoutEffect = `echo insmod rmmod sleep read terminal_input terminal_output serial spkmodem loadfont
-		background_image background_color play gettext keymap efitextmode nativedisk password
-		password_pbkdf2 legacy_password legacy_check_password authenticate trust distrust verify_detached
+		background_image background_color play gettext keymap efitextmode nativedisk
+		legacy_password legacy_check_password authenticate trust distrust verify_detached
 		cryptomount zfskey zfs-bootfs tpm2_key_protector_init tpm2_key_protector_clear hashsum bli
 		parttool gptsync hdparm drivemap badram cutmem acpi loadbios fakebios fix_video
 		macppcbless mactelbless setpci outb outw outl wrmsr gdbstub gdbstub_break gdbstub_stop
@@ -97,6 +98,10 @@ func builtins() map[string]builtin {
 		"bls_import":                 (*machine).blscfg,
 		"uki":                        (*machine).uki,
 		"blsuki":                     (*machine).uki,
+
+		// Who may do what.
+		"password":        func(m *machine, _ *simple, args []string) int { return m.password(args, password.Plain) },
+		"password_pbkdf2": func(m *machine, _ *simple, args []string) int { return m.password(args, "") },
 
 		// Devices and variables.
 		"search":          (*machine).search,

@@ -162,9 +162,9 @@ func (m *machine) menuentry(c *simple, args []string, isSubmenu bool) int {
 	if id := o["id"]; len(id) > 0 {
 		it.id = id[len(id)-1]
 	}
-	_, isUsers := o["users"]
+	users, isUsers := o["users"]
 	_, isFree := o["unrestricted"]
-	it.restricted = isUsers || !isFree
+	it.restricted, it.users = isUsers || !isFree, strings.Join(users[max(0, len(users)-1):], "")
 	if source := o["source"]; c.block == nil && len(source) > 0 {
 		p := newParser(c.file, source[len(source)-1])
 		for {

@@ -191,15 +191,15 @@ type node struct {
 }
 
 // nodes returns the lines of the menu that m has built, each entry tried
-// out. Submenu is where it is itself.
-func (m *machine) nodes(submenu []string, wait *time.Duration, hasUsers bool) []*node {
+// out. Submenu is where it is itself, and lock what guards it.
+func (m *machine) nodes(submenu []string, wait *time.Duration, lock *boot.Lock) []*node {
 	var out []*node
 	for _, c := range m.menu.configs {
 		own := c.wait()
 		if own == nil {
 			own = wait
 		}
-		n := &node{config: c, sub: c.nodes(submenu, own, c.env.get("superusers") != ""), def: c.env.get("default")}
+		n := &node{config: c, sub: c.nodes(submenu, own, c.guard(lock)), def: c.env.get("default")}
 		if len(n.sub) > 0 {
 			out = append(out, n)
 		}
@@ -212,14 +212,14 @@ func (m *machine) nodes(submenu []string, wait *time.Duration, hasUsers bool) []
 			continue
 		case it.entry != nil:
 			e := *it.entry
-			e.Submenu = submenu
+			e.Submenu, e.Lock = submenu, lock
 			n.entry = &e
 			n.setWait(wait)
 			continue
 		}
 		b := m.runItem(it)
 		if len(b.menu.configs) > 0 || len(b.menu.items) > 0 {
-			n.sub = b.nodes(boot.Within(submenu, it.title), wait, hasUsers)
+			n.sub = b.nodes(boot.Within(submenu, it.title), wait, b.guard(m.restrict(lock, it)))
 			n.def = b.env.get("default")
 			continue
 		}
@@ -227,14 +227,15 @@ func (m *machine) nodes(submenu []string, wait *time.Duration, hasUsers bool) []
 		if n.entry == nil {
 			continue
 		}
-		if it.restricted && hasUsers {
-			n.entry.Notes = append(n.entry.Notes, "Its own menu asks for a user and password before it boots this; alpboot does not.")
+		if n.entry.Lock = m.restrict(lock, it); n.entry.Lock != nil && n.entry.Lock.Asks {
+			n.entry.Notes = append(n.entry.Notes, "Its own menu asks for a user and password before it boots this; alpboot asks for the password.")
 		}
 		n.recovery = strings.Contains(it.id, "-recovery-") || slices.Contains(strings.Fields(n.entry.Cmdline), "single")
 		n.setWait(wait)
 	}
 	if m.load.booted {
 		if e := m.entry(m.load.src, submenu, ""); e != nil {
+			e.Lock = lock
 			n := &node{entry: e}
 			n.setWait(wait)
 			out = append([]*node{n}, out...)

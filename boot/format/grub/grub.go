@@ -7,7 +7,8 @@
 // wait or drive the screen do nothing; so does one that is not known, which
 // leaves a note. Entries that start anything but Linux are listed with a
 // Problem; those that test memory, power off or enter the firmware are left
-// out. Passwords and device trees are mentioned in a note, and not acted on.
+// out. Who may start and edit an entry is its Lock. Device trees are mentioned in a
+// note, and not acted on.
 // Images that loopback opens are those volumes among the others that are in
 // them. The entries that blscfg adds are read by package bls, with the variables
 // of the script.
@@ -258,14 +259,10 @@ func (r *reader) entries(name string) ([]*boot.Entry, error) {
 	if err := m.runFile(p); err != nil {
 		return nil, err
 	}
-	hasUsers := m.env.get("superusers") != ""
-	nodes := m.nodes(nil, m.wait(), hasUsers)
+	nodes := m.nodes(nil, m.wait(), m.guard(nil))
 	entries := leaves(nodes)
 	if len(entries) == 0 && r.notes.Len() == notes && r.unresolved == away {
 		r.notes.Add(boot.Source{File: name}, "The file holds no entry.")
-	}
-	if hasUsers {
-		r.notes.Add(boot.Source{File: name}, "This menu is protected by a password (superusers), for which alpboot does not ask.")
 	}
 	if m.markDefault(nodes) {
 		r.markAfter(p, entries)
@@ -282,7 +279,7 @@ func (r *reader) markAfter(p place, entries []*boot.Entry) {
 	if m.runFile(p) != nil {
 		return
 	}
-	nodes := m.nodes(nil, m.wait(), false)
+	nodes := m.nodes(nil, m.wait(), nil)
 	m.markDefault(nodes)
 	for _, after := range leaves(nodes) {
 		for _, e := range entries {
@@ -301,6 +298,7 @@ func (r *reader) newMachine(p place) *machine {
 		reader:    r,
 		env:       environ{},
 		functions: map[string]*function{},
+		users:     map[string]boot.Secret{},
 		subvolume: r.subvolumeOf(p),
 		steps:     maxMenuSteps,
 		menu:      &menu{},

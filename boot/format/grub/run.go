@@ -32,11 +32,12 @@ type machine struct {
 	*reader
 	env       environ
 	functions map[string]*function
-	args      []string // $1 and so on
-	hasArgs   bool     // in a function or menu entry
-	subvolume place    // of btrfs: where paths may begin
-	depth     int      // of functions, submenus and files inside each other
-	steps     int      // commands that may still be run
+	users     map[string]boot.Secret // passwords, by the names of users
+	args      []string               // $1 and so on
+	hasArgs   bool                   // in a function or menu entry
+	subvolume place                  // of btrfs: where paths may begin
+	depth     int                    // of functions, submenus and files inside each other
+	steps     int                    // commands that may still be run
 
 	// For what is on a volume other than the one that is parsed: the command on
 	// this one that has led there.
@@ -67,7 +68,8 @@ type item struct {
 	args       []string
 	body       []command
 	isSubmenu  bool
-	restricted bool        // only for some users, when there are users
+	restricted bool        // only for superusers and users, where there are superusers
+	users      string      // names of users
 	others     bool        // uki: not known here
 	entry      *boot.Entry // blscfg: made already
 }
@@ -77,7 +79,7 @@ type item struct {
 func (m *machine) branch() *machine {
 	b := *m
 	b.env = maps.Clone(m.env)
-	b.functions = maps.Clone(m.functions)
+	b.functions, b.users = maps.Clone(m.functions), maps.Clone(m.users)
 	b.menu, b.load = &menu{}, load{}
 	b.loops, b.breaks, b.returning, b.stopped = 0, 0, false, false
 	b.depth++
