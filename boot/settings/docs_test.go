@@ -53,8 +53,11 @@ func markdown(f setting) string {
 		def = "`" + f.def + "`"
 	}
 	text := fmt.Sprintf("### %s\n\n%s\n\n- takes %s\n- without it: %s\n", f.name, f.help, f.takes, def)
-	if f.volume {
+	switch {
+	case f.volume:
 		text += "- *volume*\n"
+	case f.image:
+		text += "- *image*\n"
 	}
 	return text + "\n"
 }
@@ -65,8 +68,11 @@ func mdoc(f setting) string {
 	if f.def != "" {
 		text += fmt.Sprintf("Without it:\n.Li \"%s\" .\n", f.def)
 	}
-	if f.volume {
+	switch {
+	case f.volume:
 		text += "Volume.\n"
+	case f.image:
+		text += "Image.\n"
 	}
 	return text
 }

@@ -36,6 +36,10 @@ func Read(image fs.FS, line string) Settings {
 	case !errors.Is(err, fs.ErrNotExist):
 		s.note("", fmt.Sprintf("The settings in the image cannot be used: %v.", err))
 	}
+	if from := s.sources["locked"]; from.layer == imageFile && s.sources["password"].layer != imageFile {
+		s.Password = NoPassword
+		s.note(from.where, "There is no password, so that nothing of locked can be done.")
+	}
 	s.readCmdline(line)
 	if s.Verify == Enforce { // nobody has signed what is typed into a shell, or what a volume has
 		s.Shell, s.SettingsVolume, s.SettingsFile = false, Off, Place{}
@@ -97,6 +101,9 @@ func (s *Settings) readFile(l layer, name string, text []byte) {
 		name = strings.TrimSpace(name)
 		if ok {
 			value, _, ok = cutComment(value)
+		}
+		if rest, slip := strings.CutPrefix(name, "password"); slip && (!ok || rest != "") { // it opens nothing, and shows no hash
+			name, value, ok = "password", line, true
 		}
 		if !ok {
 			s.note(src.where, fmt.Sprintf("%s is not a line of the form NAME = VALUE.", boot.Clean(line)))

@@ -55,6 +55,14 @@ const (
 	Warn    = "warn"    // Verify: what is not signed starts, and that is said
 	Enforce = "enforce" // Verify: what is not signed does not start
 
+	// What a password is asked for first: see [Settings.Asks].
+	LockEdit     = "edit"     // editing an entry
+	LockShell    = "shell"    // the shell
+	LockOther    = "other"    // starting another entry than the default
+	LockUnlock   = "unlock"   // typing the passphrase of a volume
+	LockPower    = "power"    // restarting and powering off
+	LockSettings = "settings" // settings, and which entry is the default
+
 	Ask = "ask" // Removable: only when nothing built in can start
 	Yes = "yes" // Removable: as any other
 	No  = "no"  // Removable: never
@@ -62,6 +70,9 @@ const (
 
 // Last as a [Settings.Default] means the entry that was booted last.
 const Last = boot.LastBooted
+
+// NoPassword as a [Settings.Password] is one that nothing fits.
+const NoPassword = "*"
 
 // Settings is what was asked for. The zero value is not usable: take [Default].
 type Settings struct {
@@ -94,6 +105,8 @@ type Settings struct {
 	Watchdog       time.Duration   // for the system to take it over; 0 for none
 	Verify         string          // whether what starts must be signed: Off, Warn or Enforce
 	WatchdogByHand bool            // also for an entry that is chosen by hand
+	Password       string          // a hash, as package password takes it, or NoPassword; "" when nothing is asked for
+	Locked         []string        // what is asked for it: see [Settings.Asks]
 	SettingsVolume string          // Auto, Off, or File for the one that SettingsFile names
 	SettingsFile   Place
 
@@ -136,6 +149,11 @@ func (p *Place) fields() [4]placeField {
 // rounds is 1.
 func (s Settings) Pause(rounds int) time.Duration {
 	return s.ExhaustedPause[min(max(rounds, 0), len(s.ExhaustedPause)-1)]
+}
+
+// Asks reports whether a password is asked for before something.
+func (s Settings) Asks(what string) bool {
+	return s.Password != "" && slices.Contains(s.Locked, what)
 }
 
 // RemembersLast reports whether what is booted last is to be remembered.
@@ -198,11 +216,18 @@ func (s *Settings) take(src Source, name, value, written string) {
 		where = ""
 	}
 	f, ok := lookup(name)
+	if ok && f.secret {
+		written = f.name + ", whose value is not shown,"
+	}
 	if !ok {
 		if src.layer == parameter {
 			name = prefix + name
 		}
 		s.note(where, boot.Clean(name)+" is not a setting of alpboot.")
+		return
+	}
+	if src.layer != imageFile && f.image {
+		s.note(where, f.name+" is taken from alpboot.conf in the image only.")
 		return
 	}
 	if src.layer == volumeFile && !f.volume {
@@ -212,7 +237,10 @@ func (s *Settings) take(src Source, name, value, written string) {
 	tried := *s // even where it does not count, so that a slip is seen
 	if f.set(&tried, value) != nil {
 		s.note(where, boot.Clean(written)+" is not understood: it takes "+f.takes+".")
-		return
+		if !f.image {
+			return
+		}
+		value = f.strict
 	}
 	endless := f.name == "timeout" && tried.Timeout != nil && *tried.Timeout < 0 || f.name == "rearm" && tried.Rearm == 0
 	if src.layer == volumeFile && endless {

@@ -85,6 +85,18 @@ func TestRead(t *testing.T) {
 		{name: "and never weaker", conf: "verify = enforce\n", cmdline: "alpboot.verify=off", want: []string{"shell=no", "verify=enforce", "settings-volume=off"},
 			notes: []string{"alpboot.verify=off does not count: /etc/alpboot.conf:1 has enforce, which can only be made stricter."}},
 		{name: "nor a second one", cmdline: "alpboot.verify=warn alpboot.verify=off", want: []string{"verify=warn"}, notes: []string{"does not count: kernel parameter has warn"}},
+		{name: "a password", conf: "password = $6$salt$" + strings.Repeat("a", 86) + "\n", want: []string{"password=*"}},
+		{name: "and what it is asked for", conf: "password = *\nlocked = edit, power\n", want: []string{"password=*", "locked=edit,power"}},
+		{name: "none", conf: "password = ''\nlocked = edit\n", want: []string{"locked=edit"}},
+		{name: "a password that is not read fits nothing", conf: "password = $y$j9T$secret\n", want: []string{"password=*"},
+			notes: []string{"/etc/alpboot.conf:1: password, whose value is not shown, is not understood: it takes a hash that openssl passwd -6 or grub-mkpasswd-pbkdf2 has made"}},
+		{name: "nor does a slip", conf: "password $6$rounds=5000$secret\n", want: []string{"password=*"}, notes: []string{"password, whose value is not shown"}},
+		{name: "nor another one", conf: "password = '$6$secret\n", want: []string{"password=*"}, notes: []string{"password, whose value is not shown"}},
+		{name: "locked without a password", conf: "locked = edit\n", want: []string{"password=*", "locked=edit"}, notes: []string{"/etc/alpboot.conf:1: There is no password"}},
+		{name: "what is not known locks all", conf: "password = *\nlocked = edit,all\n", want: []string{"password=*", "locked=edit,shell,other,unlock,power,settings"},
+			notes: []string{"locked = edit,all is not understood: it takes one or more of edit, shell"}},
+		{name: "parameters set no password", cmdline: "alpboot.password=secret alpboot.locked=edit", notes: []string{"password is taken from alpboot.conf in the image only.", "locked is taken from"}},
+		{name: "and take none back", conf: "password = *\n", cmdline: "alpboot.password= alpboot.locked=power", want: []string{"password=*"}, notes: []string{"password is taken", "locked is taken"}},
 		{name: "control characters", conf: "default = a\x1b[2Jb\n", notes: []string{"default = a [2Jb"}},
 	}
 	for _, tt := range tests {
@@ -94,6 +106,9 @@ func TestRead(t *testing.T) {
 				t.Errorf("settings (-want +got):\n%s", d)
 			}
 			checkNotes(t, s.Notes, tt.notes)
+			if text := strings.Join(s.Notes, " "); strings.Contains(text, "secret") {
+				t.Errorf("a note shows the password: %s", text)
+			}
 		})
 	}
 }
@@ -137,6 +152,8 @@ func TestWithVolumes(t *testing.T) {
 		want          []string
 		notes         []string
 	}{
+		{name: "no password", volumes: boot.Volumes{volume(nil, "alpboot.conf", "password = *\nlocked = power\ntimeout = 9")}, want: []string{"timeout=9"},
+			notes: []string{"/dev/sda1: /alpboot.conf:1: password is taken from alpboot.conf in the image only.", "locked is taken"}},
 		{name: "on the ESP", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9")}, want: []string{"timeout=9"}},
 		{name: "next to the payload", volumes: boot.Volumes{volume(nil, "EFI/alpboot/alpboot.conf", "timeout = 9", "alpboot.conf", "timeout = 1")}, want: []string{"timeout=9"}},
 		{name: "a kernel parameter counts more, though it is read first", cmdline: "alpboot.timeout=2", volumes: boot.Volumes{volume(nil, "alpboot.conf", "timeout = 9\nrearm=60")}, want: []string{"timeout=2", "rearm=60"}},
@@ -233,7 +250,7 @@ func TestTable(t *testing.T) {
 		"theme": "title=white/blue+bold,heading=bright-red," + strings.Repeat("bar=green,", 20), "beep": "yes", "keymap": "fr/fr", "snapshots": "yes", "shell": "no", "method": Load, "console-policy": Replace,
 		"hand-on-passphrase": "yes", "device-limit": "3", "settle": "0", "remember": "PARTUUID=ab-01:/s", "remember-last": "yes", "confirm": "2",
 		"exhausted": "poweroff", "exhausted-pause": "1,2", "removable": "no", "watchdog": "300", "watchdog-by-hand": "yes", "verify": Warn,
-		"settings-volume": "PARTLABEL=x y:/z",
+		"settings-volume": "PARTLABEL=x y:/z", "password": NoPassword, "locked": "edit,power",
 	}
 	for _, f := range table() {
 		t.Run(f.name, func(t *testing.T) {
@@ -241,12 +258,15 @@ func TestTable(t *testing.T) {
 				t.Fatal("the test has no other value for it")
 			}
 			for _, v := range []string{f.def, other[f.name]} {
-				s := Read(image(""), fmt.Sprintf(`quiet "alpboot.%s=%s"`, f.name, v))
+				s, from := Read(image(""), fmt.Sprintf(`quiet "alpboot.%s=%s"`, f.name, v)), Source{parameter, "kernel parameter"}
+				if f.image {
+					s, from = Read(image(fmt.Sprintf("password = *\n%s = %q\n", f.name, v)), ""), Source{imageFile, "/etc/alpboot.conf:2"}
+				}
 				if got := f.get(&s); got != v || len(s.Notes) > 0 {
 					t.Errorf("set to %q, it is %q, %q", v, got, s.Notes)
 				}
 				for _, now := range s.Values() {
-					if want := (Value{f.name, v, Source{parameter, "kernel parameter"}}); now.Name == f.name && now != want {
+					if want := (Value{f.name, v, from}); now.Name == f.name && now != want {
 						t.Errorf("it is %v, want %v", now, want)
 					}
 				}

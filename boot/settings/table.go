@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/alpboot/alpboot/boot/password"
 )
 
 // setting is one line of the table: all that there is about a setting.
@@ -20,6 +22,9 @@ type setting struct {
 	volume bool     // a file on a volume may set it too
 	words  []string // all that it takes; nil where that is no list
 	rises  bool     // of these, one never takes the place of a later one
+	image  bool     // only the file in the image may set it
+	strict string   // then, what counts where that file has what it does not take
+	secret bool     // its value is not shown
 
 	set func(*Settings, string) error // without an effect when it fails
 	get func(*Settings) string        // what set takes
@@ -114,6 +119,42 @@ func table() []setting {
 		oneOf("verify", Off, "Whether what starts must be signed: its files and its command line are in an alpboot.manifest, which a key in the image has signed (alpboot sign). With warn something else starts all the same, and the menu says so. With enforce it does not, nothing can be edited, no shell is opened and no settings are read from a volume. A kernel parameter can only make it stricter than the image has it.",
 			func(s *Settings) *string { return &s.Verify }, Off, Warn, Enforce).onlyRising(),
 		{
+			name: "password", image: true, secret: true, strict: NoPassword,
+			takes: "a hash that openssl passwd -6 or grub-mkpasswd-pbkdf2 has made, or * for one that no password fits; not $y$, nor another form",
+			help:  "The menu asks for this password before it does what the setting locked has. What a configuration of GRUB or syslinux has protected asks for a password without it, too.",
+			set: func(s *Settings, v string) error {
+				if v != "" && v != NoPassword && !password.IsHash(v) {
+					return errValue
+				}
+				s.Password = v
+				return nil
+			},
+			get: func(s *Settings) string { // not the hash
+				if s.Password == "" {
+					return ""
+				}
+				return NoPassword
+			},
+		},
+		{
+			name: "locked", image: true, def: strings.Join([]string{LockEdit, LockShell, LockOther, LockSettings}, ","), strict: strings.Join(lockable(), ","),
+			takes: "one or more of " + strings.Join(lockable(), ", ") + ", with commas between them",
+			help:  "What the password is asked for: editing an entry; the shell; starting another entry than the default; typing the passphrase of a volume; restarting and powering off; settings and which entry is the default. With edit, entries start with panic=30, unless they have panic=: so the initramfs of Alpine or Debian opens no shell.",
+			set: func(s *Settings, v string) error {
+				var all []string
+				for word := range strings.SplitSeq(v, ",") {
+					word = strings.TrimSpace(word)
+					if !slices.Contains(lockable(), word) {
+						return errValue
+					}
+					all = append(all, word)
+				}
+				s.Locked = all
+				return nil
+			},
+			get: func(s *Settings) string { return strings.Join(s.Locked, ",") },
+		},
+		{
 			name: "settings-volume", def: Auto, takes: "auto, off, or a file on a volume such as UUID=1234-ABCD:/alpboot.conf (also LABEL=, PARTUUID=, PARTLABEL=)",
 			help: "The file on a volume that is read for settings. With auto one on a disk that is built in: see below. Named here it may lie on any disk.",
 			set: func(s *Settings, v string) error {
@@ -122,6 +163,11 @@ func table() []setting {
 			get: func(s *Settings) string { return getPlace(s.SettingsVolume, s.SettingsFile) },
 		},
 	}
+}
+
+// lockable is what a password can be asked for.
+func lockable() []string {
+	return []string{LockEdit, LockShell, LockOther, LockUnlock, LockPower, LockSettings}
 }
 
 // maxSeconds keeps a slip of the finger from overflowing a duration.
