@@ -2,6 +2,7 @@ package qemutests
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,4 +77,56 @@ func TestSigned(t *testing.T) {
 	s.selected("Linux virt") // together with what follows, Escape would be Alt
 	s.Type(vm.Enter)
 	s.target(want{virt, cmdline, map[string]string{"flavour": "virt"}})
+}
+
+// A menu whose image has a password asks for it on a serial line, and by lines, before
+// each thing that is locked; the default starts without, and its initramfs may open no shell.
+func TestPasswordAsks(t *testing.T) {
+	needQEMU(t)
+	t.Parallel()
+	// That of "secret".
+	const conf = "password = grub.pbkdf2.sha512.10.0EF274A917CB66B8.42915885150BA3A33AA3BC5ADA483FE1\nlocked = edit,shell,other,power,settings\n"
+	in, lts, virt := twoKernels(t)
+	layout := write(t, disk.GPTDisk(in))
+	cmdline := in.Cmdline("UUID=" + disk.RootUUID)
+	withPassword := func(o *vm.Options) {
+		image := filepath.Join(t.TempDir(), "initrd")
+		if err := appendArchive(image, o.Initrd, cpio.StaticFile("etc/alpboot.conf", conf, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		o.Initrd = image
+	}
+	t.Run("screen", func(t *testing.T) {
+		s := startWith(t, "alpboot.timeout=-1 alpboot.password= alpboot.locked=edit", withPassword, vm.Drive{File: layout})
+		s.row(menuLimit, "Linux lts", inList(lts.Release), "default")
+		for _, key := range []vm.Key{"e", "s", "p", "o", "d"} {
+			s.Type(key)
+			s.text(drawLimit, "Password for")
+			s.Type(vm.Escape)
+			s.without("Password for")
+		}
+		s.Type(vm.Down)
+		s.selected("Linux virt")
+		s.Type(vm.Enter)
+		s.text(drawLimit, "Password for starting Linux virt")
+		for left := range 2 {
+			s.Type("wrong", vm.Enter)
+			s.text(drawLimit, fmt.Sprintf("This password is wrong. Tries left: %d.", 2-left))
+		}
+		s.Type("secret", vm.Enter)
+		s.target(want{virt, cmdline + " panic=30", map[string]string{"flavour": "virt"}})
+	})
+	t.Run("lines", func(t *testing.T) {
+		m := startWith(t, "alpboot.timeout=-1 alpboot.ui=line", withPassword, vm.Drive{File: layout})
+		m.Await(menuLimit, vm.InLog("Type a number and Enter, Enter alone for 1"))
+		for _, line := range []string{"s", "2", "p\rr"} {
+			before := len(m.Serial(0).Log())
+			m.Type(vm.Key(line + "\r"))
+			m.Await(drawLimit, vm.LogAfter(before, "(it is not shown; an empty line goes"))
+			m.Type("\r")
+			m.Await(drawLimit, vm.LogAfter(before, "Nothing was done."))
+		}
+		m.Type("1\r")
+		m.target(want{lts, cmdline + " panic=30", map[string]string{"flavour": "lts"}})
+	})
 }

@@ -16,7 +16,7 @@ type details struct{ why bool }
 func (d details) keys(m Model, _ pager) []binding {
 	e, isEntry := m.selected()
 	it, any := m.selectedItem()
-	edit := binding{keys: "e", foot: "edit", help: helpEdit, do: updates(Model.edit)}
+	edit := binding{keys: "e", foot: "edit", help: helpEdit, do: Model.edit}
 	if any && it.entry == nil || m.config.Locked != "" {
 		edit.foot = ""
 	}

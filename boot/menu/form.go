@@ -48,15 +48,20 @@ func (f form) keys(Model) []binding {
 	}
 }
 
-// edit shows the form for the selected entry, with the draft that there is of it.
-func (m Model) edit() Model {
+// edit shows the form for the selected entry, once that is allowed.
+func (m Model) edit(KeyMsg) (Model, Action) {
 	if m.config.Locked != "" {
-		return m.warn("%s", m.config.Locked)
+		return m.warn("%s", m.config.Locked), nil
 	}
 	e, ok := m.selected()
 	if !ok {
-		return m
+		return m, nil
 	}
+	return m.behind(AskEdit, fmt.Sprintf("editing %s", title(e)), &e, func(m Model) (Model, Action) { return m.openForm(e), nil })
+}
+
+// openForm shows the form for e, with the draft that there is of it.
+func (m Model) openForm(e boot.Entry) Model {
 	f := newForm(e)
 	m.pages = nil
 	if m.draft.same(e) && m.draft.edited() {

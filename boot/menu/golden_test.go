@@ -36,6 +36,7 @@ const (
 	hiddenUntilKey = "hidden"
 	offersAll      = "all"
 	writesAll      = "settings"
+	asksAll        = "password"
 )
 
 // TestGolden compares every state with testdata/NAME.golden: the text in both
@@ -78,6 +79,11 @@ func TestGolden(t *testing.T) {
 		{"unlock", []any{withLocked(found("", lts())), key(KeyEnd), key(KeyEnter), text("secret"), key(KeyTab)}},
 		{"unlock-wrong", []any{withLocked(found("", lts())), key(KeyEnd), key(KeyEnter), text("secret"), key(KeyEnter), UnlockedMsg{Device: vault.Device, Wrong: true}}},
 		{"unlock-busy", []any{withLocked(found("", lts())), key(KeyEnd), key(KeyEnter), text("secret"), key(KeyEnter)}},
+		{"password", []any{asksAll, settled(all...), at(0), text("s"), text("secret")}},
+		{"password-entry", []any{found("root-lts", lts(), withPassword(virt())), key(KeyDown), key(KeyEnter)}},
+		{"password-wrong", []any{asksAll, settled(all...), at(0), text("e"), text("secret"), key(KeyEnter), PasswordMsg{}}},
+		{"password-busy", []any{asksAll, settled(all...), at(0), text("e"), text("secret"), key(KeyEnter)}},
+		{"password-pause", []any{asksAll, settled(all...), at(0), text("s"), secretTyped, wrong, secretTyped, wrong, secretTyped, wrong}},
 		{"filter", []any{settled(all...), text("/ext4 virt")}},
 		{"filter-none", []any{settled(all...), text("/windows")}},
 		{"filter-none-kept", []any{settled(all...), text("/windows"), key(KeyEnter)}},
@@ -113,6 +119,8 @@ func TestGolden(t *testing.T) {
 				switch msgs[0] {
 				case hiddenUntilKey:
 					c.Hidden, msgs = true, msgs[1:]
+				case asksAll:
+					c, msgs = asking(), msgs[1:]
 				case writesAll:
 					c.Settings, c.SettingsFile, msgs = someSettings(), "/EFI/alpboot/alpboot.conf on /dev/sda1", msgs[1:]
 				case offersAll:

@@ -175,6 +175,7 @@ func sections() []section {
 		{"In the list of common changes", additions{}.keys(m)},
 		{"In help, details and notes", pager{doc: details{why: true}}.keys(m)},
 		{"While a passphrase is asked for", unlock{}.keys(m)},
+		{"While a password is asked for", password{}.keys(m)},
 		{"In the log", logText{}.keys(m, pager{})},
 		{"In a list of volumes or keyboard layouts", pick{}.keys(m)},
 		{"When asked for a default", makeDefault{}.keys(m)},

@@ -59,15 +59,15 @@ func (l list) keys(m Model) []binding {
 	}
 	bs := []binding{
 		{keys: "Enter", foot: enter, help: "boot the selected entry", do: Model.enter},
-		{keys: "e", foot: foot(some && open, "edit"), help: helpEdit, do: updates(Model.edit)},
+		{keys: "e", foot: foot(some && open, "edit"), help: helpEdit, do: Model.edit},
 		{keys: "s", foot: foot(open, "shell"), help: "open a shell; leaving it comes back here", do: Model.shell},
-		{keys: "p", foot: "power", help: "restart or power off", do: opens(power{})},
+		{keys: "p", foot: "power", help: "restart or power off", do: updatesBehind(AskPower, aboutPower, func(m Model) Model { return m.open(power{}) })},
 		{keys: "i", foot: foot(some, "details"), help: "all that is known about it", do: Model.details},
 		{keys: "r", foot: "rescan", help: "scan all disks again", do: Model.rescan},
 		{keys: "/", foot: foot(some, "filter"), help: "show only entries that contain some words", do: updates(func(m Model) Model { m.list.filtering = true; return m })},
 		{keys: "l", foot: "log", help: "warnings, what was found on each volume, and the log", do: opens(pager{doc: logText{}})},
-		{keys: "d", foot: foot(some, "default"), help: "make it the default, permanently or for the next boot only", do: updates(Model.askDefault)},
-		{keys: "o", foot: "settings", help: "change settings, such as the timeout, in a file on a volume", do: opens(settings{})},
+		{keys: "d", foot: foot(some, "default"), help: "make it the default, permanently or for the next boot only", do: updatesBehind(AskSettings, aboutDefault, Model.askDefault)},
+		{keys: "o", foot: "settings", help: "change settings, such as the timeout, in a file on a volume", do: updatesBehind(AskSettings, aboutSettings, func(m Model) Model { return m.open(settings{}) })},
 		{keys: "m", foot: "machine", help: "what is known about this machine", do: Model.machine},
 		{keys: "K", foot: foot(len(m.config.Keymaps) > 0, "keyboard"), help: "layout of the keyboard", do: updates(Model.pickKeymap)},
 		{keys: "Up k Ctrl-P", help: "entry above", do: move(-1, 0)},
@@ -125,7 +125,7 @@ func (m Model) enter(KeyMsg) (Model, Action) {
 	case it.fold:
 		return m.setOpen(!it.open, it.id), nil
 	case it.locked:
-		return m.askPassphrase(it.volume), nil
+		return m.behind(AskUnlock, fmt.Sprintf("unlocking %s", it.name()), nil, func(m Model) (Model, Action) { return m.askPassphrase(it.volume), nil })
 	case it.entry.Problem != "":
 		return m.open(pager{doc: details{why: true}}), Inspect{Entry: *it.entry}
 	}
@@ -153,8 +153,10 @@ func (m Model) askShell(a Shell) (Model, Action) {
 	if m.config.Locked != "" {
 		return m.warn("%s", m.config.Locked), nil
 	}
-	m.shells++
-	return m, a
+	return m.behind(AskShell, aboutShell, nil, func(m Model) (Model, Action) {
+		m.shells++
+		return m, a
+	})
 }
 
 func (m Model) rescan(KeyMsg) (Model, Action) {

@@ -66,6 +66,11 @@ type Config struct {
 	// both can.
 	Locked string
 
+	// Asks has what a password is asked for first, such as AskEdit, and Password whether
+	// one can be right.
+	Asks     []string
+	Password bool
+
 	Beep bool // consoles beep as [Model.Beeps] has it
 
 	// Hidden lets the screen be blank but for one line until a key is typed, or
@@ -191,6 +196,12 @@ type UnlockedMsg struct {
 	Error  string // a sentence: it cannot be unlocked, whatever the passphrase
 }
 
+// PasswordMsg is the answer to [Password].
+type PasswordMsg struct {
+	Right bool
+	Owner bool // it is that of the owner of the machine, which opens all
+}
+
 // CompletionMsg is the answer to [Complete] with the same Seq.
 type CompletionMsg struct {
 	Seq   int
@@ -231,7 +242,10 @@ type File struct {
 // RequestMsg asks for an action as keys do, whatever the screen is at. It is
 // for consoles without a screen. Its answer is the Action, unless it cannot be
 // done now: then the model has a message with the reason.
-type RequestMsg struct{ Action Action }
+type RequestMsg struct {
+	Action  Action
+	Console string // device of the console
+}
 
 // ChangeMsg changes a setting, as the page of the settings does: nothing is written.
 type ChangeMsg struct{ Change Change }
@@ -253,6 +267,7 @@ func (SettingsSavedMsg) isMsg() {}
 func (ProgressMsg) isMsg()      {}
 func (CancelledMsg) isMsg()     {}
 func (UnlockedMsg) isMsg()      {}
+func (PasswordMsg) isMsg()      {}
 func (CompletionMsg) isMsg()    {}
 func (LogMsg) isMsg()           {}
 func (SystemMsg) isMsg()        {}
@@ -297,6 +312,19 @@ func (u Unlock) String() string { return fmt.Sprintf("Unlock %s, hand on %t", u.
 
 // GoString is String, for %#v.
 func (u Unlock) GoString() string { return u.String() }
+
+// Password asks whether a password is right. The answer is always a [PasswordMsg]. In a
+// [RequestMsg] it answers the question of the [Report]; without Typed it goes back.
+type Password struct {
+	Secrets []boot.Secret // each is right, besides that of the owner
+	Typed   []byte        // the only copy: wipe it when it is no longer needed
+}
+
+// String leaves the password out, for logs.
+func (Password) String() string { return "Password" }
+
+// GoString is String, for %#v.
+func (p Password) GoString() string { return p.String() }
 
 // Shell asks for a shell on a console. The answer is always a [ShellDoneMsg],
 // also when there is none to open: until then nothing is booted unattended.
@@ -366,6 +394,7 @@ func (Boot) isAction()          {}
 func (Cancel) isAction()        {}
 func (Complete) isAction()      {}
 func (Unlock) isAction()        {}
+func (Password) isAction()      {}
 func (Shell) isAction()         {}
 func (Rescan) isAction()        {}
 func (Inspect) isAction()       {}

@@ -82,6 +82,12 @@ func folded() []boot.Entry {
 	return append(es, last)
 }
 
+// withPassword returns an entry whose own menu asks for a password.
+func withPassword(e boot.Entry) boot.Entry {
+	e.Lock = &boot.Lock{Asks: true, Start: []boot.Secret{"x"}}
+	return e
+}
+
 // withLocked adds an encrypted volume to what was found.
 func withLocked(msg InventoryMsg) InventoryMsg {
 	msg.Inventory.Volumes = append(msg.Inventory.Volumes, boot.VolumeStatus{Volume: vault, Locked: true})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -46,6 +47,8 @@ type Model struct {
 	seq     int      // of the last completion
 	level   int      // of the log: place in levels
 	prompt  prompt   // what is being unlocked
+	gate    gate     // what passwords have opened
+	by      string   // device of the console that was used last
 	changes []Change // of settings, not written yet; never changed in place
 	handOn  bool     // what the user wants with a passphrase, kept from prompt to prompt
 
@@ -143,7 +146,7 @@ func (m Model) update(msg Msg) (Model, Action) {
 		}
 		m.booting.tick(msg.Now)
 		m.countdown.tick(msg.Now, m.config.Rearm)
-		return m.count()
+		return m.tickGate(msg.Now).count()
 	case ConfigMsg:
 		m.config = msg.Config
 		return m.count()
@@ -169,6 +172,8 @@ func (m Model) update(msg Msg) (Model, Action) {
 		return m.cancelled(), nil
 	case UnlockedMsg:
 		return m.unlocked(msg), nil
+	case PasswordMsg:
+		return m.checked(msg)
 	case CompletionMsg:
 		if f, ok := m.page().(form); ok {
 			return f.completed(m, msg), nil
@@ -182,6 +187,7 @@ func (m Model) update(msg Msg) (Model, Action) {
 		m.facts = with(m.facts, msg.ID, msg)
 		m.answers++
 	case RequestMsg:
+		m.by = msg.Console
 		return m.request(msg.Action)
 	case ChangeMsg:
 		return m.touch().change(msg.Change), nil
@@ -209,6 +215,7 @@ func with[V any](old map[string]V, key string, value V) map[string]V {
 // touch is what every key does, whatever else it means.
 func (m Model) touch() Model {
 	m.countdown.key()
+	m.gate.unused = time.Time{}
 	if !m.typed {
 		items := m.items()
 		m = m.selectAt(items, m.selection(items))
@@ -221,7 +228,7 @@ func (m Model) touch() Model {
 func redraw(m Model, _ KeyMsg) (Model, Action) { return m, Redraw{} }
 
 func (m Model) key(k KeyMsg) (Model, Action) {
-	k.Size = m.frame(k.Size)
+	k.Size, m.by = m.frame(k.Size), k.Console
 	m, action := m.touch().press(k)
 	m.list.moved = false
 	return m, action
@@ -250,7 +257,29 @@ func (m Model) request(a Action) (Model, Action) {
 		return m.boot(a.Entry, a.Edited, false)
 	case Cancel:
 		return m.cancel()
+	case Password:
+		p, ok := m.page().(password)
+		switch {
+		case len(a.Typed) == 0:
+			return m.leavePrompt(), nil
+		case !ok || m.gate.busy:
+			clear(a.Typed)
+			return m.warn("No password is asked for now."), nil
+		}
+		a.Secrets, m.gate.busy, m.gate.key = p.secrets, true, p.key
+		return m.say(textChecking), a
+	case Reboot, PowerOff, FirmwareSetup, StartOther, Relaunch:
+		return m.behind(AskPower, aboutPower, nil, func(m Model) (Model, Action) { return m, a })
+	case SetDefault:
+		return m.behind(AskSettings, aboutDefault, nil, func(m Model) (Model, Action) { return m, a })
+	case SaveSettings:
+		return m.behind(AskSettings, aboutSettings, nil, func(m Model) (Model, Action) { return m, a })
 	case Unlock:
+		if slices.Contains(m.config.Asks, AskUnlock) && !m.gate.owner {
+			clear(a.Passphrase)
+			about := fmt.Sprintf("unlocking %s", strings.TrimPrefix(a.Device, "/dev/"))
+			return m.behind(AskUnlock, about, nil, func(m Model) (Model, Action) { return m.say("Type its number again."), nil })
+		}
 		if m.prompt.busy {
 			clear(a.Passphrase)
 			return m.warnUnlocking(), nil
@@ -282,6 +311,21 @@ func (m Model) boot(e boot.Entry, edited, unattended bool) (Model, Action) {
 	case edited && limit > 0 && len(e.Cmdline) > limit:
 		return m.warn("The command line has %d bytes, but the kernel takes only %d. Shorten it.", len(e.Cmdline), limit), nil
 	}
+	if !unattended {
+		what, about := "", fmt.Sprintf("starting %s", title(e))
+		switch {
+		case edited:
+			what = AskEdit
+		case e.ID != m.defaultID:
+			what = AskOther
+		}
+		return m.behind(what, about, &e, func(m Model) (Model, Action) { return m.start(e, edited, false) })
+	}
+	return m.start(e, edited, true)
+}
+
+// start asks for e to be booted.
+func (m Model) start(e boot.Entry, edited, unattended bool) (Model, Action) {
 	m = m.leavePrompt()
 	m.pages, m.status = nil, ""
 	m.booting = booting{id: e.ID, title: title(e)}
@@ -338,7 +382,7 @@ func (m Model) count() (Model, Action) {
 // unattended returns the entry that is booted when nobody types.
 func (m Model) unattended() (boot.Entry, bool) {
 	e, ok := m.entry(m.defaultID)
-	if !ok || m.booting.id != "" || e.Problem != "" || e.Kernel == "" {
+	if !ok || m.booting.id != "" || e.Problem != "" || e.Kernel == "" || e.AsksUnattended() {
 		return e, false
 	}
 	_, failed := m.failed[e.ID]

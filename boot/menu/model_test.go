@@ -366,7 +366,7 @@ func TestUnlock(t *testing.T) {
 		})
 	}
 	t.Run("what was typed is overwritten", func(t *testing.T) {
-		for _, way := range []Msg{key(KeyEsc), control('u'), RequestMsg{Boot{Entry: lts()}}, found("", lts())} {
+		for _, way := range []Msg{key(KeyEsc), control('u'), RequestMsg{Action: Boot{Entry: lts()}}, found("", lts())} {
 			m, _ := run(New(config()), append(open, text("hunter2"))...)
 			b := m.page().(unlock).secret.b[:maxSecret]
 			run(m, way)
@@ -618,9 +618,9 @@ func TestScreens(t *testing.T) {
 		{name: "nowhere to write", config: func(c *Config) { writable(c); c.SettingsFile, c.NoSettingsFile = "", "There is no FAT." }, msgs: []any{all, text("ow")}, shows: "There is no FAT."},
 		{name: "nothing is edited where only what is signed starts", config: locked, msgs: []any{all, text("e")}, shows: "This is locked.", without: "edit"},
 		{name: "from the details neither", config: locked, msgs: []any{all, text("ie")}, want: []Action{Inspect{lts()}}, shows: "This is locked.", without: "edit"},
-		{name: "what was edited does not start", config: locked, msgs: []any{all, RequestMsg{Boot{Entry: lts(), Edited: true}}}, shows: "This is locked."},
+		{name: "what was edited does not start", config: locked, msgs: []any{all, RequestMsg{Action: Boot{Entry: lts(), Edited: true}}}, shows: "This is locked."},
 		{name: "no shell is opened there", config: locked, msgs: []any{all, text("s")}, shows: "This is locked."},
-		{name: "however it is asked for", config: locked, msgs: []any{all, RequestMsg{Shell{}}}, shows: "This is locked."},
+		{name: "however it is asked for", config: locked, msgs: []any{all, RequestMsg{Action: Shell{}}}, shows: "This is locked."},
 		{name: "what is signed starts there", config: locked, msgs: []any{all, key(KeyEnter)}, want: []Action{Boot{Entry: lts()}}},
 		{name: "firmware setup", config: func(c *Config) { c.Firmware = true }, msgs: []any{all, text("pf")}, want: []Action{FirmwareSetup{}}},
 		{name: "not offered", msgs: []any{all, text("pfa")}, without: "setup of the firmware"},
@@ -828,7 +828,7 @@ func TestRandom(t *testing.T) {
 				CancelledMsg{}, ProgressMsg{m.booting.id, "Loading", rng.Int64N(9), rng.Int64N(9)}, ResultMsg{"Done.", rng.IntN(2) == 0},
 				CompletionMsg{m.seq, []string{"boot/", "boot/vmlinuz-lts\x1b", "漢"}[:rng.IntN(4)]},
 				LogMsg{[]LogLine{{slog.Level(rng.IntN(5)*4 - 8), strings.Repeat("log\x1b ", rng.IntN(60)), rng.IntN(2) == 0}}}, SystemMsg{[]string{"Machine:", "CPU: x\x1b"}},
-				RequestMsg{[]Action{Boot{Entry: pool[rng.IntN(len(pool))]}, Unlock{Device: vault.Device}, Cancel{}, Rescan{}, Shell{}, Reboot{}}[rng.IntN(6)]},
+				RequestMsg{Action: []Action{Boot{Entry: pool[rng.IntN(len(pool))]}, Unlock{Device: vault.Device}, Cancel{}, Rescan{}, Shell{}, Reboot{}}[rng.IntN(6)]},
 				InspectedMsg{"root-lts", []File{{Path: "boot/vmlinuz-lts", Size: rng.Int64N(99) - 9, About: "bzImage\x1b"}}, nil},
 			}[rng.IntN(12)]
 		case n < 94:
@@ -937,7 +937,7 @@ func pageName(m Model) string {
 // is none, or where the footer of a page lacks the way back.
 func TestTables(t *testing.T) {
 	pages := sections()
-	log, everywhere := &pages[6], pages[len(pages)-1]
+	log, everywhere := &pages[7], pages[len(pages)-1]
 	log.bindings = pager{doc: logText{}}.keys(Model{})
 	for _, s := range append(pages[:len(pages)-1], section{"searching", logText{}.searchKeys(pager{})}, section{"keyboard", pick{searches: true}.keys(Model{})}) {
 		seen := map[string]string{}

@@ -31,6 +31,10 @@ type Report struct {
 	Memory   string        // where a default is remembered; "" for nowhere
 	Places   []MemoryPlace // as in [InventoryMsg]
 
+	Asks    string // the password that is asked for, as a heading; "" for none
+	AskedOn string // device of the console that did what it is for
+	Asked   int    // how often one was asked for
+
 	Locked             string  // as in [Config], fit for the console
 	Firmware, Relaunch bool    // as in [Config]
 	Others             []Other // as in [Config], fit for the console
@@ -53,6 +57,9 @@ func (m Model) Report(cs Charset) Report {
 		Hidden: m.hidden, Answers: m.answers,
 		Locked: clean(m.config.Locked, cs),
 		Memory: clean(m.memory, cs), Places: m.places, Firmware: m.config.Firmware, Relaunch: m.config.Relaunch,
+	}
+	if p, ok := m.page().(password); ok && !m.gate.busy {
+		n.Asks, n.AskedOn, n.Asked = clean(p.head(), cs), p.console, m.gate.asked
 	}
 	for _, o := range m.config.Others {
 		n.Others = append(n.Others, Other{o.Number, clean(o.Title, cs)})

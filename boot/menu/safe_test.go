@@ -81,6 +81,7 @@ func pagesWith(s string, f func(what string, m Model)) {
 		"changes":  {text("1e"), KeyMsg{Key: KeyF2, Console: s}},
 		"unlock":   {key(KeyEnd), key(KeyEnter), text(s)},
 		"trying":   {key(KeyEnd), key(KeyEnter), text("x"), key(KeyEnter)},
+		"password": {withEntry(base, withPassword(lts())), text("1"), key(KeyEnter), text(s)},
 		"wrong":    {key(KeyEnd), key(KeyEnter), text("x"), key(KeyEnter), UnlockedMsg{Device: "/dev/" + s + "2", Wrong: true}},
 		"error":    {key(KeyEnd), key(KeyEnter), text("x"), key(KeyEnter), UnlockedMsg{Device: "/dev/" + s + "2", Error: s}},
 		"booting":  {text("1"), key(KeyEnter)},
@@ -99,6 +100,14 @@ func pagesWith(s string, f func(what string, m Model)) {
 		m, _ = run(m, keys...)
 		f(what, m)
 	}
+}
+
+// withEntry returns the message that adds an entry.
+func withEntry(m Model, e boot.Entry) Msg {
+	inv := m.inventory
+	e.Title = inv.Entries[0].Title
+	inv.Entries = append([]boot.Entry{e}, inv.Entries...)
+	return InventoryMsg{Inventory: inv}
 }
 
 // safe reports whether r does nothing to a terminal with the characters cs but
@@ -120,7 +129,7 @@ func checkSafe(t *testing.T, s string, sizes ...Size) {
 				}
 			}
 			n := m.Report(cs)
-			texts := append([]string{n.Status, n.Message, n.Memory}, append(n.Empty, n.Notices...)...)
+			texts := append([]string{n.Status, n.Message, n.Memory, n.Asks}, append(n.Empty, n.Notices...)...)
 			for _, r := range n.Rows {
 				texts = append(texts, r.Text, r.Volume)
 				if what == "list" {
@@ -143,7 +152,7 @@ func TestSafe(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	pagesWith("x", func(_ string, m Model) { seen[pageName(m)] = true })
-	if len(seen) != 22 {
+	if len(seen) != 23 {
 		t.Errorf("only these pages are checked: %v", seen)
 	}
 }

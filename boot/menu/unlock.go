@@ -73,13 +73,26 @@ func (m Model) warnUnlocking() Model {
 	return m.warn("%s is still being unlocked.", device(m.prompt.volume))
 }
 
-// leavePrompt closes the page, if it is shown, and wipes what was typed.
+// hides is a page into which a secret is typed.
+type hides interface{ hidden() *secret }
+
+func (u unlock) hidden() *secret { return u.secret }
+
+// leavePrompt closes a page that hides what is typed, if one is shown, and wipes that.
 func (m Model) leavePrompt() Model {
-	if u, ok := m.page().(unlock); ok {
-		u.secret.wipe()
+	if p, ok := m.page().(hides); ok {
+		p.hidden().wipe()
 		m = m.back()
 	}
 	return m
+}
+
+// secretKeys edit what is typed without being shown.
+func secretKeys(s *secret) []binding {
+	return []binding{
+		{keys: "Ctrl-U", foot: "clear", help: "clear what was typed", do: updates(func(m Model) Model { s.wipe(); return m })},
+		{keys: "Backspace Ctrl-H", help: helpBackspace, do: updates(func(m Model) Model { s.deleteLast(); return m })},
+	}
 }
 
 // While a passphrase is tried there is only the way back.
@@ -88,13 +101,11 @@ func (u unlock) keys(m Model) []binding {
 	if m.prompt.busy {
 		return []binding{back}
 	}
-	return []binding{
+	return append([]binding{
 		{keys: "Enter", foot: "unlock", help: "unlock the volume with the passphrase", do: u.try},
 		back,
 		{keys: "Tab", foot: "pass on", help: "pass the passphrase on to the system that is booted, or not", do: updates(func(m Model) Model { m.handOn = !m.handOn; return m })},
-		{keys: "Ctrl-U", foot: "clear", help: "clear what was typed", do: updates(func(m Model) Model { u.secret.wipe(); return m })},
-		{keys: "Backspace Ctrl-H", help: helpBackspace, do: updates(func(m Model) Model { u.secret.deleteLast(); return m })},
-	}
+	}, secretKeys(u.secret)...)
 }
 
 func (u unlock) try(m Model, _ KeyMsg) (Model, Action) {

@@ -185,6 +185,7 @@ func (m Model) tap(t TapMsg) (Model, Action) {
 	}
 	frame := m.frame(t.Size)
 	x, y := t.At.X-(t.Size.W-frame.W)/2, t.At.Y-(t.Size.H-frame.H)/2
+	m.by = t.Console
 	touched := m.touch()
 	if y == frame.H-1 {
 		at := margin

@@ -80,7 +80,7 @@ func (s *session) boot(a menu.Boot) {
 		return
 	}
 	e := a.Entry
-	e.Cmdline = s.withAdded(e, a.Unattended)
+	e.Cmdline = s.withAdded(a)
 	j := &job{choice: &a, entry: e, found: s.view.entry(e), memory: s.memory, store: s.memory.store, spent: s.spent(), before: s.memory.stored}
 	j.last, j.confirm = s.asked.RemembersLast(), s.asked.Confirm
 	j.first = s.choice.Once && e.ID == s.choice.ID

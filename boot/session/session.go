@@ -277,6 +277,8 @@ func (s *session) act(action menu.Action) {
 		s.relaunch()
 	case menu.Unlock:
 		s.unlock(s.secrets.own(action))
+	case menu.Password:
+		s.checkPassword(action)
 	case menu.Complete:
 		s.complete(action)
 	case menu.Inspect:
@@ -318,7 +320,7 @@ func (s *session) take(inv boot.Inventory) {
 	if !s.asked.Snapshots {
 		inv.Entries = slices.DeleteFunc(slices.Clone(inv.Entries), func(e boot.Entry) bool { return e.Snapshot })
 	}
-	inv.Entries = s.trust.mark(inv.Entries)
+	inv.Entries = guarded(s.trust.mark(inv.Entries))
 	s.view.take(inv)
 	s.logInventory()
 	s.unlockAgain()
@@ -381,6 +383,9 @@ func (s *session) show() {
 	s.warnUncounted()
 	s.readAhead()
 	wait := s.choice.Wait
+	if i := slices.IndexFunc(inv.Entries, func(e boot.Entry) bool { return e.ID == s.choice.ID }); i >= 0 && inv.Entries[i].AsksUnattended() {
+		wait = fmt.Sprintf("%s is not booted by itself: its own menu asks for a password first.", boot.Clean(inv.Entries[i].Name()))
+	}
 	if !inv.Settled { // the screen says so already
 		wait = ""
 	}
@@ -473,6 +478,8 @@ func (s *session) configuration() menu.Config {
 		Hidden:          s.asked.Hidden,
 		Beep:            s.asked.Beep,
 		Locked:          s.trust.locked(),
+		Asks:            s.asks(),
+		Password:        s.asked.Password != "" && s.asked.Password != settings.NoPassword,
 	}
 }
 

@@ -128,15 +128,16 @@ func onceMore(do func() error) error {
 const panicSeconds = "30"
 
 // withAdded returns the command line that an entry is started with: what is added
-// to its own has to do with starts that nobody watches.
-func (s *session) withAdded(e boot.Entry, unattended bool) string {
-	text := e.Cmdline
-	if unattended && s.asked.Confirm > 0 {
+// to its own has to do with starts that nobody watches, and with the settings locked.
+func (s *session) withAdded(a menu.Boot) string {
+	e, text := a.Entry, a.Entry.Cmdline
+	// Nor does a person get a shell who may not edit the command line.
+	if a.Unattended && s.asked.Confirm > 0 || s.asked.Asks(settings.LockEdit) && !a.Edited {
 		if line := cmdline.Parse(text); !line.Has("panic") {
 			text = line.Set("panic", panicSeconds).String()
 		}
 	}
-	text = s.watch(menu.Boot{Entry: e, Unattended: unattended}).parameters(text)
+	text = s.watch(a).parameters(text)
 	if len(text) > cmdlineLimit {
 		return e.Cmdline // or it would be refused
 	}
@@ -148,7 +149,7 @@ func (s *session) withAdded(e boot.Entry, unattended bool) string {
 func (s *session) added(entries []boot.Entry) map[string]string {
 	all := map[string]string{}
 	for _, e := range entries {
-		line := s.withAdded(e, true)
+		line := s.withAdded(menu.Boot{Entry: e, Unattended: true})
 		if line == e.Cmdline {
 			continue
 		}
@@ -207,7 +208,9 @@ func (s *session) nothingUnattended() bool {
 }
 
 // opensShell reports whether a shell is opened when nothing is left to start.
-func (s *session) opensShell() bool { return s.asked.Exhausted == settings.OpenShell && s.asked.Shell }
+func (s *session) opensShell() bool {
+	return s.asked.Exhausted == settings.OpenShell && s.asked.Shell && !s.asked.Asks(settings.LockShell)
+}
 
 // giveUp does what is asked for when nothing is left to start. It is counted
 // first: then each entry may be started once more.

@@ -67,7 +67,7 @@ func pid1() {
 		consoles: consoleDevices(os.DirFS("/"), nil),
 		locked: func() bool {
 			asked, _ := readSettings(os.DirFS("/"))
-			return asked.Verify == settings.Enforce
+			return asked.Verify == settings.Enforce || asked.Asks(settings.LockShell)
 		},
 		messages: kernelMessages,
 		quiet:    line.Has("quiet"),

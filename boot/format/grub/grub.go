@@ -47,6 +47,7 @@ const (
 	maxVariables  = 2000
 	maxLooks      = 20_000 // looks for files
 	maxItems      = 1000   // menu entries and submenus
+	maxUsers      = 100    // with passwords
 	maxPattern    = 1000   // bytes of a regular expression
 	maxInitrds    = 32     // of one entry
 )

@@ -7,9 +7,6 @@ import (
 	"github.com/alpboot/alpboot/boot"
 )
 
-// maxUsers is how many passwords a configuration has at most.
-const maxUsers = 100
-
 // password registers a user (grub-core/commands/password.c and password_pbkdf2.c).
 // Kind is what begins the secret.
 func (m *machine) password(args []string, kind string) int {

@@ -25,6 +25,7 @@ type dialog struct {
 	notices int
 
 	awaited *answer // what was asked for and has not come
+	asked   int     // as in the report, of the password that was asked for last
 
 	asks    question
 	subject menu.Row // what the question is about
@@ -48,6 +49,7 @@ const (
 	command question = iota
 	handOn
 	passphrase
+	password
 	cmdline
 	power
 	memory
@@ -109,6 +111,11 @@ func (c *Console) show() {
 		c.counted = c.report.Default
 		c.sayf("Booting %d (%s) in %d seconds. Enter boots it now, any other line stops that.", c.number(c.report.Default), c.written[c.report.Default], c.report.Left)
 	}
+	if n := c.report.Asked; n != c.asked && c.report.AskedOn == c.name {
+		c.asked, c.asks = n, password
+		c.o.Echo(false)
+		c.sayf("%s (it is not shown; an empty line goes back):", c.report.Asks)
+	}
 	if l := c.awaited; l != nil && (l.answers != c.report.Answers || time.Now().After(l.end)) {
 		c.awaited = nil
 		c.text(l.text)
@@ -149,6 +156,9 @@ func (c *Console) list() {
 // be something else.
 func (c *Console) prompt() {
 	if c.report.Default != "" && c.report.Booting == "" {
+		if c.report.Wait != "" {
+			c.say(c.report.Wait)
+		}
 		c.sayf("Type a number and Enter, Enter alone for %d, or ? and Enter for help:", c.number(c.report.Default))
 		return
 	}
@@ -181,7 +191,7 @@ func (c *Console) changes() {
 	}
 }
 
-func (c *Console) ask(a menu.Action) { c.server.Post(menu.RequestMsg{Action: a}) }
+func (c *Console) ask(a menu.Action) { c.server.Post(menu.RequestMsg{Action: a, Console: c.name}) }
 
 // typed takes a line; b is nil when it was too long.
 func (c *Console) typed(b []byte) {
@@ -209,6 +219,15 @@ func (c *Console) typed(b []byte) {
 			return
 		}
 		c.ask(menu.Unlock{Device: c.subject.Locked, Passphrase: b, HandOn: c.handOn})
+		return
+	}
+	if asks == password {
+		c.o.Echo(true)
+		c.ask(menu.Password{Typed: b})
+		if len(b) == 0 {
+			c.say("Nothing was done.")
+			c.prompt()
+		}
 		return
 	}
 	text := strings.TrimSpace(string(b))

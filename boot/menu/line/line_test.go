@@ -157,6 +157,39 @@ func TestLocked(t *testing.T) {
 	}
 }
 
+// What is locked asks for a password, which is neither shown nor written.
+func TestPassword(t *testing.T) {
+	m := newMachine(t)
+	m.update(menu.ConfigMsg{Config: menu.Config{FallbackTimeout: 5 * time.Second, Asks: []string{menu.AskEdit, menu.AskShell, menu.AskPower, menu.AskUnlock}, Password: true, CmdlineLimit: 200}})
+	m.update(menu.InventoryMsg{Inventory: inventory(), Default: "lts", Wait: "It asks first."})
+	m.out.await(t, "It asks first.\r\nType a number and Enter, Enter alone for 1")
+	const again = " (it is not shown; an empty line goes back):"
+	m.typed("s")
+	m.out.await(t, "Password for the shell"+again)
+	m.typed("hunter1")
+	m.out.await(t, "A password is being checked ...")
+	m.update(menu.PasswordMsg{})
+	m.out.await(t, "This password is wrong. Tries left: 2.\r\nPassword for the shell"+again)
+	m.typed("")
+	m.out.await(t, "Nothing was done.")
+	m.typed("e 1", "+ single")
+	m.out.await(t, "Password for starting Alpine Linux"+again)
+	m.typed("hunter2")
+	m.update(menu.PasswordMsg{Right: true, Owner: true})
+	m.update(menu.CancelledMsg{})
+	m.typed("s", "p", "r", "4", "n", "hunter3", "1")
+	want := []string{"menu.PasswordPassword", "menu.PasswordPassword", `boot lts "root=/dev/sda2 quiet single"`, "menu.Shell{Console:/dev/ttyS0}", "menu.Reboot{}", `unlock /dev/sda3 "hunter3" false`, `boot lts "root=/dev/sda2 quiet"`}
+	if !slices.Equal(m.actions, want) {
+		t.Errorf("asked for %q, want %q", m.actions, want)
+	}
+	m.in.Close()
+	for range m.c.Events() {
+	}
+	if out := m.out.String(); strings.Contains(out, "hunter") || !m.echo {
+		t.Errorf("a password was written, or nothing is shown any more:\n%s", out)
+	}
+}
+
 func TestDialog(t *testing.T) {
 	found := menu.InventoryMsg{Inventory: inventory(), Default: "lts", Memory: "It is kept in EFI variables."}
 	tests := []struct {
