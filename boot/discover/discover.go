@@ -52,6 +52,13 @@ type Maker interface {
 	Image(fsys Filesystem, name string) (Made, error)
 }
 
+// TokenReader is what a [Maker] also has where a TPM may unlock volumes; package
+// device/system has it.
+type TokenReader interface {
+	// Tokens returns the tokens for a TPM in the header of a LUKS volume, as JSON.
+	Tokens(node string) ([][]byte, error)
+}
+
 // Writer is what a [Machine] also has when something can be written to its
 // devices; package device/system has it.
 type Writer interface {

@@ -102,6 +102,9 @@ func probe(ctx context.Context, s *Scanner, at target) (f probed) {
 	case superblock.LUKS:
 		f.roots = bare.FindRoots(nil, f.status.Volume) // there may be one in it
 		f.status.Locked = true
+		if r, ok := s.Maker.(TokenReader); ok {
+			f.status.Tokens, _ = r.Tokens(at.node) // what is wrong with its header is said when it is unlocked
+		}
 		f.status.Problem = sentence("%s is encrypted (LUKS), and its passphrase has not been given", path)
 		return f
 	case superblock.LVMMember, superblock.RAIDMember:

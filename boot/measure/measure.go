@@ -93,6 +93,17 @@ func Events(ctx context.Context, t kexec.Target, algorithms []tpm.Algorithm, pro
 	return events, nil
 }
 
+// Shell returns what the opening of a shell extends.
+func Shell(algorithms []tpm.Algorithm) Event {
+	e := Event{PCR: CmdlinePCR, What: "shell"}
+	for _, a := range algorithms {
+		h := a.New()
+		h.Write([]byte(e.What))
+		e.Digests = append(e.Digests, tpm.Digest{Algorithm: a, Sum: h.Sum(nil)})
+	}
+	return e
+}
+
 // part is a kernel or an initrd.
 type part struct {
 	what, name string

@@ -6,10 +6,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/cmdline"
+	"github.com/alpboot/alpboot/boot/measure"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/pointer"
 	"github.com/alpboot/alpboot/boot/settings"
+	"github.com/alpboot/alpboot/boot/tpm"
 )
 
 // consoleNames returns for each device what console= is for it: what the
@@ -127,7 +130,16 @@ func (s *session) shell(device string) {
 	}
 	i := max(0, slices.IndexFunc(s.Consoles, func(c Console) bool { return c.Device == device }))
 	on := s.Consoles[i]
+	tpmName := ""
+	if slices.ContainsFunc(s.view.inventory.Volumes, func(v boot.VolumeStatus) bool { return len(v.Tokens) > 0 }) {
+		tpmName = tpm.Find(s.Root)
+	}
+	s.secrets.forgetSealed()
+	var measured []measure.Event
 	s.restart(func() error {
+		if tpmName != "" {
+			measured = s.latch(tpmName)
+		}
 		// Suspended or not, the console is the menu's again afterwards.
 		err := on.Suspend("Type exit to come back to the menu. help lists the commands.\r\n")
 		if err == nil {
@@ -139,6 +151,7 @@ func (s *session) shell(device string) {
 		}
 		return errors.Join(err, on.Resume())
 	}, func(err error) {
+		s.measure.events = append(s.measure.events, measured...)
 		if s.view.holders == 0 {
 			s.Machine.KernelMessages(false)
 		}

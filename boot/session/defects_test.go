@@ -152,7 +152,7 @@ func TestPassphraseOfTheRoot(t *testing.T) {
 	} {
 		for range 20 {
 			e := boot.Entry{Cmdline: tt.cmdline, Volume: boot.Volume{Device: "/dev/sdb1", Disk: "/dev/sdb"}}
-			if _, got := o.handOn(e, []boot.Volume{inside}); string(got) != tt.want {
+			if _, got := o.handOn(e, []boot.Volume{inside}, false); string(got) != tt.want {
 				t.Fatalf("%s: the passphrase of %s, want %s", tt.name, got, tt.want)
 			}
 		}

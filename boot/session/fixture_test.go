@@ -219,6 +219,7 @@ type fixture struct {
 
 	dog     *boottest.Watchdog // nil: it cannot be opened
 	tpm     *tpmtest.Fake      // nil: it cannot be opened
+	first   io.ReadWriteCloser // what is opened first in its place, if set
 	pointer func(name string) (pointer.Device, error)
 
 	mu       sync.Mutex
@@ -331,6 +332,12 @@ func (b *fixture) Watchdog(name string) (watchdog.Running, error) {
 	return b.dog, nil
 }
 func (b *fixture) TPM(string) (io.ReadWriteCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if first := b.first; first != nil {
+		b.first = nil
+		return first, nil
+	}
 	if b.tpm == nil {
 		return nil, errors.New("it is in use")
 	}

@@ -84,7 +84,7 @@ func (s *session) boot(a menu.Boot) {
 	j := &job{choice: &a, entry: e, found: s.view.entry(e), memory: s.memory, store: s.memory.store, spent: s.spent(), before: s.memory.stored}
 	j.last, j.confirm = s.asked.RemembersLast(), s.asked.Confirm
 	j.first = s.choice.Once && e.ID == s.choice.ID
-	j.cmdline, j.passphrase = s.secrets.handOn(e, s.view.volumes())
+	j.cmdline, j.passphrase = s.secrets.handOn(e, s.view.volumes(), s.trust.enforces() && !a.Edited)
 	j.watched = s.watch(a)
 	j.verdict = s.trust.judge(a.Entry, s.withConsoles([]boot.Entry{j.found})[0])
 	s.log.Info("booting", "entry", a.Entry.ID, "kernel", a.Entry.Kernel, "on", a.Entry.Volume.Device, "initrds", a.Entry.Initrds, "cmdline", j.cmdline, "unattended", a.Unattended)

@@ -23,6 +23,7 @@ type secrets struct {
 type secret struct {
 	device     string
 	passphrase []byte
+	sealed     bool        // it is the TPM's, and nobody has typed it
 	handOn     bool        // to be passed to the system that is booted
 	kept       bool        // it has unlocked volume, and is kept for that system
 	volume     boot.Volume // the LUKS volume; its device may have another name after a rescan
@@ -75,7 +76,10 @@ func (o *secrets) forVolume(v boot.Volume) *secret {
 // passphrase which was kept for it, and that passphrase; nil when it would not
 // ask for one. Where several volumes are what the command line names, the one
 // counts that the root filesystem is in, then the one on the disk of the entry.
-func (o *secrets) handOn(e boot.Entry, volumes []boot.Volume) (string, []byte) {
+//
+// What the TPM has, and nobody typed, is for an entry that is signed, as its disk has
+// it: anybody who can write to some disk can make another one.
+func (o *secrets) handOn(e boot.Entry, volumes []boot.Volume, signed bool) (string, []byte) {
 	crypt := rootVolume(e, volumes).Crypt
 	rank := func(k *secret) int {
 		switch {
@@ -88,7 +92,9 @@ func (o *secrets) handOn(e boot.Entry, volumes []boot.Volume) (string, []byte) {
 		}
 		return 3
 	}
-	kept := slices.DeleteFunc(slices.Clone(o.live), func(k *secret) bool { return !k.kept })
+	kept := slices.DeleteFunc(slices.Clone(o.live), func(k *secret) bool {
+		return !k.kept || k.sealed && !signed
+	})
 	slices.SortStableFunc(kept, func(a, b *secret) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.volume.Device, b.volume.Device))
 	})
@@ -143,6 +149,10 @@ func (s *session) unlock(k *secret) {
 				s.secrets.keep(k, vol)
 			default:
 				s.secrets.wipe(k)
+			}
+			if err != nil && k.sealed {
+				s.notUnsealed(k.device, err)
+				return
 			}
 			s.unlocked(k.device, err)
 		})

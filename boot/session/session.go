@@ -125,18 +125,19 @@ type session struct {
 	passed          map[string]bool // entries that were reported as passed over
 	reported        map[string]bool // what was logged of volumes and of the choice
 
-	view    view
-	volumes volumes
-	memory  *memory
-	secrets secrets
-	loader  loader
-	ahead   ahead
-	enough  enough
-	keymaps keymaps
-	guard   guard
-	measure measuring
-	last    lastTime
-	trust   trust
+	view      view
+	volumes   volumes
+	memory    *memory
+	secrets   secrets
+	loader    loader
+	ahead     ahead
+	enough    enough
+	keymaps   keymaps
+	guard     guard
+	measure   measuring
+	unsealing unsealing
+	last      lastTime
+	trust     trust
 
 	fingerprints fingerprints
 }
@@ -325,6 +326,7 @@ func (s *session) take(inv boot.Inventory) {
 	s.logInventory()
 	s.unlockAgain()
 	s.unlockPending()
+	s.unseal()
 	if inv.Settled {
 		s.readVolumes()
 	}
@@ -364,7 +366,7 @@ func (s *session) logOnce(level slog.Level, text string) {
 // countdown begins only when settings and memory are known.
 func (s *session) show() {
 	inv := s.view.known()
-	inv.Settled = inv.Settled && s.ready()
+	inv.Settled = inv.Settled && s.ready() && !s.unsealingBusy()
 	s.readFingerprints()
 	s.choice = choice.Default(inv, s.wants())
 	inv.Entries = s.withConsoles(inv.Entries)

@@ -67,6 +67,7 @@ type Device struct {
 	Member     *assemble.Member   // nil for a set that the kernel has assembled already
 	Inside     *Device            // what it contains when it is unlocked or assembled
 	Passphrase string             // that unlocks it; "" for "right"
+	Tokens     [][]byte           // for a TPM, in its header
 	Images     map[string]*Device // what its image files contain, by name; Block.Name is what a user calls it
 	Faults     map[Step]Fault
 }
@@ -358,6 +359,16 @@ func (m *Machine) Map(mapping assemble.Mapping) (device.Made, error) {
 		return device.Made{}, err
 	}
 	return m.make(d, d.Inside)
+}
+
+// Tokens implements discover.TokenReader.
+func (m *Machine) Tokens(node string) ([][]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if i := m.index(node); i >= 0 {
+		return m.devices[i].Tokens, nil
+	}
+	return nil, nil
 }
 
 // Unlock implements discover.Maker.

@@ -74,6 +74,9 @@ type Header struct {
 	// copy of the header is damaged.
 	Notes []string
 
+	// Tokens are those of LUKS2 by which a TPM opens it (systemd-tpm2), as JSON.
+	Tokens [][]byte
+
 	r       io.ReaderAt
 	size    int64
 	data    segment

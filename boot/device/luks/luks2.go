@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,7 +74,27 @@ func (h *Header) read2() error {
 	if err != nil {
 		return damaged("its JSON area: %v", err)
 	}
+	h.Tokens = tokens(text)
 	return h.readMetadata(root)
+}
+
+// ofTPM is the type of a token by which a TPM opens a volume.
+const ofTPM = "systemd-tpm2"
+
+// tokens returns the tokens for a TPM in a JSON area that is valid.
+func tokens(text []byte) (list [][]byte) {
+	const most = 8
+	var area struct{ Tokens map[string]json.RawMessage }
+	if json.Unmarshal(text, &area) != nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(area.Tokens)) {
+		var t struct{ Type string }
+		if json.Unmarshal(area.Tokens[name], &t) == nil && t.Type == ofTPM && len(list) < most {
+			list = append(list, area.Tokens[name])
+		}
+	}
+	return list
 }
 
 // readCopy reads the copy of the header that begins at offset at, and checks it.
@@ -167,7 +189,7 @@ func (h *Header) noteTokens(tokens object) {
 	for _, name := range tokens.names() {
 		var bad error
 		kind := tokens.with(&bad).object(name).text("type")
-		if bad == nil && !slices.Contains(kinds, kind) {
+		if bad == nil && kind != ofTPM && !slices.Contains(kinds, kind) {
 			kinds = append(kinds, kind)
 		}
 	}

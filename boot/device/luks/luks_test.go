@@ -303,6 +303,23 @@ func TestCipherOfData(t *testing.T) {
 	}
 }
 
+// The tokens for a TPM are there to be used, as they stand in the header; others have a
+// note.
+func TestTokens(t *testing.T) {
+	const of = `{"type":"systemd-tpm2","keyslots":["0"],"tpm2-pcrs":[7, 8]}`
+	b := volume(t, replace(t, metadata(t), `"tokens":{}`, `"tokens":{"0":{"type":"clevis","keyslots":["0"]},"1":`+of+`}`))
+	h, err := luks.Open(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(h.Tokens) != 1 || string(h.Tokens[0]) != of {
+		t.Errorf("the tokens are %q", h.Tokens)
+	}
+	if len(h.Notes) != 1 || !strings.Contains(h.Notes[0], `a token of type "clevis", which is not used here`) {
+		t.Errorf("the notes are %q", h.Notes)
+	}
+}
+
 // twoSlots is luks2.gz with a second key slot, 1, of the same contents.
 func twoSlots(t testing.TB, oldNew ...string) []byte {
 	text := metadata(t)

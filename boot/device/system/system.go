@@ -120,6 +120,20 @@ func (m *Machine) create(name, uuid string, table mapper.Table) (device.Made, er
 	return device.Made{Node: d.Path, Size: int64(table.Sectors()) * 512, Close: d.Close}, nil
 }
 
+// Tokens implements discover.TokenReader.
+func (m *Machine) Tokens(node string) ([][]byte, error) {
+	f, err := device.Open(node)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	header, err := luks.Open(f, f.Size)
+	if err != nil {
+		return nil, err
+	}
+	return header.Tokens, nil
+}
+
 // spare is how many bytes of memory opening a key slot must leave.
 const spare = 64 << 20
 
