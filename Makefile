@@ -28,7 +28,7 @@ initramfs:
 
 kernel:
 	$(NEED) build $(KERNEL_GROUPS)
-	@go run ./cmds/mkpayload kernel --arch $(ARCH) -o $(OUT)/vmlinuz
+	@go run ./cmds/mkpayload kernel --arch $(ARCH) $(if $(KEEP),--keep) $(if $(PACKED),--compress $(PACKED)) -o $(OUT)/vmlinuz$(if $(PACKED),-$(PACKED))
 
 payloads:
 	$(NEED) build $(KERNEL_GROUPS) payloads

@@ -138,7 +138,7 @@ func flavoured(text string) string {
 // where that has the driver of the disk as a module.
 var openrcKernel = sync.OnceValues(func() (o vm.Options, err error) {
 	if made.HasKernel() {
-		o.Kernel, err = made.Kernel()
+		o.Kernel, err = made.StartedKernel()
 		return o, err
 	}
 	return startedKernel()

@@ -101,7 +101,14 @@ func (p payload) files() (kernel, initrd string, err error) {
 
 // anyKernel is the one that is at hand: our own where make kernel has built it,
 // else Debian's.
-var anyKernel = payload(func() (string, string, error) { return made.Menu() })
+var anyKernel = payload(func() (string, string, error) {
+	_, initrd, err := made.Menu()
+	if err != nil {
+		return "", "", err
+	}
+	kernel, err := made.StartedKernel()
+	return kernel, initrd, err
+})
 
 // needOwnKernel skips a test of something that only our own kernel has, when it
 // has not been built. .ci/run builds it first.

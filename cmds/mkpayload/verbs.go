@@ -73,6 +73,7 @@ func kernelVerb(f *flagSet) runner {
 	f.arch(&arch, "processor")
 	f.linux(&k)
 	f.BoolVar(&k.Cached, "cached", false, "fail unless the same was built before")
+	f.BoolVar(&k.Keep, "keep", false, "keep 2 GB in the cache, of which the same kernel is packed or filled in another way within a minute")
 	f.BoolVar(&k.Raw, "raw", false, "arm64: write the Image as U-Boot's booti and QEMU's -kernel take it, not the PE file that unpacks itself")
 	f.written(&k.Output, &k.DryRun, "ARCH/vmlinuz, or with --raw Image")
 	return func(ctx context.Context, out payload.Output) error {
