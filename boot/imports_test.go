@@ -36,7 +36,7 @@ var arrows = map[string][]string{
 	"boot/module":            {"boot/device/superblock"},
 	"boot/lasttime":          {"boot/pstore", "boot/watchdog"},
 	"boot/manual":            {},
-	"boot/manifest":          {},
+	"boot/manifest":          {"boot/signature"},
 	"boot/pointer":           {},
 	"boot/pstore":            {},
 	"boot/chart":             {},
@@ -64,7 +64,7 @@ var arrows = map[string][]string{
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
 		"boot/keymap", "boot/lasttime", "boot/manifest", "boot/measure", "boot/menu", "boot/pointer", "boot/remember", "boot/settings", "boot/signature", "boot/sysinfo", "boot/tpm", "boot/watchdog",
 	},
-	"boot/doctor": {"boot/choice", "boot/device/superblock", "boot/format/fstab", "boot/kernel", "boot/module", "boot/payload/efi", "boot/payload/esp", "boot/payload/inspect", "boot/settings"},
+	"boot/doctor": {"boot/choice", "boot/device/superblock", "boot/format/fstab", "boot/kernel", "boot/manifest", "boot/module", "boot/payload/efi", "boot/payload/esp", "boot/payload/inspect", "boot/settings", "boot/signature"},
 	"boot/keep":   {"boot/device/mountinfo", "boot/format/kept", "boot/kernel"},
 	"boot/reboot": {
 		"boot/choice", "boot/device/...", "boot/discover", "boot/doctor", "boot/format/all", "boot/format/kept", "boot/keep", "boot/kernel/...", "boot/kexec",
