@@ -186,6 +186,9 @@ func (x *examination) image(file string, b []byte) {
 		x.find(Broken, "firmware", install, "%s: %v.", file, err)
 		return
 	}
+	if r.Cmdline != nil && !r.Opaque {
+		x.menu = r
+	}
 	secure := x.secureBoot()
 	for _, p := range r.Problems {
 		if !strings.Contains(p, "its signature") { // which are checked below
