@@ -124,7 +124,10 @@ func TestKeepSigns(t *testing.T) {
 	if out, _ := f.do(t, exitDone, "keep", "pre-commit"); out != "" {
 		t.Errorf("of what is kept already it says %q", out)
 	}
-	f.write(t, map[string]string{"/etc/alpboot/sign.key": "-> /absent"})
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	f.write(t, map[string]string{"/boot/initramfs-lts": initramfs + "new"})
 	if out, _ := f.do(t, exitDone, "keep", "post-commit"); !strings.HasPrefix(out, "alpboot: what starts next is not signed: the key: ") || !strings.HasSuffix(out, "; run alpboot sign\n") {
 		t.Errorf("without its key it says %q", out)
 	}
