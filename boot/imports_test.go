@@ -40,6 +40,7 @@ var arrows = map[string][]string{
 	"boot/pointer":           {},
 	"boot/pstore":            {},
 	"boot/chart":             {},
+	"boot/securekeys":        {},
 	"boot/signature":         {},
 	"boot/sysinfo":           {},
 	"boot/tpm":               {},
@@ -57,14 +58,15 @@ var arrows = map[string][]string{
 	"boot/list/readonly": {"boot/device/superblock"},
 	"boot/menu/...":      {"boot/menu/..."},
 
-	"boot/payload/...": {"boot/payload/...", "boot/kernel/...", "boot/module", "boot/remember", "initramfs"},
-	"boot/payload/esp": {"boot/payload/...", "boot/remember", "boot/device/mountinfo"},
-	"boot/install":     {"boot/payload/...", "boot/device/...", "boot/format/...", "boot/kernel"},
+	"boot/payload/...":  {"boot/payload/...", "boot/kernel/...", "boot/module", "boot/remember", "initramfs"},
+	"boot/payload/keys": {"boot/payload", "boot/payload/efi", "boot/payload/payloadtest", "boot/securekeys"},
+	"boot/payload/esp":  {"boot/payload/...", "boot/remember", "boot/device/mountinfo"},
+	"boot/install":      {"boot/payload/...", "boot/device/...", "boot/format/...", "boot/kernel"},
 	"boot/session": {
 		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
-		"boot/keymap", "boot/lasttime", "boot/manifest", "boot/measure", "boot/menu", "boot/pointer", "boot/remember", "boot/settings", "boot/signature", "boot/sysinfo", "boot/tpm", "boot/watchdog",
+		"boot/keymap", "boot/lasttime", "boot/manifest", "boot/measure", "boot/menu", "boot/pointer", "boot/remember", "boot/securekeys", "boot/settings", "boot/signature", "boot/sysinfo", "boot/tpm", "boot/watchdog",
 	},
-	"boot/doctor": {"boot/choice", "boot/device/superblock", "boot/format/fstab", "boot/kernel", "boot/manifest", "boot/module", "boot/payload/efi", "boot/payload/esp", "boot/payload/inspect", "boot/settings", "boot/signature"},
+	"boot/doctor": {"boot/choice", "boot/device/superblock", "boot/format/fstab", "boot/kernel", "boot/manifest", "boot/module", "boot/payload/efi", "boot/payload/esp", "boot/payload/inspect", "boot/securekeys", "boot/settings", "boot/signature"},
 	"boot/keep":   {"boot/device/mountinfo", "boot/format/kept", "boot/kernel"},
 	"boot/reboot": {
 		"boot/choice", "boot/device/...", "boot/discover", "boot/doctor", "boot/format/all", "boot/format/kept", "boot/keep", "boot/kernel/...", "boot/kexec",

@@ -52,6 +52,7 @@ func verbs() []verb {
 		{"update", "", "replaces the alpboot that is installed by a newer one", textUpdate, updateVerb},
 		{"uninstall", "", "takes alpboot away, and nothing else", textUninstall, setup(false, install.Setup.Uninstall)},
 		{"sign", "", "signs what may start", textSign, signVerb},
+		{"keys", "", "makes keys for Secure Boot", textKeys, keysVerb},
 		{"log", "[FILE]", "what is known of the last starts", textLog, logVerb},
 		goodVerb(),
 		rememberVerb(),
