@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/format/uki/ukitest"
 	"github.com/alpboot/alpboot/boot/manifest"
 	"github.com/alpboot/alpboot/boot/signature"
 	"github.com/alpboot/alpboot/boot/tpm"
@@ -293,5 +294,38 @@ func TestRevokeRefuses(t *testing.T) {
 				t.Errorf("epoch %d was followed by %d", before, f.epoch(t))
 			}
 		})
+	}
+}
+
+// A unified kernel image is signed without the boot counter in its name, which the next
+// start changes. Of two whose names differ by no more than that, one is signed.
+func TestSignCounted(t *testing.T) {
+	image := func(cmdline string) string {
+		b, err := ukitest.FromText(".osrel PRETTY_NAME=Alpine\n.cmdline " + cmdline + "\n.linux " + release + "\n.initrd 070701\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	f, sign := minisigned(t, nil)
+	f.write(t, map[string]string{"/boot/EFI/Linux/alpine+3.efi": image("quiet")})
+	if out, stderr := sign(exitDone); out != "Signed /boot/alpboot.manifest: 3 entries, 5 files, epoch 1\n" || strings.Contains(stderr, "alpine") {
+		t.Errorf("says %q, %q", out, stderr)
+	}
+	b, err := os.ReadFile(f.path("/boot/alpboot.manifest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := manifest.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Allows("boot", manifest.Entry{Kernel: "boot/EFI/Linux/alpine+2-1.efi", Cmdline: "quiet"}); err != nil || !strings.Contains(string(b), " EFI/Linux/alpine.efi\n") {
+		t.Errorf("the manifest %v\n%s", err, b)
+	}
+	f.write(t, map[string]string{"/boot/EFI/Linux/alpine.efi": image("other")})
+	out, stderr := sign(exitDone)
+	if !strings.Contains(out, "3 entries, 5 files") || !strings.Contains(stderr, "differs from another file by no more than the boot counter in its name") {
+		t.Errorf("of two: says %q, %q", out, stderr)
 	}
 }
