@@ -273,8 +273,8 @@ type VolumeStatus struct {
 	Problem string        // why nothing of it could be used, as a sentence that names the device
 	Notes   []Note
 
-	// Tokens are what a TPM may unlock it by, as JSON: see package luks.
-	Tokens [][]byte
+	// Tokens are what a TPM may unlock it by: see package luks.
+	Tokens []map[string]any
 
 	System System // that its entries boot, where that is known to be one
 	Size   int64  // in bytes; 0 when it is not known

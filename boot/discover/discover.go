@@ -55,8 +55,8 @@ type Maker interface {
 // TokenReader is what a [Maker] also has where a TPM may unlock volumes; package
 // device/system has it.
 type TokenReader interface {
-	// Tokens returns the tokens for a TPM in the header of a LUKS volume, as JSON.
-	Tokens(node string) ([][]byte, error)
+	// Tokens returns the tokens for a TPM in the header of a LUKS volume.
+	Tokens(node string) ([]map[string]any, error)
 }
 
 // Writer is what a [Machine] also has when something can be written to its

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/discover"
@@ -48,29 +49,32 @@ func (s *session) unseal() {
 		handOn, tokens := s.asked.HandOn, v.Tokens
 		s.wg.Go(func() {
 			passphrase, err := s.unsealOne(name, tokens)
+			var taken atomic.Bool
 			s.later(func() {
 				u.asking--
-				if err != nil {
+				switch {
+				case taken.Swap(true): // the session ends
+				case err != nil:
 					s.notUnsealed(device, err)
-				} else {
+				default:
 					k := s.secrets.own(menu.Unlock{Device: device, Passphrase: passphrase, HandOn: handOn})
 					k.sealed = true
 					s.unlock(k)
 				}
 			})
-			if s.ctx.Err() != nil {
-				clear(passphrase) // nobody has taken it
+			if s.ctx.Err() != nil && !taken.Swap(true) {
+				clear(passphrase)
 			}
 		})
 	}
 }
 
 // unsealOne returns the passphrase that the TPM has by one of these tokens.
-func (s *session) unsealOne(name string, tokens [][]byte) (passphrase []byte, err error) {
+func (s *session) unsealOne(name string, tokens []map[string]any) (passphrase []byte, err error) {
 	err = askTPM(name, s.Machine.TPM, func(ctx context.Context, d *tpm.Device) error {
 		var errs []error
-		for _, text := range tokens {
-			sealed, err := tpm.ParseToken(text)
+		for _, t := range tokens {
+			sealed, err := tpm.ParseToken(t)
 			if err == nil {
 				var secret []byte
 				if secret, err = d.Unseal(ctx, sealed); err == nil {

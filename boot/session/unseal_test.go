@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"os"
 	"slices"
@@ -17,6 +18,15 @@ import (
 	"github.com/alpboot/alpboot/boot/tpm/tpmtest"
 )
 
+// decoded returns the values of a token.
+func decoded(t *testing.T, text string) (token map[string]any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &token); err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
 // sealed is a disk of which the passphrase is sealed to a TPM, and what that TPM says: it
 // is an emulator's that systemd-cryptenroll has sealed to.
 func sealed(t *testing.T) (disk hardware.Device, conversation io.ReadWriteCloser) {
@@ -26,7 +36,8 @@ func sealed(t *testing.T) (disk hardware.Device, conversation io.ReadWriteCloser
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := tpm.ParseToken(token)
+	values := decoded(t, string(token))
+	s, err := tpm.ParseToken(values)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +46,7 @@ func sealed(t *testing.T) (disk hardware.Device, conversation io.ReadWriteCloser
 		t.Fatal(err)
 	}
 	disk = encrypted(t)
-	disk.Tokens, disk.Passphrase = [][]byte{[]byte("{}"), token}, string(tpm.Passphrase(secret))
+	disk.Tokens, disk.Passphrase = []map[string]any{{}, values}, string(tpm.Passphrase(secret))
 	return disk, tpmtest.Replay(t, file)
 }
 
@@ -94,7 +105,7 @@ func TestNotUnlockedByTPM(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			disk := disk
 			if tt.token != "" {
-				disk.Tokens = [][]byte{[]byte(tt.token)}
+				disk.Tokens = []map[string]any{decoded(t, tt.token)}
 			} else {
 				disk.Tokens = disk.Tokens[1:]
 			}
@@ -126,8 +137,9 @@ func TestDefaultWaitsForTPM(t *testing.T) {
 		b.withTPM(f)
 		defer f.Hang()()
 		b.start("alpboot.timeout=0")
+		b.wait(3 * time.Second) // measuring alone takes three seconds
 		b.did()
-		b.wait(8 * time.Second) // three seconds for the volume, and three to measure
+		b.wait(4 * time.Second)
 		b.hw.mu.Lock()
 		defer b.hw.mu.Unlock()
 		if !slices.Contains(b.hw.done, booted[0]) {

@@ -3,9 +3,9 @@ package tpm
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // Sealed is a secret that a TPM returns while its PCRs have the values to which the
@@ -126,67 +126,58 @@ func appendSized(b, data []byte) []byte {
 	return append(be.AppendUint16(b, uint16(len(data))), data...)
 }
 
-// one is a string in JSON, or a list of one.
-type one string
-
-func (o *one) UnmarshalJSON(b []byte) error {
-	var list []string
-	if json.Unmarshal(b, &list) == nil && len(list) == 1 {
-		*o = one(list[0])
-		return nil
-	}
-	return json.Unmarshal(b, (*string)(o))
-}
-
-// ParseToken reads a LUKS2 token of the type systemd-tpm2, as systemd-cryptenroll
+// ParseToken takes a LUKS2 token of the type systemd-tpm2, as systemd-cryptenroll
 // writes it, if no more than the values of PCRs is needed for it. The error says what
-// else is.
-func ParseToken(text []byte) (Sealed, error) {
-	var t struct {
-		Type       string `json:"type"`
-		Blob       one    `json:"tpm2-blob"`
-		PCRs       []int  `json:"tpm2-pcrs"`
-		Bank       string `json:"tpm2-pcr-bank"`
-		Primary    string `json:"tpm2-primary-alg"`
-		PIN        bool   `json:"tpm2-pin"`
-		PCRLock    bool   `json:"tpm2_pcrlock"`
-		SignedPCRs []int  `json:"tpm2_pubkey_pcrs"`
-		SRK        []byte `json:"tpm2_srk"`
+// else is. The values are those of JSON: numbers of any type that is printed as it is there.
+func ParseToken(t map[string]any) (Sealed, error) {
+	text := func(name string) string {
+		v := t[name]
+		if list, ok := v.([]any); ok && len(list) == 1 { // systemd 256 and later
+			v = list[0]
+		}
+		s, _ := v.(string)
+		return s
 	}
-	if err := json.Unmarshal(text, &t); err != nil {
-		return Sealed{}, fmt.Errorf("the token cannot be read: %w", err)
-	}
-	s := Sealed{PCRs: t.PCRs, RSA: t.Primary == "rsa", Bank: SHA256}
-	if t.Bank == SHA1.String() {
+	pcrs, _ := t["tpm2-pcrs"].([]any)
+	signed, _ := t["tpm2_pubkey_pcrs"].([]any)
+	bank, primary := text("tpm2-pcr-bank"), text("tpm2-primary-alg")
+	s := Sealed{RSA: primary == "rsa", Bank: SHA256}
+	if bank == SHA1.String() {
 		s.Bank = SHA1
 	}
 	switch {
-	case t.Type != "systemd-tpm2":
-		return Sealed{}, fmt.Errorf("it is a token of type %q", t.Type)
-	case t.PIN:
+	case text("type") != "systemd-tpm2":
+		return Sealed{}, fmt.Errorf("it is a token of type %q", text("type"))
+	case t["tpm2-pin"] == true:
 		return Sealed{}, errors.New("the token needs a PIN")
-	case t.PCRLock:
+	case t["tpm2_pcrlock"] == true:
 		return Sealed{}, errors.New("the token needs a policy of systemd-pcrlock")
-	case len(t.SignedPCRs) > 0:
+	case len(signed) > 0:
 		return Sealed{}, errors.New("the token needs a signed policy")
-	case len(t.PCRs) == 0:
+	case len(pcrs) == 0:
 		return Sealed{}, errors.New("the token is not bound to PCRs")
-	case t.Bank != "" && t.Bank != s.Bank.String(), t.Primary != "" && t.Primary != "rsa" && t.Primary != "ecc":
-		return Sealed{}, fmt.Errorf("the token has a bank or key that is not known: %.20q, %.20q", t.Bank, t.Primary)
+	case bank != "" && bank != s.Bank.String(), primary != "" && primary != "rsa" && primary != "ecc":
+		return Sealed{}, fmt.Errorf("the token has a bank or key that is not known: %.20q, %.20q", bank, primary)
 	}
-	for _, pcr := range t.PCRs {
-		if pcr < 0 || pcr > 23 {
-			return Sealed{}, fmt.Errorf("the token has PCR %d, which does not exist", pcr)
+	for _, v := range pcrs {
+		pcr, err := strconv.Atoi(fmt.Sprint(v))
+		if err != nil || pcr < 0 || pcr > 23 {
+			return Sealed{}, fmt.Errorf("the token has PCR %.20v, which does not exist", v)
 		}
+		s.PCRs = append(s.PCRs, pcr)
 	}
-	if len(t.SRK) > 0 { // a key as its library stores it: the handle comes first
+	srk, err := base64.StdEncoding.DecodeString(text("tpm2_srk"))
+	if err != nil {
+		return Sealed{}, fmt.Errorf("the token cannot be read: %w", err)
+	}
+	if len(srk) > 0 { // a key as its library stores it: the handle comes first
 		const persistent = 0x81
-		r := &reader{rest: t.SRK}
+		r := &reader{rest: srk}
 		if s.Parent = r.uint32(); s.Parent>>24 != persistent {
 			return Sealed{}, errors.New("the token has a key that is not kept in the TPM")
 		}
 	}
-	blob, err := base64.StdEncoding.DecodeString(string(t.Blob))
+	blob, err := base64.StdEncoding.DecodeString(text("tpm2-blob"))
 	if err != nil {
 		return Sealed{}, fmt.Errorf("the token cannot be read: %w", err)
 	}

@@ -67,7 +67,7 @@ type Device struct {
 	Member     *assemble.Member   // nil for a set that the kernel has assembled already
 	Inside     *Device            // what it contains when it is unlocked or assembled
 	Passphrase string             // that unlocks it; "" for "right"
-	Tokens     [][]byte           // for a TPM, in its header
+	Tokens     []map[string]any   // for a TPM, in its header
 	Images     map[string]*Device // what its image files contain, by name; Block.Name is what a user calls it
 	Faults     map[Step]Fault
 }
@@ -362,7 +362,7 @@ func (m *Machine) Map(mapping assemble.Mapping) (device.Made, error) {
 }
 
 // Tokens implements discover.TokenReader.
-func (m *Machine) Tokens(node string) ([][]byte, error) {
+func (m *Machine) Tokens(node string) ([]map[string]any, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if i := m.index(node); i >= 0 {

@@ -74,8 +74,8 @@ type Header struct {
 	// copy of the header is damaged.
 	Notes []string
 
-	// Tokens are those of LUKS2 by which a TPM opens it (systemd-tpm2), as JSON.
-	Tokens [][]byte
+	// Tokens are those of LUKS2 by which a TPM opens it (systemd-tpm2): values of JSON.
+	Tokens []map[string]any
 
 	r       io.ReaderAt
 	size    int64

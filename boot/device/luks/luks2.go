@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,27 +72,7 @@ func (h *Header) read2() error {
 	if err != nil {
 		return damaged("its JSON area: %v", err)
 	}
-	h.Tokens = tokens(text)
 	return h.readMetadata(root)
-}
-
-// ofTPM is the type of a token by which a TPM opens a volume.
-const ofTPM = "systemd-tpm2"
-
-// tokens returns the tokens for a TPM in a JSON area that is valid.
-func tokens(text []byte) (list [][]byte) {
-	const most = 8
-	var area struct{ Tokens map[string]json.RawMessage }
-	if json.Unmarshal(text, &area) != nil {
-		return nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(area.Tokens)) {
-		var t struct{ Type string }
-		if json.Unmarshal(area.Tokens[name], &t) == nil && t.Type == ofTPM && len(list) < most {
-			list = append(list, area.Tokens[name])
-		}
-	}
-	return list
 }
 
 // readCopy reads the copy of the header that begins at offset at, and checks it.
@@ -152,7 +130,7 @@ func (h *Header) readMetadata(root any) error {
 	if bad != nil {
 		return bad
 	}
-	h.noteTokens(tokens)
+	h.readTokens(tokens)
 
 	id, err := h.readSegment(config, segments)
 	if err != nil {
@@ -184,13 +162,19 @@ func (h *Header) readMetadata(root any) error {
 	return h.checkSlots()
 }
 
-func (h *Header) noteTokens(tokens object) {
+// readTokens takes in the tokens for a TPM; others are noted.
+func (h *Header) readTokens(tokens object) {
+	const most = 8
 	var kinds []string
 	for _, name := range tokens.names() {
 		var bad error
-		kind := tokens.with(&bad).object(name).text("type")
-		if bad == nil && kind != ofTPM && !slices.Contains(kinds, kind) {
+		t := tokens.with(&bad).object(name)
+		switch kind := t.text("type"); {
+		case bad != nil, slices.Contains(kinds, kind):
+		case kind != "systemd-tpm2":
 			kinds = append(kinds, kind)
+		case len(h.Tokens) < most:
+			h.Tokens = append(h.Tokens, t.m)
 		}
 	}
 	slices.Sort(kinds)

@@ -121,7 +121,7 @@ func (m *Machine) create(name, uuid string, table mapper.Table) (device.Made, er
 }
 
 // Tokens implements discover.TokenReader.
-func (m *Machine) Tokens(node string) ([][]byte, error) {
+func (m *Machine) Tokens(node string) ([]map[string]any, error) {
 	f, err := device.Open(node)
 	if err != nil {
 		return nil, err
