@@ -1,7 +1,6 @@
 package qemutests
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -279,8 +278,6 @@ func (c collected) Set(name, vendor string, value []byte) error {
 	c[name+"-"+vendor] = value
 	return nil
 }
-
-func (c collected) SetSigned(string, string, []byte) error { return errors.ErrUnsupported }
 
 func (c collected) Delete(name, vendor string) error {
 	delete(c, name+"-"+vendor)

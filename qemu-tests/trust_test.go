@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -13,7 +14,10 @@ import (
 	"github.com/alpboot/alpboot/boot/manifest"
 	"github.com/alpboot/alpboot/boot/signature"
 	"github.com/alpboot/alpboot/boot/signature/signaturetest"
+	"github.com/alpboot/alpboot/boot/tpm/tpmtest"
+	"github.com/alpboot/alpboot/qemu-tests/debian"
 	"github.com/alpboot/alpboot/qemu-tests/disk"
+	"github.com/alpboot/alpboot/qemu-tests/target"
 	"github.com/alpboot/alpboot/qemu-tests/vm"
 )
 
@@ -128,5 +132,45 @@ func TestPasswordAsks(t *testing.T) {
 		}
 		m.Type("1\r")
 		m.target(want{lts, cmdline + " panic=30", map[string]string{"flavour": "lts"}})
+	})
+}
+
+// An encrypted disk that systemd-cryptenroll has bound to the machine's TPM is unlocked
+// without a question, and its entry starts by itself; with the TPM of another machine the
+// passphrase is asked for, with the reason.
+func TestTPMUnlocks(t *testing.T) {
+	needQEMU(t)
+	needProgram(t, "swtpm", "swtpm")
+	needProgram(t, "systemd-cryptenroll", "systemd-cryptenroll")
+	t.Parallel()
+	const uuid, passphrase = "11111111-2222-4333-8444-555555555555", "pass phrase"
+	conn, tcti := tpmtest.Start(t)
+	conn.Close() // it takes one connection at a time
+	k := kernelOf(t, debian.Older)
+	in := disk.Install{
+		Options: "cryptroot=UUID=" + uuid + " cryptdm=root quiet no_timer_check",
+		Kernels: []disk.Kernel{{Flavour: "lts", Image: k.Image, Initramfs: initramfs(t, target.Gzip, map[string]string{"flavour": "lts"})}},
+	}
+	layout := disk.OneRoot(in)
+	layout.Partitions[0].Size += 16
+	layout.Partitions[0].FS.In = []disk.Volume{disk.LUKS2(passphrase, "--uuid", uuid).Then(func(file string) error {
+		enroll := exec.Command("systemd-cryptenroll", "--tpm2-device=swtpm:path="+tcti, "--tpm2-pcrs=8", file)
+		enroll.Env = append(os.Environ(), "PASSWORD="+passphrase)
+		if out, err := enroll.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})}
+	drive := vm.Drive{File: write(t, layout)}
+	t.Run("its own", func(t *testing.T) {
+		m := startWith(t, "alpboot.timeout=1", func(o *vm.Options) { o.TPM = tpmtest.ControlOf(t, tcti) }, drive)
+		m.target(want{k, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "lts"}})
+	})
+	t.Run("another", func(t *testing.T) {
+		m := startWith(t, "alpboot.timeout=1", func(o *vm.Options) { o.TPM = tpmtest.Control(t) }, drive)
+		m.text(menuLimit, "/dev/vda1 is not unlocked: unsealing by the TPM")
+		m.row(drawLimit, "vda1", "encrypted")
+		m.Type(vm.Enter, passphrase, vm.Enter)
+		m.row(drawLimit, "Linux lts", inList(k.Release))
 	})
 }

@@ -34,6 +34,18 @@ func LUKS2(passphrase string, args ...string) Volume {
 	}}
 }
 
+// Then has done something with the file of the volume once it is made.
+func (v Volume) Then(do func(file string) error) Volume {
+	wrap := v.wrap
+	v.wrap = func(file, work string) error {
+		if err := wrap(file, work); err != nil {
+			return err
+		}
+		return do(file)
+	}
+	return v
+}
+
 // RAID1 makes it the member number role of an array of two, with metadata of
 // version 0.90, which are behind the data, or 1.2. Those of 1.2 can be newer than
 // those of the other member, by so many events.

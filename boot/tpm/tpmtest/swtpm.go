@@ -40,7 +40,28 @@ func Start(t testing.TB) (conn io.ReadWriteCloser, tcti string) {
 // socket, for QEMU. Where swtpm is missing the test is skipped.
 func Control(t testing.TB) string {
 	t.Helper()
-	socket := filepath.Join(directory(t), "socket")
+	return control(t, directory(t))
+}
+
+// ControlOf is [Control] for the TPM that [Start] has started, as if it had been switched
+// off and on since.
+func ControlOf(t testing.TB, tcti string) string {
+	t.Helper()
+	const state = "tpm2-00.permall"
+	dir := directory(t)
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(tcti), state))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, state), b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return control(t, dir)
+}
+
+func control(t testing.TB, dir string) string {
+	t.Helper()
+	socket := filepath.Join(dir, "socket")
 	run(t, func() bool {
 		_, err := os.Stat(socket)
 		return err == nil
