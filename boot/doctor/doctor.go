@@ -17,7 +17,6 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/efivar"
-	"github.com/alpboot/alpboot/boot/payload/inspect"
 	"github.com/alpboot/alpboot/boot/settings"
 )
 
@@ -36,7 +35,6 @@ type Machine struct {
 	Free    func(v boot.Volume) (bytes int64, ok bool)        // what can still be written to it
 	Devices []Device                                          // all block devices
 	Vars    efivar.Variables                                  // nil for a machine without UEFI
-	Epoch   uint64                                            // of manifests, that the counter of the TPM is at; 0 for none
 }
 
 // Device is a block device and what is on it.
@@ -93,7 +91,6 @@ func Examine(m Machine) Report {
 	x.Inventory.Settled = true
 	x.entries()
 	x.firmware()
-	x.signed()
 	x.room()
 	x.fstab()
 	x.system()
@@ -124,7 +121,6 @@ type examination struct {
 	read            map[string]*archive // initrds that were read
 	list            []option            // boot options of the firmware, once listed is set
 	listed          bool
-	menu            *inspect.Report // alpboot's own image; nil when what is in it is not known
 	findings        []Finding
 }
 

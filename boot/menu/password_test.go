@@ -2,6 +2,7 @@ package menu
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -57,7 +58,6 @@ func TestPassword(t *testing.T) {
 		{name: "power off", ask: RequestMsg{Action: PowerOff{}}, about: "restarting", want: PowerOff{}},
 		{name: "setup", ask: RequestMsg{Action: FirmwareSetup{}}, about: "restarting", want: FirmwareSetup{}},
 		{name: "another system", ask: RequestMsg{Action: StartOther{Other{3, "Windows"}}}, about: "restarting", want: StartOther{Other{3, "Windows"}}},
-		{name: "keys", ask: RequestMsg{Action: Enrol{}}, about: "restarting", want: Enrol{}},
 		{name: "alpboot", ask: RequestMsg{Action: Relaunch{}}, about: "restarting", want: Relaunch{}},
 		{name: "settings", ask: text("o"), about: "changing settings", opened: "timeout"},
 		{name: "written", ask: RequestMsg{Action: SaveSettings{}}, about: "changing settings", want: SaveSettings{}},
@@ -184,6 +184,52 @@ func TestPasswordOfAnEntry(t *testing.T) {
 	m, _ = run(New(c), found("root-virt", locked), key(KeyEnter))
 	if m.Report(ASCII).Message != "This is locked, and no password opens it." {
 		t.Errorf("%q", m.Report(ASCII).Message)
+	}
+}
+
+// Whatever is typed, touched or asked for by lines: without the password nothing is done
+// but what is not locked.
+func TestNothingWithoutPassword(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		all := withLocked(found("root-lts", lts(), withPassword(virt()), guessed()))
+		all.Memory = "It is kept in EFI variables."
+		size := Size{80, 24}
+		m, _ := run(New(asking()), at(0), all)
+		for i := range 300 {
+			var msg Msg
+			switch rng.IntN(8) {
+			case 0:
+				msg = TapMsg{At: Point{rng.IntN(size.W), rng.IntN(size.H)}, Size: size}
+			case 1:
+				e := []boot.Entry{lts(), virt(), guessed()}[rng.IntN(3)]
+				edited := e.ID != "root-lts" && rng.IntN(2) == 0
+				msg = RequestMsg{Action: []Action{Boot{Entry: e, Edited: edited}, Shell{}, Reboot{}, PowerOff{}, StartOther{}, Relaunch{}, FirmwareSetup{}, SaveSettings{},
+					SetDefault{}, Unlock{Device: vault.Device, Passphrase: []byte("x")}, Password{Typed: []byte("y")}, Password{}}[rng.IntN(12)]}
+			case 2:
+				msg = []Msg{wrong, CancelledMsg{}, all, PasteMsg{"text"}, at(float64(i * rng.IntN(60)))}[rng.IntN(5)]
+			case 3:
+				msg = key([]Key{KeyEnter, KeyEsc, KeyTab, KeyUp, KeyDown, KeyHome, KeyEnd, KeyRight, KeyF2, KeyF10}[rng.IntN(10)])
+			default:
+				msg = typedKey([]rune("espodtwrfai123lK/ xju?")[rng.IntN(22)])
+			}
+			var a Action
+			m, a = m.Update(msg)
+			switch a := a.(type) {
+			case Boot:
+				if a.Entry.ID != "root-lts" || a.Edited {
+					t.Fatalf("seed %d, %d: %#v starts %s", seed, i, msg, a.Entry.ID)
+				}
+			case Shell, Reboot, PowerOff, FirmwareSetup, StartOther, Relaunch, SaveSettings, SetDefault, Unlock:
+				t.Fatalf("seed %d, %d: %#v does %#v", seed, i, msg, a)
+			}
+			for _, p := range m.pages {
+				switch p.(type) {
+				case form, power, settings, makeDefault, unlock:
+					t.Fatalf("seed %d, %d: %#v opens %T", seed, i, msg, p)
+				}
+			}
+		}
 	}
 }
 

@@ -99,14 +99,8 @@ func Format() boot.Format {
 // and /boot/alpboot of the volume whose root is fsys, and on btrfs of its
 // subvolumes. What is the same as the kernel and the initramfs that are
 // installed is left out.
-func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) { return parse(fsys, vol, false), nil }
-
-// Hidden returns the entries that Parse leaves out: those that it will return once
-// an upgrade has replaced what is installed.
-func Hidden(fsys fs.FS, vol boot.Volume) []boot.Entry { return parse(fsys, vol, true).Entries }
-
-// parse returns what is the same as what is installed, or else the rest.
-func parse(fsys fs.FS, vol boot.Volume, same bool) (l boot.Listing) {
+func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
+	var l boot.Listing
 	roots, _ := subvolume.Roots(fsys, vol)
 	for _, root := range roots {
 		if root.Snapshot { // the snapshot itself is an older system
@@ -117,17 +111,17 @@ func parse(fsys fs.FS, vol boot.Volume, same bool) (l boot.Listing) {
 			switch {
 			case !d.IsDir(): // also the link boot/boot
 			case d.Name() == Dir:
-				l = read(fsys, path.Join(root.Dir, Dir), l, same)
+				l = read(fsys, path.Join(root.Dir, Dir), l)
 			case d.Name() == "boot":
-				l = read(fsys, path.Join(root.Dir, "boot", Dir), l, same)
+				l = read(fsys, path.Join(root.Dir, "boot", Dir), l)
 			}
 		}
 	}
-	return l
+	return l, nil
 }
 
-// read adds to l what is kept in dir, and is the same as what is installed, or is not.
-func read(fsys fs.FS, dir string, l boot.Listing, same bool) boot.Listing {
+// read adds to l what is kept in dir.
+func read(fsys fs.FS, dir string, l boot.Listing) boot.Listing {
 	list, _ := fs.ReadDir(fsys, dir) // nearly always there is none
 	type found struct {
 		Record
@@ -153,7 +147,7 @@ func read(fsys fs.FS, dir string, l boot.Listing, same bool) boot.Listing {
 		}
 	}
 	for _, f := range newest {
-		if e := f.entry(f.dir); installed(fsys, e) == same {
+		if e := f.entry(f.dir); !installed(fsys, e) {
 			l.Entries = append(l.Entries, e)
 		}
 	}
