@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -278,6 +279,8 @@ func (c collected) Set(name, vendor string, value []byte) error {
 	c[name+"-"+vendor] = value
 	return nil
 }
+
+func (c collected) SetSigned(string, string, []byte) error { return errors.ErrUnsupported }
 
 func (c collected) Delete(name, vendor string) error {
 	delete(c, name+"-"+vendor)

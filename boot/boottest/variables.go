@@ -52,6 +52,17 @@ func (v *Variables) Set(name, guid string, value []byte) error {
 	})
 }
 
+// SetSigned sets the value of a variable of Secure Boot to a signed update, as it is. PK
+// ends the setup mode.
+func (v *Variables) SetSigned(name, guid string, update []byte) error {
+	return v.change("sign", name, guid, func() {
+		v.Values[name] = string(update)
+		if name == "PK" {
+			v.Values["SetupMode"] = "\x00"
+		}
+	})
+}
+
 // Delete removes a variable.
 func (v *Variables) Delete(name, guid string) error {
 	return v.change("delete", name, guid, func() { delete(v.Values, name) })

@@ -17,6 +17,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/choice"
 	"github.com/alpboot/alpboot/boot/efivar"
+	"github.com/alpboot/alpboot/boot/payload/inspect"
 	"github.com/alpboot/alpboot/boot/settings"
 )
 
@@ -35,6 +36,7 @@ type Machine struct {
 	Free    func(v boot.Volume) (bytes int64, ok bool)        // what can still be written to it
 	Devices []Device                                          // all block devices
 	Vars    efivar.Variables                                  // nil for a machine without UEFI
+	Epoch   uint64                                            // of manifests, that the counter of the TPM is at; 0 for none
 }
 
 // Device is a block device and what is on it.
@@ -91,6 +93,7 @@ func Examine(m Machine) Report {
 	x.Inventory.Settled = true
 	x.entries()
 	x.firmware()
+	x.signed()
 	x.room()
 	x.fstab()
 	x.system()
@@ -121,6 +124,7 @@ type examination struct {
 	read            map[string]*archive // initrds that were read
 	list            []option            // boot options of the firmware, once listed is set
 	listed          bool
+	menu            *inspect.Report // alpboot's own image; nil when what is in it is not known
 	findings        []Finding
 }
 

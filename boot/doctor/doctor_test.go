@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/binary"
@@ -29,10 +30,13 @@ import (
 	"github.com/alpboot/alpboot/boot/doctor"
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/format/all"
+	"github.com/alpboot/alpboot/boot/manifest"
 	"github.com/alpboot/alpboot/boot/payload/efi"
 	"github.com/alpboot/alpboot/boot/payload/payloadtest"
 	"github.com/alpboot/alpboot/boot/remember"
 	"github.com/alpboot/alpboot/boot/settings"
+	"github.com/alpboot/alpboot/boot/signature"
+	"github.com/alpboot/alpboot/boot/signature/signaturetest"
 )
 
 const (
@@ -54,6 +58,24 @@ type machine struct {
 	devices   []doctor.Device
 	bios      bool
 	noESP     bool // it is not mounted
+	epoch     uint64
+}
+
+// verify has the image of the menu ask for signatures by a key, and signs what is there.
+func (m *machine) verify(how string, key signaturetest.Key) {
+	m.t.Helper()
+	m.esp["EFI/alpboot/alpboot.efi"] = boottest.File(string(uki(m.t, cpio.StaticFile("etc/alpboot.conf", "verify = "+how+"\n", 0o644),
+		cpio.StaticFile("etc/alpboot/keys/owner.pub", key.Public(), 0o644)).Bytes()))
+	list := &manifest.Manifest{Epoch: 3}
+	for _, flavour := range []string{"lts", "virt"} {
+		for _, name := range []string{"vmlinuz-" + flavour, "initramfs-" + flavour} {
+			b := m.root["boot/"+name].Data
+			list.Files = append(list.Files, manifest.File{Path: name, Size: int64(len(b)), SHA256: sha256.Sum256(b)})
+		}
+		list.Entries = append(list.Entries, manifest.Entry{Kernel: "vmlinuz-" + flavour, Initrds: []string{"initramfs-" + flavour}, Cmdline: "root=UUID=" + rootUUID + " rootfstype=ext4"})
+	}
+	m.root["boot/"+manifest.Name] = boottest.File(string(list.Bytes()))
+	m.root["boot/"+manifest.Name+signature.Minisig] = boottest.File(key.Sign(list.Bytes()))
 }
 
 // initramfs makes one with the modules of a release, but for some.
@@ -67,14 +89,14 @@ func initramfs(t *testing.T, release string, without ...string) []byte {
 	return payloadtest.Compressed(t, ".gz", payloadtest.Archive(t, append(records, cpio.StaticFile("init", strings.Repeat("#!/bin/sh\n", 500), 0o755))...))
 }
 
-// uki makes alpboot's image.
-func uki(t *testing.T) *efi.Program {
+// uki makes alpboot's image, with files in its initramfs.
+func uki(t *testing.T, files ...cpio.Record) *efi.Program {
 	t.Helper()
 	p, err := efi.Parse(payloadtest.EFIProgram(nil, payloadtest.MachineAMD64, ""))
 	if err == nil {
 		p, err = p.Append(
 			efi.Section{Name: ".osrel", Data: []byte("ID=alpboot\nPRETTY_NAME=\"alpboot 1.0\"\n")}, efi.Section{Name: ".cmdline", Data: []byte("quiet")},
-			efi.Section{Name: ".initrd", Data: payloadtest.Compressed(t, ".gz", payloadtest.Archive(t, cpio.StaticFile("init", "x", 0o755)))},
+			efi.Section{Name: ".initrd", Data: payloadtest.Compressed(t, ".gz", payloadtest.Archive(t, append(files, cpio.StaticFile("init", "x", 0o755))...))},
 			efi.Section{Name: ".linux", Data: payloadtest.EFIProgram(payloadtest.BzImage("6.12.1-alpboot"), payloadtest.MachineAMD64, "")})
 	}
 	if err != nil {
@@ -205,6 +227,7 @@ func (m *machine) gather(do func(doctor.Machine)) {
 		Wants:    choice.Wants{Default: m.settings.Default, State: m.state, Confirm: m.settings.Confirm, Removable: settings.Yes},
 		Open:     func(v boot.Volume, name string) (fs.File, error) { return scan.Open(v, name) },
 		Free:     func(v boot.Volume) (int64, bool) { free, ok := m.free[v.Device]; return free, ok },
+		Epoch:    m.epoch,
 	}
 	if m.bios {
 		in.Vars = nil
@@ -305,6 +328,14 @@ func TestHealthy(t *testing.T) {
 			})
 		},
 		"one entry": func(m *machine) { m.onlyLTS() },
+		"signed": func(m *machine) {
+			m.verify("enforce", signaturetest.New(1))
+			m.epoch = 3
+		},
+		"nobody asks for signatures": func(m *machine) {
+			m.verify("off", signaturetest.New(1))
+			m.change("boot/alpboot.manifest", nil)
+		},
 		"at the path for removable media": func(m *machine) {
 			m.esp["EFI/BOOT/BOOTX64.EFI"] = m.esp["EFI/alpboot/alpboot.efi"]
 			m.order(2)
@@ -496,6 +527,35 @@ func TestBroken(t *testing.T) {
 			doctor.Broken, "secure-boot", []string{`is signed by "CN=owner", which is not in the firmware's db`}, "Sign it", false},
 		{"the kernel is not signed", func(m *machine) { m.secure(key, cert, cert, "boot/vmlinuz-lts", "boot/vmlinuz-virt") },
 			doctor.Broken, "secure-boot", []string{"Linux lts: /boot/vmlinuz-lts is not signed"}, "sbsign", true},
+		{"an initramfs that was made again", func(m *machine) {
+			m.verify("enforce", signaturetest.New(1))
+			m.change("boot/initramfs-lts", func(string) string { return string(initramfs(t, lts, "ext4", "jbd2")) })
+			m.change("lib/modules/"+lts+"/modules.builtin", func(text string) string { return text + "kernel/fs/ext4/ext4.ko\n" })
+		}, doctor.Warning, "signed", []string{"Linux lts is not signed as it is (verify = enforce): /boot/initramfs-lts on /dev/vda2 was changed after it was signed. Linux virt is booted in its place."}, "alpboot sign", false},
+		{"and nothing else that is signed", func(m *machine) {
+			m.verify("enforce", signaturetest.New(1))
+			m.change("boot/alpboot.manifest", nil)
+		}, doctor.Broken, "signed", []string{"Linux lts is not signed as it is (verify = enforce): /dev/vda2 has no alpboot.manifest for /boot/vmlinuz-lts."}, "alpboot sign", true},
+		{"an entry that is not listed", func(m *machine) {
+			m.verify("enforce", signaturetest.New(1))
+			m.change("boot/extlinux.conf", func(text string) string {
+				return text + "LABEL single\n  MENU LABEL Linux single\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND single root=UUID=" + rootUUID + "\n"
+			})
+		}, doctor.Warning, "signed", []string{"Linux single is not signed as it is (verify = enforce): /boot/alpboot.manifest on /dev/vda2 has another command line for these files."}, "alpboot sign", false},
+		{"by a key that the image does not have", func(m *machine) {
+			m.verify("warn", signaturetest.New(1))
+			list := string(m.root["boot/alpboot.manifest"].Data)
+			m.change("boot/alpboot.manifest.minisig", func(string) string { return signaturetest.New(2).Sign([]byte(list)) })
+		}, doctor.Warning, "signed", []string{"(verify = warn): the signature .minisig of /boot/alpboot.manifest on /dev/vda2 does not hold: it is by a key that is not among those of this image."}, "public half is in alpboot's image", true},
+		{"what was revoked", func(m *machine) {
+			m.verify("enforce", signaturetest.New(1))
+			m.epoch = 4
+		}, doctor.Broken, "signed", []string{"/boot/alpboot.manifest on /dev/vda2 has epoch 3, and the counter of this machine's TPM is at 4"}, "alpboot sign", true},
+		{"a key that cannot be used", func(m *machine) {
+			m.verify("warn", signaturetest.New(1))
+			m.esp["EFI/alpboot/alpboot.efi"] = boottest.File(string(uki(t, cpio.StaticFile("etc/alpboot.conf", "verify = warn\n", 0o644),
+				cpio.StaticFile("etc/alpboot/keys/a.pub", signaturetest.New(1).Public(), 0o644), cpio.StaticFile("etc/alpboot/keys/b.pub", "ssh-ed25519 AAAA\n", 0o644)).Bytes()))
+		}, doctor.Warning, "signed", []string{"Of alpboot's image: the key b.pub: it is not a key of SSH."}, "Make the image again", false},
 		{"nobody feeds the watchdog", func(m *machine) {
 			m.settings.Watchdog = time.Minute
 			delete(m.root, "etc/runlevels/default/alpboot-watchdog")

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"crypto/x509"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"github.com/alpboot/alpboot/boot/payload/efi"
 	"github.com/alpboot/alpboot/boot/payload/esp"
 	"github.com/alpboot/alpboot/boot/payload/inspect"
+	"github.com/alpboot/alpboot/boot/securekeys"
 )
 
 // option is a boot option of the firmware.
@@ -186,6 +186,9 @@ func (x *examination) image(file string, b []byte) {
 		x.find(Broken, "firmware", install, "%s: %v.", file, err)
 		return
 	}
+	if r.Cmdline != nil && !r.Opaque {
+		x.menu = r
+	}
 	secure := x.secureBoot()
 	for _, p := range r.Problems {
 		if !strings.Contains(p, "its signature") { // which are checked below
@@ -238,36 +241,21 @@ func (x *examination) trusted() (subjects []string, known bool) {
 	return certificates(b)
 }
 
-// typeX509 is EFI_CERT_X509_GUID, as it stands in a list.
-const typeX509 = "\xa1\x59\xc0\xa5\xe4\x94\xa7\x4a\x87\xb5\xab\x15\x5c\x2b\xf0\x72"
-
-// certificates returns the subjects of the certificates in lists of signatures: UEFI
-// specification 2.10, section 32.4.1. It is false where one is of something else, or
-// damaged.
+// certificates returns the subjects of the certificates in lists of signatures. It is
+// false where one is of something else, or damaged.
 func certificates(b []byte) (subjects []string, known bool) {
-	known = true
-	const header, owner = 28, 16
-	le := binary.LittleEndian
-	for len(b) > 0 {
-		if len(b) < header {
-			return subjects, false
-		}
-		size, skip, each := int64(le.Uint32(b[16:])), int64(le.Uint32(b[20:])), int64(le.Uint32(b[24:]))
-		if size < header || size > int64(len(b)) || skip > size-header || each <= owner {
-			return subjects, false
-		}
-		if string(b[:16]) != typeX509 {
-			known, b = false, b[size:]
+	all, err := securekeys.ParseLists(b)
+	known = err == nil
+	for _, e := range all {
+		if !e.IsCertificate() {
+			known = false
 			continue
 		}
-		for list := b[header+skip : size]; int64(len(list)) >= each; list = list[each:] {
-			c, err := x509.ParseCertificate(list[owner:each])
-			if err != nil {
-				return subjects, false
-			}
-			subjects = append(subjects, c.Subject.String())
+		c, err := x509.ParseCertificate(e.Data)
+		if err != nil {
+			return subjects, false
 		}
-		b = b[size:]
+		subjects = append(subjects, c.Subject.String())
 	}
 	return subjects, known
 }

@@ -24,6 +24,10 @@ const immutable = 0x10
 // system too: EFI_VARIABLE_NON_VOLATILE, _BOOTSERVICE_ACCESS, _RUNTIME_ACCESS.
 const nonVolatile = 0x7
 
+// signed is that of a variable that takes signed updates only:
+// EFI_VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS.
+const signed = 0x20
+
 // Writable returns why variables cannot be written there, or nil.
 func (d Dir) Writable() error {
 	var st unix.Statfs_t
@@ -47,7 +51,16 @@ func (d Dir) Get(name, vendor string) ([]byte, error) {
 
 // Set implements [Variables].
 func (d Dir) Set(name, vendor string, value []byte) error {
-	if err := write(d.path(name, vendor), value); err != nil {
+	return d.set(name, vendor, nonVolatile, value)
+}
+
+// SetSigned implements [Variables].
+func (d Dir) SetSigned(name, vendor string, update []byte) error {
+	return d.set(name, vendor, nonVolatile|signed, update)
+}
+
+func (d Dir) set(name, vendor string, attributes uint32, value []byte) error {
+	if err := write(d.path(name, vendor), attributes, value); err != nil {
 		return fmt.Errorf("writing the EFI variable %s: %w", name, explain(err))
 	}
 	return nil
@@ -68,7 +81,7 @@ func (d Dir) Delete(name, vendor string) error {
 
 func (d Dir) path(name, vendor string) string { return filepath.Join(string(d), name+"-"+vendor) }
 
-func write(file string, value []byte) error {
+func write(file string, attributes uint32, value []byte) error {
 	locked, err := setImmutable(file, false)
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !isNew {
@@ -79,7 +92,7 @@ func write(file string, value []byte) error {
 		return err
 	}
 	// The kernel takes the whole of a variable in one write.
-	_, err = f.Write(append(binary.LittleEndian.AppendUint32(nil, nonVolatile), value...))
+	_, err = f.Write(append(binary.LittleEndian.AppendUint32(nil, attributes), value...))
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

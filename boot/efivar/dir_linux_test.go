@@ -34,6 +34,12 @@ func TestDir(t *testing.T) {
 	if b, err := e.Get("AlpbootDefault", Global); string(b) != "lts-1" || err != nil {
 		t.Errorf("got %q, %v", b, err)
 	}
+	if err := e.SetSigned("PK", Global, []byte("update")); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := os.ReadFile(filepath.Join(dir, "PK-"+Global)); string(b) != "\x27\x00\x00\x00update" {
+		t.Errorf("a signed one: %q", b)
+	}
 	os.WriteFile(filepath.Join(dir, "AlpbootNext-"+Global), nil, 0o644)
 	if _, err := e.Get("AlpbootNext", Global); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an empty file: %v", err)

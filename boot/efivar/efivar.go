@@ -41,6 +41,9 @@ type Variables interface {
 	Get(name, vendor string) ([]byte, error)
 	// Set makes or changes a variable that lasts.
 	Set(name, vendor string, value []byte) error
+	// SetSigned makes or changes one of Secure Boot by a signed update, which begins with a
+	// time and a signature (EFI_VARIABLE_AUTHENTICATION_2).
+	SetSigned(name, vendor string, update []byte) error
 	// Delete removes one; that there is none is not an error.
 	Delete(name, vendor string) error
 }

@@ -64,6 +64,7 @@ type Keeper struct {
 	Step func()
 
 	changes int  // on the disk, so far
+	made    bool // something is kept that was not before
 	quick   bool // nothing is written out, in tests
 }
 
@@ -171,6 +172,9 @@ func (k *Keeper) Forget() error {
 
 // Kept reports whether anything is kept.
 func (k *Keeper) Kept() bool { return len(k.records()) > 0 }
+
+// Made reports whether Before has kept something that was not kept before.
+func (k *Keeper) Made() bool { return k.made }
 
 // keeps reports whether this system is one whose kernels are kept, or why not;
 // "" when that is not worth a word.
@@ -366,6 +370,7 @@ func (k *Keeper) make(r *record, vmlinuz, initramfs string, others []record) (sa
 	}
 	k.sync(keptDir)
 	k.sync(bootDir)
+	k.made = true
 	return "", nil
 }
 

@@ -14,7 +14,8 @@
 //	cmdline root=UUID=... modules=ext4 quiet
 //
 // Paths are those below the directory that the manifest is in, so that it means the
-// same on a /boot of its own, in a subvolume and in a snapshot.
+// same on a /boot of its own, in a subvolume and in a snapshot. The boot counter in the
+// name of a unified kernel image is no part of them.
 package manifest
 
 import (
@@ -31,6 +32,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/alpboot/alpboot/boot"
 )
 
 // Name is the file, in the directory of what it lists or in one above.
@@ -74,7 +77,16 @@ func (e Entry) Equal(o Entry) bool {
 }
 
 func (e Entry) sameFiles(o Entry) bool {
-	return e.Kernel == o.Kernel && e.Profile == o.Profile && slices.Equal(e.Initrds, o.Initrds)
+	return Plain(e.Kernel) == Plain(o.Kernel) && e.Profile == o.Profile && slices.Equal(e.Initrds, o.Initrds)
+}
+
+// Plain returns a path without the boot counter in the name of a unified kernel image:
+// each start changes that.
+func Plain(name string) string {
+	if c, ok := boot.ParseCounter(name); ok && strings.EqualFold(path.Ext(name), ".efi") {
+		return c.Plain()
+	}
+	return name
 }
 
 // Parse reads a manifest. Whatever it does not know is an error, so that nothing is
@@ -142,7 +154,7 @@ func (m *Manifest) line(text string, entry **Entry, seen map[string]bool) error 
 			return err
 		}
 		m.Files = append(m.Files, f)
-		return once("file " + f.Path)
+		return once("file " + Plain(f.Path))
 	case "entry":
 		if rest != "" {
 			return errors.New("entry stands alone")
@@ -209,7 +221,7 @@ func (m *Manifest) Bytes() []byte {
 }
 
 func (m *Manifest) file(name string) (File, bool) {
-	i := slices.IndexFunc(m.Files, func(f File) bool { return f.Path == name })
+	i := slices.IndexFunc(m.Files, func(f File) bool { return Plain(f.Path) == Plain(name) })
 	if i < 0 {
 		return File{}, false
 	}

@@ -135,3 +135,31 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// The boot counter in the name of a unified kernel image changes at each start, and is no
+// part of what was signed.
+func TestCounter(t *testing.T) {
+	sum := strings.Repeat("00", 32)
+	for _, listed := range []string{"EFI/Linux/alpine.efi", "EFI/Linux/alpine+3.efi", "EFI/Linux/alpine+1-2.efi"} {
+		m, err := Parse([]byte("alpboot manifest 1\nfile " + sum + " 5 " + listed + "\nentry\nkernel " + listed + "\ncmdline quiet\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]bool{
+			"EFI/Linux/alpine.efi": true, "EFI/Linux/alpine+3.efi": true, "EFI/Linux/alpine+2-1.efi": true, "EFI/Linux/alpine+0-3.EFI": false,
+			"EFI/Linux/alpine+x.efi": false, "EFI/Linux/other+3.efi": false, "alpine+3.efi": false,
+		} {
+			err := m.Allows(".", Entry{Kernel: name, Cmdline: "quiet"})
+			if file, ok := m.File(".", name); ok != want || ok && file.Size != 5 || (err == nil) != want {
+				t.Errorf("%s is listed as %s: %t, %v; want %t", name, listed, ok, err, want)
+			}
+		}
+	}
+	two := "file " + sum + " 5 a+3.efi\nfile " + sum + " 5 a+2-1.efi\n"
+	if m, err := Parse([]byte("alpboot manifest 1\n" + two)); err == nil {
+		t.Errorf("two files of one name: %+v", m)
+	}
+	if _, err := Parse([]byte("alpboot manifest 1\n" + strings.ReplaceAll(two, ".efi", ""))); err != nil {
+		t.Errorf("other files: %v", err)
+	}
+}

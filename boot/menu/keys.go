@@ -165,7 +165,7 @@ type section struct {
 // sections are the pages that have keys of their own, on a machine that offers
 // everything. A new page has its line here.
 func sections() []section {
-	m := Model{config: Config{Firmware: true, Relaunch: true, Others: []Other{{Title: "what else the firmware starts, such as Windows (2 to 9: the others)"}}}}
+	m := Model{config: Config{Firmware: true, Relaunch: true, Enrolment: &Enrolment{}, Others: []Other{{Title: "what else the firmware starts, such as Windows (2 to 9: the others)"}}}}
 	e := boot.Entry{ID: "any", Kernel: "any"}
 	m.inventory.Entries = []boot.Entry{e}
 	return []section{
@@ -181,6 +181,7 @@ func sections() []section {
 		{"When asked for a default", makeDefault{}.keys(m)},
 		{"In the power menu", power{}.keys(m)},
 		{"When asked whether to power off", powerOff{}.keys(m)},
+		{"When asked whether to enrol keys", enrol{}.keys(m)},
 		{"In the settings", settings{}.keys(m)},
 		{"While a setting is typed", typed{}.keys(m)},
 		{"Before settings are written", writeSettings{}.keys(m)},

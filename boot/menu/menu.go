@@ -51,11 +51,14 @@ type Config struct {
 	// that is not there the name of the device is used, without a speed.
 	Consoles map[string]string
 
-	Firmware bool     // the firmware has a setup that it can be restarted into
-	Relaunch bool     // alpboot can be restarted by kexec
-	Others   []Other  // what else the firmware can start
-	Keymaps  []string // keyboard layouts to choose from, by the names of Alpine's bkeymaps
-	HandOn   bool     // passphrases are passed on unless the user decides otherwise
+	Firmware bool // the firmware has a setup that it can be restarted into
+
+	// Enrolment is what can be enrolled for Secure Boot; nil for nothing.
+	Enrolment *Enrolment
+	Relaunch  bool     // alpboot can be restarted by kexec
+	Others    []Other  // what else the firmware can start
+	Keymaps   []string // keyboard layouts to choose from, by the names of Alpine's bkeymaps
+	HandOn    bool     // passphrases are passed on unless the user decides otherwise
 
 	Settings       []Setting                     // that can be written to a file
 	SettingsFile   string                        // such as "/alpboot.conf on /dev/sda1"; "" for none

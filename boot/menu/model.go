@@ -268,7 +268,7 @@ func (m Model) request(a Action) (Model, Action) {
 		}
 		a.Secrets, m.gate.busy, m.gate.key = p.secrets, true, p.key
 		return m.say(textChecking), a
-	case Reboot, PowerOff, FirmwareSetup, StartOther, Relaunch:
+	case Reboot, PowerOff, FirmwareSetup, StartOther, Relaunch, Enrol:
 		return m.behind(AskPower, aboutPower, nil, func(m Model) (Model, Action) { return m, a })
 	case SetDefault:
 		return m.behind(AskSettings, aboutDefault, nil, func(m Model) (Model, Action) { return m, a })

@@ -58,6 +58,7 @@ func TestPassword(t *testing.T) {
 		{name: "power off", ask: RequestMsg{Action: PowerOff{}}, about: "restarting", want: PowerOff{}},
 		{name: "setup", ask: RequestMsg{Action: FirmwareSetup{}}, about: "restarting", want: FirmwareSetup{}},
 		{name: "another system", ask: RequestMsg{Action: StartOther{Other{3, "Windows"}}}, about: "restarting", want: StartOther{Other{3, "Windows"}}},
+		{name: "keys", ask: RequestMsg{Action: Enrol{}}, about: "restarting", want: Enrol{}},
 		{name: "alpboot", ask: RequestMsg{Action: Relaunch{}}, about: "restarting", want: Relaunch{}},
 		{name: "settings", ask: text("o"), about: "changing settings", opened: "timeout"},
 		{name: "written", ask: RequestMsg{Action: SaveSettings{}}, about: "changing settings", want: SaveSettings{}},

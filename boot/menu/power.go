@@ -24,6 +24,9 @@ func (power) offers(m Model) []offer {
 	if m.config.Firmware {
 		all = append(all, offer{"f", "firmware setup", "restart into the setup of the firmware", FirmwareSetup{}})
 	}
+	if m.config.Enrolment != nil {
+		all = append(all, offer{"s", "Secure Boot", "enrol the keys for Secure Boot that are on a disk; that is asked once more", Enrol{}})
+	}
 	if m.config.Relaunch {
 		all = append(all, offer{"a", "restart alpboot", "restart alpboot, without the firmware", Relaunch{}})
 	}
@@ -52,8 +55,11 @@ func (pw power) move(all []offer, by int) handler {
 func (pw power) do(all []offer, i int) handler {
 	return func(m Model, _ KeyMsg) (Model, Action) {
 		m = m.set(power{i})
-		if _, off := all[i].action.(PowerOff); off {
+		switch all[i].action.(type) {
+		case PowerOff:
 			return m.open(powerOff{}), nil
+		case Enrol:
+			return m.open(enrol{}), nil
 		}
 		return m, all[i].action
 	}

@@ -33,7 +33,7 @@ func everywhere(s string) []Msg {
 		{Volume: v, Problem: "x " + s, Notes: []boot.Note{{Source: src, Text: s}}}, {Volume: locked, Locked: true}, {Volume: boot.Volume{Device: s, Label: s, Type: "ext4"}}, {Volume: boot.Volume{Device: s + "3"}, Busy: true},
 	}}
 	return []Msg{
-		ConfigMsg{Config{Title: s, SettingsFile: s, Settings: []Setting{{Name: s, Value: s, Takes: s, Help: s, Source: s, Overridden: true}, {Name: "y" + s, Words: []string{s, s}}, {Name: "default"}}, Version: s, Keymaps: []string{s, "x" + s}, Firmware: true, Relaunch: true, CmdlineLimit: 2047, Consoles: map[string]string{s: s}}},
+		ConfigMsg{Config{Title: s, SettingsFile: s, Settings: []Setting{{Name: s, Value: s, Takes: s, Help: s, Source: s, Overridden: true}, {Name: "y" + s, Words: []string{s, s}}, {Name: "default"}}, Version: s, Keymaps: []string{s, "x" + s}, Firmware: true, Relaunch: true, Enrolment: &Enrolment{About: []string{s, s}}, CmdlineLimit: 2047, Consoles: map[string]string{s: s}}},
 		at(0), InventoryMsg{Inventory: inv, Last: "one", Notes: []string{s}, Memory: "x" + s}, NoticeMsg{s}, NoticeMsg{"x" + s},
 		LogMsg{[]LogLine{{slog.LevelDebug, s, true}, {slog.LevelError, s, false}}}, SystemMsg{[]string{s, s + ":"}},
 		InspectedMsg{"one", []File{{Path: s, Size: 1, About: s, Problem: s}}, []string{s}}, ResultMsg{s, true},
@@ -62,6 +62,7 @@ func pagesWith(s string, f func(what string, m Model)) {
 		"help":     {text("?")},
 		"power":    {text("p")},
 		"off":      {text("po")},
+		"enrol":    {text("ps")},
 		"default":  {text("1d")},
 		"made":     {text("1dd")},
 		"where":    {InventoryMsg{Inventory: base.inventory, MemoryPlaces: []MemoryPlace{{s, s}}}, text("1d")},
@@ -152,7 +153,7 @@ func TestSafe(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	pagesWith("x", func(_ string, m Model) { seen[pageName(m)] = true })
-	if len(seen) != 23 {
+	if len(seen) != 24 {
 		t.Errorf("only these pages are checked: %v", seen)
 	}
 }

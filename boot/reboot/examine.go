@@ -52,6 +52,7 @@ func (s *System) examined(ctx context.Context, b *bootMenu) (doctor.Machine, err
 	if !state.Kept {
 		m.Nowhere = b.store.Where()
 	}
+	m.Epoch, _ = s.epochCounter(ctx) // where nothing can be read, nothing is refused
 	if s.exists(efivars) {
 		m.Vars = efivar.Dir(s.path(efivars))
 	}

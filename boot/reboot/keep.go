@@ -2,7 +2,6 @@ package reboot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -27,8 +26,9 @@ const signLimit = 2 * time.Minute
 
 // Keep does what apk's hook asks for, by the word that apk calls it with: before
 // packages are changed it keeps the running kernel, and afterwards it puts back
-// what was removed of what is kept, and has what may start signed where a key is set
-// up for that. It prints nothing but what a user should know.
+// what was removed of what is kept. Where a key is set up for that, it has what may
+// start signed: before, so that what was kept starts when the power is cut amid the change, and
+// afterwards. It prints nothing but what a user should know.
 func (s *System) Keep(ctx context.Context, when string) error {
 	k := s.keeper(ctx)
 	switch when {
@@ -37,17 +37,28 @@ func (s *System) Keep(ctx context.Context, when string) error {
 		if said != "" {
 			s.say("alpboot: %s", said)
 		}
+		if k.Made() {
+			s.signKept(ctx, "what was kept")
+		}
 		return err
 	case "post-commit":
 		err := k.After()
-		ctx, cancel := context.WithTimeout(ctx, signLimit)
-		defer cancel()
-		if signErr := s.Sign(ctx, SignOptions{IfNeeded: true}); signErr != nil {
-			err = errors.Join(err, fmt.Errorf("what starts next is not signed: %w; run alpboot sign", signErr))
-		}
+		s.signKept(ctx, "what starts next")
 		return err
 	}
 	return fmt.Errorf("keep is called with pre-commit or post-commit, not %q", when)
+}
+
+// signKept has what may start signed where a key is set up. What the program asks for, and
+// what went wrong, is printed where the user of apk sees it: the hook shows no errors.
+func (s *System) signKept(ctx context.Context, what string) {
+	ctx, cancel := context.WithTimeout(ctx, signLimit)
+	defer cancel()
+	loud := *s
+	loud.Stderr = s.Stdout
+	if err := loud.Sign(ctx, SignOptions{IfNeeded: true}); err != nil {
+		s.say("alpboot: %s is not signed: %v; run alpboot sign", what, err)
+	}
 }
 
 // standing reports whether the boot menu waits for the report that this system is up,

@@ -23,6 +23,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	machine "github.com/alpboot/alpboot/boot/device/system"
 	"github.com/alpboot/alpboot/boot/kexec"
+	"github.com/alpboot/alpboot/boot/tpm"
 )
 
 // System is a running system; [New] returns the real one. What was done is
@@ -41,8 +42,9 @@ type System struct {
 	Restart        func() error // goes through the firmware, without a shutdown
 	Hangup         func() error // makes PID 1 read its inittab again
 	Probe          func(device string) (superblock.Superblock, error)
-	Release        string // of the running kernel, as uname -r prints it
-	BeforeWrite    func() // when set, called before install or uninstall writes a file
+	TPM            func(name string) (io.ReadWriteCloser, error) // opens one by its name in /dev
+	Release        string                                        // of the running kernel, as uname -r prints it
+	BeforeWrite    func()                                        // when set, called before install or uninstall writes a file
 	Stdout, Stderr io.Writer
 }
 
@@ -55,6 +57,7 @@ func New(root string, stdout, stderr io.Writer) *System {
 		Disabled: func() bool { return kexec.Disabled(machineFS) },
 		Lockdown: func() string { return kexec.Lockdown(machineFS) },
 		Has:      hasCall, Hangup: func() error { return unix.Kill(1, unix.SIGHUP) }, Probe: (&machine.Machine{}).Probe,
+		TPM: func(name string) (io.ReadWriteCloser, error) { return tpm.Open(filepath.Join(root, "dev", name)) },
 		Run: func(name string, args ...string) error {
 			cmd := exec.Command(name, args...)
 			cmd.Stdout, cmd.Stderr = stdout, stderr

@@ -3,6 +3,7 @@ package reboot
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -19,8 +20,10 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/device/mountinfo"
+	"github.com/alpboot/alpboot/boot/format/kept"
 	"github.com/alpboot/alpboot/boot/manifest"
 	"github.com/alpboot/alpboot/boot/signature"
+	"github.com/alpboot/alpboot/boot/tpm"
 )
 
 // SignOptions are what is signed, and with which key.
@@ -29,6 +32,11 @@ type SignOptions struct {
 	Epoch    uint64 // 0 for that of what was signed before, else 1
 	IfNeeded bool   // do nothing where no key is set up, or what is signed is so already
 	DryRun   bool   // only print what would be signed
+
+	// RevokeOlder signs in a new epoch, and raises the counter of the machine's TPM to
+	// it: what was signed before does not start there any more.
+	RevokeOlder bool
+	Owner       string // file with the password of the TPM's owner; "" for none
 }
 
 // signKey is the key that is set up, or a link to it.
@@ -58,7 +66,11 @@ func (s *System) Sign(ctx context.Context, o SignOptions) error {
 			return fmt.Errorf("nothing was signed: %s", v.Problem)
 		}
 	}
-	all, err := s.signings(b, o.Epoch)
+	all, err := s.signings(b)
+	if err != nil {
+		return err
+	}
+	revocation, err := s.setEpochs(ctx, all, o)
 	if err != nil {
 		return err
 	}
@@ -72,6 +84,9 @@ func (s *System) Sign(ctx context.Context, o SignOptions) error {
 		for _, sg := range all {
 			s.say("Would write %s:\n%s", sg.where(), bytes.TrimSuffix(sg.content, []byte("\n")))
 		}
+		if revocation != nil {
+			s.say("Would raise the counter of the TPM to %d or more, which is the epoch then", revocation.to)
+		}
 		return nil
 	}
 	if err := by.sign(ctx, all, s.Stderr); err != nil {
@@ -83,15 +98,47 @@ func (s *System) Sign(ctx context.Context, o SignOptions) error {
 		}
 		s.say("Signed %s: %s, %s, epoch %d", sg.where(), boot.Counted(len(sg.Entries), "entry", "entries"), boot.Counted(len(sg.Files), "file", "files"), sg.Epoch)
 	}
+	if revocation != nil {
+		return revocation.count(ctx) // last: until then what was signed before starts too
+	}
 	return nil
+}
+
+// setEpochs completes manifests by their epochs. What is to be done when they are signed
+// is nil, or a revocation.
+func (s *System) setEpochs(ctx context.Context, all []*signing, o SignOptions) (r *revocation, err error) {
+	counted, err := s.epochCounter(ctx)
+	if err != nil && !errors.Is(err, errNoTPM) && !errors.Is(err, tpm.ErrNoCounter) && !o.RevokeOlder && !o.IfNeeded {
+		s.Warn("whether the menu would take epoch 1 is not known: %v", err)
+	}
+	switch {
+	case o.RevokeOlder:
+		last := uint64(0)
+		for _, sg := range all {
+			last = max(last, sg.Epoch)
+		}
+		if r, err = s.revoke(ctx, last, o.Owner, o.DryRun); err != nil {
+			return nil, err
+		}
+		o.Epoch = r.to
+	case o.Epoch != 0 && o.Epoch < counted:
+		return nil, fmt.Errorf("nothing was signed: the counter of the TPM is at %d, and what is signed in epoch %d would not start", counted, o.Epoch)
+	}
+	for _, sg := range all {
+		if err := sg.finish(cmp.Or(o.Epoch, max(sg.Epoch, counted, 1))); err != nil {
+			return nil, fmt.Errorf("%s: %w", sg.mount.Point, err)
+		}
+	}
+	return r, nil
 }
 
 // signing is a manifest to be signed.
 type signing struct {
 	manifest.Manifest
 	mount mountinfo.Mount
-	point string // the directory that shows it here
-	dir   string // of the manifest, below that
+	point string       // the directory that shows it here
+	dir   string       // of the manifest, below that
+	found []boot.Entry // what its entries are made of, until it is complete
 
 	content, sig []byte
 }
@@ -100,12 +147,13 @@ func (sg *signing) name() string  { return path.Join(sg.dir, manifest.Name) }
 func (sg *signing) where() string { return path.Join(sg.mount.Point, sg.name()) }
 
 // signings returns what is to be signed: each entry that a configuration lists and that
-// can be booted from what is mounted here. Epoch is as in [SignOptions].
-func (s *System) signings(b *bootMenu, epoch uint64) ([]*signing, error) {
+// can be booted from what is mounted here. Their epochs are those of what was signed
+// before.
+func (s *System) signings(b *bootMenu) ([]*signing, error) {
 	byDevice := map[string]*signing{}
 	var all []*signing
 	left := func(e boot.Entry, why string) { s.Warn("%s is not signed: %s", e.Name(), why) }
-	for _, e := range b.inv.Entries {
+	for _, e := range slices.Concat(b.inv.Entries, b.hidden()) {
 		mnt, ok := b.m.mounts[e.Volume.Device]
 		switch {
 		case e.IsOwn():
@@ -134,17 +182,34 @@ func (s *System) signings(b *bootMenu, epoch uint64) ([]*signing, error) {
 		if slices.ContainsFunc(names, func(n string) bool { return !strings.HasPrefix(n, "boot/") }) {
 			sg.dir = "."
 		}
+		sg.found = append(sg.found, e)
 		sg.Entries = append(sg.Entries, manifest.Entry{Kernel: names[0], Profile: e.Profile, Initrds: names[1:], Cmdline: e.Cmdline})
 	}
 	if len(all) == 0 {
 		return nil, errors.New("there is nothing to sign: no configuration on what is mounted lists a kernel")
 	}
 	for _, sg := range all {
-		if err := sg.complete(epoch); err != nil {
+		if err := sg.complete(left); err != nil {
 			return nil, fmt.Errorf("%s: %w", sg.mount.Point, err)
 		}
 	}
 	return all, nil
+}
+
+// hidden returns the entries of what is kept for the case that an upgrade does not boot,
+// while it is the same as what is installed. They are signed before the upgrade, so that
+// there is always one that starts.
+func (b *bootMenu) hidden() (list []boot.Entry) {
+	for _, v := range b.inv.Volumes {
+		if _, mounted := b.m.mounts[v.Volume.Device]; !mounted || v.Volume.Type == "" || v.Busy || v.Locked {
+			continue
+		}
+		for _, e := range kept.Hidden(b.scan.FS(v.Volume), v.Volume) {
+			e.Volume = v.Volume
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // belowMount returns the files of an entry below the mount that shows them, the kernel
@@ -161,29 +226,44 @@ func belowMount(e boot.Entry, m mountinfo.Mount) (names []string, ok bool) {
 	return names, true
 }
 
-// complete reads the files of the entries, and makes the content of the manifest.
-func (sg *signing) complete(epoch uint64) error {
+// complete reads the files of the entries, and the epoch of what was signed before. What
+// cannot be listed goes to left, with the reason.
+func (sg *signing) complete(left func(e boot.Entry, why string)) error {
 	root, err := os.OpenRoot(sg.point)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
 	var list []manifest.Entry
-	for _, e := range sg.Entries {
+	for at, e := range sg.Entries {
+		e.Initrds = slices.Clone(e.Initrds)
+		var files []manifest.File
+		twice := ""
 		for i, name := range append([]string{e.Kernel}, e.Initrds...) {
 			f, err := hashOf(root, name)
 			if err != nil {
 				return err
 			}
-			if f.Path = name; sg.dir != "." {
-				f.Path = strings.TrimPrefix(name, sg.dir+"/")
+			if f.Path = manifest.Plain(name); sg.dir != "." {
+				f.Path = strings.TrimPrefix(f.Path, sg.dir+"/")
 			}
 			if i == 0 {
-				e.Kernel, e.Initrds = f.Path, slices.Clone(e.Initrds)
+				e.Kernel = f.Path
 			} else {
 				e.Initrds[i-1] = f.Path
 			}
-			if !slices.Contains(sg.Files, f) {
+			if listed, ok := sg.Manifest.File(".", f.Path); ok && listed != f {
+				twice = name
+			} else if !ok {
+				files = append(files, f)
+			}
+		}
+		if twice != "" {
+			left(sg.found[at], fmt.Sprintf("/%s differs from another file by no more than the boot counter in its name, and has another content", twice))
+			continue
+		}
+		for _, f := range files {
+			if !slices.Contains(sg.Files, f) { // an entry may name one twice
 				sg.Files = append(sg.Files, f)
 			}
 		}
@@ -192,14 +272,17 @@ func (sg *signing) complete(epoch uint64) error {
 		}
 	}
 	sg.Entries = list
-	if sg.Epoch = epoch; epoch == 0 {
-		sg.Epoch = 1
-		if old, err := boot.ReadFile(root.FS(), sg.name(), manifest.MaxSize); err == nil {
-			if m, err := manifest.Parse(old); err == nil {
-				sg.Epoch = m.Epoch
-			}
+	if old, err := boot.ReadFile(root.FS(), sg.name(), manifest.MaxSize); err == nil {
+		if m, err := manifest.Parse(old); err == nil {
+			sg.Epoch = m.Epoch
 		}
 	}
+	return nil
+}
+
+// finish makes the content of the manifest.
+func (sg *signing) finish(epoch uint64) error {
+	sg.Epoch = epoch
 	sg.content = sg.Bytes()
 	if _, err := manifest.Parse(sg.content); err != nil {
 		return fmt.Errorf("what is to be signed cannot be listed: %w", err)

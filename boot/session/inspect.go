@@ -11,6 +11,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/discover"
 	"github.com/alpboot/alpboot/boot/kernel"
+	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/settings"
 	"github.com/alpboot/alpboot/boot/sysinfo"
@@ -19,10 +20,10 @@ import (
 
 // inspect reads what kind of files an entry has, and what its kernel may lack.
 func (s *session) inspect(e boot.Entry) {
-	scan, volumes, found := s.view.scan, s.view.volumes(), s.view.entry(e)
+	scan, volumes, found, tpm := s.view.scan, s.view.volumes(), s.view.entry(e), s.measure
 	s.wg.Go(func() {
 		msg := menu.InspectedMsg{ID: e.ID, Notes: kernel.Lacks(s.Root, scan.FS(e.Volume), e, volumes)}
-		if about := s.trust.about(scan, found); about != "" {
+		if about := s.trust.about(scan, found, tpm); about != "" {
 			msg.Notes = append(msg.Notes, about)
 		}
 		if e.Kernel != "" {
@@ -77,9 +78,12 @@ func aboutInitrd(r readerAt, size int64) (string, error) { return kernel.Identif
 // systemLines returns a function that returns what there is to know about the
 // machine, and which settings are not the built-in ones.
 func (s *session) systemLines() func() []string {
-	asked, memory := s.asked, "A default is remembered in "+s.memory.store.Where()
+	asked, memory, trusted := s.asked, "A default is remembered in "+s.memory.store.Where(), s.trust.what(kexec.Lockdown(s.Root))
 	return func() []string {
 		lines := sysinfo.Lines(s.Root, slices.Concat([]string{"alpboot " + version.String(), memory}, s.pcrLines())...)
+		if trusted != "" {
+			lines = append(lines, "What starts: "+trusted)
+		}
 		head := false
 		for _, v := range asked.Values() {
 			if v.Source == (settings.Source{}) {

@@ -118,6 +118,7 @@ type session struct {
 	setup           bool         // the firmware can be restarted into its setup
 	others          []menu.Other // what else the firmware can start
 	self            *boot.Entry  // alpboot's own image, if a volume has it
+	enrolment       *enrolment   // what can be enrolled for Secure Boot; nil for nothing
 	leaving         bool         // the consoles are closed to leave the machine
 	firmwareAwaited bool         // it has not been read yet
 	choice          choice.Choice
@@ -305,6 +306,8 @@ func (s *session) act(action menu.Action) {
 		s.leave("Restarting ...", "restart", s.Machine.Restart)
 	case menu.PowerOff:
 		s.leave("Powering off ...", "power off", s.Machine.PowerOff)
+	case menu.Enrol:
+		s.enrol()
 	case menu.FirmwareSetup:
 		s.firmwareSetup()
 	case menu.StartOther:
@@ -462,8 +465,13 @@ func (s *session) configuration() menu.Config {
 	if s.volumes.file.Path != "" {
 		file = s.volumes.file.String()
 	}
+	var enrolment *menu.Enrolment
+	if s.enrolment != nil {
+		enrolment = &s.enrolment.Enrolment
+	}
 	return menu.Config{
-		Settings: s.writableSettings(), SettingsFile: file, NoSettingsFile: s.noSettingsFile(), Accepts: settings.Accepts,
+		Enrolment: enrolment,
+		Settings:  s.writableSettings(), SettingsFile: file, NoSettingsFile: s.noSettingsFile(), Accepts: settings.Accepts,
 		Version:         version.Release(),
 		Title:           s.asked.Title,
 		LeastTimeout:    s.leastTimeout(),

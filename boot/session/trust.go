@@ -16,6 +16,7 @@ import (
 	"github.com/alpboot/alpboot/boot/manifest"
 	"github.com/alpboot/alpboot/boot/settings"
 	"github.com/alpboot/alpboot/boot/signature"
+	"github.com/alpboot/alpboot/boot/tpm"
 )
 
 // textLocked is shown for what cannot be done where only what is signed starts.
@@ -55,6 +56,21 @@ func readTrust(root fs.FS, verify string) (t trust, notes []string) {
 // enforces reports whether nothing starts that is not signed.
 func (t trust) enforces() bool { return t.verify == settings.Enforce }
 
+// what returns which kernels start, by what is enforced here and by the lockdown mode of
+// the kernel; "" for all.
+func (t trust) what(lockdown string) string {
+	locked := lockdown != "" && lockdown != "none"
+	switch {
+	case t.enforces() && locked:
+		return "what the owner of this image has signed, if the firmware trusts its kernel too"
+	case t.enforces():
+		return "what the owner of this image has signed; its kernels need no other signature"
+	case locked:
+		return "kernels that the firmware trusts, with any initramfs and command line"
+	}
+	return ""
+}
+
 // locked is why something cannot be done, as a sentence; "" where it can.
 func (t trust) locked() string {
 	if t.enforces() {
@@ -82,128 +98,78 @@ var (
 	errEdited  = errors.New("it was edited, and nobody has signed that")
 )
 
-// statement is a manifest whose signature holds.
+// statement is a manifest that lets an entry start.
 type statement struct {
-	*manifest.Manifest
-	name   string // its path
-	volume boot.Volume
-	by     string // the name of the key
+	manifest.Signed
+	epochs epochs
 }
 
-// allows returns the manifest that lets an entry start, as its disk has the entry: the
-// nearest one above its kernel.
-func (t trust) allows(scan *discover.Scan, found boot.Entry) (m statement, err error) {
+// epochs is what the TPM counts.
+type epochs struct {
+	least uint64 // that counts; 0 when it is not known
+	err   error  // why not
+}
+
+// epochs asks the TPM which epoch is the oldest one that counts.
+func (m *measuring) epochs() (e epochs) {
+	name := tpm.Find(m.root)
+	switch {
+	case name == "":
+		e.err = errors.New("this machine has no TPM 2.0, or its driver has not found it yet")
+	case m.silent:
+		e.err = fmt.Errorf("the TPM has not answered before: %w", tpm.ErrNoAnswer)
+	default:
+		e.err = askTPM(name, m.open, func(ctx context.Context, d *tpm.Device) (err error) {
+			e.least, err = d.Counter(ctx, tpm.EpochCounter)
+			return err
+		})
+		m.silent = errors.Is(e.err, tpm.ErrNoAnswer)
+	}
+	return e
+}
+
+// allows returns the manifest that lets an entry start, as its disk has the entry.
+func (t trust) allows(scan *discover.Scan, found boot.Entry, e epochs) (m statement, err error) {
 	if found.Guessed {
 		return m, errGuessed
 	}
-	for _, dir := range manifest.Dirs(found.Kernel) {
-		var why error
-		for _, name := range []string{manifest.Name, manifest.Name + manifest.New} {
-			m, err := t.read(scan, found.Volume, path.Join(dir, name))
-			if err == nil {
-				err = m.lets(found)
-			}
-			switch {
-			case err == nil:
-				return m, nil
-			case why == nil && !errors.Is(err, fs.ErrNotExist):
-				why = err
-			}
-		}
-		if why != nil {
-			return m, why
-		}
-	}
-	return m, fmt.Errorf("%s has no %s for /%s", found.Volume.Device, manifest.Name, found.Kernel)
-}
-
-// read reads a manifest whose signature holds.
-func (t trust) read(scan *discover.Scan, v boot.Volume, name string) (m statement, err error) {
-	read := func(name string, limit int64) ([]byte, error) {
-		f, err := scan.OpenFile(v, name)
+	volume := manifest.Volume{Device: found.Volume.Device, Read: func(name string, limit int64) ([]byte, error) {
+		f, err := scan.OpenFile(found.Volume, name)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
 		b, err := io.ReadAll(io.LimitReader(f, limit+1))
 		if err != nil {
-			return nil, fmt.Errorf("reading /%s on %s: %w", name, v.Device, err)
+			return nil, fmt.Errorf("reading /%s on %s: %w", name, found.Volume.Device, err)
 		}
 		return b, nil
-	}
-	m = statement{name: name, volume: v}
-	b, err := read(name, manifest.MaxSize)
-	if err != nil {
-		return m, err
-	}
-	m.by, err = t.signer(b, m.where(), func(suffix string) ([]byte, error) { return read(name+suffix, signature.MaxSignature) })
-	if err != nil {
-		return m, err
-	}
-	if m.Manifest, err = manifest.Parse(b); err != nil {
-		return m, fmt.Errorf("%s: %w", m.where(), err)
-	}
-	return m, nil
+	}}
+	m.epochs = e
+	m.Signed, err = manifest.Judge{Keys: t.keys, Epoch: e.least}.Allows(volume, listed(found))
+	return m, err
 }
-
-// signer returns the name of a key that has signed the content of a file. Read reads
-// what lies beside it. Of several signatures one that holds is enough.
-func (t trust) signer(content []byte, file string, read func(suffix string) ([]byte, error)) (string, error) {
-	suffixes := []string{signature.Minisig, signature.SSHSig}
-	for _, k := range t.keys {
-		suffixes = append(suffixes, signature.RSA256+k.Name)
-	}
-	var why error
-	for _, suffix := range suffixes {
-		sig, err := read(suffix)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			var k signature.Key
-			if k, err = signature.Verify(content, suffix, sig, t.keys); err == nil {
-				return k.Name, nil
-			}
-			err = fmt.Errorf("the signature %s of %s does not hold: %w", suffix, file, err)
-		}
-		if why == nil {
-			why = err
-		}
-	}
-	if why == nil {
-		why = fmt.Errorf("%s is not signed by a key of this image", file)
-	}
-	return "", why
-}
-
-func (m statement) dir() string   { return path.Dir(m.name) }
-func (m statement) where() string { return "/" + m.name + " on " + m.volume.Device }
 
 // listed returns what a manifest has of an entry.
 func listed(e boot.Entry) manifest.Entry {
 	return manifest.Entry{Kernel: e.Kernel, Profile: e.Profile, Initrds: e.Initrds, Cmdline: e.Cmdline}
 }
 
-// lets returns why the manifest does not let an entry start, or nil.
-func (m statement) lets(e boot.Entry) error {
-	err := m.Allows(m.dir(), listed(e))
-	if err != nil {
-		return fmt.Errorf("%s %w", m.where(), err)
-	}
-	return nil
-}
-
-// String is what allows an entry to start, as a sentence.
+// String is what allows an entry to start, in sentences.
 func (m statement) String() string {
-	return fmt.Sprintf("It is signed by %s, in /%s, epoch %d.", boot.Clean(m.by), m.name, m.Epoch)
+	older := fmt.Sprintf("The counter of the TPM is at %d: no older one starts.", m.epochs.least)
+	if m.epochs.err != nil {
+		older = fmt.Sprintf("Older ones start too: %v.", m.epochs.err)
+	}
+	return fmt.Sprintf("It is signed by %s, in /%s, epoch %d. %s", boot.Clean(m.By), m.Name, m.Epoch, older)
 }
 
-// about returns whether an entry is signed, as a sentence; "" where nobody asks.
-func (t trust) about(scan *discover.Scan, e boot.Entry) string {
+// about returns whether an entry is signed, in sentences; "" where nobody asks.
+func (t trust) about(scan *discover.Scan, e boot.Entry, tpm measuring) string {
 	if t.verify == settings.Off {
 		return ""
 	}
-	m, err := t.allows(scan, e)
+	m, err := t.allows(scan, e, tpm.epochs())
 	if err != nil {
 		return fmt.Sprintf("It is not signed: %v.", err)
 	}
@@ -219,7 +185,7 @@ func (m statement) open(ctx context.Context, loader *kexec.Loader, scan *discove
 			return nil, err
 		}
 		defer f.Close()
-		listed, _ := m.File(m.dir(), name) // Allows has found it
+		listed, _ := m.File(m.Dir(), name) // Allows has found it
 		c, err := loader.Sealed(ctx, f, listed.Size, listed.SHA256)
 		if errors.Is(err, kexec.ErrChanged) {
 			err = fmt.Errorf("/%s on %s: %w", name, found.Volume.Device, err)
@@ -249,7 +215,7 @@ func (j *job) openFiles(loader *kexec.Loader) (kexec.Target, func(), error) {
 		return kexec.Open(j.entry, j.scan.FilesOf(j.entry))
 	}
 	v.signed, v.wrong = "", ""
-	m, err := v.allows(j.scan, j.found)
+	m, err := v.allows(j.scan, j.found, j.measure.epochs())
 	if v.edited {
 		err = errEdited
 	}

@@ -16,6 +16,8 @@ import (
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/signature"
 	"github.com/alpboot/alpboot/boot/signature/signaturetest"
+	"github.com/alpboot/alpboot/boot/tpm"
+	"github.com/alpboot/alpboot/boot/tpm/tpmtest"
 )
 
 // signDisk signs what is on a disk of bootDisk.
@@ -50,6 +52,14 @@ func onSignedDisk(t *testing.T, change func(t *testing.T, dir string), do func(t
 		b.files[signature.Dir+"/owner.pub"] = boottest.File(owner.Public())
 		do(t, b, disk.Dir)
 	}, disk)
+}
+
+// withCounter adds a TPM to a machine, whose counter of epochs is at n.
+func (b *fixture) withCounter(n uint64) *tpmtest.Fake {
+	f := &tpmtest.Fake{}
+	f.Count(tpm.EpochCounter, n)
+	b.withTPM(f)
+	return f
 }
 
 // flip changes a bit in the middle of a file.
@@ -256,7 +266,7 @@ func TestLocks(t *testing.T) {
 		b.press("o")
 		b.shows(textLocked)
 		b.press(menu.KeyEsc, menu.KeyHome, "i")
-		b.shows("It is signed by owner.pub, in /boot/alpboot.manifest, epoch 7.")
+		b.shows("It is signed by owner.pub, in /boot/alpboot.manifest, epoch 7. Older ones start too: this machine has no TPM 2.0")
 		b.press(menu.KeyEsc, "p")
 		if text := b.screen.text(); strings.Contains(text, "restart alpboot") || strings.Contains(text, "From the volume") {
 			t.Errorf("the screen: %s", text)
@@ -265,7 +275,122 @@ func TestLocks(t *testing.T) {
 		b.shows("Its command line is a guess, which nobody has signed.")
 		b.press("t")
 		b.shows("only what is signed starts here")
+		b.press("m")
+		b.shows("What starts: what the owner of this image has signed; its kernels need no other signature")
 		b.did()
+	})
+}
+
+// What was signed before the epoch that the TPM counts does not start any more; what a
+// TPM does not know is no reason not to start.
+func TestOldManifest(t *testing.T) {
+	const none = "Older ones start too: "
+	for _, tt := range []struct {
+		name    string
+		machine func(t *testing.T, b *fixture)
+		details string
+		refused bool
+	}{
+		{"the same epoch", func(_ *testing.T, b *fixture) { b.withCounter(7) }, "epoch 7. The counter of the TPM is at 7: no older one starts.", false},
+		{"a later one", func(_ *testing.T, b *fixture) { b.withCounter(1) }, "epoch 7. The counter of the TPM is at 1", false},
+		{"an older one", func(_ *testing.T, b *fixture) { b.withCounter(8) },
+			"/boot/alpboot.manifest on /dev/sda1 has epoch 7, and the counter of this machine's TPM is at 8: what was signed before that does not count any more", true},
+		{"no TPM", func(*testing.T, *fixture) {}, none + "this machine has no TPM 2.0", false},
+		{"no counter", func(_ *testing.T, b *fixture) { b.withTPM(&tpmtest.Fake{}) }, none + "the TPM has no such counter.", false},
+		{"a counter that has not counted", func(_ *testing.T, b *fixture) { b.withCounter(0) }, none + "the TPM has no such counter.", false},
+		{"something else", func(_ *testing.T, b *fixture) { b.withCounter(9).NoCounter() }, none + "reading the counter 0x1a1b007 of the TPM: it is not a counter", false},
+		{"a TPM that does not answer", func(t *testing.T, b *fixture) { t.Cleanup(b.withCounter(9).Hang()) }, none + "reading the counter 0x1a1b007 of the TPM: it does not answer.", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			onSignedDisk(t, nil, func(t *testing.T, b *fixture, _ string) {
+				tt.machine(t, b)
+				b.start(byHand + " alpboot.verify=enforce")
+				b.press(menu.KeyHome, "i")
+				b.wait(4 * time.Second)
+				b.shows(tt.details)
+				b.press(menu.KeyEsc, menu.KeyEnter)
+				b.wait(5 * time.Second)
+				if !tt.refused {
+					b.did(booted...)
+					return
+				}
+				b.shows("Linux lts did not boot", tt.details)
+				b.did()
+				if n := b.tpm.Counters()[tpm.EpochCounter]; n != 8 {
+					t.Errorf("the menu has the counter at %d", n)
+				}
+			})
+		})
+	}
+}
+
+// A power cut amid an upgrade leaves a kernel that is not signed yet: the one that was kept
+// for that is, and starts.
+func TestKeptIsSigned(t *testing.T) {
+	onSignedDisk(t, func(t *testing.T, dir string) {
+		const at = "boot/alpboot/6.12.0-0-lts/"
+		writeFile(t, filepath.Join(dir, at, "kernel"), string(boottest.BzImage("6.12.0-0-lts")))
+		writeFile(t, filepath.Join(dir, at, "initramfs"), "\x1f\x8b\x08\x00 kept")
+		writeFile(t, filepath.Join(dir, at, "entry"), "release 6.12.0-0-lts\norder 1\ninitrd initramfs\noptions root=UUID=u1\n")
+		b, err := os.ReadFile(filepath.Join(dir, "boot", manifest.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := manifest.Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"kernel", "initramfs"} {
+			b, err := os.ReadFile(filepath.Join(dir, at, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Files = append(m.Files, manifest.File{Path: "alpboot/6.12.0-0-lts/" + name, Size: int64(len(b)), SHA256: sha256.Sum256(b)})
+		}
+		m.Entries = append(m.Entries, manifest.Entry{Kernel: "alpboot/6.12.0-0-lts/kernel", Initrds: []string{"alpboot/6.12.0-0-lts/initramfs"}, Cmdline: "root=UUID=u1 alpboot.previous"})
+		writeFile(t, filepath.Join(dir, "boot", manifest.Name), string(m.Bytes()))
+		writeFile(t, filepath.Join(dir, "boot", manifest.Name+signature.Minisig), signaturetest.New(1).Sign(m.Bytes()))
+		writeFile(t, filepath.Join(dir, "boot/vmlinuz-lts"), string(boottest.BzImage("6.12.2-0-lts")))
+	}, func(t *testing.T, b *fixture, _ string) {
+		var jumped []string // the initramfs of each
+		b.hw.always = func(what string) {
+			if strings.HasPrefix(what, "jump") {
+				jumped = append(jumped, get(b.hw, func() string { return b.hw.initrd }))
+			}
+		}
+		b.start("alpboot.timeout=0 alpboot.verify=enforce")
+		b.wait(5 * time.Second)
+		if len(jumped) == 0 || jumped[0] != "\x1f\x8b\x08\x00 kept" {
+			t.Errorf("what was started has the initramfs %q", jumped)
+		}
+		if text := b.logged(); !strings.Contains(text, "/boot/vmlinuz-lts on /dev/sda1: it was changed after it was signed") {
+			t.Errorf("logged:\n%s", text)
+		}
+	})
+}
+
+// Of a manifest and the next one that an interrupted run has left, the one counts whose
+// epoch does.
+func TestOldManifestBesideNew(t *testing.T) {
+	onSignedDisk(t, func(t *testing.T, dir string) {
+		for _, end := range []string{"", signature.Minisig} {
+			if err := os.Rename(filepath.Join(dir, "boot/alpboot.manifest"+end), filepath.Join(dir, "boot/alpboot.manifest.new"+end)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		signDisk(t, dir, signaturetest.New(1))
+		old, err := os.ReadFile(filepath.Join(dir, "boot/alpboot.manifest"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		old = bytes.Replace(old, []byte("epoch 7\n"), []byte("epoch 6\n"), 1)
+		writeFile(t, filepath.Join(dir, "boot/alpboot.manifest"), string(old))
+		writeFile(t, filepath.Join(dir, "boot/alpboot.manifest.minisig"), signaturetest.New(1).Sign(old))
+	}, func(t *testing.T, b *fixture, _ string) {
+		b.withCounter(7)
+		b.start("alpboot.timeout=0 alpboot.verify=enforce")
+		b.wait(5 * time.Second)
+		b.did(append(slices.Clone(booted), bootedVirt()...)...)
 	})
 }
 

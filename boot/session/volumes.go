@@ -9,6 +9,7 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/discover"
+	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/keymap"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/remember"
@@ -92,8 +93,13 @@ func (s *session) readVolumes() {
 		if !s.trust.enforces() { // its own image may have been replaced
 			self = ownImage(s.Root, filesystems)
 		}
+		var vars efivar.Variables // that can be written
+		if !s.Firmware.ReadOnly {
+			vars = s.Firmware.Vars
+		}
+		enrolment := findEnrolment(vars, s.Root, filesystems)
 		current(func() {
-			s.keymaps.names, s.self = withOwn(names), self
+			s.keymaps.names, s.self, s.enrolment = withOwn(names), self, enrolment
 			s.configure()
 			s.startKeymap(filesystems)
 		})

@@ -30,12 +30,22 @@ var volumePaths = [...]string{"EFI/alpboot/alpboot.conf", "alpboot.conf"}
 // kernel command line line.
 func Read(image fs.FS, line string) Settings {
 	s := Default()
-	switch b, err := boot.ReadFile(image, ImageFile, maxFile); {
-	case err == nil:
-		s.readFile(imageFile, "/"+ImageFile, b)
-	case !errors.Is(err, fs.ErrNotExist):
+	b, err := boot.ReadFile(image, ImageFile, maxFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.note("", fmt.Sprintf("The settings in the image cannot be used: %v.", err))
 	}
+	return s.readImage(b, line)
+}
+
+// Parse returns the settings of an image in which the file of settings is text, started
+// with the kernel command line line.
+func Parse(text []byte, line string) Settings {
+	s := Default()
+	return s.readImage(text, line)
+}
+
+func (s Settings) readImage(text []byte, line string) Settings {
+	s.readFile(imageFile, "/"+ImageFile, text)
 	if from := s.sources["locked"]; from.layer == imageFile && s.sources["password"].layer != imageFile {
 		s.Password = NoPassword
 		s.note(from.where, "There is no password, so that nothing of locked can be done.")

@@ -41,6 +41,7 @@ const (
 	Lockout     Code = 0x921 // TPM_RC_LOCKOUT
 	BadHandle   Code = 0x08b // TPM_RC_HANDLE
 	PCRsChanged Code = 0x128 // TPM_RC_PCR_CHANGED
+	Defined     Code = 0x14c // TPM_RC_NV_DEFINED
 )
 
 // meanings has sentences for plain codes; the rest stays a number.
@@ -56,6 +57,8 @@ var meanings = map[Code]string{
 	0x90a:       "it is still testing itself",                                             // TESTING
 	0x922:       "it is busy",                                                             // RETRY
 	0x923:       "its memory cannot be written to at the moment",                          // NV_UNAVAILABLE
+	0x920:       "its memory is written to too often; try again in a minute",              // NV_RATE
+	0x14b:       "its memory is full",                                                     // NV_SPACE
 	0x083:       "it does not know this algorithm",                                        // HASH
 	0x084:       "a value is not one that it takes",                                       // VALUE
 	0x095:       "it takes another size",                                                  // SIZE
@@ -67,4 +70,5 @@ var meanings = map[Code]string{
 	Integrity:   "the secret was sealed by another TPM",                                   //
 	BadHandle:   "it has no such key",                                                     //
 	PCRsChanged: "something was measured in between",                                      //
+	Defined:     "it is there already",                                                    //
 }

@@ -99,8 +99,14 @@ func Format() boot.Format {
 // and /boot/alpboot of the volume whose root is fsys, and on btrfs of its
 // subvolumes. What is the same as the kernel and the initramfs that are
 // installed is left out.
-func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
-	var l boot.Listing
+func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) { return parse(fsys, vol, false), nil }
+
+// Hidden returns the entries that Parse leaves out: those that it will return once
+// an upgrade has replaced what is installed.
+func Hidden(fsys fs.FS, vol boot.Volume) []boot.Entry { return parse(fsys, vol, true).Entries }
+
+// parse returns what is the same as what is installed, or else the rest.
+func parse(fsys fs.FS, vol boot.Volume, same bool) (l boot.Listing) {
 	roots, _ := subvolume.Roots(fsys, vol)
 	for _, root := range roots {
 		if root.Snapshot { // the snapshot itself is an older system
@@ -111,17 +117,17 @@ func Parse(fsys fs.FS, vol boot.Volume) (boot.Listing, error) {
 			switch {
 			case !d.IsDir(): // also the link boot/boot
 			case d.Name() == Dir:
-				l = read(fsys, path.Join(root.Dir, Dir), l)
+				l = read(fsys, path.Join(root.Dir, Dir), l, same)
 			case d.Name() == "boot":
-				l = read(fsys, path.Join(root.Dir, "boot", Dir), l)
+				l = read(fsys, path.Join(root.Dir, "boot", Dir), l, same)
 			}
 		}
 	}
-	return l, nil
+	return l
 }
 
-// read adds to l what is kept in dir.
-func read(fsys fs.FS, dir string, l boot.Listing) boot.Listing {
+// read adds to l what is kept in dir, and is the same as what is installed, or is not.
+func read(fsys fs.FS, dir string, l boot.Listing, same bool) boot.Listing {
 	list, _ := fs.ReadDir(fsys, dir) // nearly always there is none
 	type found struct {
 		Record
@@ -147,7 +153,7 @@ func read(fsys fs.FS, dir string, l boot.Listing) boot.Listing {
 		}
 	}
 	for _, f := range newest {
-		if e := f.entry(f.dir); !installed(fsys, e) {
+		if e := f.entry(f.dir); installed(fsys, e) == same {
 			l.Entries = append(l.Entries, e)
 		}
 	}

@@ -31,6 +31,7 @@ const (
 )
 
 var (
+	oidData          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
 	oidSignedData    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
 	oidContentType   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}
 	oidMessageDigest = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
@@ -213,6 +214,30 @@ func signature(digest []byte, key *rsa.PrivateKey, cert *x509.Certificate) ([]by
 		return nil, err
 	}
 	return asn1.Marshal(contentInfo{oidSignedData, wrapped(0, asn1.RawValue{FullBytes: signed})})
+}
+
+// Detached returns a PKCS #7 signature of content, which is not in it, as the firmware
+// wants it in updates of its variables: the signed data itself, without attributes.
+func Detached(content []byte, key *rsa.PrivateKey, cert *x509.Certificate) ([]byte, error) {
+	sha := pkix.AlgorithmIdentifier{Algorithm: oidSHA256, Parameters: asn1.NullRawValue}
+	hash := sha256.Sum256(content)
+	encrypted, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, hash[:])
+	if err != nil {
+		return nil, err
+	}
+	return asn1.Marshal(signedData{
+		Version:      1,
+		Digests:      []pkix.AlgorithmIdentifier{sha},
+		Content:      contentInfo{Type: oidData},
+		Certificates: asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: cert.Raw},
+		Signers: []signerInfo{{
+			Version:         1,
+			Issuer:          issuerAndSerial{asn1.RawValue{FullBytes: cert.RawIssuer}, cert.SerialNumber},
+			Digest:          sha,
+			Encryption:      pkix.AlgorithmIdentifier{Algorithm: oidRSA, Parameters: asn1.NullRawValue},
+			EncryptedDigest: encrypted,
+		}},
+	})
 }
 
 // attributeSet returns the attributes that are signed: what kind of content there

@@ -42,6 +42,10 @@ type Report struct {
 	Opaque     bool        `json:"opaque,omitempty"`   // an archive is packed in a way that is not unpacked here
 	Problems   []string    `json:"problems,omitempty"` // why it would not boot
 
+	// Config are the files of the initramfs that are alpboot's settings and the keys of
+	// its owner, by their names.
+	Config map[string][]byte `json:"-"`
+
 	modules        []string // releases that the initramfs has modules for
 	archiveMembers bool     // list the files of the archive
 }
@@ -59,6 +63,14 @@ type Signature struct {
 	Until   string `json:"until,omitempty"`
 	Problem string `json:"problem,omitempty"`
 }
+
+// Where an image has its settings and the keys of its owner: boot/settings and
+// boot/signature read them.
+const (
+	settingsFile = "etc/alpboot.conf"
+	keysDir      = "etc/alpboot/keys"
+	maxConfig    = 16 << 10
+)
 
 // maxInspected bounds a file that is inspected: all of it is read.
 const maxInspected = 1 << 30
@@ -314,6 +326,12 @@ func (r *Report) members(raw []byte) (used int64, files int) {
 		case cpio.S_IFREG:
 			if r.archiveMembers {
 				r.Parts = append(r.Parts, Part{Name: name, Size: end - data})
+			}
+			if (name == settingsFile || path.Dir(name) == keysDir) && end-data <= maxConfig {
+				if r.Config == nil {
+					r.Config = map[string][]byte{}
+				}
+				r.Config[name] = raw[data:end]
 			}
 			if dir, ok := strings.CutPrefix(name, "lib/modules/"); ok {
 				if release, _, _ := strings.Cut(dir, "/"); len(r.modules) < 8 && !slices.Contains(r.modules, release) {

@@ -8,14 +8,15 @@ import (
 	"encoding/binary"
 	"hash"
 	"io"
+	"maps"
 	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // Fake is a TPM 2.0 in memory with banks sha1 and sha256, which answers to the
-// commands GetCapability, PCR_Read and PCR_Extend, and to no other. Its zero value is
-// one that was just started.
+// commands GetCapability, PCR_Read and PCR_Extend, to those of counters, and to no
+// other. Its zero value is one that was just started, and never used.
 type Fake struct {
 	mu     sync.Mutex
 	pcrs   map[uint16]map[uint32][]byte
@@ -25,6 +26,42 @@ type Fake struct {
 	late   string        // see Late
 	answer []byte
 	opened int
+
+	counters map[uint32]uint64 // by index; 0 has never counted
+	highest  uint64            // that one of them has had
+	password string            // of the owner
+	kind     uint32            // of every index that is there, in place of a counter
+}
+
+// Count has a counter at a value.
+func (f *Fake) Count(index uint32, value uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.counters == nil {
+		f.counters = map[uint32]uint64{}
+	}
+	f.counters[index], f.highest = value, max(f.highest, value)
+}
+
+// Counters returns the values of all counters, by their indices.
+func (f *Fake) Counters() map[uint32]uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.counters)
+}
+
+// SetOwner gives the owner a password.
+func (f *Fake) SetOwner(password string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.password = password
+}
+
+// NoCounter has what is at the indices of counters be something else.
+func (f *Fake) NoCounter() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.kind = 2 // TPM_NT_BITS
 }
 
 // Refuse has all but the first so many commands PCR_Extend answered by a code.
@@ -162,6 +199,64 @@ func (f *Fake) Write(b []byte) (n int, err error) {
 			f.pcrs[bank][pcr] = h.Sum(nil)
 		}
 		answer(sessions, 0, []byte("\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+	case 0x169: // NV_ReadPublic
+		index := be.Uint32(body)
+		n, ok := f.counters[index]
+		if !ok {
+			answer(noSessions, 0x18b, nil)
+			break
+		}
+		attributes := uint32(0x02060012)
+		if n > 0 {
+			attributes |= 1 << 29
+		}
+		if f.kind != 0 {
+			attributes = attributes&^0xf0 | f.kind<<4
+		}
+		public := be.AppendUint16(be.AppendUint32(nil, index), sha256Bank)
+		public = append(be.AppendUint32(public, attributes), 0, 0, 0, 8)
+		out := append(be.AppendUint16(nil, uint16(len(public))), public...)
+		answer(noSessions, 0, append(be.AppendUint16(out, 2), 0, sha256Bank))
+	case 0x14e: // NV_Read
+		n := f.counters[be.Uint32(body[4:])]
+		answer(sessions, 0, be.AppendUint64([]byte{0, 0, 0, 10, 0, 8}, n))
+		f.answer = append(f.answer, 0, 0, 1, 0, 0)
+		be.PutUint32(f.answer[2:], uint32(len(f.answer)))
+	case 0x12a, 0x134, 0x122: // NV_DefineSpace, NV_Increment, NV_UndefineSpace
+		code := be.Uint32(b[6:])
+		handles := 8
+		if code == 0x12a {
+			handles = 4
+		}
+		auth := body[handles+4:][:be.Uint32(body[handles:])]
+		rest := body[handles+4+len(auth):]
+		index := be.Uint32(body[4:])
+		if code == 0x12a {
+			index = be.Uint32(rest[4:]) // after an empty password and a size
+		}
+		n, ok := f.counters[index]
+		switch {
+		case string(auth[9:]) != f.password:
+			answer(noSessions, 0x9a2, nil)
+		case ok == (code == 0x12a):
+			answer(noSessions, map[bool]uint32{true: 0x14c, false: 0x28b}[ok], nil)
+		default:
+			if f.counters == nil {
+				f.counters = map[uint32]uint64{}
+			}
+			switch {
+			case code == 0x122:
+				delete(f.counters, index)
+			case code == 0x12a:
+				f.counters[index] = 0
+			case n == 0:
+				f.counters[index] = f.highest + 1
+			default:
+				f.counters[index]++
+			}
+			f.highest = max(f.highest, f.counters[index])
+			answer(sessions, 0, []byte("\x00\x00\x00\x00\x00\x00\x01\x00\x00"))
+		}
 	default:
 		answer(noSessions, 0x143, nil)
 	}

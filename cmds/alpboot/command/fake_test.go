@@ -17,6 +17,7 @@ import (
 	"github.com/alpboot/alpboot/boot/device/superblock"
 	"github.com/alpboot/alpboot/boot/kexec"
 	"github.com/alpboot/alpboot/boot/reboot"
+	"github.com/alpboot/alpboot/boot/tpm/tpmtest"
 )
 
 // fakeKernel takes note of what it is asked for.
@@ -89,6 +90,13 @@ func newFake(t *testing.T, files map[string]string) *fake {
 	f.write(t, files)
 	f.write(t, map[string]string{"/run/utmp": ""})
 	return f
+}
+
+// withTPM adds a TPM to the system.
+func (f *fake) withTPM(t *testing.T, chip *tpmtest.Fake) {
+	t.Helper()
+	f.write(t, map[string]string{"/sys/class/tpmrm/tpmrm0/dev": "253:65536"})
+	f.TPM = func(string) (io.ReadWriteCloser, error) { return chip.Open(), nil }
 }
 
 func (f *fake) probe(device string) (superblock.Superblock, error) {

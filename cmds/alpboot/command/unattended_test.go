@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/boot/boottest"
+	"github.com/alpboot/alpboot/boot/manifest"
 	"github.com/alpboot/alpboot/boot/reboot"
 	"github.com/alpboot/alpboot/boot/remember"
+	"github.com/alpboot/alpboot/boot/signature"
 )
 
 // executable makes a file of the system one that can be run.
@@ -95,6 +97,39 @@ func TestKeep(t *testing.T) {
 	f.do(t, exitDone, "uninstall", "--root", f.root)
 	if f.exists("/boot/alpboot") || f.exists("/lib/modules/.alpboot") || f.exists("/lib/modules/"+release+"/kernel") {
 		t.Error("uninstall has left what was kept")
+	}
+}
+
+// Before an upgrade replaces what is signed, what was kept is signed: the manifest then
+// lets both start, and a power cut in between leaves one that does.
+func TestKeepSigns(t *testing.T) {
+	needAMD64(t)
+	boottest.NeedTools(t, "minisign")
+	key := filepath.Join(t.TempDir(), "key")
+	boottest.Tool(t, "minisign", "-G", "-W", "-p", key+".pub", "-s", key)
+	f := newFake(t, with(alpine(), "/proc/1/root", "-> ../..", "/usr/share/kernel/lts/kernel.release", release,
+		"/lib/modules/"+release+"/kernel/ext4.ko.gz", "ext4", "/proc/cmdline", "root=UUID=1 of=lts\n", "/etc/alpboot/sign.key", "-> "+key))
+	f.uuids = map[string]string{"/dev/sda3": "1"}
+	if out, _ := f.do(t, exitDone, "keep", "pre-commit"); out != "Signed /boot/alpboot.manifest: 3 entries, 6 files, epoch 1\n" {
+		t.Errorf("says %q", out)
+	}
+	m := f.signed(t, signature.Minisig, key+".pub")
+	const dir = "boot/alpboot/" + release + "/"
+	if err := m.Allows("boot", manifest.Entry{Kernel: dir + "kernel", Initrds: []string{dir + "initramfs"}, Cmdline: "root=UUID=1 of=lts alpboot.previous"}); err != nil {
+		t.Errorf("what was kept: the manifest %v", err)
+	}
+	if err := m.Allows("boot", manifest.Entry{Kernel: "boot/vmlinuz-lts", Initrds: []string{"boot/initramfs-lts"}, Cmdline: "root=UUID=1 of=lts"}); err != nil {
+		t.Errorf("what is installed: the manifest %v", err)
+	}
+	if out, _ := f.do(t, exitDone, "keep", "pre-commit"); out != "" {
+		t.Errorf("of what is kept already it says %q", out)
+	}
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	f.write(t, map[string]string{"/boot/initramfs-lts": initramfs + "new"})
+	if out, _ := f.do(t, exitDone, "keep", "post-commit"); !strings.HasPrefix(out, "alpboot: what starts next is not signed: the key: ") || !strings.HasSuffix(out, "; run alpboot sign\n") {
+		t.Errorf("without its key it says %q", out)
 	}
 }
 

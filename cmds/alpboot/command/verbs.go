@@ -52,6 +52,7 @@ func verbs() []verb {
 		{"update", "", "replaces the alpboot that is installed by a newer one", textUpdate, updateVerb},
 		{"uninstall", "", "takes alpboot away, and nothing else", textUninstall, setup(false, install.Setup.Uninstall)},
 		{"sign", "", "signs what may start", textSign, signVerb},
+		{"keys", "", "makes keys for Secure Boot", textKeys, keysVerb},
 		{"log", "[FILE]", "what is known of the last starts", textLog, logVerb},
 		goodVerb(),
 		rememberVerb(),
@@ -195,8 +196,10 @@ initramfs or a command line has changed; the hooks of alpboot's packages do it
 after a change of a kernel, where /etc/alpboot/sign.key is a key or a link to
 one. With ssh-keygen, FILE may be a public key whose other half an agent has.
 
-The epoch is a number that the menu logs, to be raised when what was signed
-before shall not start any more; without --epoch it stays.
+The epoch is a number in what is signed, which stays. With --revoke-older it is
+raised, and with it a counter in the TPM 2.0 of this machine, which is made
+where there is none: what was signed in an older epoch does not start there any
+more, also not from a disk that is not mounted now. That cannot be undone.
 
 What is signed counts where the image of the menu has the public key (mkpayload
 uki --key) and the setting verify asks for signatures.`
@@ -205,9 +208,17 @@ func signVerb(f *flag.FlagSet) runner {
 	var o reboot.SignOptions
 	f.StringVar(&o.Key, "key", "", "the key, `FILE`, in place of /etc/alpboot/sign.key")
 	f.Uint64Var(&o.Epoch, "epoch", 0, "the epoch, a `NUMBER` from 1")
+	f.BoolVar(&o.RevokeOlder, "revoke-older", false, "nothing that was signed before starts any more")
+	f.StringVar(&o.Owner, "owner", "", "a `FILE` with the password of the TPM's owner")
 	f.BoolVar(&o.IfNeeded, "if-needed", false, "not without a key, nor what is signed already")
 	f.BoolVar(&o.DryRun, "dry-run", false, "only print what would be signed")
 	return func(ctx context.Context, c command, _ []string) (int, error) {
+		switch {
+		case o.RevokeOlder && (o.IfNeeded || o.Epoch != 0):
+			return 0, misused("--revoke-older goes neither with --epoch nor with --if-needed")
+		case o.Owner != "" && !o.RevokeOlder:
+			return 0, misused("--owner goes with --revoke-older")
+		}
 		return 0, c.Sign(ctx, o)
 	}
 }
