@@ -51,7 +51,7 @@ var arrows = map[string][]string{
 	"boot/settings": {"boot/device/superblock", "boot/remember"},
 
 	"boot/discover": {"boot/device/...", "boot/format/...", "boot/kernel/..."},
-	"boot/kexec":    {"boot/kernel/..."},
+	"boot/kexec":    {"boot/kernel/...", "boot/sysinfo"},
 	"boot/measure":  {"boot/kernel", "boot/kexec", "boot/tpm"},
 	"boot/list":     {"boot/choice", "boot/device/...", "boot/discover", "boot/kexec", "boot/list/readonly", "boot/remember", "boot/settings"},
 
@@ -63,7 +63,7 @@ var arrows = map[string][]string{
 	"boot/payload/esp":  {"boot/payload/...", "boot/remember", "boot/device/mountinfo"},
 	"boot/install":      {"boot/payload/...", "boot/device/...", "boot/format/...", "boot/kernel"},
 	"boot/session": {
-		"boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
+		"boot/chart", "boot/choice", "boot/device/luks", "boot/device/superblock", "boot/discover", "boot/kernel/...", "boot/kexec",
 		"boot/keymap", "boot/lasttime", "boot/manifest", "boot/measure", "boot/menu", "boot/pointer", "boot/remember", "boot/securekeys", "boot/settings", "boot/signature", "boot/sysinfo", "boot/tpm", "boot/watchdog",
 	},
 	"boot/doctor": {"boot/choice", "boot/device/superblock", "boot/format/fstab", "boot/kernel", "boot/manifest", "boot/module", "boot/payload/efi", "boot/payload/esp", "boot/payload/inspect", "boot/securekeys", "boot/settings", "boot/signature"},

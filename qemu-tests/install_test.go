@@ -158,6 +158,13 @@ func (m machine) boots(k openrc.Kernel) {
 	m.Type(vm.Enter)
 	m.Await(targetLimit, vm.LogAfter(before, "console#"))
 	m.runs(k.Release)
+	// What ran until the jump, the menu has handed on.
+	out := m.sh("alpboot log --chart")
+	for _, want := range []string{" kernel ", " first process ", " menu ", " reading ", " loading and jump "} {
+		if !strings.Contains(out, want) {
+			m.t.Errorf("alpboot log --chart has no%s:\n%s", want, out)
+		}
+	}
 }
 
 // runs asserts which kernel runs.

@@ -1,13 +1,12 @@
-// Package chart shows from a log of the menu when what ran in one start: firmware,
-// kernel, first process, the scan of each volume, loading.
+// Package chart shows when what ran in one start of the menu: firmware, kernel, first
+// process, the scan of each volume, loading, the jump. It is read from a log of the menu,
+// or from what the menu has handed on to the system that it started.
 package chart
 
 import (
 	"cmp"
 	"fmt"
-	"html"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,19 +25,25 @@ type Span struct {
 // most is how many there are at most.
 const most = 1000
 
-// A line of the log: its level, its time, its text.
-var logged = regexp.MustCompile(`^[A-Z]+[-+0-9]* +([0-9]{1,6}\.[0-9]{1,6}) (.*)$`)
+// parse returns the time and the text of a line of the log, which begins with its level.
+func parse(line string) (at time.Duration, text string, ok bool) {
+	name, rest, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+	number, text, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
+	seconds, err := strconv.ParseFloat(number, 64)
+	if !strings.Contains(" DEBUG INFO WARN ERROR ", " "+name+" ") || err != nil || !(seconds >= 0 && seconds < 1e6) {
+		return 0, "", false
+	}
+	return time.Duration(seconds * float64(time.Second)).Round(time.Microsecond), text, true
+}
 
-// The lines that mark something. The menu writes them in boot/session and cmds/bootmenu, the kernel
-// the one about init.
-var (
-	firmwareTook = regexp.MustCompile(`^the firmware took (\S+) until this kernel began$`)
-	volumeRead   = regexp.MustCompile(`^(\S+) holds .*, read in (\S+)$`)
-	loaded       = regexp.MustCompile(`^(\S+) is loaded`)
-)
+// took returns a time that something has taken.
+func took(text string) (time.Duration, bool) {
+	d, err := time.ParseDuration(text)
+	return d, err == nil && d >= 0 && d < time.Hour
+}
 
-// Read returns what a log that the menu has saved has about its start, the last one
-// of each kind, in order of their beginnings.
+// Read returns what a log of the menu has about its start. The menu writes the lines
+// that mark something in boot/session and cmds/bootmenu, the kernel the one about init.
 func Read(log string) []Span {
 	var spans []Span
 	add := func(name string, from, to time.Duration) {
@@ -46,17 +51,12 @@ func Read(log string) []Span {
 			spans = append(spans, Span{boot.Clean(name), from, to})
 		}
 	}
-	var init, begun, shown, booting time.Duration
+	var init, begun, shown, booting, read time.Duration
 	for line := range strings.Lines(log) {
-		m := logged.FindStringSubmatch(strings.TrimRight(line, "\r\n"))
-		if m == nil {
+		at, text, ok := parse(line)
+		if !ok {
 			continue
 		}
-		seconds, err := strconv.ParseFloat(m[1], 64)
-		if err != nil {
-			continue
-		}
-		at, text := time.Duration(seconds*float64(time.Second)), m[2]
 		switch {
 		case strings.HasPrefix(text, "kernel: Run /init "):
 			add("kernel", 0, at)
@@ -67,25 +67,72 @@ func Read(log string) []Span {
 		case strings.HasPrefix(text, "the menu is shown "):
 			add("consoles", begun, at)
 			shown = at
-		case strings.HasPrefix(text, "no disk is waited for: "):
-			add("disks until "+strings.TrimPrefix(text, "no disk is waited for: "), shown, at)
 		case strings.HasPrefix(text, "booting entry="):
-			booting = at
+			if shown > 0 {
+				add("menu", shown, at)
+			}
+			booting, read = at, 0
 		default:
-			if m := firmwareTook.FindStringSubmatch(text); m != nil {
-				if d, err := time.ParseDuration(m[1]); err == nil && d > 0 && d < time.Hour {
+			if why, ok := strings.CutPrefix(text, "no disk is waited for: "); ok {
+				add("disks until "+why, shown, at)
+			} else if rest, ok := strings.CutPrefix(text, "the firmware took "); ok {
+				if d, ok := took(strings.TrimSuffix(rest, " until this kernel began")); ok && d > 0 {
 					add("firmware", -d, 0)
 				}
-			} else if m := volumeRead.FindStringSubmatch(text); m != nil {
-				if d, err := time.ParseDuration(m[2]); err == nil && d >= 0 && d < time.Hour {
-					add(m[1], at-d, at)
+			} else if device, rest, ok := strings.Cut(text, " holds "); ok && !strings.Contains(device, " ") {
+				if d, ok := took(rest[strings.LastIndex(rest, " ")+1:]); ok && strings.Contains(rest, ", read in ") {
+					add(device, at-d, at)
 				}
-			} else if m := loaded.FindStringSubmatch(text); m != nil && booting > 0 {
-				add("loading "+m[1], booting, at)
+			} else if entry, ok := strings.CutSuffix(text, " is read"); ok && booting > 0 {
+				add("reading "+entry, booting, at)
+				read = at
+			} else if entry, _, ok := strings.Cut(text, " is loaded"); ok && booting > 0 && !strings.Contains(entry, " ") {
+				add("loading "+entry, max(booting, read), at)
 			}
 		}
 	}
-	slices.SortStableFunc(spans, func(a, b Span) int { return cmp.Compare(a.From, b.From) })
+	return spans
+}
+
+// Marshal returns spans as lines of microseconds and a name, to be handed on.
+func Marshal(spans []Span) string {
+	var b strings.Builder
+	for _, s := range spans {
+		fmt.Fprintf(&b, "%d %d %s\n", s.From.Microseconds(), s.To.Microseconds(), s.Name)
+	}
+	return b.String()
+}
+
+// Unmarshal returns the spans of lines of [Marshal]; where the text is cut off or
+// damaged, those before.
+func Unmarshal(text string) (spans []Span) {
+	for line := range strings.Lines(text) {
+		line, whole := strings.CutSuffix(line, "\n")
+		begin, line, _ := strings.Cut(line, " ")
+		end, name, _ := strings.Cut(line, " ")
+		from, ok := micros(begin)
+		to, also := micros(end)
+		if !whole || !ok || !also || from > to || name == "" || len(spans) == most {
+			break
+		}
+		spans = append(spans, Span{boot.Clean(name), from, to})
+	}
+	return spans
+}
+
+// micros returns the time of a number of microseconds, of at most a hundred days.
+func micros(number string) (time.Duration, bool) {
+	const most = 100 * 24 * int64(time.Hour/time.Microsecond)
+	n, err := strconv.ParseInt(number, 10, 64)
+	return time.Duration(n) * time.Microsecond, err == nil && n >= -most && n <= most
+}
+
+// Entered returns spans of which the last ends when the files were read, with what came
+// then: the system call, and what runs until the target's kernel is entered, at that time.
+func Entered(spans []Span, at time.Duration) []Span {
+	if from, length := extent(spans); len(spans) > 0 && at >= from+length {
+		spans = append(spans, Span{"loading and jump", from + length, at})
+	}
 	return spans
 }
 
@@ -101,9 +148,18 @@ func extent(spans []Span) (from, length time.Duration) {
 	return from, max(to-from, 1)
 }
 
+// inOrder returns spans in order of their beginnings. The image, which shows none, does
+// without the code for that.
+func inOrder(spans []Span) []Span {
+	spans = slices.Clone(spans)
+	slices.SortStableFunc(spans, func(a, b Span) int { return cmp.Compare(a.From, b.From) })
+	return spans
+}
+
 // Text writes a line for each of them, with a bar.
 func Text(w io.Writer, spans []Span) error {
 	const bar = 40
+	spans = inOrder(spans)
 	from, length := extent(spans)
 	wide := 0
 	for _, s := range spans {
@@ -123,14 +179,16 @@ func Text(w io.Writer, spans []Span) error {
 // SVG draws the same.
 func SVG(w io.Writer, spans []Span) error {
 	const row, names, width = 22, 260, 640 // pixels
+	spans = inOrder(spans)
 	from, length := extent(spans)
+	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="13">`+"\n", names+width+80, row*len(spans)+10)
 	for i, s := range spans {
 		x := names + int((s.From-from)*width/length)
 		n := max(int((s.To-s.From)*width/length), 1)
 		fmt.Fprintf(&b, `<text x="4" y="%d">%s</text><rect x="%d" y="%d" width="%d" height="%d" fill="#4477aa"/><text x="%d" y="%d">%.3f s</text>`+"\n",
-			i*row+19, html.EscapeString(s.Name), x, i*row+6, n, row-6, x+n+4, i*row+19, (s.To - s.From).Seconds())
+			i*row+19, escape.Replace(s.Name), x, i*row+6, n, row-6, x+n+4, i*row+19, (s.To - s.From).Seconds())
 	}
 	b.WriteString("</svg>\n")
 	_, err := io.WriteString(w, b.String())

@@ -1,8 +1,10 @@
 package chart
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const saved = `Machine:
@@ -18,6 +20,7 @@ INFO      1.520 /dev/vda1 holds ext4, read in 40ms
 INFO      1.530 /dev/vda2 holds vfat <b>, read in 5ms
 INFO      1.600 no disk is waited for: nothing can bring in another disk
 INFO      1.700 booting entry=lts kernel=vmlinuz
+INFO      2.000 lts is read
 INFO      2.100 lts is loaded
 INFO      2.200 /dev/vda3 holds ext4, read in -5ms
 INFO   99999999 no time
@@ -30,7 +33,9 @@ const want = `  -2.500   2.500 s  firmware                                      
    1.480   0.040 s  /dev/vda1                                      |                                  #
    1.525   0.005 s  /dev/vda2                                      |                                   #
    1.450   0.150 s  disks until nothing can bring in another disk  |                                  #
-   1.700   0.400 s  loading lts                                    |                                    ####
+   1.450   0.250 s  menu                                           |                                  ##
+   1.700   0.300 s  reading lts                                    |                                    ###
+   2.000   0.100 s  loading lts                                    |                                       #
 `
 
 func TestText(t *testing.T) {
@@ -62,6 +67,52 @@ func TestSVG(t *testing.T) {
 			t.Errorf("there is no %q in\n%s", part, b.String())
 		}
 	}
+}
+
+// What is handed on is what was read, up to where it is cut off, and ends with the jump.
+func TestHandedOn(t *testing.T) {
+	spans := Read(saved)
+	text := Marshal(spans)
+	if got := Unmarshal(text); !slices.Equal(got, spans) {
+		t.Errorf("got %v", got)
+	}
+	if got := Unmarshal(text[:len(text)-1]); !slices.Equal(got, spans[:len(spans)-1]) {
+		t.Errorf("of a text that is cut off: %v", got)
+	}
+	for _, bad := range []string{"", "x", "2 1 back\n", "1 2 \n", "1 99999999999999999 late\n"} {
+		if got := Unmarshal(bad); got != nil {
+			t.Errorf("of %q: %v", bad, got)
+		}
+	}
+	all := Entered(spans, 2600*time.Millisecond)
+	if last := all[len(all)-1]; last != (Span{"loading and jump", 2100 * time.Millisecond, 2600 * time.Millisecond}) {
+		t.Errorf("the last is %v", last)
+	}
+	if got := Entered(spans, 0); len(got) != len(spans) {
+		t.Errorf("a jump at an unknown time is shown: %v", got[len(got)-1])
+	}
+}
+
+// A file of which several lines have no level, or no time, is no log.
+func TestReadsOnlyTheLog(t *testing.T) {
+	if spans := Read("  vmlinuz is loaded\nINFO nan alpboot 1 starts\nINFO -1.0 alpboot 1 starts\nTRACE 1.0 alpboot 1 starts\n"); spans != nil {
+		t.Errorf("got %v", spans)
+	}
+}
+
+func FuzzUnmarshal(f *testing.F) {
+	f.Add(Marshal(Read(saved)))
+	f.Fuzz(func(t *testing.T, text string) {
+		spans := Unmarshal(text)
+		for _, s := range spans {
+			if s.From > s.To || s.Name == "" {
+				t.Errorf("%+v", s)
+			}
+		}
+		if again := Unmarshal(Marshal(spans)); !slices.Equal(again, spans) {
+			t.Errorf("%v becomes %v", spans, again)
+		}
+	})
 }
 
 func FuzzRead(f *testing.F) {

@@ -79,6 +79,7 @@ func layOut(root fs.FS, p *plan, image []byte, initrds [][]byte) (entry uint64, 
 	if err != nil {
 		return 0, nil, err
 	}
+	m.note = p.note
 	header := make([]byte, offMBRSignatures)
 	if _, err := p.kernel.reader().ReadAt(header, 0); err != nil {
 		return 0, nil, fmt.Errorf("kernel %s: %w", p.kernel.name(), err)
@@ -186,14 +187,14 @@ func layout(m machine, header, image []byte, initrds [][]byte, cmdline string) (
 	put64(offRamdiskSize, offExtRamdiskSize, initrdSize)
 	put64(offCmdline, offExtCmdline, lineAt)
 	copy(small[pageSize:], cmdline)
-	m.setupData(params, small[pageSize+line:pageSize+line+more], lineAt+line)
+	noteAt := m.setupData(params, small[pageSize+line:pageSize+line+more], lineAt+line)
 
 	var tablesAt uint64
 	if tables != nil {
 		tablesAt = jumpAt + pageSize
 		copy(small[tablesAt-smallAt:], pageTables(tablesAt, m.mapped(), m.gibPages))
 	}
-	copy(small[jumpAt-smallAt:], jump(jumpAt, smallAt, at+entry64, tablesAt))
+	copy(small[jumpAt-smallAt:], jump(jumpAt, smallAt, at+entry64, tablesAt, noteAt))
 	return jumpAt, append(segs, Segment{small, smallAt, smallSize}, Segment{protected, at, size}), nil
 }
 
@@ -235,14 +236,18 @@ func (m machine) setupDataSize() int {
 	if m.efi != nil {
 		n += setupDataHeader + efiSetupData + len(m.efi.memmap)
 	}
+	if m.note != nil {
+		n += setupDataHeader + alignUp(len(m.note), 16)
+	}
 	return n
 }
 
 const rngSeed = 32 // bytes that the target's random numbers start from
 
 // setupData fills b, which will be at the address at, with what boot_params
-// points to, and makes params point there.
-func (m machine) setupData(params, b []byte, at uint64) {
+// points to, and makes params point there. It returns the address of the note, 0 when
+// there is none.
+func (m machine) setupData(params, b []byte, at uint64) (noteAt uint64) {
 	le := binary.LittleEndian
 	add := func(kind uint32, n int) []byte {
 		le.PutUint64(b, le.Uint64(params[offSetupData:]))
@@ -265,7 +270,12 @@ func (m machine) setupData(params, b []byte, at uint64) {
 		n := copy(b, m.efi.memmap)
 		b, at = b[n:], at+uint64(n)
 	}
+	if m.note != nil {
+		noteAt = at + setupDataHeader
+		copy(add(setupNote, len(m.note)), m.note)
+	}
 	if seed := random(rngSeed); seed != nil {
 		copy(add(setupRNGSeed, rngSeed), seed)
 	}
+	return noteAt
 }

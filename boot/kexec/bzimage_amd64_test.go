@@ -55,6 +55,7 @@ func TestLayout(t *testing.T) {
 			m.efi = readEFI(e, e[bootParamsFile].Data, 0x1f9ca000)
 			m.rsdp = 0x1fb7e014
 		}, kernel: testKernel(mib), initrds: []int{mib}, size: mib, top: 512 * mib},
+		{name: "a note of the menu", mem: many, change: func(m *machine) { m.note = newNote(moment{1, 2}, moment{3, 4}, "0 1 kernel\n") }, kernel: testKernel(mib)},
 		{name: "ACPI root pointer for a kernel before 5.0", mem: pc, change: func(m *machine) { m.rsdp = 0xe0000 }, kernel: before5, cmdline: "quiet", line: "quiet acpi_rsdp=0xe0000"},
 		{name: "which is there already", mem: pc, change: func(m *machine) { m.rsdp = 0xe0000 }, kernel: before5, cmdline: "acpi_rsdp=0x1", line: "acpi_rsdp=0x1"},
 		{name: "five-level paging", mem: pc, change: func(m *machine) { m.fiveLevel = true }, kernel: testKernel(mib)},
@@ -119,10 +120,39 @@ func TestLayout(t *testing.T) {
 				t.Errorf("the kernel's segment has %#x bytes", k.Size)
 			}
 			checkRoom(t, segs, k.Phys, 2*mib)
+			checkNote(t, m.note, params, small, entry)
 			if got := targetMap(t, params, params, small); !slices.Equal(got, tt.mem) {
 				t.Errorf("memory map of the target: %d regions, want %d", len(got), len(tt.mem))
 			}
 		})
+	}
+}
+
+// checkNote checks that the note is in the list of setup_data, and that the code which
+// enters the kernel writes the moment to its beginning, and nowhere else.
+func checkNote(t *testing.T, note, b []byte, at, entry uint64) {
+	t.Helper()
+	le := binary.LittleEndian
+	store := []byte{0x0f, 0x31, 0x48, 0xc1, 0xe2, 32, 0x48, 0x09, 0xd0, 0x48, 0x89, 0x05}
+	code := b[entry-at:]
+	if i := bytes.Index(code, store); i >= 0 {
+		to := entry + uint64(i+len(store)+4) + uint64(int64(int32(le.Uint32(code[i+len(store):]))))
+		if got := b[to-at:][:len(note)]; note == nil || !bytes.Equal(got, note) {
+			t.Errorf("the moment is written over %q", got)
+		}
+	} else if note != nil {
+		t.Error("the moment is not written")
+	}
+	found := 0
+	for next := le.Uint64(b[offSetupData:]); next != 0; next = le.Uint64(b[next-at:]) {
+		if d := b[next-at:]; le.Uint32(d[8:]) == setupNote {
+			if found++; !bytes.Equal(d[setupDataHeader:][:le.Uint32(d[12:])], note) {
+				t.Error("the note is not as it was")
+			}
+		}
+	}
+	if want := min(len(note), 1); found != want {
+		t.Errorf("%d notes", found)
 	}
 }
 

@@ -5,8 +5,9 @@ import "encoding/binary"
 // jump returns the code at physical address at which enters a kernel by the
 // 64-bit boot protocol: flat segments 0x10 and 0x18 from a GDT, interrupts off,
 // rsi = boot_params, memory mapped one to one by the page tables at tables (see
-// [pageTables]), or as kexec set it up when tables is 0.
-func jump(at, bootParams, entry, tables uint64) []byte {
+// [pageTables]), or as kexec set it up when tables is 0. It notes the moment at the
+// address note, which is near at, unless that is 0.
+func jump(at, bootParams, entry, tables, note uint64) []byte {
 	const gdtAt, stackEnd = 0x80, pageSize
 	le := binary.LittleEndian
 	code := []byte{
@@ -16,6 +17,13 @@ func jump(at, bootParams, entry, tables uint64) []byte {
 	rel := func(op []byte, target int) { // an instruction that ends in a rip-relative target
 		code = append(code, op...)
 		code = le.AppendUint32(code, uint32(int32(target-len(code)-4)))
+	}
+	if note != 0 {
+		code = append(code,
+			0x0f, 0x31, // rdtsc
+			0x48, 0xc1, 0xe2, 32, // shl rdx, 32
+			0x48, 0x09, 0xd0) // or rax, rdx
+		rel([]byte{0x48, 0x89, 0x05}, int(note)-int(at)) // mov [note], rax
 	}
 	rel([]byte{0x0f, 0x01, 0x15}, gdtAt)     // lgdt [gdt]
 	code = append(code, 0x66, 0xb8, 0x18, 0) // mov ax, 0x18

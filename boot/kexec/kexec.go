@@ -100,6 +100,11 @@ type Loader struct {
 	// are "Unpacking", "Reading" and "Loading", which is the system call and
 	// does not report how far it is; of Sealed "Reading" and "Checking".
 	Progress func(stage string, done, total int64)
+
+	// Note, when set, is called when all files are read, from the goroutine that called
+	// Load. What it returns can be read in the target by [Handed], where kexec_load
+	// starts it on x86; of a longer text than 8 KiB the beginning.
+	Note func() string
 }
 
 // Load checks t and loads it, replacing what was loaded before. The files are
@@ -205,6 +210,9 @@ func (l *Loader) load(ctx context.Context, p *plan) error {
 		defer unmap()
 		archives = append(archives, b)
 	}
+	if l.Note != nil {
+		p.note = newNote(p.begun, now(), l.Note())
+	}
 	entry, segments, err := layOut(l.Root, p, image, archives)
 	if err != nil {
 		return err
@@ -234,6 +242,8 @@ type plan struct {
 	room    uint64 // bytes that the kernel takes in memory while it starts, at least its own size
 	initrds []part
 	cmdline string
+	begun   moment
+	note    []byte // that the target finds, see newNote; nil for none
 
 	closers []func()
 }
@@ -261,7 +271,7 @@ func (l *Loader) prepare(ctx context.Context, t Target) (_ *plan, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{kernel: whole, profile: t.Profile, cmdline: t.Cmdline}
+	p := &plan{kernel: whole, profile: t.Profile, cmdline: t.Cmdline, begun: now()}
 	defer func() {
 		if err != nil {
 			p.close()

@@ -16,6 +16,7 @@ type machine struct {
 	free   ranges   // what may be overwritten
 	rsdp   uint64   // address of the ACPI root pointer; 0 when the target finds it by itself
 	efi    *efi     // nil: the target shall do without EFI's runtime services
+	note   []byte   // of ours for the target; nil for none
 
 	fiveLevel bool // the processor runs with five-level paging
 	gibPages  bool // it knows pages of 1 GiB

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/alpboot/alpboot/boot/sysinfo"
 )
 
 // System is the running kernel.
@@ -82,6 +84,13 @@ func rawLoad(entry uintptr, raw []kexecSegment) error {
 
 // Reboot implements [Syscalls].
 func (System) Reboot() error { return unix.Reboot(unix.LINUX_REBOOT_CMD_KEXEC) }
+
+// now returns this moment.
+func now() moment {
+	var t unix.Timespec
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
+	return moment{sysinfo.Counter(), uint64(t.Nano())}
+}
 
 // random returns n random bytes; nil when the kernel has none yet.
 func random(n int) []byte {

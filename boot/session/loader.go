@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/alpboot/alpboot/boot"
+	"github.com/alpboot/alpboot/boot/chart"
 	"github.com/alpboot/alpboot/boot/cmdline"
 	"github.com/alpboot/alpboot/boot/device/luks"
 	"github.com/alpboot/alpboot/boot/discover"
@@ -152,11 +153,21 @@ func (s *session) load(j *job) {
 	loader.Progress = func(stage string, done, total int64) {
 		s.send(menu.ProgressMsg{ID: j.entry.ID, Stage: stage + " " + name, Done: done, Total: total})
 	}
+	if j.choice != nil {
+		loader.Note = func() string { return s.begun(j.entry.ID) }
+	}
 	s.wg.Go(func() {
 		err := j.load(loader)
 		clear(j.passphrase)
 		s.later(func() { s.loaded(j, err) })
 	})
+}
+
+// begun logs that the files of an entry are read, and returns when what ran until then,
+// for the system that is started.
+func (s *session) begun(id string) string {
+	s.log.Info(id + " is read")
+	return chart.Marshal(chart.Read(s.Log.text()))
 }
 
 func method(asked settings.Settings) kexec.Method {

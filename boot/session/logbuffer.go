@@ -58,6 +58,15 @@ func (b *LogBuffer) all() []menu.LogLine {
 	return inOrder(b.lines[max(0, len(b.lines)-maxLog):])
 }
 
+// text returns everything that is kept as it is saved.
+func (b *LogBuffer) text() string {
+	var t strings.Builder
+	for _, l := range b.all() {
+		fmt.Fprintf(&t, "%-5s %s\n", l.Level, plain(l.Text))
+	}
+	return t.String()
+}
+
 // inOrder returns lines in the order of their times: what the kernel logged before
 // we began is read after our first lines.
 func inOrder(lines []menu.LogLine) []menu.LogLine {

@@ -118,9 +118,7 @@ func (s *session) report() func() string {
 			}
 		}
 		section("Log")
-		for _, l := range s.Log.all() {
-			fmt.Fprintf(&b, "%-5s %s\n", l.Level, plain(l.Text))
-		}
+		b.WriteString(s.Log.text())
 		return strings.TrimLeft(b.String(), "\n")
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/boottest/hardware"
+	"github.com/alpboot/alpboot/boot/chart"
 	"github.com/alpboot/alpboot/boot/device"
 	"github.com/alpboot/alpboot/boot/device/luks"
 	"github.com/alpboot/alpboot/boot/device/superblock"
@@ -78,6 +79,26 @@ func TestBooting(t *testing.T) {
 			t.Errorf("unasked, it remembers %v", b.vars.Values)
 		}
 	}, bootDisk(t, "/dev/sda1", "u1", "quiet console=tty0"))
+}
+
+// The system that is started gets when what ran, up to when its files were read.
+func TestStartIsHandedOn(t *testing.T) {
+	onDisks(t, func(t *testing.T, b *fixture) {
+		b.start(byHand + " alpboot.method=load")
+		b.press(menu.KeyEnter)
+		if log := b.session.Log.text(); !strings.Contains(log, " is read\n") {
+			t.Errorf("what has loaded it did not ask for that:\n%s", log)
+		}
+		var names []string
+		for _, s := range chart.Unmarshal(b.session.begun("lts")) {
+			names = append(names, s.Name)
+		}
+		for _, want := range []string{"/dev/sda1", "menu", "reading lts"} {
+			if !slices.Contains(names, want) {
+				t.Errorf("%s is not in %q", want, names)
+			}
+		}
+	}, bootDisk(t, "/dev/sda1", "u1", "quiet"))
 }
 
 // What was listed stays while all disks are scanned again, until it is certain

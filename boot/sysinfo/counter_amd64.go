@@ -1,4 +1,5 @@
 package sysinfo
 
-// counter returns the processor's counter of time (TSC), which is 0 at a reset.
-func counter() uint64
+// Counter returns the processor's counter of time (TSC), which is 0 at a reset and goes on
+// when one kernel starts another; 0 on other processors.
+func Counter() uint64

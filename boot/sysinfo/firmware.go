@@ -13,7 +13,7 @@ import (
 // its reset until the kernel began, which has run for so long; 0 when that is not
 // known.
 func FirmwareTook(root fs.FS, running time.Duration) time.Duration {
-	return beforeKernel(root, counter(), running)
+	return beforeKernel(root, Counter(), running)
 }
 
 // beforeKernel is that with what the processor has counted.

@@ -31,7 +31,7 @@ func TestBeforeKernel(t *testing.T) {
 		}
 	}
 	root := fstest.MapFS{"proc/cpuinfo": boottest.File(cpu)}
-	if first, then := counter(), counter(); first != 0 && (then <= first || FirmwareTook(root, 0) < 0) {
+	if first, then := Counter(), Counter(); first != 0 && (then <= first || FirmwareTook(root, 0) < 0) {
 		t.Errorf("the counter has %d and then %d", first, then)
 	}
 }

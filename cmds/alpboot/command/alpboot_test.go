@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -11,7 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
+	"github.com/alpboot/alpboot/boot/boottest"
 	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/remember"
 )
@@ -288,6 +291,25 @@ func TestChart(t *testing.T) {
 	}
 	if b, err := os.ReadFile(picture); err != nil || !strings.Contains(string(b), ">first process<") {
 		t.Errorf("it draws %q, %v", b, err)
+	}
+	if _, stderr := f.ask(t, exitFailed, "log", "--chart"); !strings.Contains(stderr, "has handed nothing on") {
+		t.Errorf("says %q", stderr)
+	}
+	// What the menu has handed on: a counter of 1 MHz, and 1.75 s when the kernel was entered.
+	var note []byte
+	for _, v := range []uint64{1_750_000, 1_000_000, 1e9, 1_500_000, 1.5e9} {
+		note = binary.LittleEndian.AppendUint64(note, v)
+	}
+	note = append(note, "0 1250000 kernel\n1250000 1500000 reading lts\n"...)
+	f.Machine = fstest.MapFS{
+		"sys/kernel/boot_params/setup_data/0/type": boottest.File("0x62706c61\n"),
+		"sys/kernel/boot_params/setup_data/0/data": {Data: note},
+	}
+	out, _ = f.ask(t, exitDone, "log", "--chart")
+	for _, want := range []string{"   0.000   1.250 s  kernel ", "   1.250   0.250 s  reading lts ", "   1.500   0.250 s  loading and jump |"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("there is no %q in\n%s", want, out)
+		}
 	}
 	if err := os.WriteFile(log, []byte("nothing"), 0o644); err != nil {
 		t.Fatal(err)

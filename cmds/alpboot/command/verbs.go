@@ -227,11 +227,13 @@ const textLog = `Prints what the boot menu remembers of the last starts, what ke
 panicked have left in EFI variables, why the watchdog has restarted the machine,
 and the end of this system's rc.log.
 
-With --chart or --svg, FILE is a log that the menu has saved (l and w there):
-when what ran in that start, from the firmware until the disks were complete.`
+With --chart or --svg, when what ran in one start of the menu, from the firmware
+to the jump: in that which has started this system, as the menu has handed it
+on (on x86, by kexec_load), or in that of FILE, a log that the menu has saved
+(l and w there).`
 
 func logVerb(f *flag.FlagSet) runner {
-	asText := f.Bool("chart", false, "print when what ran in the start that FILE is of")
+	asText := f.Bool("chart", false, "print when what ran in the start of the menu")
 	svg := f.String("svg", "", "draw that as a picture, in `PICTURE`")
 	return func(ctx context.Context, c command, words []string) (int, error) {
 		switch {
@@ -239,10 +241,12 @@ func logVerb(f *flag.FlagSet) runner {
 			return 0, misused("FILE goes with --chart or --svg")
 		case !*asText && *svg == "":
 			return 0, c.Log(ctx)
-		case len(words) != 1:
-			return 0, misused("--chart and --svg take a log that the menu has saved")
 		}
-		return 0, showChart(c.Stdout, words[0], *asText, *svg)
+		spans, err := startOf(c.Machine, words)
+		if err != nil {
+			return 0, err
+		}
+		return 0, showChart(c.Stdout, spans, *asText, *svg)
 	}
 }
 
