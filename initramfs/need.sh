@@ -88,10 +88,7 @@ everything   qemu-system-aarch64 qemu-system-arm   qemu-system-aarch64
 everything   rauc                rauc              -
 everything   dbus-daemon         dbus-daemon       -
 everything   debootstrap         debootstrap       debootstrap
-bench        xorriso             xorriso           xorriso
-bench        grub-mkrescue       grub-common       -
-bench        /usr/lib/grub/x86_64-efi/linux.mod  grub-efi-amd64-bin  -
-bench        /usr/lib/grub/i386-pc/linux.mod  grub-pc-bin  -
+bench        grub-mkimage        grub-common       grub
 '
 
 fail() {

@@ -147,6 +147,19 @@ func (a *Assets) MinimalInitramfs() (string, error) {
 	return a.mkpayload(a.Path("initramfs-minimal.cpio.xz"), "Building the minimal initramfs (about half a minute)", "--minimal")
 }
 
+// ForDisks returns the menu's kernel and initramfs as make payloads packs them for a disk.
+func (a *Assets) ForDisks() (kernel, initrd string, err error) {
+	kernel = a.Path("vmlinuz-zstd")
+	err = a.once(kernel, "Building the menu's kernel for disks (up to ten minutes on two cores, unless it is in the cache)", func() error {
+		return a.command("go", "run", "./cmds/mkpayload", "kernel", "--compress", "zstd", "-o", kernel)
+	})
+	if err != nil {
+		return "", "", err
+	}
+	initrd, err = a.mkpayload(a.Path("initramfs.cpio.zst"), "Building the initramfs for disks (about half a minute)", "--compress", "zstd")
+	return kernel, initrd, err
+}
+
 // ModulesInitramfs returns the menu's initramfs with the modules that it needs
 // of a distribution's kernel.
 func (a *Assets) ModulesInitramfs(k debian.Kernel) (string, error) {

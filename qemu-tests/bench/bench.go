@@ -11,9 +11,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/qemu-tests/assets"
-	"github.com/alpboot/alpboot/qemu-tests/debian"
 	"github.com/alpboot/alpboot/qemu-tests/disk"
-	"github.com/alpboot/alpboot/qemu-tests/target"
 	"github.com/alpboot/alpboot/qemu-tests/target/report"
 	"github.com/alpboot/alpboot/qemu-tests/vm"
 )
@@ -21,6 +19,7 @@ import (
 // subject is one initramfs under test.
 type subject struct {
 	name       string
+	build      func() (string, error) // makes initrd
 	initrd     string
 	parameters string   // for its kernel
 	frame      string   // the first text that it draws
@@ -30,6 +29,8 @@ type subject struct {
 	complete func(entries int) vm.Condition // that the list shows so many
 
 	// When it is counted.
+	counts     bool
+	kernel     string                                 // "" for that of the others
 	unattended string                                 // parameters with which the default starts by itself
 	handed     string                                 // what it writes when it gives the console to the target
 	waits      time.Duration                          // how long it counts down all the same
@@ -80,6 +81,7 @@ type plan struct {
 	runs    int
 	memory  bool
 	all     bool   // what takes an hour too
+	only    string // what is measured has this in its name
 	against string // directory of another checkout, that is counted too
 	keep    bool   // the counts for the next release
 	lists   bool   // only what lists of many partitions take
@@ -90,7 +92,7 @@ type plan struct {
 const keptFile = "qemu-tests/bench/release.json"
 
 func bench(a *assets.Assets, p plan, stdout, progress io.Writer) error {
-	subjects, kernel, err := prepare(a)
+	subjects, kernel, err := prepare(a, p.only)
 	if err != nil {
 		return err
 	}
@@ -100,7 +102,7 @@ func bench(a *assets.Assets, p plan, stdout, progress io.Writer) error {
 	if err != nil || p.lists {
 		return err
 	}
-	if p.runs > 0 {
+	if p.runs > 0 && len(subjects) > 0 {
 		if err := r.time(a, kernel, subjects, p, stdout, progress); err != nil {
 			return err
 		}
@@ -193,21 +195,9 @@ func writeJSON(file string, figures any) error {
 	return os.WriteFile(file, append(b, '\n'), 0o644)
 }
 
-// prepare builds what is compared.
-func prepare(a *assets.Assets) ([]subject, string, error) {
+// prepare builds what is compared, of which the name has only in it.
+func prepare(a *assets.Assets, only string) ([]subject, string, error) {
 	kernel, err := a.Kernel()
-	if err != nil {
-		return nil, "", err
-	}
-	full, err := a.Initramfs()
-	if err != nil {
-		return nil, "", err
-	}
-	minimal, err := a.MinimalInitramfs()
-	if err != nil {
-		return nil, "", err
-	}
-	uroot, err := urootInitramfs(a)
 	if err != nil {
 		return nil, "", err
 	}
@@ -215,16 +205,26 @@ func prepare(a *assets.Assets) ([]subject, string, error) {
 	alpboot := subject{parameters: "alpboot.timeout=-1", frame: " alpboot ", list: "Linux lts", choose: []vm.Key{vm.Enter}, complete: entryCount,
 		unattended: "alpboot.timeout=0", handed: "Starting ", completeOn: entriesOn}
 	ours, oursFull := alpboot, alpboot
-	ours.name, ours.initrd, ours.loads = "alpboot, minimal", minimal, true
-	oursFull.completeOn = nil // as of the other one
-	oursFull.name, oursFull.initrd = "alpboot, with shell", full
-	return []subject{ours, oursFull, {
-		name: "u-root v0.16.0 boot", initrd: uroot, choose: []vm.Key{"1", vm.Enter},
+	ours.name, ours.build, ours.counts, ours.loads = "alpboot, minimal", a.MinimalInitramfs, true, true
+	oursFull.name, oursFull.build = "alpboot, with shell", a.Initramfs
+	uroot := subject{
+		name: "u-root v0.16.0 boot", build: func() (string, error) { return urootInitramfs(a) }, choose: []vm.Key{"1", vm.Enter},
 		// It prints the configuration before, so that the title alone means nothing.
 		frame: "Enter a number to boot", list: "01. Linux lts",
 		complete: func(int) vm.Condition { return vm.InLog("Enter a number to boot") }, // it draws nothing before
-		waits:    10 * time.Second,
-	}}, kernel, nil
+		counts:   true, waits: 10 * time.Second,
+	}
+	var subjects []subject
+	for _, s := range []subject{ours, oursFull, uroot} {
+		if !strings.Contains(s.name, only) {
+			continue
+		}
+		if s.initrd, err = s.build(); err != nil {
+			return nil, "", err
+		}
+		subjects = append(subjects, s)
+	}
+	return subjects, kernel, nil
 }
 
 // urootInitramfs builds u-root's init and boot with u-root's own builder, which
@@ -250,22 +250,14 @@ func benchDisk(a *assets.Assets) (string, error) { return diskWith(a, "disk.img"
 
 // diskWith is that with more on the target's command line.
 func diskWith(a *assets.Assets, name, parameters string) (string, error) {
-	k, err := a.Debian(debian.Newer)
-	if err != nil {
-		return "", err
-	}
-	init, err := a.TargetInit()
-	if err != nil {
-		return "", err
-	}
-	b, err := target.Initramfs(target.Image{Init: init, Compression: target.Gzip})
+	kernel, initramfs, err := theTarget(a)
 	if err != nil {
 		return "", err
 	}
 	file := a.Path("bench", name)
 	return file, disk.SeparateBoot(disk.Install{
-		Options: strings.TrimSpace("console=ttyS0,115200 " + parameters),
-		Kernels: []disk.Kernel{{Flavour: "lts", Image: k.Image, Initramfs: b}},
+		Options: targetOptions(parameters),
+		Kernels: []disk.Kernel{{Flavour: "lts", Image: kernel, Initramfs: initramfs}},
 	}).Write(file)
 }
 

@@ -16,8 +16,7 @@ import (
 	"time"
 
 	"github.com/alpboot/alpboot/qemu-tests/assets"
-	"github.com/alpboot/alpboot/qemu-tests/debian"
-	"github.com/alpboot/alpboot/qemu-tests/target"
+	"github.com/alpboot/alpboot/qemu-tests/payload"
 	"github.com/alpboot/alpboot/qemu-tests/target/report"
 	"github.com/alpboot/alpboot/qemu-tests/vm"
 )
@@ -43,7 +42,15 @@ var countedSteps = []mark{
 	{"list1", "init to list complete, 1 partition"},
 	{"list64", "64 partitions"},
 	{"list256", "256 partitions"},
+	{"menu", "reset to a menu with the target"},
+	{"start", "reset to the target's banner, less a countdown of 1 s"},
+	{"fileload", "loading by kexec_file_load, files in memory"},
 }
+
+const theTargetAlone = "the target alone"
+
+// forDisks is what make payloads packs for a disk: only the way to the target is counted.
+var forDisks = subject{name: "alpboot, for disks", frame: " alpboot ", unattended: "alpboot.timeout=0", handed: "Starting ", counts: true}
 
 const (
 	kernelBanner = "Linux version "
@@ -85,11 +92,16 @@ func (c *counter) drive(image string) (vm.Drive, error) {
 	return vm.Drive{File: file, Format: "raw"}, err
 }
 
-// run starts a machine, waits until end, and returns what it has written and when.
-func (c *counter) run(name, kernel, initrd, parameters string, end vm.Condition, images ...string) (*vm.Console, []vm.Moment, error) {
+// linux is a machine whose kernel is started without firmware.
+func linux(kernel, initrd, parameters string) vm.Options {
+	return vm.Options{Kernel: kernel, Initrd: initrd, Cmdline: strings.TrimSpace("console=ttyS0,115200 nokaslr " + parameters)}
+}
+
+// run starts a machine, has do wait in it, and returns what it has written and when.
+func (c *counter) run(name string, o vm.Options, do func(*vm.Console) error, images ...string) (*vm.Console, []vm.Moment, error) {
 	fmt.Fprintf(c.progress, "counting: %s ...\n", name)
-	o := vm.Options{Kernel: kernel, Initrd: initrd, Cmdline: strings.TrimSpace("console=ttyS0,115200 nokaslr " + parameters), Clock: c.clock,
-		Dir: c.a.Path("bench", "logs", "counted-"+strings.NewReplacer(" ", "-", ",", "", "/", "-").Replace(name))}
+	o.Clock = c.clock
+	o.Dir = c.a.Path("bench", "logs", "counted-"+strings.NewReplacer(" ", "-", ",", "", "/", "-").Replace(name))
 	for _, image := range images {
 		d, err := c.drive(image)
 		if err != nil {
@@ -103,12 +115,21 @@ func (c *counter) run(name, kernel, initrd, parameters string, end vm.Condition,
 	}
 	defer m.Stop()
 	console := m.Serial(0)
-	if _, err := console.Await(10*time.Minute, end); err != nil {
+	if err := do(console); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
 	m.Stop()
 	moments, err := m.Moments()
 	return console, moments, err
+}
+
+// until waits for something in the log or on the screen.
+func until(end vm.Condition) func(*vm.Console) error {
+	const limit = time.Hour // on a host that is busy
+	return func(c *vm.Console) error {
+		_, err := c.Await(limit, end)
+		return err
+	}
 }
 
 // when returns when text was first written after the first from bytes, in
@@ -127,7 +148,7 @@ func when(c *vm.Console, moments []vm.Moment, from int, text string) (us int64, 
 
 // start counts a start of the default without a wait, up to the target's userland.
 func (c *counter) start(s subject, image string) (map[string]int64, error) {
-	console, moments, err := c.run(s.name, c.kernel, s.initrd, s.unattended, vm.InLog(report.LastLine), image)
+	console, moments, err := c.run(s.name, linux(cmp.Or(s.kernel, c.kernel), s.initrd, s.unattended), until(vm.InLog(report.LastLine)), image)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +177,7 @@ func (c *counter) start(s subject, image string) (map[string]int64, error) {
 // load counts from the end of a countdown to the first instruction of a target of
 // 17.5 MB.
 func (c *counter) load(s subject, image string) (int64, error) {
-	console, moments, err := c.run(s.name+" loading", c.kernel, s.initrd, "loglevel=4 alpboot.timeout=3 alpboot.default=\"Linux stub\"", vm.InLog(firstByte), image)
+	console, moments, err := c.run(s.name+" loading", linux(c.kernel, s.initrd, "loglevel=4 alpboot.timeout=3 alpboot.default=\"Linux stub\""), until(vm.InLog(firstByte)), image)
 	if err != nil {
 		return 0, err
 	}
@@ -178,7 +199,7 @@ func (c *counter) list(s subject, n int) (int64, error) {
 	for _, d := range drives {
 		images = append(images, d.File)
 	}
-	console, moments, err := c.run(fmt.Sprintf("%s %d partitions", s.name, n), c.kernel, s.initrd, s.parameters, s.complete(n), images...)
+	console, moments, err := c.run(fmt.Sprintf("%s %d partitions", s.name, n), linux(c.kernel, s.initrd, s.parameters), until(s.complete(n)), images...)
 	if err != nil {
 		return 0, err
 	}
@@ -195,23 +216,15 @@ func (c *counter) list(s subject, n int) (int64, error) {
 
 // direct counts how long the target takes without a menu.
 func (c *counter) direct() (map[string]int64, error) {
-	k, err := c.a.Debian(debian.Newer)
-	if err != nil {
-		return nil, err
-	}
-	init, err := c.a.TargetInit()
-	if err != nil {
-		return nil, err
-	}
-	b, err := target.Initramfs(target.Image{Init: init, Compression: target.Gzip})
+	kernel, initramfs, err := theTarget(c.a)
 	if err != nil {
 		return nil, err
 	}
 	initrd := c.a.Path("bench", "target.cpio.gz")
-	if err := os.WriteFile(initrd, b, 0o644); err != nil {
+	if err := os.WriteFile(initrd, initramfs, 0o644); err != nil {
 		return nil, err
 	}
-	console, moments, err := c.run("the target alone", k.Image, initrd, "", vm.InLog(report.LastLine))
+	console, moments, err := c.run(theTargetAlone, linux(kernel, initrd, ""), until(vm.InLog(report.LastLine)))
 	if err != nil {
 		return nil, err
 	}
@@ -223,64 +236,157 @@ func (c *counter) direct() (map[string]int64, error) {
 	return map[string]int64{"banner": banner, "userland": userland}, err
 }
 
-// count counts what r has of all subjects, and of another checkout.
+// way counts from reset by OVMF to a menu that shows the target, and to the target's
+// banner. The menu counts a second down, which is not counted.
+func (c *counter) way(name string, images ...string) (map[string]int64, error) {
+	vars := filepath.Join(c.scratch, "vars.fd")
+	if err := payload.Copy(vars, ovmfVars); err != nil {
+		return nil, err
+	}
+	o := vm.Options{Flash: vm.Flash{Code: ovmfCode, Vars: vars}, Memory: 1024}
+	console, moments, err := c.run(name, o, until(vm.InLog(kernelBanner)), images...)
+	if err != nil {
+		return nil, err
+	}
+	menu, ok := console.Replay(moments, 0, shown)
+	if !ok {
+		return nil, fmt.Errorf("%s: the menu does not show the target", name)
+	}
+	banner, _, err := when(console, moments, 0, kernelBanner)
+	return map[string]int64{"menu": menu.At.Microseconds(), "start": banner - time.Second.Microseconds()}, err
+}
+
+// ways counts those from OVMF: alpboot, GRUB and systemd-boot.
+func (r *Report) ways(c *counter) error {
+	const wait = "1"
+	target, err := diskWith(c.a, "counted.img", "nokaslr")
+	if err != nil {
+		return err
+	}
+	kernel, initrd, err := c.a.ForDisks()
+	if err != nil {
+		return err
+	}
+	uki := c.a.Path("bench", "counted.efi")
+	if _, err := payload.New(c.a).Run("uki", "--kernel", kernel, "--initramfs", initrd, "-o", uki,
+		"--cmdline", "quiet nokaslr console=ttyS0,115200 alpboot.timeout="+wait); err != nil {
+		return err
+	}
+	esp, err := espWith(c.a, "counted-esp.img", uki)
+	if err != nil {
+		return err
+	}
+	grub, err := grubDisk(c.a, "counted-grub.img", wait, "nokaslr")
+	if err != nil {
+		return err
+	}
+	systemdBoot, err := systemdBootDisk(c.a, "counted-systemd-boot.img", wait, "nokaslr")
+	if err != nil {
+		return err
+	}
+	for _, w := range []struct {
+		name   string
+		images []string
+	}{
+		{"alpboot's UKI, OVMF", []string{esp, target}},
+		{"GRUB, OVMF", []string{grub, target}},
+		{"systemd-boot, OVMF", []string{systemdBoot}},
+	} {
+		steps, err := c.way(w.name, w.images...)
+		if err != nil {
+			return err
+		}
+		r.Counted = append(r.Counted, Counted{w.name, steps})
+	}
+	return nil
+}
+
+// count counts what r has of all subjects, of other boot loaders, and of another checkout.
 func (r *Report) count(a *assets.Assets, kernel string, subjects []subject, p plan, progress io.Writer) error {
 	c, err := newCounter(a, kernel, progress)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	if p.against != "" {
+	wanted := func(name string) bool { return !p.lists && strings.Contains(name, p.only) }
+	if p.against != "" && len(subjects) > 0 {
 		before, err := other(a, p.against, subjects[0], progress)
 		if err != nil {
 			return err
 		}
 		subjects = slices.Insert(slices.Clone(subjects), 1, before)
 	}
-	image, err := diskWith(a, "counted.img", "nokaslr") // a random place takes more or less
-	if err != nil {
-		return err
+	if packed := forDisks; wanted(packed.name) {
+		if packed.kernel, packed.initrd, err = a.ForDisks(); err != nil {
+			return err
+		}
+		subjects = append(slices.Clone(subjects), packed)
 	}
-	large, err := handoverDisk(a)
-	if err != nil {
-		return err
+	var alone map[string]int64
+	if wanted(theTargetAlone) {
+		if alone, err = c.direct(); err != nil {
+			return err
+		}
+		r.Counted = []Counted{{theTargetAlone, alone}}
+	}
+	for _, s := range subjects {
+		if !s.counts || p.lists && s.completeOn == nil {
+			continue
+		}
+		steps := map[string]int64{}
+		r.Counted = append(r.Counted, Counted{s.name, steps}) // what has been counted is kept where a machine fails
+		if err := c.steps(s, p, alone, steps); err != nil {
+			return err
+		}
+	}
+	if wanted("OVMF") {
+		if err := r.ways(c); err != nil {
+			return err
+		}
+	}
+	if wanted("kexec -s") {
+		return r.fileLoads(c)
+	}
+	return nil
+}
+
+// steps counts the steps of s. The target alone takes what alone has.
+func (c *counter) steps(s subject, p plan, alone, steps map[string]int64) error {
+	if !p.lists {
+		// A target at a random place takes more or less.
+		image, err := diskWith(c.a, "counted.img", "nokaslr")
+		if err != nil {
+			return err
+		}
+		started, err := c.start(s, image)
+		if err != nil {
+			return err
+		}
+		maps.Copy(steps, started)
+		if alone != nil {
+			steps["over"] = steps["userland"] - alone["userland"]
+		}
+	}
+	if s.loads && !p.lists {
+		large, err := handoverDisk(c.a)
+		if err != nil {
+			return err
+		}
+		if steps["load"], err = c.load(s, large); err != nil {
+			return err
+		}
+	}
+	if s.completeOn == nil {
+		return nil
 	}
 	partitions := []int{1, 64}
 	if p.all || p.lists {
 		partitions = append(partitions, 256)
 	}
-	var alone map[string]int64
-	if !p.lists {
-		if alone, err = c.direct(); err != nil {
+	for _, n := range partitions {
+		var err error
+		if steps[fmt.Sprint("list", n)], err = c.list(s, n); err != nil {
 			return err
-		}
-		r.Counted = []Counted{{"the target alone", alone}}
-	}
-	for _, s := range subjects {
-		steps := map[string]int64{}
-		if p.lists && s.completeOn == nil {
-			continue
-		}
-		r.Counted = append(r.Counted, Counted{s.name, steps}) // what has been counted is kept where a machine fails
-		if !p.lists {
-			started, err := c.start(s, image)
-			if err != nil {
-				return err
-			}
-			maps.Copy(steps, started)
-			steps["over"] = steps["userland"] - alone["userland"]
-			if s.loads {
-				if steps["load"], err = c.load(s, large); err != nil {
-					return err
-				}
-			}
-		}
-		for _, n := range partitions {
-			if s.completeOn != nil {
-				if steps[fmt.Sprint("list", n)], err = c.list(s, n); err != nil {
-					return err
-				}
-			}
 		}
 	}
 	return nil
@@ -334,9 +440,20 @@ type kept struct {
 	Counted []Counted `json:"counted"`
 }
 
-// keep writes the figures for the next release to be compared with.
+// keep writes the figures for the next release to be compared with. What was not counted
+// this time stays as it was.
 func (r Report) keep(file string) error {
-	return writeJSON(file, kept{r.Machine.QEMU, r.Counted})
+	now := r.Counted
+	var before kept
+	if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &before) == nil && before.QEMU == r.Machine.QEMU {
+		for _, old := range before.Counted {
+			if i := slices.IndexFunc(now, func(c Counted) bool { return c.Name == old.Name }); i < 0 {
+				now = append(now[:len(now):len(now)], old)
+			}
+		}
+	}
+	slices.SortStableFunc(now, func(a, b Counted) int { return cmp.Compare(a.Name, b.Name) })
+	return writeJSON(file, kept{r.Machine.QEMU, now})
 }
 
 // tolerance is how much more a step may take than in the last release.

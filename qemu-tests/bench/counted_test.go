@@ -41,6 +41,14 @@ func TestKeptIsCompared(t *testing.T) {
 			t.Errorf("QEMU %s, %d us: %v", tt.qemu, tt.us, err)
 		}
 	}
+	// What is counted besides comes to it, and what was not counted this time stays.
+	more := Report{Machine: Machine{QEMU: "7.2"}, Counted: []Counted{{"GRUB", map[string]int64{"menu": 5}}}}
+	if err := more.keep(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := report("7.2", 1060).compare(file, &out); err == nil {
+		t.Error("what was kept before is gone")
+	}
 	if !strings.Contains(out.String(), "not compared") {
 		t.Errorf("it does not write that nothing was compared: %q", out.String())
 	}

@@ -209,20 +209,25 @@ func handoverInitramfs(a *assets.Assets) (string, error) {
 		records = append(records, cpio.StaticRecord(b, cpio.Info{Name: "bin/" + name, Mode: cpio.S_IFREG | 0o755}))
 	}
 	slices.SortFunc(records, func(a, b cpio.Record) int { return cmp.Compare(a.Name, b.Name) })
+	file := a.Path("bench", "handover.cpio")
+	return file, withRecords(file, full, records)
+}
+
+// withRecords makes a file of an initramfs and what records have besides.
+func withRecords(file, initrd string, records []cpio.Record) error {
 	cpio.MakeAllReproducible(records)
-	b, err := os.ReadFile(full)
+	b, err := os.ReadFile(initrd)
 	if err != nil {
-		return "", err
+		return err
 	}
 	var archive bytes.Buffer
 	archive.Write(b)
 	archive.Write(make([]byte, -len(b)&3))
 	w := cpio.Newc.Writer(&archive)
 	if err := errors.Join(cpio.WriteRecords(w, records), cpio.WriteTrailer(w)); err != nil {
-		return "", err
+		return err
 	}
-	file := a.Path("bench", "handover.cpio")
-	return file, os.WriteFile(file, archive.Bytes(), 0o644)
+	return os.WriteFile(file, archive.Bytes(), 0o644)
 }
 
 // build compiles a static program.

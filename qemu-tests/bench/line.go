@@ -79,7 +79,7 @@ const (
 
 // lines measures what r has about slow lines, and nothing else.
 func (r *Report) lines(a *assets.Assets, progress io.Writer) error {
-	subjects, kernel, err := prepare(a)
+	subjects, kernel, err := prepare(a, "")
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,8 @@
 // figures to build/x86_64/bench.json. It is what make bench calls.
 //
 // First it counts: the time in a machine follows from the instructions that it
-// executes, so that each run has the same figures however busy the host is. They are
+// executes, so that each run has the same figures however busy the host is. GRUB and
+// systemd-boot, as their installers leave them, and kexec-tools are counted beside. They are
 // compared with those of the last release, and fail when one is worse by a
 // twentieth. Then it measures by the clock, outside of the machine, when a line or a
 // screen arrives on its serial port: read the ratios.
@@ -12,7 +13,7 @@
 // With --all come the smallest memory that boots, in steps of 8 MiB, lists of up
 // to 256 partitions on two disks, what loading a kernel and jumping to it takes,
 // beside u-root's kexec command and kexec-tools, and the ways from firmware to the
-// menu, beside GRUB, for docs/payloads.md. Only when it is asked for, the tests that
+// menu, beside GRUB and systemd-boot, for docs/payloads.md. Only when it is asked for, the tests that
 // boot a target on all kinds of machines and firmware are timed, one machine at a time.
 package main
 
@@ -35,6 +36,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	memory := fs.Bool("memory", true, "with --all, find the smallest memory too")
 	everything := fs.Bool("all", false, "measure what takes an hour, too")
 	against := fs.String("against", "", "count the image of the checkout in `DIRECTORY`, too")
+	only := fs.String("only", "", "measure only what has `TEXT` in its name")
 	keep := fs.Bool("keep", false, "keep what was counted, for the next release to be compared with")
 	lists := fs.Bool("partitions", false, "count only how long lists of 1, 64 and 256 partitions take, and write no file")
 	handover := fs.Bool("handover", false, "measure only loading a kernel and jumping to it, and write no file")
@@ -71,7 +73,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		case *ways:
 			err = payloads(a, *runs, *output, stdout, stderr)
 		default:
-			err = bench(a, plan{*runs, *memory, *everything, *against, *keep, *lists, *output}, stdout, stderr)
+			err = bench(a, plan{*runs, *memory, *everything, *only, *against, *keep, *lists, *output}, stdout, stderr)
 		}
 	}
 	if err != nil {

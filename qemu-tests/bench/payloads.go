@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -33,6 +32,7 @@ type way struct {
 	size    int64
 	machine vm.Options // without the disk with the target
 	vars    bool       // it wants OVMF's variables, new ones each time
+	marks   bool       // its menu marks the target with a character
 }
 
 const (
@@ -68,7 +68,11 @@ func benchPayloads(a *assets.Assets, runs int, progress io.Writer) ([]Way, error
 					return nil, err
 				}
 			}
-			m, t, err := measureWay(o)
+			ready := shown
+			if w.marks {
+				ready = selected
+			}
+			m, t, err := measureWay(o, ready)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", w.name, err)
 			}
@@ -107,10 +111,8 @@ func prepareWays(a *assets.Assets, progress io.Writer) ([]way, error) {
 	if err != nil {
 		return nil, err
 	}
-	esp := a.Path("bench", "esp.img")
-	if err := (disk.Layout{Table: disk.GPT, Partitions: []disk.Partition{
-		{Size: 64, Type: "U", FS: disk.FS{Type: "vfat", Files: []disk.File{{Path: "EFI/BOOT/BOOTX64.EFI", From: uki}}}},
-	}}).Write(esp); err != nil {
+	esp, err := espWith(a, "esp.img", uki)
+	if err != nil {
 		return nil, err
 	}
 	flash := func(mib string, args ...string) string {
@@ -133,56 +135,39 @@ func prepareWays(a *assets.Assets, progress io.Writer) ([]way, error) {
 	if err != nil {
 		return nil, err
 	}
-	grub, err := grubImage(a)
+	grub, err := grubDisk(a, "grub.img", "-1", "")
+	if err != nil {
+		return nil, err
+	}
+	systemdBoot, err := systemdBootDisk(a, "systemd-boot.img", "menu-force", "")
 	if err != nil {
 		return nil, err
 	}
 	code := vm.Flash{Code: ovmfCode}
 	ways := []way{
-		{"QEMU's `-kernel`, SeaBIOS", size(kernel) + size(full), vm.Options{Kernel: kernel, Initrd: full, Cmdline: waysCmdline}, false},
-		{"coreboot ROM of 8 MiB", size(rom), vm.Options{Firmware: rom}, false},
-		{"stick, SeaBIOS", size(stick), vm.Options{Drives: []vm.Drive{{File: stick}}}, false},
-		{"GRUB, SeaBIOS", size(grub), vm.Options{Drives: []vm.Drive{{File: grub}}}, false},
-		{"LinuxBoot flash, slim", size(eight), vm.Options{Flash: vm.Flash{Code: eight}}, false},
-		{"LinuxBoot flash", size(ten), vm.Options{Firmware: ten}, false},
-		{"UKI on an EFI system partition, OVMF", size(uki), vm.Options{Flash: code, Drives: []vm.Drive{{File: esp}}}, true},
-		{"GRUB, OVMF", size(grub), vm.Options{Flash: code, Drives: []vm.Drive{{File: grub}}}, true},
+		{"QEMU's `-kernel`, SeaBIOS", size(kernel) + size(full), vm.Options{Kernel: kernel, Initrd: full, Cmdline: waysCmdline}, false, true},
+		{"coreboot ROM of 8 MiB", size(rom), vm.Options{Firmware: rom}, false, true},
+		{"stick, SeaBIOS", size(stick), vm.Options{Drives: []vm.Drive{{File: stick}}}, false, true},
+		{"GRUB, SeaBIOS", size(grub), vm.Options{Drives: []vm.Drive{{File: grub}}}, false, true},
+		{"LinuxBoot flash, slim", size(eight), vm.Options{Flash: vm.Flash{Code: eight}}, false, true},
+		{"LinuxBoot flash", size(ten), vm.Options{Firmware: ten}, false, true},
+		{"UKI on an EFI system partition, OVMF", size(uki), vm.Options{Flash: code, Drives: []vm.Drive{{File: esp}}}, true, true},
+		{"GRUB, OVMF", size(grub), vm.Options{Flash: code, Drives: []vm.Drive{{File: grub}}}, true, true},
+		{"systemd-boot, OVMF", size(systemdBoot), vm.Options{Flash: code, Drives: []vm.Drive{{File: systemdBoot}}}, true, false},
 	}
 	return ways, nil
 }
 
-// grubImage makes a disk image from which GRUB starts on UEFI and on BIOS. Its
-// menu has one entry, what is on [benchDisk].
-func grubImage(a *assets.Assets) (string, error) {
-	tree := a.Path("bench", "grub")
-	config := filepath.Join(tree, "boot/grub/grub.cfg")
-	if err := os.MkdirAll(filepath.Dir(config), 0o755); err != nil {
-		return "", err
-	}
-	// UEFI firmware reads the serial port too: what it takes comes by its console.
-	text := fmt.Sprintf(`serial --unit=0 --speed=115200
-terminal_input serial console
-terminal_output serial
-timeout=-1
-search --no-floppy --set=root --fs-uuid %s
-menuentry "%s" {
-	linux /vmlinuz-lts %s
-	initrd /initramfs-lts
-}
-`, disk.BootUUID, listed, disk.Install{Options: "console=ttyS0,115200"}.Cmdline("UUID="+disk.RootUUID))
-	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
-		return "", err
-	}
-	file := a.Path("bench", "grub.img")
-	_, err := payload.Run("", "grub-mkrescue", "-o", file, tree)
-	return file, err
+// espWith makes a disk with an EFI system partition, whose loader is the file image.
+func espWith(a *assets.Assets, name, image string) (string, error) {
+	file := a.Path("bench", name)
+	return file, disk.Layout{Table: disk.GPT, Partitions: []disk.Partition{
+		{Size: 64, Type: "U", FS: disk.FS{Type: "vfat", Files: []disk.File{{Path: "EFI/BOOT/BOOTX64.EFI", From: image}}}},
+	}}.Write(file)
 }
 
-// listed is the title of the target in both menus.
-const listed = "Linux lts"
-
-// measureWay boots a machine and its target once.
-func measureWay(o vm.Options) (menu, target int64, err error) {
+// measureWay boots a machine and its target once, when its menu is ready.
+func measureWay(o vm.Options, ready func(vm.Screen) bool) (menu, target int64, err error) {
 	m, err := vm.Launch(o)
 	if err != nil {
 		return 0, 0, err
@@ -190,7 +175,7 @@ func measureWay(o vm.Options) (menu, target int64, err error) {
 	defer m.Stop()
 	const limit = 5 * time.Minute
 	c := m.Serial(0)
-	shown, err := c.Await(limit, vm.ScreenIs(listed+" selected", selected))
+	at, err := c.Await(limit, vm.ScreenIs(listed+" in the menu", ready))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -202,8 +187,11 @@ func measureWay(o vm.Options) (menu, target int64, err error) {
 		return 0, 0, err
 	}
 	_, err = c.Await(limit, vm.InLog(report.LastLine))
-	return shown.Milliseconds(), (reached - chosen).Milliseconds(), err
+	return at.Milliseconds(), (reached - chosen).Milliseconds(), err
 }
+
+// shown reports whether a menu shows the target. That of systemd-boot marks it by a colour alone.
+func shown(s vm.Screen) bool { return s.Contains(listed) }
 
 // selected reports whether a menu marks the target, in our way or in GRUB's.
 func selected(s vm.Screen) bool {
