@@ -114,6 +114,16 @@ func bench(a *assets.Assets, p plan, stdout, progress io.Writer) error {
 	if p.keep {
 		return r.keep(file)
 	}
+	if err = r.compare(file, stdout); err == nil {
+		return nil
+	}
+	// When a disk answers is the host's doing: what is slower both times, is.
+	fmt.Fprintf(progress, "%v\nCounting once more ...\n", err)
+	var again Report
+	if err := again.count(a, kernel, subjects, p, progress); err != nil {
+		return err
+	}
+	r.least(again.Counted)
 	return r.compare(file, stdout)
 }
 

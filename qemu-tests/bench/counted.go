@@ -489,6 +489,21 @@ func (r Report) compare(file string, w io.Writer) error {
 	return errors.Join(slower(before.Counted, r.Counted)...)
 }
 
+// least has each step of r take what it takes there or in again, whichever is less.
+func (r *Report) least(again []Counted) {
+	for _, c := range r.Counted {
+		i := slices.IndexFunc(again, func(a Counted) bool { return a.Name == c.Name })
+		if i < 0 {
+			continue
+		}
+		for key, us := range again[i].Steps {
+			if old, ok := c.Steps[key]; ok {
+				c.Steps[key] = min(old, us)
+			}
+		}
+	}
+}
+
 // slower returns an error for each step of now that takes longer than it did.
 func slower(before, now []Counted) (errs []error) {
 	for _, n := range now {

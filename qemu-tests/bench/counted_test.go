@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -15,6 +16,16 @@ func TestSlower(t *testing.T) {
 	errs := slower(before, now)
 	if len(errs) != 1 || !strings.Contains(errs[0].Error(), "init to the consoles given back took 0.001 s") {
 		t.Errorf("got %v", errs)
+	}
+}
+
+// Of two counts of a step the lesser is compared: the host had a hand in the other.
+func TestLeast(t *testing.T) {
+	r := Report{Counted: []Counted{{"a", map[string]int64{"load": 700, "init": 10}}, {"b", map[string]int64{"load": 5}}}}
+	r.least([]Counted{{"a", map[string]int64{"load": 650, "init": 11, "new": 1}}})
+	want := []Counted{{"a", map[string]int64{"load": 650, "init": 10}}, {"b", map[string]int64{"load": 5}}}
+	if !reflect.DeepEqual(r.Counted, want) {
+		t.Errorf("got %v", r.Counted)
 	}
 }
 
