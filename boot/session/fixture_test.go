@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -217,6 +218,7 @@ type fixture struct {
 	session *session
 	files   fstest.MapFS // of the image, sysfs and procfs
 
+	late    time.Time          // when the driver of the TPM has found it
 	dog     *boottest.Watchdog // nil: it cannot be opened
 	tpm     *tpmtest.Fake      // nil: it cannot be opened
 	first   io.ReadWriteCloser // what is opened first in its place, if set
@@ -228,6 +230,27 @@ type fixture struct {
 	slowKeys time.Duration // that a key of it takes
 	slow     bool          // a disk takes longer than the end of a scan waits
 	stop     func()
+}
+
+// lateTPM are files, of which those of a TPM come later.
+type lateTPM struct {
+	files fstest.MapFS
+	at    time.Time
+}
+
+func (l lateTPM) Open(name string) (fs.File, error) {
+	if strings.HasPrefix(name, "sys/class/tpm") && time.Now().Before(l.at) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return l.files.Open(name)
+}
+
+// root is the running system.
+func (b *fixture) root() fs.FS {
+	if b.late.IsZero() {
+		return b.files
+	}
+	return lateTPM{b.files, b.late}
 }
 
 // bootDisk makes a disk with entries Linux lts and Linux virt.
@@ -354,7 +377,7 @@ func (b *fixture) start(cmdline string) {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	b.screen = &screenshot{events: make(chan menu.Msg, 64)}
 	b.session = newSession(Config{
-		Machine: b, Root: b.files, Kexec: b.hw, KexecAllowed: true,
+		Machine: b, Root: b.root(), Kexec: b.hw, KexecAllowed: true,
 		Firmware: Firmware{Vars: b.vars, ReadOnly: b.vars.Fail != nil, Store: remember.SystemdBoot{Store: remember.EFI{Vars: b.vars}, Vars: b.vars}},
 		Settings: settings.Read(b.files, "alpboot.method=file "+cmdline), Cmdline: cmdline,
 		Consoles: []Console{{b.screen, "/dev/ttyS0"}}, Log: &LogBuffer{}, Pointer: b.pointer,

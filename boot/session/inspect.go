@@ -23,7 +23,7 @@ func (s *session) inspect(e boot.Entry) {
 	scan, volumes, found, tpm := s.view.scan, s.view.volumes(), s.view.entry(e), s.measure
 	s.wg.Go(func() {
 		msg := menu.InspectedMsg{ID: e.ID, Notes: kernel.Lacks(s.Root, scan.FS(e.Volume), e, volumes)}
-		if about := s.trust.about(scan, found, tpm); about != "" {
+		if about := s.trust.about(s.ctx, scan, found, tpm); about != "" {
 			msg.Notes = append(msg.Notes, about)
 		}
 		if e.Kernel != "" {

@@ -25,6 +25,7 @@ type measuring struct {
 	events []measure.Event // that are in the PCRs since this menu began
 	err    error           // why the last start is not measured
 	silent bool            // the TPM has not answered, and is not asked again
+	waited bool            // in vain for the driver of the TPM
 }
 
 // tpmLimit is how long a TPM may take for what it is asked at a time.

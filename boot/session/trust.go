@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"time"
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/discover"
@@ -110,12 +111,37 @@ type epochs struct {
 	err   error  // why not
 }
 
-// epochs asks the TPM which epoch is the oldest one that counts.
-func (m *measuring) epochs() (e epochs) {
+// awaited returns the name of the TPM, "" where there is none. Its driver may be a module
+// that is still to be loaded when somebody presses Enter: that is waited for once, where
+// the firmware lists a TPM 2.0.
+func (m *measuring) awaited(ctx context.Context) string {
+	const table = "sys/firmware/acpi/tables/TPM2"
 	name := tpm.Find(m.root)
+	if _, err := fs.Stat(m.root, table); name != "" || err != nil || m.waited {
+		return name
+	}
+	ctx, cancel := context.WithTimeout(ctx, tpmLimit)
+	defer cancel()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for name == "" {
+		select {
+		case <-again.C:
+			name = tpm.Find(m.root)
+		case <-ctx.Done():
+			m.waited = true
+			return ""
+		}
+	}
+	return name
+}
+
+// epochs asks the TPM which epoch is the oldest one that counts.
+func (m *measuring) epochs(ctx context.Context) (e epochs) {
+	name := m.awaited(ctx)
 	switch {
 	case name == "":
-		e.err = errors.New("this machine has no TPM 2.0, or its driver has not found it yet")
+		e.err = errors.New("this machine has no TPM 2.0, or none that its driver has found")
 	case m.silent:
 		e.err = fmt.Errorf("the TPM has not answered before: %w", tpm.ErrNoAnswer)
 	default:
@@ -165,11 +191,11 @@ func (m statement) String() string {
 }
 
 // about returns whether an entry is signed, in sentences; "" where nobody asks.
-func (t trust) about(scan *discover.Scan, e boot.Entry, tpm measuring) string {
+func (t trust) about(ctx context.Context, scan *discover.Scan, e boot.Entry, tpm measuring) string {
 	if t.verify == settings.Off {
 		return ""
 	}
-	m, err := t.allows(scan, e, tpm.epochs())
+	m, err := t.allows(scan, e, tpm.epochs(ctx))
 	if err != nil {
 		return fmt.Sprintf("It is not signed: %v.", err)
 	}
@@ -215,7 +241,7 @@ func (j *job) openFiles(loader *kexec.Loader) (kexec.Target, func(), error) {
 		return kexec.Open(j.entry, j.scan.FilesOf(j.entry))
 	}
 	v.signed, v.wrong = "", ""
-	m, err := v.allows(j.scan, j.found, j.measure.epochs())
+	m, err := v.allows(j.scan, j.found, j.measure.epochs(j.ctx))
 	if v.edited {
 		err = errEdited
 	}

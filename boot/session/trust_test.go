@@ -295,7 +295,14 @@ func TestOldManifest(t *testing.T) {
 		{"a later one", func(_ *testing.T, b *fixture) { b.withCounter(1) }, "epoch 7. The counter of the TPM is at 1", false},
 		{"an older one", func(_ *testing.T, b *fixture) { b.withCounter(8) },
 			"/boot/alpboot.manifest on /dev/sda1 has epoch 7, and the counter of this machine's TPM is at 8: what was signed before that does not count any more", true},
+		{"an older one, before the TPM was found", func(_ *testing.T, b *fixture) {
+			b.withCounter(8)
+			b.files["sys/firmware/acpi/tables/TPM2"] = boottest.File("TPM2")
+			b.late = time.Now().Add(6 * time.Second) // when the details have been asked for
+		}, "/boot/alpboot.manifest on /dev/sda1 has epoch 7, and the counter of this machine's TPM is at 8", true},
 		{"no TPM", func(*testing.T, *fixture) {}, none + "this machine has no TPM 2.0", false},
+		{"a TPM that is never found", func(_ *testing.T, b *fixture) { b.files["sys/firmware/acpi/tables/TPM2"] = boottest.File("TPM2") },
+			none + "this machine has no TPM 2.0, or none that its driver has found.", false},
 		{"no counter", func(_ *testing.T, b *fixture) { b.withTPM(&tpmtest.Fake{}) }, none + "the TPM has no such counter.", false},
 		{"a counter that has not counted", func(_ *testing.T, b *fixture) { b.withCounter(0) }, none + "the TPM has no such counter.", false},
 		{"something else", func(_ *testing.T, b *fixture) { b.withCounter(9).NoCounter() }, none + "reading the counter 0x1a1b007 of the TPM: it is not a counter", false},
