@@ -14,6 +14,7 @@ import (
 	"github.com/alpboot/alpboot/boot/manifest"
 	"github.com/alpboot/alpboot/boot/signature"
 	"github.com/alpboot/alpboot/boot/signature/signaturetest"
+	"github.com/alpboot/alpboot/boot/tpm"
 	"github.com/alpboot/alpboot/boot/tpm/tpmtest"
 	"github.com/alpboot/alpboot/qemu-tests/debian"
 	"github.com/alpboot/alpboot/qemu-tests/disk"
@@ -21,16 +22,12 @@ import (
 	"github.com/alpboot/alpboot/qemu-tests/vm"
 )
 
-// A menu whose image wants signatures, and has the key of its owner, refuses a kernel of
-// which one bit is another, edits nothing and opens no shell; what is as it was signed
-// starts. Kernel parameters do not change that.
-func TestSigned(t *testing.T) {
-	needQEMU(t)
-	t.Parallel()
-	owner := signaturetest.New(1)
-	in, lts, virt := twoKernels(t)
+// signedDisk returns a disk whose /boot was signed in an epoch. Change, where it is not nil,
+// changes the kernels afterwards.
+func signedDisk(t *testing.T, in *disk.Install, epoch uint64, change func()) disk.Layout {
+	t.Helper()
 	cmdline := in.Cmdline("UUID=" + disk.RootUUID)
-	m := &manifest.Manifest{Epoch: 1}
+	m := &manifest.Manifest{Epoch: epoch}
 	for _, k := range in.Kernels {
 		image, err := os.ReadFile(k.Image)
 		if err != nil {
@@ -41,29 +38,93 @@ func TestSigned(t *testing.T) {
 		}
 		m.Entries = append(m.Entries, manifest.Entry{Kernel: "vmlinuz-" + k.Flavour, Initrds: []string{"initramfs-" + k.Flavour}, Cmdline: cmdline})
 	}
-	changed, err := os.ReadFile(lts.Image)
-	if err != nil {
-		t.Fatal(err)
+	if change != nil {
+		change()
 	}
-	changed[len(changed)/2] ^= 1
-	in.Kernels[0].Image = filepath.Join(t.TempDir(), "changed")
-	if err := os.WriteFile(in.Kernels[0].Image, changed, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	layout := disk.GPTDisk(in)
+	layout := disk.GPTDisk(*in)
 	boot := slices.IndexFunc(layout.Partitions, func(p disk.Partition) bool { return p.FS.UUID == disk.BootUUID })
 	layout.Partitions[boot].FS.Files = append(layout.Partitions[boot].FS.Files,
-		disk.File{Path: manifest.Name, Data: m.Bytes()}, disk.File{Path: manifest.Name + signature.Minisig, Data: []byte(owner.Sign(m.Bytes()))})
+		disk.File{Path: manifest.Name, Data: m.Bytes()}, disk.File{Path: manifest.Name + signature.Minisig, Data: []byte(signaturetest.New(1).Sign(m.Bytes()))})
+	return layout
+}
 
-	s := startWith(t, "alpboot.timeout=-1 alpboot.verify=off", func(o *vm.Options) {
+// enforces has a machine's menu start only what is signed by the key of signedDisk.
+func enforces(t *testing.T) func(o *vm.Options) {
+	return func(o *vm.Options) {
 		image := filepath.Join(t.TempDir(), "initrd")
 		if err := appendArchive(image, o.Initrd,
-			cpio.StaticFile(signature.Dir+"/owner.pub", owner.Public(), 0o644),
+			cpio.StaticFile(signature.Dir+"/owner.pub", signaturetest.New(1).Public(), 0o644),
 			cpio.StaticFile("etc/alpboot.conf", "verify = enforce\n", 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		o.Initrd = image
-	}, vm.Drive{File: write(t, layout)})
+	}
+}
+
+// What was signed in an epoch before that of the TPM's counter is refused; what was signed
+// in that epoch starts.
+func TestRevoked(t *testing.T) {
+	needProgram(t, "swtpm", "swtpm")
+	t.Parallel()
+	in, lts, _ := twoKernels(t)
+	for _, tt := range []struct {
+		name  string
+		epoch uint64
+		check func(s machine)
+	}{
+		{"older", 1, func(s machine) { s.text(targetLimit, "has epoch 1, and the counter of this machine's TPM is at 2") }},
+		{"equal", 2, func(s machine) {
+			s.target(want{lts, in.Cmdline("UUID=" + disk.RootUUID), map[string]string{"flavour": "lts"}})
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := startWith(t, "alpboot.timeout=-1", func(o *vm.Options) {
+				enforces(t)(o)
+				conn, tcti := tpmtest.Start(t)
+				countTo(t, tpm.New(conn), 2)
+				o.TPM = tpmtest.ControlOf(t, tcti)
+			}, vm.Drive{File: write(t, signedDisk(t, &in, tt.epoch, nil))})
+			s.row(menuLimit, "Linux lts", inList(lts.Release), "default")
+			s.Type(vm.Enter)
+			tt.check(s)
+		})
+	}
+}
+
+// countTo makes the counter of epochs, and raises it.
+func countTo(t *testing.T, d *tpm.Device, epoch uint64) {
+	t.Helper()
+	if err := d.DefineCounter(t.Context(), tpm.EpochCounter, nil); err != nil {
+		t.Fatal(err)
+	}
+	for n := uint64(0); n < epoch; {
+		var err error
+		if n, err = d.Count(t.Context(), tpm.EpochCounter, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A menu whose image wants signatures, and has the key of its owner, refuses a kernel of
+// which one bit is another, edits nothing and opens no shell; what is as it was signed
+// starts. Kernel parameters do not change that.
+func TestSigned(t *testing.T) {
+	needQEMU(t)
+	t.Parallel()
+	in, lts, virt := twoKernels(t)
+	layout := signedDisk(t, &in, 1, func() {
+		changed, err := os.ReadFile(lts.Image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed[len(changed)/2] ^= 1
+		in.Kernels[0].Image = filepath.Join(t.TempDir(), "changed")
+		if err := os.WriteFile(in.Kernels[0].Image, changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	cmdline := in.Cmdline("UUID=" + disk.RootUUID)
+	s := startWith(t, "alpboot.timeout=-1 alpboot.verify=off", enforces(t), vm.Drive{File: write(t, layout)})
 	s.row(menuLimit, "Linux lts", inList(lts.Release), "default")
 	s.Type(vm.Enter)
 	s.text(targetLimit, "/vmlinuz-lts on /dev/vda2: it was changed after it was signed")
