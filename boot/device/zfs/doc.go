@@ -14,11 +14,11 @@
 // reader has to know is refused by its name, as ZFS does. Of what is encrypted, the MACs
 // of indirect blocks and of sets of objects are not verified, only their checksums.
 //
-// The tests read pools that ZFS itself has made: zfs-fuse (pool version 23) by its
-// commands, and OpenZFS 2.1 through libzpool, its library, whose file systems are laid
-// out by qemu-tests/zfs/create.c. Not yet compared with ZFS are pools of the kernel's
-// module, of version 2.2 and newer, and of big-endian machines; and large dnodes,
-// deduplicated blocks, special and log devices.
+// The tests read pools that ZFS itself has made: OpenZFS 2.1 in Debian's kernel; the same
+// through libzpool, its library, for gang blocks, a device that was removed and more
+// RAID-Z, with file systems that qemu-tests/zfs/create.c lays out; and zfs-fuse (pool
+// version 23). Not yet compared with ZFS are pools of version 2.2 and newer, and special
+// and log devices.
 //
 // The structures are those of the "ZFS On-Disk Specification" (Sun, 2006) and of
 // the headers of OpenZFS below include/sys, which the comments name.

@@ -40,7 +40,7 @@ func FuzzDecompress(f *testing.F) {
 func FuzzZAP(f *testing.F) {
 	f.Add(make([]byte, 1024))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		b = append(b, make([]byte, 1024)...)[:1024]
+		b = append(make([]byte, 0, 1024+len(b)), b...)[:1024] // the input itself must not change
 		binary.LittleEndian.PutUint32(b[24:], 0x2ab1eaf)
 		left := 100
 		more, err := zapLeaf(b, binary.LittleEndian, &left, func(e zapEntry) bool {
@@ -101,10 +101,31 @@ func (v fuzzed) read(off uint64, size int, valid func([]byte) error) ([]byte, er
 func FuzzBlock(f *testing.F) {
 	f.Add(make([]byte, pointerSize), []byte("data"))
 	f.Fuzz(func(t *testing.T, pointer, data []byte) {
-		bp := parseBlockPointer(append(pointer, make([]byte, pointerSize)...)[:pointerSize], binary.LittleEndian)
+		b := make([]byte, pointerSize)
+		copy(b, pointer)
+		bp := parseBlockPointer(b, binary.LittleEndian)
 		p := &Pool{tops: map[uint64]vdev{0: fuzzed(data)}, large: make(chan struct{}, 1), budget: new(atomic.Int64)}
 		if b, err := p.block(&bp, nil); err == nil && len(b) != bp.size() {
 			t.Errorf("%d bytes instead of %d", len(b), bp.size())
 		}
 	})
+}
+
+// TestVersion asserts that a pool of a version that does not exist yet is refused.
+func TestVersion(t *testing.T) {
+	for version, want := range map[uint64]string{
+		29: "its version 29 is one that alpboot does not know", 999: "its version 999 is one that alpboot does not know",
+		28: "it has no objects", 5000: "it has no objects", // as there is no block
+	} {
+		if err := (&Pool{version: version}).roots(&uberblock{}); err == nil || err.Error() != want {
+			t.Errorf("%d: %v", version, err)
+		}
+	}
+}
+
+// TestFeatures asserts that an active feature that is not known is named.
+func TestFeatures(t *testing.T) {
+	if err := checkFeatures([]string{"org.open-zfs:large_blocks", "com.example:new"}); err == nil || err.Error() != "its feature com.example:new is active, which alpboot does not know" {
+		t.Error(err)
+	}
 }

@@ -91,6 +91,9 @@ func Open(members []*Member) (*Pool, error) {
 	if err := checkFeatures(slices.Sorted(maps.Keys(newest.config.list("features_for_read")))); err != nil {
 		return fail(err)
 	}
+	if err := checkVersion(newest.config.uint("version")); err != nil {
+		return fail(err)
+	}
 	devices := map[uint64]Device{}
 	configs := map[uint64]nvlist{} // of the top-level vdevs, by number
 	var uberblocks []uberblock
@@ -168,6 +171,9 @@ func (p *Pool) open(u *uberblock, devices map[uint64]Device, configs map[uint64]
 
 // roots reads what everything else is found by.
 func (p *Pool) roots(u *uberblock) error {
+	if err := checkVersion(p.version); err != nil {
+		return err
+	}
 	mos, err := p.objset(&u.root, nil)
 	if err != nil {
 		return err
@@ -227,6 +233,16 @@ func (p *Pool) config() (nvlist, error) {
 		return nil, err
 	}
 	return parseNVList(b)
+}
+
+// checkVersion refuses a version that does not exist yet: they have numbers, and the last
+// one has features instead.
+func checkVersion(version uint64) error {
+	const lastNumber, features = 28, 5000
+	if version > lastNumber && version != features {
+		return fmt.Errorf("its version %d is one that alpboot does not know", version)
+	}
+	return nil
 }
 
 // featureError is a feature that a reader has to know and this one does not.

@@ -131,10 +131,11 @@ var inPool = map[string][]string{
 	"zpool-removed": {"lz4", "zstd"},
 }
 
-// secrets are what unlocks encrypted datasets of pools made by libzpool.
+// secrets are what unlocks encrypted datasets.
 var secrets = map[string]string{
-	"zpool-disk/gcm": "correct horse",
-	"zpool-disk/ccm": "0123456789abcdef0123456789ABCDEF",
+	"kernel-mirror/gcm": "correct horse",
+	"zpool-disk/gcm":    "correct horse",
+	"zpool-disk/ccm":    "0123456789abcdef0123456789ABCDEF",
 }
 
 // list lists the datasets that are in want, and their snapshots, as ZFS has listed them.
@@ -149,6 +150,11 @@ func list(t *testing.T, p *zfs.Pool, want map[string]string) map[string]string {
 		if err != nil {
 			t.Error(err)
 		}
+		if secret, ok := secrets[d.Name]; ok {
+			if err := d.Unlock([]byte(secret)); err != nil {
+				t.Error(err)
+			}
+		}
 		datasets = append(datasets, snapshots...)
 	}
 	got := map[string]string{}
@@ -159,11 +165,6 @@ func list(t *testing.T, p *zfs.Pool, want map[string]string) map[string]string {
 		}
 		if !wanted {
 			continue
-		}
-		if secret, ok := secrets[d.Name]; ok {
-			if err := d.Unlock([]byte(secret)); err != nil {
-				t.Error(err)
-			}
 		}
 		root, err := d.FS()
 		if err != nil {
@@ -262,7 +263,7 @@ func (d damaged) ReadAt(b []byte, off int64) (int, error) {
 
 // tolerated is how many devices each fixture can lose.
 var tolerated = map[string]int{
-	"fuse-mirror": 1, "fuse-raidz1": 1, "zpool-mirror": 1, "zpool-raidz1": 1, "zpool-raidz2": 2, "zpool-raidz3": 3,
+	"kernel-mirror": 1, "kernel-raidz1": 1, "fuse-mirror": 1, "fuse-raidz1": 1, "zpool-mirror": 1, "zpool-raidz1": 1, "zpool-raidz2": 2, "zpool-raidz3": 3,
 }
 
 // TestLost asserts that pools are read without as many devices as ZFS reads them without,
