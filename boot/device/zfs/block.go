@@ -13,7 +13,7 @@ const (
 	maxCached      = 16 << 20 // bytes of blocks that are kept
 	gangHeader     = 512
 	maxGangHeaders = 1 << 15 // of one block
-	maxGangDepth   = 16
+	maxGangDepth   = 16      // of gang blocks in each other
 )
 
 var errChecksum = errors.New("a block's checksum does not match")

@@ -28,8 +28,8 @@ type Dataset struct {
 const (
 	maxDatasets  = 1 << 14 // of a pool; and snapshots of a dataset
 	maxPathDepth = 50      // of datasets in each other, as ZFS has it
-	maxProps     = 1 << 10
-	maxPropSize  = 8 << 10
+	maxProps     = 1 << 10 // of a dataset
+	maxPropSize  = 8 << 10 // bytes of a property
 )
 
 // Datasets returns the datasets of a pool in the order of their names, without snapshots.

@@ -19,7 +19,7 @@ const (
 
 const (
 	dnodeSize   = 512
-	maxLevels   = 7
+	maxLevels   = 7 // of indirect blocks, and the data below them
 	flagSpill   = 4
 	pointerSize = 128
 )

@@ -38,11 +38,11 @@ var (
 )
 
 const (
-	masterObject  = 1 // of what a dataset's files are found by
-	maxDirEntries = 1 << 16
-	maxLinks      = 40
-	maxTarget     = 4096 // bytes of a symlink
-	maxLayouts    = 1 << 12
+	masterObject  = 1       // of what a dataset's files are found by
+	maxDirEntries = 1 << 16 // that are listed of a directory
+	maxLinks      = 40      // symlinks on the way to a file
+	maxTarget     = 4096    // bytes of a symlink
+	maxLayouts    = 1 << 12 // of attributes, and names of them
 )
 
 // FS opens the files of a dataset or of a snapshot.

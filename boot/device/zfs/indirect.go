@@ -14,11 +14,11 @@ type indirect struct {
 }
 
 const (
-	mappingSize   = 24 // of an entry: the place on the removed device, the new address
-	maxMapping    = 1 << 24
-	maxIndirect   = 8 // one removed device on another
-	maxPieces     = 1 << 12
-	mappingHeader = 24 // of what is said of the object: the end, the bytes, the entries
+	mappingSize   = 24      // of an entry: the place on the removed device, the new address
+	maxMapping    = 1 << 24 // entries
+	maxIndirect   = 8       // one removed device on another
+	maxPieces     = 1 << 12 // of a block
+	mappingHeader = 24      // of what is said of the object: the end, the bytes, the entries
 )
 
 func (v *indirect) read(off uint64, size int, valid func([]byte) error) ([]byte, error) {

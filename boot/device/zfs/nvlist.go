@@ -12,7 +12,7 @@ import (
 type nvlist map[string]any
 
 const (
-	maxNVDepth = 16
+	maxNVDepth = 16      // of lists in each other
 	maxNVPairs = 1 << 16 // in all of a list
 )
 

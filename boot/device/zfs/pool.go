@@ -28,9 +28,9 @@ type Pool struct {
 	budget  *atomic.Int64 // bytes of metadata that are still read
 }
 
-// maxMetadata is how many bytes of metadata are read of a pool, so that one that was made
-// to keep a reader busy does not. A pool with 10,000 datasets needs a quarter of it.
-const maxMetadata = 2 << 30
+// A pool that was made to keep a reader busy does not. One with 10,000 datasets needs a
+// quarter of this.
+const maxMetadata = 2 << 30 // bytes of metadata that are read of a pool
 
 // charge takes n bytes of metadata off what may still be read.
 func (p *Pool) charge(n int) error {
@@ -67,9 +67,9 @@ func (e *severalErrors) Unwrap() []error { return e.errs }
 var ErrEncrypted = errors.New("it is encrypted, and has not been unlocked")
 
 const (
-	maxUberblocksTried = 32
-	directoryObject    = 1 // of the names of a pool's objects
-	maxVdevs           = 1 << 12
+	maxUberblocksTried = 32      // the newest ones
+	directoryObject    = 1       // of the names of a pool's objects
+	maxVdevs           = 1 << 12 // of a pool
 )
 
 // Open opens a pool by its members, which are those that have the same PoolGUID. Errors

@@ -56,7 +56,7 @@ func (z *raidz) columns(off uint64, size int) []column {
 
 // How often a block is reconstructed, with other columns taken for damaged each time.
 const (
-	maxCombinations = 2000
+	maxCombinations = 2000     // of small blocks
 	minCombinations = 64       // also of the largest blocks
 	combinedBytes   = 64 << 20 // of fewer they are more
 )

@@ -13,7 +13,7 @@ type vdev interface {
 	read(off uint64, size int, valid func([]byte) error) ([]byte, error)
 }
 
-const maxChildren = 255
+const maxChildren = 255 // devices in one vdev
 
 // leaf is one device.
 type leaf struct{ Device }

@@ -29,9 +29,9 @@ func (e zapEntry) text() string {
 }
 
 const (
-	maxEntries   = 1 << 17 // of a ZAP object
-	maxZapBlocks = 1 << 15
-	maxZapBytes  = 64 << 20
+	maxEntries   = 1 << 17  // of a ZAP object
+	maxZapBlocks = 1 << 15  // of a ZAP object
+	maxZapBytes  = 64 << 20 // of a ZAP object
 )
 
 var (
