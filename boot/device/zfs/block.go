@@ -104,7 +104,7 @@ func (p *Pool) physical(bp *blockPointer, headers *int, depth int) ([]byte, erro
 		if at.gang {
 			b, err = p.gang(bp, at, top, headers, depth)
 		} else {
-			b, err = top.read(at.offset, bp.physical(), bp.verify)
+			b, err = top.read(at.offset, bp.physical(), func(b []byte) error { return bp.verify(b, p.salt) })
 		}
 		if err == nil {
 			return b, nil
@@ -118,12 +118,12 @@ func (p *Pool) physical(bp *blockPointer, headers *int, depth int) ([]byte, erro
 }
 
 // verify verifies the checksum of a block as it is stored.
-func (p *blockPointer) verify(b []byte) error {
+func (p *blockPointer) verify(b, salt []byte) error {
 	kind := p.checksum()
 	if kind == checksumOff || kind == checksumNoParity {
 		return nil
 	}
-	got, err := sum(kind, b, p.order())
+	got, err := sum(kind, b, salt, p.order())
 	if err != nil {
 		return err
 	}

@@ -25,8 +25,8 @@ const (
 	checksumBlake3    = 14
 )
 
-// sum returns the checksum of b, which was written in that byte order.
-func sum(kind uint8, b []byte, order binary.ByteOrder) (checksum, error) {
+// sum returns the checksum of b, which was written in that byte order. salt is the pool's.
+func sum(kind uint8, b, salt []byte, order binary.ByteOrder) (checksum, error) {
 	switch kind {
 	case checksumFletcher2:
 		return fletcher2(b, order), nil
@@ -37,7 +37,7 @@ func sum(kind uint8, b []byte, order binary.ByteOrder) (checksum, error) {
 	case checksumSHA512: // its bytes are stored as they are
 		return words(sha512.Sum512_256(b), order), nil
 	case checksumSkein:
-		return checksum{}, fmt.Errorf("alpboot does not know the checksum skein")
+		return words(skein(salt, b), order), nil
 	case checksumEdonR:
 		return checksum{}, fmt.Errorf("alpboot does not know the checksum edonr")
 	case checksumBlake3:

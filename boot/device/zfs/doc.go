@@ -5,12 +5,12 @@
 // It reads pools of files, disks, mirrors and RAID-Z1 to RAID-Z3, with devices
 // missing as far as the others make up for them, and with devices that were removed;
 // datasets, snapshots and clones with files, directories and symlinks; the compressions
-// lz4, lzjb, zle, gzip and zstd; the checksums fletcher2, fletcher4, SHA-256 and
-// SHA-512/256; encrypted datasets, by passphrase or key. Every block is verified, and
+// lz4, lzjb, zle, gzip and zstd; the checksums fletcher2, fletcher4, SHA-256,
+// SHA-512/256 and skein; encrypted datasets, by passphrase or key. Every block is verified, and
 // one whose copy is bad is read from the next.
 //
-// It does not read dRAID, RAID-Z that was expanded, nor blocks with the checksums skein,
-// edonr and blake3: these are named in errors. A feature that is active and that a
+// It does not read dRAID, RAID-Z that was expanded, nor blocks with the checksums edonr
+// and blake3: these are named in errors. A feature that is active and that a
 // reader has to know is refused by its name, as ZFS does. Of what is encrypted, the MACs
 // of indirect blocks and of sets of objects are not verified, only their checksums.
 //

@@ -22,6 +22,7 @@ type Pool struct {
 	tops    map[uint64]vdev // top-level vdevs, by number
 	mos     *objset         // the objects of the pool itself
 	objects map[string]uint64
+	salt    []byte // of checksums that have one
 	version uint64
 	cache   cache
 	large   chan struct{} // taken while a large block is read
@@ -183,6 +184,9 @@ func (p *Pool) roots(u *uberblock) error {
 	}
 	p.mos, p.objects = mos, map[string]uint64{}
 	err = mos.zap(directoryObject, func(e zapEntry) bool {
+		if e.name == "org.illumos:checksum_salt" {
+			p.salt = e.value
+		}
 		if len(p.objects) < 1024 { // there are about 20
 			p.objects[e.name] = e.uint()
 		}
