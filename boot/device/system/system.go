@@ -50,13 +50,7 @@ func (m *Machine) PartUUID(disk string, number int) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	partitions, err := table.Read(f, f.Size)
-	for _, p := range partitions {
-		if p.Number == number {
-			return p.UUID, nil
-		}
-	}
-	return "", err
+	return table.UUID(f, f.Size, number)
 }
 
 // Mount implements discover.Machine.

@@ -13,7 +13,7 @@ import (
 // readGPT reads the table that follows a protective MBR (UEFI specification,
 // chapter 5.3): the first intact one of the header after the MBR and its backup
 // at the end of the disk.
-func readGPT(r io.ReaderAt, size int64) ([]Partition, error) {
+func readGPT(r io.ReaderAt, size int64, only int) ([]Partition, error) {
 	var why error
 	for _, backup := range []bool{false, true} {
 		for _, sectorSize := range []int64{512, 4096} {
@@ -23,7 +23,7 @@ func readGPT(r io.ReaderAt, size int64) ([]Partition, error) {
 			}
 			entries, entrySize, err := gptEntries(r, size, lba, sectorSize)
 			if err == nil {
-				return gptPartitions(entries, entrySize, sectorSize, size)
+				return gptPartitions(entries, entrySize, sectorSize, size, only)
 			}
 			if why == nil || errors.Is(why, errNoGPT) {
 				why = err
@@ -73,7 +73,7 @@ func gptEntries(r io.ReaderAt, size, lba, sectorSize int64) (entries []byte, ent
 	return entries, entrySize, nil
 }
 
-func gptPartitions(entries []byte, entrySize, sectorSize, size int64) ([]Partition, error) {
+func gptPartitions(entries []byte, entrySize, sectorSize, size int64, only int) ([]Partition, error) {
 	le := binary.LittleEndian
 	var partitions []Partition
 	var errs []error
@@ -81,7 +81,7 @@ func gptPartitions(entries []byte, entrySize, sectorSize, size int64) ([]Partiti
 	for e := range slices.Chunk(entries, int(entrySize)) {
 		number++
 		kind := [16]byte(e)
-		if kind == [16]byte{} {
+		if kind == [16]byte{} || only != 0 && number != only {
 			continue
 		}
 		first, last := le.Uint64(e[32:]), le.Uint64(e[40:])

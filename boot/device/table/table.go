@@ -29,7 +29,22 @@ type Partition struct {
 //
 // A FAT boot sector ends like an MBR. Look for a filesystem on the whole disk
 // first, and here only where there is none.
-func Read(r io.ReaderAt, size int64) ([]Partition, error) {
+func Read(r io.ReaderAt, size int64) ([]Partition, error) { return read(r, size, 0) }
+
+// UUID returns the UUID of the partition of that number, as in PARTUUID=, and "" where
+// there is none. Of a large GPT it takes much less than [Read].
+func UUID(r io.ReaderAt, size int64, number int) (string, error) {
+	partitions, err := read(r, size, number)
+	for _, p := range partitions {
+		if p.Number == number {
+			return p.UUID, nil
+		}
+	}
+	return "", err
+}
+
+// read is Read; of a GPT it returns only the partition of that number, 0 for all.
+func read(r io.ReaderAt, size int64, only int) ([]Partition, error) {
 	mbr, err := readAt(r, size, 0, sector)
 	if err != nil {
 		return nil, fmt.Errorf("reading the partition table: %w", err)
@@ -43,7 +58,7 @@ func Read(r io.ReaderAt, size int64) ([]Partition, error) {
 	}
 	for _, e := range primary {
 		if e.kind == protective {
-			return readGPT(r, size)
+			return readGPT(r, size, only)
 		}
 	}
 	return readMBR(r, size, primary, binary.LittleEndian.Uint32(mbr[440:]))

@@ -107,6 +107,14 @@ func TestReadAgreesWithSfdisk(t *testing.T) {
 			if err != nil || !slices.Equal(got, want) {
 				t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
 			}
+			for _, p := range want {
+				if uuid, err := table.UUID(bytes.NewReader(image), int64(len(image)), p.Number); err != nil || uuid != p.UUID {
+					t.Errorf("partition %d: UUID %q, %v; want %q", p.Number, uuid, err, p.UUID)
+				}
+			}
+			if uuid, err := table.UUID(bytes.NewReader(image), int64(len(image)), 300); err != nil || uuid != "" {
+				t.Errorf("a partition that is not there has the UUID %q, %v", uuid, err)
+			}
 		})
 	}
 }

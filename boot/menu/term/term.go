@@ -298,11 +298,18 @@ func (c *Console) paint(s menu.Screen, old []menu.Cell) {
 	} else {
 		c.eraseEnds(s, old)
 	}
-	differs := func(i int) bool { return old != nil && s.Cells[i] != old[i] }
+	var short []bool
+	if old == nil {
+		short = shortBlanks(s)
+	}
+	usual := c.usual()
 	last := -1 // the last cell that differs
 	for i, cell := range s.Cells {
+		if old != nil && cell == old[i] { // tcell has it, and a locked one is still blank
+			continue
+		}
 		x, y := i%w, i/w
-		blank := c.blank(cell) && !(old == nil && c.shortBlank(s, i))
+		blank := usual && isBlank(cell) && !(old == nil && short[i])
 		switch {
 		case old == nil && blank:
 			c.lock(i, w)
@@ -311,7 +318,7 @@ func (c *Console) paint(s menu.Screen, old []menu.Cell) {
 			c.screen.LockRegion(x, y, 1, 1, false)
 		}
 		c.screen.SetContent(x, y, cell.Rune, nil, c.looks[cell.Style])
-		if !differs(i) || c.locked[i] {
+		if old == nil || c.locked[i] {
 			continue
 		}
 		if last >= 0 && last/w == y && i-last <= shortGap && (sameStyle(s.Cells[last:i]) || sameStyle(s.Cells[last+1:i+1])) {
@@ -331,24 +338,33 @@ func (c *Console) paint(s menu.Screen, old []menu.Cell) {
 	}
 }
 
-// blank reports whether a cell looks as one that was just erased. With a theme in
-// which usual text has a look of its own none does.
-func (c *Console) blank(cell menu.Cell) bool {
-	return cell == menu.Cell{Rune: ' '} && c.looks[menu.Normal] == tcell.StyleDefault
-}
+// usual reports whether a usual blank looks as a cell that was just erased. With a
+// theme in which usual text has a look of its own none does.
+func (c *Console) usual() bool { return c.looks[menu.Normal] == tcell.StyleDefault }
 
-// shortBlank reports whether the cell i is one of a few blanks between two words:
+func isBlank(cell menu.Cell) bool { return cell == menu.Cell{Rune: ' '} }
+
+// shortBlanks returns which cells of s are among a few blanks between two words:
 // sending them is shorter than going around them.
-func (c *Console) shortBlank(s menu.Screen, i int) bool {
-	row := s.Cells[i/s.Size.W*s.Size.W:][:s.Size.W]
-	from, to := i%s.Size.W, i%s.Size.W
-	for from > 0 && c.blank(row[from-1]) {
-		from--
+func shortBlanks(s menu.Screen) []bool {
+	short := make([]bool, len(s.Cells))
+	w := s.Size.W
+	for start := 0; start+w <= len(s.Cells); start += w {
+		row := s.Cells[start:][:w]
+		for from := 0; from < w; from++ {
+			to := from
+			for to < w && isBlank(row[to]) {
+				to++
+			}
+			if from > 0 && to < w && to-from <= shortGap {
+				for i := from; i < to; i++ {
+					short[start+i] = true
+				}
+			}
+			from = to
+		}
 	}
-	for to < len(row) && c.blank(row[to]) {
-		to++
-	}
-	return from > 0 && to < len(row) && to-from <= shortGap
+	return short
 }
 
 // lock keeps tcell from sending the cell i of a screen of width w.
@@ -362,10 +378,13 @@ func (c *Console) lock(i, w int) {
 // when it draws, so something may be sent before it does.
 func (c *Console) eraseEnds(s menu.Screen, old []menu.Cell) {
 	const worth = 16 // cells
+	if !c.usual() {
+		return
+	}
 	w := s.Size.W
 	end := func(row []menu.Cell) int {
 		n := len(row)
-		for n > 0 && c.blank(row[n-1]) {
+		for n > 0 && isBlank(row[n-1]) {
 			n--
 		}
 		return n
