@@ -191,6 +191,7 @@ func (c *Console) serve(lost <-chan error) error {
 			}
 			return err
 		case b := <-c.lines:
+			c.show() // another message may take the place of what is to be shown
 			c.typed(b)
 		case <-c.server.Wake():
 			c.show()

@@ -140,6 +140,32 @@ func (m *machine) typed(lines ...string) {
 	}
 }
 
+// What is to be shown is written before the next line is taken, however soon that
+// comes: a script sends all of its lines at once, and by then another message may have
+// taken its place.
+func TestShownBeforeTheNextLine(t *testing.T) {
+	m := newMachine(t)
+	m.update(menu.InventoryMsg{Inventory: inventory(), Default: "lts"})
+	m.out.await(t, "Enter alone")
+	const help = "NUMBER    boot"
+	for n := range 30 {
+		message := fmt.Sprintf("message %d.", n)
+		m.out.mu.Lock() // the console cannot write now
+		m.update(menu.ResultMsg{Text: "Wait."})
+		m.update(menu.ResultMsg{Text: message})
+		io.WriteString(m.in, "?\r\n")
+		time.Sleep(time.Millisecond) // so that both are there
+		m.out.mu.Unlock()
+		m.out.await(t, message)
+		for strings.Count(m.out.String(), help) <= n {
+			<-m.out.written
+		}
+		if out := m.out.String(); strings.LastIndex(out, help) < strings.Index(out, message) {
+			t.Fatalf("the line was taken before %q was written:\n%s", message, out)
+		}
+	}
+}
+
 // Where only what is signed starts, nothing is edited and no shell opened.
 func TestLocked(t *testing.T) {
 	m := newMachine(t)
