@@ -66,12 +66,17 @@ func TestRAUC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asked := f.path("/run/asked")
+	asked, errs := f.path("/run/asked"), f.path("/run/errors")
+	t.Cleanup(func() {
+		if b, err := os.ReadFile(errs); err == nil && t.Failed() {
+			t.Logf("the handler: %s", b)
+		}
+	})
 	f.write(t, map[string]string{
 		"/etc/alpboot.conf": stateConf + "confirm = yes\n",
 		// With the race detector a program sleeps for a second when it ends: RAUC asks
 		// often, and gives up after 25.
-		"/etc/rauc/handler": fmt.Sprintf("#!/bin/sh\necho \"$*\" >>%s\nGORACE=atexit_sleep_ms=0 %s=%s exec %s \"$@\"\n", asked, handlerRoot, f.root, program),
+		"/etc/rauc/handler": fmt.Sprintf("#!/bin/sh\necho \"$*\" >>%s\nGORACE=atexit_sleep_ms=0 %s=%s exec %s \"$@\" 2>>%s\n", asked, handlerRoot, f.root, program, errs),
 		"/etc/rauc/system.conf": fmt.Sprintf("[system]\ncompatible=test\nbootloader=custom\n[handlers]\nbootloader-custom-backend=%s\n"+
 			"[slot.rootfs.0]\ndevice=/dev/null\nbootname=%s\n[slot.rootfs.1]\ndevice=/dev/zero\nbootname=%s\n", f.path("/etc/rauc/handler"), lts, virt),
 	})
