@@ -49,7 +49,7 @@ func (d *Device) Counter(ctx context.Context, index uint32) (uint64, error) {
 }
 
 func (d *Device) counter(ctx context.Context, index uint32) (uint64, error) {
-	r, err := d.run(ctx, tagNoSessions, codeNVReadPublic, be.AppendUint32(nil, index))
+	r, err := d.ask(ctx, tagNoSessions, codeNVReadPublic, be.AppendUint32(nil, index))
 	if errors.Is(err, BadHandle) {
 		return 0, ErrNoCounter
 	}
@@ -73,9 +73,9 @@ func (d *Device) counter(ctx context.Context, index uint32) (uint64, error) {
 		return 0, ErrNoCounter
 	}
 	body := be.AppendUint32(be.AppendUint32(nil, index), index) // by its own authorization
-	body = appendAuth(body, passwordHandle)
+	body = appendAuth(body, passwordHandle, nil)
 	body = be.AppendUint16(be.AppendUint16(body, counterSize), 0)
-	if r, err = d.run(ctx, tagSessions, codeNVRead, body); err != nil {
+	if r, err = d.ask(ctx, tagSessions, codeNVRead, body); err != nil {
 		return 0, err
 	}
 	value := r.next(int(r.uint16()))
@@ -92,7 +92,7 @@ func (d *Device) DefineCounter(ctx context.Context, index uint32, owner []byte) 
 	public = be.AppendUint32(public, counterAttributes)
 	public = be.AppendUint16(public, 0) // no policy
 	public = be.AppendUint16(public, counterSize)
-	body := appendPassword(be.AppendUint32(nil, ownerHandle), owner)
+	body := appendAuth(be.AppendUint32(nil, ownerHandle), passwordHandle, owner)
 	body = appendSized(appendSized(body, nil), public) // no password of its own
 	return d.change(ctx, "making", index, codeDefineSpace, body)
 }
@@ -101,7 +101,7 @@ func (d *Device) DefineCounter(ctx context.Context, index uint32, owner []byte) 
 // counted takes the highest value that any counter of the TPM has ever had, and one
 // more.
 func (d *Device) Count(ctx context.Context, index uint32, owner []byte) (uint64, error) {
-	body := appendPassword(be.AppendUint32(be.AppendUint32(nil, ownerHandle), index), owner)
+	body := appendAuth(be.AppendUint32(be.AppendUint32(nil, ownerHandle), index), passwordHandle, owner)
 	if err := d.change(ctx, "raising", index, codeNVIncrement, body); err != nil {
 		return 0, err
 	}
@@ -110,7 +110,7 @@ func (d *Device) Count(ctx context.Context, index uint32, owner []byte) (uint64,
 
 // RemoveCounter removes a counter.
 func (d *Device) RemoveCounter(ctx context.Context, index uint32, owner []byte) error {
-	body := appendPassword(be.AppendUint32(be.AppendUint32(nil, ownerHandle), index), owner)
+	body := appendAuth(be.AppendUint32(be.AppendUint32(nil, ownerHandle), index), passwordHandle, owner)
 	return d.change(ctx, "removing", index, codeUndefineSpace, body)
 }
 
@@ -142,11 +142,4 @@ func (d *Device) change(ctx context.Context, what string, index, code uint32, bo
 		return fmt.Errorf("%s the counter %#x of the TPM: %w", what, index, err)
 	}
 	return nil
-}
-
-// appendPassword appends the authorization by a password.
-func appendPassword(b, password []byte) []byte {
-	b = be.AppendUint32(b, uint32(9+len(password))) // bytes that follow
-	b = be.AppendUint32(b, passwordHandle)
-	return appendSized(append(b, 0, 0, 0), password) // no nonce, no attributes
 }

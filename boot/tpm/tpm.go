@@ -105,7 +105,7 @@ func (d *Device) Banks(ctx context.Context) ([]Bank, error) {
 	body := be.AppendUint32(nil, capabilityPCRs)
 	body = be.AppendUint32(body, 0) // the first property
 	body = be.AppendUint32(body, 1) // how many
-	r, err := d.ask(ctx, codeGetCapability, body)
+	r, err := d.ask(ctx, tagNoSessions, codeGetCapability, body)
 	if err != nil {
 		return nil, fmt.Errorf("asking the TPM for its banks: %w", err)
 	}
@@ -127,7 +127,7 @@ func (d *Device) Banks(ctx context.Context) ([]Bank, error) {
 
 // Read returns the value of a PCR in one bank.
 func (d *Device) Read(ctx context.Context, pcr int, a Algorithm) ([]byte, error) {
-	r, err := d.ask(ctx, codePCRRead, appendSelection(nil, a, pcr))
+	r, err := d.ask(ctx, tagNoSessions, codePCRRead, appendSelection(nil, a, pcr))
 	var value []byte
 	if err == nil {
 		r.uint32() // how often any PCR was changed
@@ -168,7 +168,7 @@ type Digest struct {
 // it is. After [ErrLate] the PCR may have been extended, or not.
 func (d *Device) Extend(ctx context.Context, pcr int, digests []Digest) error {
 	body := be.AppendUint32(nil, uint32(pcr)) // its handle
-	body = appendAuth(body, passwordHandle)
+	body = appendAuth(body, passwordHandle, nil)
 	body = be.AppendUint32(body, uint32(len(digests)))
 	for _, x := range digests {
 		body = append(be.AppendUint16(body, uint16(x.Algorithm)), x.Sum...)
@@ -183,18 +183,18 @@ func (d *Device) Extend(ctx context.Context, pcr int, digests []Digest) error {
 	return nil
 }
 
-// appendAuth appends the authorization by a session: passwordHandle for an empty
-// password, or a policy without one, which ends with the command.
-func appendAuth(b []byte, session uint32) []byte {
-	b = be.AppendUint32(b, 9) // bytes that follow
+// appendAuth appends the authorization by a session: passwordHandle for a password, or
+// a policy, which has none and ends with the command.
+func appendAuth(b []byte, session uint32, password []byte) []byte {
+	b = be.AppendUint32(b, uint32(9+len(password))) // bytes that follow
 	b = be.AppendUint32(b, session)
-	return append(b, 0, 0, 0, 0, 0) // no nonce, no attributes, no password
+	return appendSized(append(b, 0, 0, 0), password) // no nonce, no attributes
 }
 
 // ask runs a command that changes nothing, and runs it again when the answer was late.
-func (d *Device) ask(ctx context.Context, code uint32, body []byte) (r *reader, err error) {
+func (d *Device) ask(ctx context.Context, tag uint16, code uint32, body []byte) (r *reader, err error) {
 	for range 3 {
-		if r, err = d.run(ctx, tagNoSessions, code, body); !errors.Is(err, ErrLate) {
+		if r, err = d.run(ctx, tag, code, body); !errors.Is(err, ErrLate) {
 			break
 		}
 	}

@@ -34,7 +34,7 @@ func (d *Device) Unseal(ctx context.Context, s Sealed) (secret []byte, err error
 		}
 		defer d.flush(ctx, parent)
 	}
-	body := appendAuth(be.AppendUint32(nil, parent), passwordHandle)
+	body := appendAuth(be.AppendUint32(nil, parent), passwordHandle, nil)
 	body = appendSized(appendSized(body, s.Private), s.Public)
 	r, err := d.run(ctx, tagSessions, codeLoad, body)
 	if err != nil {
@@ -50,7 +50,7 @@ func (d *Device) Unseal(ctx context.Context, s Sealed) (secret []byte, err error
 	body = appendSized(be.AppendUint32(nil, session), nil) // the PCRs as they are now
 	body = appendSelection(body, s.Bank, s.PCRs...)
 	if _, err = d.run(ctx, tagNoSessions, codePolicyPCR, body); err == nil {
-		r, err = d.run(ctx, tagSessions, codeUnseal, appendAuth(be.AppendUint32(nil, key), session))
+		r, err = d.run(ctx, tagSessions, codeUnseal, appendAuth(be.AppendUint32(nil, key), session, nil))
 	}
 	if err != nil {
 		d.flush(ctx, session)
@@ -88,7 +88,7 @@ func (d *Device) createPrimary(ctx context.Context, rsa bool) (uint32, error) {
 	} else {
 		public = words(public, curveP256, algNull, 0, 0) // no key derivation, no unique point
 	}
-	body := appendAuth(be.AppendUint32(nil, ownerHandle), passwordHandle)
+	body := appendAuth(be.AppendUint32(nil, ownerHandle), passwordHandle, nil)
 	body = appendSized(body, []byte{0, 0, 0, 0}) // no password, no data
 	body = appendSized(body, public)
 	body = append(body, 0, 0, 0, 0, 0, 0) // nothing from outside, no PCRs
