@@ -86,7 +86,7 @@ func (x *examination) allowed(j manifest.Judge, e boot.Entry, sums map[string]ma
 			return err
 		})
 		return b, err
-	}}, manifest.Entry{Kernel: e.Kernel, Profile: e.Profile, Initrds: e.Initrds, Cmdline: e.Cmdline})
+	}}, manifest.EntryOf(e))
 	if err != nil {
 		return err
 	}

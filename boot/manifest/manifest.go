@@ -80,6 +80,11 @@ func (e Entry) sameFiles(o Entry) bool {
 	return Plain(e.Kernel) == Plain(o.Kernel) && e.Profile == o.Profile && slices.Equal(e.Initrds, o.Initrds)
 }
 
+// EntryOf returns what a manifest on the volume of e has of it.
+func EntryOf(e boot.Entry) Entry {
+	return Entry{Kernel: e.Kernel, Profile: e.Profile, Initrds: e.Initrds, Cmdline: e.Cmdline}
+}
+
 // Plain returns a path without the boot counter in the name of a unified kernel image:
 // each start changes that.
 func Plain(name string) string {

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/efivar"
 )
 
@@ -203,4 +204,21 @@ func Contains(all []Entry, e Entry) bool {
 		}
 	}
 	return false
+}
+
+// Names returns what the certificates among entries are called, fit to be shown, and how
+// many others there are, in words; "" for none.
+func Names(entries []Entry) (names []string, others string) {
+	n := 0
+	for _, e := range entries {
+		if e.IsCertificate() {
+			names = append(names, boot.Clean(e.String()))
+		} else {
+			n++
+		}
+	}
+	if n > 0 {
+		others = boot.Counted(n, "entry that is not a certificate", "entries that are not certificates")
+	}
+	return names, others
 }

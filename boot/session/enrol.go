@@ -70,17 +70,9 @@ func (e *enrolment) read(root fs.FS, v boot.MountedVolume, volumes boot.Volumes)
 		if err != nil {
 			return fmt.Errorf("/%s on %s: %w", name, v.Volume.Device, err)
 		}
-		var names []string
-		others := 0
-		for _, entry := range entries {
-			if entry.IsCertificate() {
-				names = append(names, boot.Clean(entry.String()))
-			} else {
-				others++
-			}
-		}
-		if others > 0 {
-			names = append(names, boot.Counted(others, "entry that is not a certificate", "entries that are not certificates"))
+		names, others := securekeys.Names(entries)
+		if others != "" {
+			names = append(names, others)
 		}
 		e.About = append(e.About, variable.Name+": "+strings.Join(names, ", "))
 		e.updates = append(e.updates, b)

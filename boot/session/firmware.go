@@ -16,6 +16,14 @@ import (
 	"github.com/alpboot/alpboot/boot/settings"
 )
 
+// writable returns the variables of the firmware; nil where they cannot be written.
+func (f Firmware) writable() efivar.Variables {
+	if f.ReadOnly {
+		return nil
+	}
+	return f.Vars
+}
+
 // readFirmware reads what the firmware has: whether there is a setup, and what
 // is remembered.
 func (s *session) readFirmware() {
@@ -25,10 +33,7 @@ func (s *session) readFirmware() {
 	}
 	onVolume := s.onVolume()
 	s.firmwareAwaited = true
-	var vars efivar.Variables // that can be written
-	if !s.Firmware.ReadOnly {
-		vars = s.Firmware.Vars
-	}
+	vars := s.Firmware.writable()
 	s.wg.Go(func() {
 		setup := vars != nil && efivar.HasSetup(vars)
 		var others []menu.Other

@@ -172,13 +172,8 @@ func (t trust) allows(scan *discover.Scan, found boot.Entry, e epochs) (m statem
 		return b, nil
 	}}
 	m.epochs = e
-	m.Signed, err = manifest.Judge{Keys: t.keys, Epoch: e.least}.Allows(volume, listed(found))
+	m.Signed, err = manifest.Judge{Keys: t.keys, Epoch: e.least}.Allows(volume, manifest.EntryOf(found))
 	return m, err
-}
-
-// listed returns what a manifest has of an entry.
-func listed(e boot.Entry) manifest.Entry {
-	return manifest.Entry{Kernel: e.Kernel, Profile: e.Profile, Initrds: e.Initrds, Cmdline: e.Cmdline}
 }
 
 // String is what allows an entry to start, in sentences.
@@ -231,7 +226,7 @@ type verdict struct {
 // judge returns what is known of a choice before its files are read. Found is the entry
 // as its disk has it, with the consoles that the settings add.
 func (t trust) judge(chosen, found boot.Entry) verdict {
-	return verdict{trust: t, edited: !listed(chosen).Equal(listed(found))}
+	return verdict{trust: t, edited: !manifest.EntryOf(chosen).Equal(manifest.EntryOf(found))}
 }
 
 // openFiles opens what a job is to load.

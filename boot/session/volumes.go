@@ -9,7 +9,6 @@ import (
 
 	"github.com/alpboot/alpboot/boot"
 	"github.com/alpboot/alpboot/boot/discover"
-	"github.com/alpboot/alpboot/boot/efivar"
 	"github.com/alpboot/alpboot/boot/keymap"
 	"github.com/alpboot/alpboot/boot/menu"
 	"github.com/alpboot/alpboot/boot/remember"
@@ -93,11 +92,7 @@ func (s *session) readVolumes() {
 		if !s.trust.enforces() { // its own image may have been replaced
 			self = ownImage(s.Root, filesystems)
 		}
-		var vars efivar.Variables // that can be written
-		if !s.Firmware.ReadOnly {
-			vars = s.Firmware.Vars
-		}
-		enrolment := findEnrolment(vars, s.Root, filesystems)
+		enrolment := findEnrolment(s.Firmware.writable(), s.Root, filesystems)
 		current(func() {
 			s.keymaps.names, s.self, s.enrolment = withOwn(names), self, enrolment
 			s.configure()

@@ -324,9 +324,10 @@ func TestIndirect(t *testing.T) {
 	compare(t, want, list(t, p, want))
 }
 
-// TestDatasets asserts what is known of datasets without their files.
-func TestDatasets(t *testing.T) {
-	p, err := open(images(t, "fuse-mirror"))
+// opened opens the pool of a fixture, and returns its datasets.
+func opened(t *testing.T, name string) (*zfs.Pool, []*zfs.Dataset) {
+	t.Helper()
+	p, err := open(images(t, name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,6 +335,12 @@ func TestDatasets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p, datasets
+}
+
+// TestDatasets asserts what is known of datasets without their files.
+func TestDatasets(t *testing.T) {
+	p, datasets := opened(t, "fuse-mirror")
 	var got []string
 	for _, d := range datasets {
 		snapshots, err := d.Snapshots()
@@ -362,14 +369,7 @@ func TestDatasets(t *testing.T) {
 
 // TestEncrypted asserts that what is encrypted is not read without its key.
 func TestEncrypted(t *testing.T) {
-	p, err := open(images(t, "zpool-disk"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	datasets, err := p.Datasets()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, datasets := opened(t, "zpool-disk")
 	count := 0
 	for _, d := range datasets {
 		if !d.Encrypted {
@@ -394,14 +394,7 @@ func TestEncrypted(t *testing.T) {
 
 // TestUnknownChecksum asserts the sentence for a dataset whose blocks cannot be verified.
 func TestUnknownChecksum(t *testing.T) {
-	p, err := open(images(t, "zpool-disk"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	datasets, err := p.Datasets()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, datasets := opened(t, "zpool-disk")
 	for _, d := range datasets {
 		want := map[string]string{"zpool-disk/lzjb": "edonr"}[d.Name]
 		if want == "" {
@@ -417,14 +410,7 @@ func TestUnknownChecksum(t *testing.T) {
 // TestFS asserts that a dataset's files are as those of other file systems: no symlink
 // leaves it, and what is not there is that.
 func TestFS(t *testing.T) {
-	p, err := open(images(t, "fuse-mirror"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	datasets, err := p.Datasets()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, datasets := opened(t, "fuse-mirror")
 	root, err := datasets[2].FS()
 	if err != nil {
 		t.Fatal(err)

@@ -106,20 +106,11 @@ func (s Setup) Write() error {
 				return err
 			}
 		}
-		var names []string
-		others := 0
-		for _, e := range entries {
-			if e.IsCertificate() {
-				names = append(names, e.String())
-			} else {
-				others++
-			}
+		names, others := securekeys.Names(entries)
+		if others != "" {
+			others = ", and " + others
 		}
-		more := ""
-		if others > 0 {
-			more = ", and " + boot.Counted(others, "entry that is not a certificate", "entries that are not certificates")
-		}
-		s.say("%-4s will have %s%s", v.Name, strings.Join(names, ", "), more)
+		s.say("%-4s will have %s%s", v.Name, strings.Join(names, ", "), others)
 		if v.Name == "db" && len(entries) == 1 && !s.Own {
 			s.say("     The firmware has no others to keep: what Microsoft has signed, such as Windows and the firmware of some graphics cards, would not start")
 		}
